@@ -1,0 +1,99 @@
+"""Speech to log-mel frames that lie exactly on the video's clock.
+
+Video frame t shows the time from t/25 s to (t+1)/25 s, that is samples [640 t, 640 (t+1)) at 16 kHz. Each video frame
+has four sub-frames of 160 samples, and each sub-frame's analysis window is centred on its own middle, so that a click
+inside video frame t has its peak in video frame t.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.errors import AudioError
+
+SAMPLE_RATE = 16_000
+FPS = 25
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
+SUBFRAMES = 4
+HOP = SAMPLES_PER_FRAME // SUBFRAMES  # 160 samples, 10 ms
+WINDOW = 400  # 25 ms
+FFT = 512
+MELS = 64
+LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
+
+TARGET_DB = -23.0  # loudness every recording is brought to, before the logarithm
+GATE_DB = -60.0  # a block under this is silence and has no part in the loudness
+GATE_BELOW_MEAN_DB = 10.0  # nor has a block this far under the mean: pauses do not make a voice louder
+LARGEST_GAIN_DB = 30.0
+FLOOR = 1e-5  # added to mel power: about 60 dB under speech
+LOG_CENTRE, LOG_SPREAD = -4.0, 4.0  # bring log-mel of speech to about zero mean and unit spread
+CHUNK_FRAMES = 1500  # video frames analysed at once: memory stays flat for an hour of sound
+
+
+def frame_count(samples: int) -> int:
+    """Return how many video frames `samples` samples last: at least one."""
+    return max(1, round(samples / SAMPLES_PER_FRAME))
+
+
+def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return mono samples (N,) as float32, or raise AudioError when they are of another shape or not finite."""
+    if samples.ndim != 1:
+        raise AudioError(f"sound of shape {tuple(samples.shape)}; one channel of samples, shape (N,), is allowed")
+    bad = int((~np.isfinite(samples)).sum())
+    if bad:
+        raise AudioError(f"sound with {bad} samples that are NaN or infinite; all must be finite")
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def loudness_gain(samples: NDArray[np.float32]) -> float:
+    """Return the factor that brings speech (N,) to TARGET_DB.
+
+    The measure is that of ITU-R BS.1770 without its filter: the mean power of 40 ms blocks, those under an absolute
+    gate and then those far under the mean left out. Silence has factor 1.
+    """
+    blocks = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
+    power = np.square(blocks, dtype=np.float64).mean(axis=1)
+    power = power[power > 10 ** (GATE_DB / 10)]
+    if not len(power):
+        return 1.0
+    power = power[power > power.mean() * 10 ** (-GATE_BELOW_MEAN_DB / 10)]
+    gain_db = TARGET_DB - 10 * math.log10(power.mean())
+    return float(10 ** (min(gain_db, LARGEST_GAIN_DB) / 20))
+
+
+def mel_filters() -> Tensor:
+    """Return triangular filters (FFT/2+1, MELS) of unit sum, even on the mel scale m = 2595 log10(1 + f/700)."""
+    lowest, highest = (2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HZ, HIGHEST_HZ))
+    edges_mel = torch.linspace(lowest, highest, MELS + 2, dtype=torch.float64)
+    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    bins = torch.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    return (filters / filters.sum(dim=0)).float()
+
+
+def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tensor:
+    """Return loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,), of about unit variance.
+
+    T is `frames`, or as many as the sound lasts; beyond the sound there is silence. Deterministic. Raises AudioError.
+    """
+    samples = checked_samples(samples)
+    frames = frame_count(len(samples)) if frames is None else frames
+    gain = loudness_gain(samples)
+    margin = (WINDOW - HOP) // 2  # the first window starts this far before the first sample
+    window = torch.hann_window(WINDOW, periodic=False)
+    pieces = []
+    for first in range(0, frames, CHUNK_FRAMES):
+        last = min(first + CHUNK_FRAMES, frames)
+        start, end = first * SAMPLES_PER_FRAME - margin, last * SAMPLES_PER_FRAME + margin
+        piece = np.zeros(end - start, dtype=np.float32)
+        inside = samples[max(start, 0) : max(min(end, len(samples)), 0)]
+        piece[max(-start, 0) : max(-start, 0) + len(inside)] = inside
+        blocks = torch.from_numpy(piece * np.float32(gain)).unfold(0, WINDOW, HOP) * window
+        power = torch.fft.rfft(blocks, n=FFT).abs().square() / window.square().sum()
+        pieces.append((torch.log(power @ mel_filters() + FLOOR) - LOG_CENTRE) / LOG_SPREAD)
+    return torch.cat(pieces)
