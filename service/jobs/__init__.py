@@ -1,0 +1,1 @@
+"""The contract between the front-end and the workers: schemas, job store, artifact store, queues."""

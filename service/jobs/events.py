@@ -1,0 +1,57 @@
+"""A job's events as they come, for server-sent events and for waiting; asynchronous."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Self, cast
+
+from redis.asyncio import Redis
+
+from service.jobs.records import Event
+
+
+class JobEvents:
+    """Reads the event streams that the job store writes."""
+
+    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    @classmethod
+    def connect(cls, url: str) -> Self:
+        """A reader on the Redis at `url`; connects on first use."""
+        return cls(Redis.from_url(url, decode_responses=True))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def follow(self, job_id: str, *, after: str = "0", heartbeat_s: float = 15.0) -> AsyncIterator[Event | None]:
+        """Events after the id `after`, until the job has ended; None when nothing came for `heartbeat_s`.
+
+        Ends too, after a None, when the job was deleted.
+        """
+        key = f"{self._prefix}job:{job_id}:events"
+        while True:
+            answer: Any = await self._redis.xread({key: after}, count=100, block=max(1, int(1000 * heartbeat_s)))
+            entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1] if answer else [])
+            for entry_id, fields in entries:
+                event = Event(entry_id, fields["event"], fields["data"])
+                after = entry_id
+                yield event
+                if event.ends:
+                    return
+            if not entries:
+                yield None
+                if not await self._redis.exists(key):
+                    return
+
+    async def wait(self, job_id: str, seconds: float) -> bool:
+        """Wait up to `seconds` for the job to end; True when it has."""
+        try:
+            async with asyncio.timeout(seconds):
+                async for event in self.follow(job_id, heartbeat_s=min(1.0, max(seconds, 0.05))):
+                    if event is not None and event.ends:
+                        return True
+        except TimeoutError:
+            pass
+        return False

@@ -1,0 +1,94 @@
+"""Motion on the wire: named controls, coefficients, frames or keyframes of a motion space."""
+
+import itertools
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+MAX_DIMENSION = 512
+MAX_FRAMES = 7500  # five minutes at 25 fps
+MAX_KEYFRAMES = 1000
+MAX_SECONDS = 300.0
+MAX_CONTROLS = 64
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+ControlName = Annotated[str, Field(min_length=1, max_length=64)]
+ControlValues = Annotated[dict[ControlName, Number], Field(max_length=MAX_CONTROLS)]
+Coefficients = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIMENSION)]
+Space = Annotated[str, Field(min_length=1, max_length=64)]
+Fps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)]
+
+FORMS = ("controls", "coefficients", "frames", "keyframes")
+
+
+class _Motion(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ControlsMotion(_Motion):
+    """One pose and expression by name; `relative` adds it to the portrait's own, otherwise it replaces them."""
+
+    space: Space = "open478"
+    controls: ControlValues
+    relative: bool = True
+
+
+class CoefficientsMotion(_Motion):
+    """One motion vector (D,) of the named space, used as it is."""
+
+    space: Space
+    coefficients: Coefficients
+
+
+class FramesMotion(_Motion):
+    """A sequence of motion vectors (T, D) at `fps`."""
+
+    space: Space
+    fps: Fps = 25.0
+    frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES)]
+
+
+class Keyframe(_Motion):
+    """Named controls at a time in seconds."""
+
+    t: Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
+    controls: ControlValues
+
+
+class KeyframesMotion(_Motion):
+    """Named controls at given times; what lies between is interpolated. Times rise strictly."""
+
+    space: Space = "open478"
+    fps: Fps = 25.0
+    keyframes: Annotated[list[Keyframe], Field(min_length=1, max_length=MAX_KEYFRAMES)]
+    relative: bool = True
+
+    @model_validator(mode="after")
+    def _times_rise(self) -> Self:
+        times = [keyframe.t for keyframe in self.keyframes]
+        for before, after in itertools.pairwise(times):
+            if after <= before:
+                raise ValueError(f"keyframe times must rise strictly, got t = {after:g} after t = {before:g}")
+        return self
+
+
+def _form(value: Any) -> str | None:
+    """Which of the four forms a motion has: the one form key it holds, or None when it is not exactly one."""
+    keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    present = [form for form in FORMS if form in keys]
+    return present[0] if len(present) == 1 else None
+
+
+Motion = Annotated[
+    Annotated[ControlsMotion, Tag("controls")]
+    | Annotated[CoefficientsMotion, Tag("coefficients")]
+    | Annotated[FramesMotion, Tag("frames")]
+    | Annotated[KeyframesMotion, Tag("keyframes")],
+    Discriminator(
+        _form,
+        custom_error_type="motion_form",
+        custom_error_message="a motion holds exactly one of controls, coefficients, frames, keyframes",
+    ),
+]
+StillMotion = ControlsMotion | CoefficientsMotion
+MovingMotion = FramesMotion | KeyframesMotion

@@ -1,0 +1,84 @@
+"""The problems a job or a request can have, as RFC 9457 problem objects with stable types.
+
+Both ends speak of errors in this vocabulary: the worker ends a job with a `Problem`, the API answers with one.
+"""
+
+from enum import Enum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+TYPE_PREFIX = "urn:pirenderer:problem:"
+
+
+class ProblemType(Enum):
+    """Name, HTTP status and title of each problem; the name is part of its stable `type`."""
+
+    # the request itself
+    BAD_REQUEST = ("bad-request", 400, "The request cannot be read")
+    UNAUTHORIZED = ("unauthorized", 401, "A valid API key is needed")
+    NOT_FOUND = ("not-found", 404, "There is nothing here")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method is not offered here")
+    IDEMPOTENCY_IN_FLIGHT = ("idempotency-in-flight", 409, "A request with this Idempotency-Key is in progress")
+    IDEMPOTENCY_MISMATCH = ("idempotency-mismatch", 422, "This Idempotency-Key was used with another request")
+    TOO_LARGE = ("too-large", 413, "The upload is too large")
+    UNSUPPORTED_MEDIA = ("unsupported-media", 415, "This kind of file is not accepted")
+    RANGE_NOT_SATISFIABLE = ("range-not-satisfiable", 416, "The range lies outside the result")
+    INVALID_REQUEST = ("invalid-request", 422, "A part of the request is not valid")
+    INVALID_MOTION = ("invalid-motion", 422, "The motion is not valid")
+    WRONG_MOTION_SPACE = ("wrong-motion-space", 422, "The motion is in another motion space")
+    INVALID_OPTIONS = ("invalid-options", 422, "The options are not valid")
+    TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
+    # what the media turn out to be
+    UNREADABLE_MEDIA = ("unreadable-media", 422, "The file cannot be decoded")
+    TOO_MANY_PIXELS = ("too-many-pixels", 422, "The image has too many pixels")
+    NO_FACE = ("no-face", 422, "No face was found")
+    SEVERAL_FACES = ("several-faces", 422, "There are several faces and none was chosen")
+    NO_SUCH_FACE = ("no-such-face", 422, "There is no face with this index")
+    SILENT_AUDIO = ("silent-audio", 422, "The sound has no usable samples")
+    AUDIO_TOO_LONG = ("audio-too-long", 422, "The sound is too long")
+    VIDEO_TOO_LONG = ("video-too-long", 422, "The video is too long")
+    # the life of a job
+    JOB_NOT_FINISHED = ("job-not-finished", 409, "The job has not finished")
+    JOB_FINISHED = ("job-finished", 409, "The job has already finished")
+    JOB_CANCELED = ("job-canceled", 409, "The job was canceled")
+    JOB_EXPIRED = ("job-expired", 410, "The job has expired and its files are gone")
+    WORKER_LOST = ("worker-lost", 500, "The job brought down its worker every time it was tried")
+    OUT_OF_MEMORY = ("out-of-memory", 500, "The worker ran out of memory")
+    TIMED_OUT = ("timed-out", 500, "The job took longer than is allowed")
+    INTERNAL = ("internal", 500, "Something went wrong on our side")
+    # capacity
+    NO_MODEL = ("no-model", 503, "The model this job needs is not installed")
+    QUEUE_FULL = ("queue-full", 503, "The queue is full")
+    UNAVAILABLE = ("unavailable", 503, "A part of the service is not available")
+    STORAGE_FULL = ("storage-full", 507, "There is no room to store the upload")
+
+    def __init__(self, slug: str, status: int, title: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+
+    @property
+    def uri(self) -> str:
+        """The value of `type` on the wire."""
+        return TYPE_PREFIX + self.slug
+
+
+class Problem(BaseModel):
+    """One RFC 9457 problem object: what went wrong, the value got and what is allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    got: Any = None
+    allowed: Any = None
+    errors: list[dict[str, Any]] | None = None
+
+    @classmethod
+    def of(cls, kind: ProblemType, detail: str, *, got: Any = None, allowed: Any = None) -> Self:
+        """A problem of a catalogued type; `got` and `allowed` must be JSON values."""
+        return cls(type=kind.uri, title=kind.title, status=kind.status, detail=detail, got=got, allowed=allowed)

@@ -1,0 +1,199 @@
+"""Jobs as both ends see them: specification, options, progress, result and the job itself."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from service.jobs.motions import Motion
+from service.jobs.problems import Problem
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobKind(StrEnum):
+    """What a job makes; each kind has a queue of its own."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    MOTION = "motion"
+
+
+class JobStatus(StrEnum):
+    """The life of a job: queued, running, then one of the ends, and expired when its files are gone."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the job but its expiry."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+FaceIndex = Annotated[int, Field(ge=0, le=31, description="Index among the faces, the largest first")]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same motion; unset: drawn for the job")]
+Scale = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
+OutputFps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description="Unset: the motion's; 25 for speech")]
+Temperature = Annotated[
+    float, Field(ge=0, le=2, allow_inf_nan=False, description="How much motion varies; 0: not at all")
+]
+PasteBack = Annotated[
+    bool, Field(description="Put the face back into the whole photo; else the square crop is returned")
+]
+Quality = Annotated[int, Field(ge=1, le=100, description="For jpeg and webp")]
+OutputSize = Annotated[
+    int,
+    Field(ge=64, le=2048, description="Longest side in pixels; unset: the photo's own, or 256 for a crop"),
+]
+
+
+class ImageOptions(_Schema):
+    """How a re-posed image is made. Unknown fields are refused."""
+
+    face: FaceIndex | None = None
+    paste_back: PasteBack = True
+    size: OutputSize | None = None
+    format: Literal["png", "jpeg", "webp"] = "png"
+    quality: Quality = 95
+
+
+class VideoOptions(_Schema):
+    """How a video is made. Unknown fields are refused.
+
+    `face` chooses the portrait's face, `driving_face` that of a driving video (unset: the largest). What follows
+    `seed` governs motion made from speech: its size, whether the person blinks and whether the head keeps still.
+    """
+
+    face: FaceIndex | None = None
+    driving_face: FaceIndex | None = None
+    paste_back: PasteBack = True
+    size: OutputSize | None = None
+    format: Literal["mp4"] = "mp4"
+    fps: OutputFps | None = None
+    seed: Seed | None = None
+    temperature: Temperature = 0.7
+    pose_scale: Scale = 1.0
+    expression_scale: Scale = 1.0
+    blink: bool = True
+    still: bool = False
+
+
+class MotionOptions(_Schema):
+    """How motion is extracted. Unknown fields are refused."""
+
+    face: FaceIndex | None = None
+
+
+class InputFile(_Schema):
+    """A stored upload: its artifact key, the media type its content was recognised as, and its size."""
+
+    key: str
+    media_type: str
+    bytes: int
+    sha256: str
+
+
+class ImageSpec(_Schema):
+    """Re-pose `portrait` by `motion`, or as the person in the image `driving`."""
+
+    kind: Literal[JobKind.IMAGE] = JobKind.IMAGE
+    portrait: InputFile
+    motion: Motion | None = None
+    driving: InputFile | None = None
+    options: ImageOptions = ImageOptions()
+
+    @model_validator(mode="after")
+    def _one_driver(self) -> Self:
+        _exactly_one(motion=self.motion, driving=self.driving)
+        return self
+
+
+class VideoSpec(_Schema):
+    """Animate `portrait` by speech, by a motion sequence or by the video `driving`."""
+
+    kind: Literal[JobKind.VIDEO] = JobKind.VIDEO
+    portrait: InputFile
+    audio: InputFile | None = None
+    motion: Motion | None = None
+    driving: InputFile | None = None
+    options: VideoOptions = VideoOptions()
+
+    @model_validator(mode="after")
+    def _one_driver(self) -> Self:
+        _exactly_one(audio=self.audio, motion=self.motion, driving=self.driving)
+        return self
+
+
+class MotionSpec(_Schema):
+    """Extract the motion of an image (coefficients) or a video (frames), by `source.media_type`."""
+
+    kind: Literal[JobKind.MOTION] = JobKind.MOTION
+    source: InputFile
+    options: MotionOptions = MotionOptions()
+
+
+JobSpec = Annotated[ImageSpec | VideoSpec | MotionSpec, Field(discriminator="kind")]
+JOB_SPEC: TypeAdapter[ImageSpec | VideoSpec | MotionSpec] = TypeAdapter(JobSpec)
+
+
+class Progress(_Schema):
+    """Where a running job is: the stage by name and, where it can be counted, how much of it is done."""
+
+    stage: Annotated[str, Field(min_length=1, max_length=64)]
+    done: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int, Field(ge=0)] | None = None
+
+
+class Result(_Schema):
+    """What a job made. Sizes in pixels and bytes, `duration` in seconds."""
+
+    media_type: str
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+
+
+class Urls(_Schema):
+    """Where to go from here."""
+
+    self: str
+    events: str
+    cancel: str
+    result: str
+
+
+class Job(_Schema):
+    """A job as the API shows it."""
+
+    id: str
+    kind: JobKind
+    status: JobStatus
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    cancel_requested: bool = False
+    queue_position: Annotated[int, Field(description="Jobs of this kind ahead; only while queued")] | None = None
+    progress: Progress | None = None
+    timings: Annotated[dict[str, float], Field(description="Seconds spent in each stage")] = {}
+    error: Problem | None = None
+    result: Result | None = None
+    urls: Urls
+
+
+def _exactly_one(**inputs: object) -> None:
+    present = [name for name, value in inputs.items() if value is not None]
+    if len(present) != 1:
+        raise ValueError(f"exactly one of {', '.join(inputs)} is needed, got {', '.join(present) or 'none'}")

@@ -1,0 +1,218 @@
+"""The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any, Self, cast
+
+from redis import Redis
+
+from service.jobs import scripts
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.records import Claim, JobRecord, Refusal
+from service.jobs.schemas import JOB_SPEC, JobKind, JobSpec, JobStatus, Progress, Result
+
+MAX_DELIVERIES = 3
+LEASE_SECONDS = 30.0
+TOMBSTONE_SECONDS = 7 * 24 * 3600
+
+
+class JobStoreError(Exception):
+    """Root of what the job store raises."""
+
+
+class QueueFullError(JobStoreError):
+    """As many jobs of this kind wait as are allowed."""
+
+
+class ClaimLostError(JobStoreError):
+    """The lock is another's or the job is gone: stop at once and write nothing more."""
+
+
+class JobCanceledError(JobStoreError):
+    """The client asked to cancel: stop and call `JobStore.cancel_claimed`."""
+
+
+class JobStore:
+    """Jobs in Redis. Synchronous and safe to share between threads."""
+
+    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._scripts: dict[str, Callable[..., Any]] = {}
+
+    @classmethod
+    def connect(cls, url: str) -> Self:
+        """A store on the Redis at `url`; connects on first use."""
+        return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def ping(self) -> None:
+        """Raise redis.RedisError when Redis does not answer."""
+        self._redis.ping()
+
+    # The front-end's side
+
+    def create(
+        self, job_id: str, spec: JobSpec, *, owner: str, retention_s: float = 86400.0, queue_limit: int = 10_000
+    ) -> JobRecord:
+        """Put a new job into its queue. Raises QueueFullError when `queue_limit` jobs of its kind wait already."""
+        args = (spec.kind.value, owner, spec.model_dump_json(), retention_s, queue_limit)
+        if not self._run(scripts.CREATE, job_id, *args):
+            raise QueueFullError(f"{queue_limit} {spec.kind.value} jobs are waiting, which is all the queue holds")
+        record = self.get(job_id)
+        if record is None:
+            raise JobStoreError(f"job {job_id} vanished while it was made")
+        return record
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The job, or None when there is no such job (any more)."""
+        return next(iter(self._read([job_id])), None)
+
+    def spec(self, job_id: str) -> JobSpec | None:
+        """The job's specification, or None when the job is unknown or expired."""
+        text = self._redis.get(self._key("job", job_id, "spec"))
+        return None if text is None else JOB_SPEC.validate_json(cast(str, text))
+
+    def page(self, owner: str, *, limit: int = 50, before: int | None = None) -> tuple[list[JobRecord], int | None]:
+        """One page of an owner's jobs, newest first, and the `before` of the next page (None at the end)."""
+        key = self._key("owner", owner)
+        upper = "+inf" if before is None else f"({before}"
+        found = cast("list[tuple[str, float]]", self._redis.zrevrangebyscore(
+            key, upper, "-inf", start=0, num=limit + 1, withscores=True, score_cast_func=float
+        ))  # fmt: skip
+        page = found[:limit]
+        records = self._read([job_id for job_id, _ in page])
+        if gone := {job_id for job_id, _ in page} - {record.id for record in records}:
+            self._redis.zrem(key, *gone)  # their tombstones have lapsed
+        return records, int(page[-1][1]) if len(found) > limit else None
+
+    def request_cancel(self, job_id: str) -> JobStatus | None:
+        """Cancel a waiting job at once, ask the holder of a running one to stop.
+
+        Returns the end the job had reached before, or None when the request was taken. Raises KeyError for an
+        unknown job.
+        """
+        answer = self._run(scripts.CANCEL, job_id)
+        if answer == "unknown":
+            raise KeyError(job_id)
+        return None if answer == "ok" else JobStatus(answer)
+
+    def delete(self, job_id: str) -> bool:
+        """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""
+        return bool(self._run(scripts.DELETE, job_id))
+
+    def queue_lengths(self) -> dict[JobKind, int]:
+        """How many jobs of each kind wait."""
+        return {kind: self._redis.zcard(self._key("queue", kind.value)) for kind in JobKind}
+
+    def running_count(self) -> int:
+        """How many jobs are held by workers."""
+        return self._redis.zcard(self._key("running"))
+
+    # Housekeeping, by the front-end
+
+    def recover_orphans(self) -> list[tuple[str, JobKind]]:
+        """Queue again every running job whose holder's lease has lapsed; the caller sends their messages anew."""
+        recovered = []
+        for job_id in cast("list[str]", self._redis.zrange(self._key("running"), 0, -1)):
+            if self._run(scripts.RECOVER, job_id) and (record := self.get(job_id)) is not None:
+                recovered.append((job_id, record.kind))
+        return recovered
+
+    def expire_due(self) -> list[str]:
+        """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts."""
+        seconds, _ = self._redis.time()
+        due = cast("list[str]", self._redis.zrangebyscore(self._key("expiring"), "-inf", seconds, start=0, num=1000))
+        return [job_id for job_id in due if self._run(scripts.EXPIRE, job_id, TOMBSTONE_SECONDS)]
+
+    # The worker's side
+
+    def claim(
+        self, job_id: str, *, holder: str, lease_s: float = LEASE_SECONDS, max_deliveries: int = MAX_DELIVERIES
+    ) -> Claim | Refusal:
+        """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`."""
+        lock = f"{holder}|{secrets.token_hex(8)}"
+        lease_ms = int(1000 * lease_s)
+        poison = Problem.of(
+            ProblemType.WORKER_LOST, f"given up after {max_deliveries} attempts that each ended its worker"
+        ).model_dump_json()
+        outcome, *rest = self._run(scripts.CLAIM, job_id, lock, lease_ms, max_deliveries, poison)
+        if outcome != "claimed":
+            return Refusal(outcome)
+        attempt, spec = rest
+        return Claim(job_id, lock, lease_ms, int(attempt), JOB_SPEC.validate_json(spec))
+
+    def renew(self, claim: Claim) -> None:
+        """Keep the lock for another lease. Raises ClaimLostError or JobCanceledError."""
+        self._renew(claim, "")
+
+    def progress(self, claim: Claim, progress: Progress) -> None:
+        """Say where the job is, which also renews the lock. Raises ClaimLostError or JobCanceledError."""
+        self._renew(claim, progress.model_dump_json())
+
+    def timing(self, claim: Claim, stage: str, seconds: float) -> None:
+        """Add `seconds` to the time spent in a stage. Raises ClaimLostError."""
+        self._held(scripts.TIMING, claim, stage, repr(float(seconds)))
+
+    def succeed(self, claim: Claim, result: Result, *, key: str) -> None:
+        """End the job with the artifact `key`, which is whole by now. Raises ClaimLostError."""
+        fields = ("result", result.model_dump_json(), "result_key", key)
+        self._held(scripts.FINISH, claim, JobStatus.SUCCEEDED.value, *fields)
+
+    def fail(self, claim: Claim, problem: Problem) -> None:
+        """End the job with a problem. Raises ClaimLostError."""
+        self._held(scripts.FINISH, claim, JobStatus.FAILED.value, "error", problem.model_dump_json())
+
+    def cancel_claimed(self, claim: Claim) -> None:
+        """End the job as canceled, in answer to JobCanceledError. Raises ClaimLostError."""
+        self._held(scripts.FINISH, claim, JobStatus.CANCELED.value)
+
+    def give_back(self, claim: Claim) -> None:
+        """Return an unfinished job to its queue without counting the delivery (shutdown). Raises ClaimLostError."""
+        self._held(scripts.GIVE_BACK, claim)
+
+    def lock_holder(self, job_id: str) -> str | None:
+        """Who holds the job (`host:pid`), or None."""
+        value = self._redis.get(self._key("job", job_id, "lock"))
+        return None if value is None else cast(str, value).partition("|")[0]
+
+    def break_lock(self, job_id: str, holder: str) -> bool:
+        """Free the lock if `holder` still has it; only for a holder known to be dead."""
+        return bool(self._run(scripts.BREAK_LOCK, job_id, holder))
+
+    def abandon(self, job_id: str, problem: Problem) -> bool:
+        """Fail a live job whoever holds it: its message could not be sent, or its process was ended."""
+        return bool(self._run(scripts.ABANDON, job_id, problem.model_dump_json()))
+
+    def _renew(self, claim: Claim, progress: str) -> None:
+        if self._held(scripts.RENEW, claim, claim.lease_ms, progress) == "canceled":
+            raise JobCanceledError(f"job {claim.job_id} is to be canceled")
+
+    def _held(self, script: str, claim: Claim, *args: str | float) -> str:
+        answer = cast(str, self._run(script, claim.job_id, claim.lock, *args))
+        if answer == "lost":
+            raise ClaimLostError(f"job {claim.job_id} is no longer held by {claim.lock.partition('|')[0]}")
+        return answer
+
+    def _run(self, script: str, job_id: str, *args: str | float) -> Any:
+        if script not in self._scripts:
+            self._scripts[script] = self._redis.register_script(scripts.PRELUDE + script)
+        return self._scripts[script](keys=[], args=[self._prefix, job_id, *args])
+
+    def _read(self, job_ids: Iterable[str]) -> list[JobRecord]:
+        ids = list(job_ids)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(self._key("job", job_id))
+            hashes = cast("list[dict[str, str]]", pipe.execute())
+            waiting = [fields for fields in hashes if fields.get("status") == JobStatus.QUEUED]
+            for fields in waiting:
+                pipe.zrank(self._key("queue", fields["kind"]), fields["id"])
+            ranks = dict(zip((fields["id"] for fields in waiting), pipe.execute(), strict=True))
+        return [JobRecord.from_hash(fields, ranks.get(fields["id"])) for fields in hashes if "id" in fields]
+
+    def _key(self, *parts: str) -> str:
+        return self._prefix + ":".join(parts)

@@ -1,0 +1,273 @@
+"""The life of jobs in a real Redis."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from service.jobs.artifacts import new_job_id
+from service.jobs.events import JobEvents
+from service.jobs.lease import Lease
+from service.jobs.motions import ControlsMotion
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.records import Claim, JobRecord, Refusal
+from service.jobs.schemas import ImageSpec, InputFile, JobKind, JobStatus, Progress, Result
+from service.jobs.store import ClaimLostError, JobCanceledError, JobStore, QueueFullError
+
+SPEC = ImageSpec(
+    portrait=InputFile(key="portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0"),
+    motion=ControlsMotion(controls={"yaw": 20.0}),
+)
+RESULT = Result(media_type="image/png", bytes=3, sha256="abc", width=256, height=256)
+
+
+def create(store: JobStore, **keywords: object) -> str:
+    job_id = new_job_id()
+    store.create(job_id, SPEC, **{"owner": "me", **keywords})  # type: ignore[arg-type]
+    return job_id
+
+
+def read(store: JobStore, job_id: str) -> JobRecord:
+    record = store.get(job_id)
+    assert record is not None
+    return record
+
+
+def claim(store: JobStore, job_id: str, holder: str = "host:1", lease_s: float = 30) -> Claim:
+    taken = store.claim(job_id, holder=holder, lease_s=lease_s)
+    assert isinstance(taken, Claim)
+    return taken
+
+
+def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
+    job_id = create(store)
+    queued = read(store, job_id)
+    assert (queued.status, queued.queue_position, queued.started_at) == (JobStatus.QUEUED, 0, None)
+    taken = claim(store, job_id)
+    assert taken.spec == SPEC
+    assert taken.attempt == 1
+    store.progress(taken, Progress(stage="render", done=1, total=2))
+    store.timing(taken, "render", 0.25)
+    store.timing(taken, "render", 0.5)
+    running = read(store, job_id)
+    assert (running.status, running.queue_position) == (JobStatus.RUNNING, None)
+    assert running.progress == Progress(stage="render", done=1, total=2)
+    store.succeed(taken, RESULT, key=f"{job_id}/result.png")
+    done = read(store, job_id)
+    assert (done.status, done.result, done.result_key) == (JobStatus.SUCCEEDED, RESULT, f"{job_id}/result.png")
+    assert done.timings == {"render": 0.75}
+    assert done.created_at <= (done.started_at or done.created_at) <= (done.finished_at or done.created_at)
+    assert store.lock_holder(job_id) is None
+    assert store.running_count() == 0
+
+
+def test_queue_position_counts_the_jobs_of_the_kind_ahead(store: JobStore) -> None:
+    first, second, third = (create(store) for _ in range(3))
+    assert [read(store, job).queue_position for job in (first, second, third)] == [0, 1, 2]
+    claim(store, first)
+    assert [read(store, job).queue_position for job in (first, second, third)] == [None, 0, 1]
+    assert store.queue_lengths() == {JobKind.IMAGE: 2, JobKind.VIDEO: 0, JobKind.MOTION: 0}
+
+
+def test_a_full_queue_refuses(store: JobStore) -> None:
+    create(store, queue_limit=1)
+    refused = new_job_id()
+    with pytest.raises(QueueFullError, match="1 image jobs are waiting"):
+        store.create(refused, SPEC, owner="me", queue_limit=1)
+    assert store.get(refused) is None
+
+
+def test_a_second_copy_steps_back(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    assert store.claim(job_id, holder="host:2") is Refusal.BUSY
+    store.succeed(taken, RESULT, key="k")
+    assert store.claim(job_id, holder="host:2") is Refusal.FINISHED
+    assert store.claim(new_job_id(), holder="host:2") is Refusal.UNKNOWN
+
+
+def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
+    job_id = create(store)
+    barrier = threading.Barrier(8)
+    outcomes: list[Claim | Refusal] = []
+
+    def compete(number: int) -> None:
+        barrier.wait()
+        outcomes.append(store.claim(job_id, holder=f"host:{number}"))
+
+    threads = [threading.Thread(target=compete, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
+    assert outcomes.count(Refusal.BUSY) == 7
+
+
+def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
+    job_id = create(store)
+    dead = claim(store, job_id)
+    assert store.break_lock(job_id, "host:9") is False
+    assert store.break_lock(job_id, "host:1") is True
+    alive = claim(store, job_id, holder="host:2")
+    assert alive.attempt == 2
+    for write in (
+        lambda: store.renew(dead),
+        lambda: store.progress(dead, Progress(stage="late")),
+        lambda: store.timing(dead, "late", 1),
+        lambda: store.succeed(dead, RESULT, key="k"),
+        lambda: store.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
+        lambda: store.cancel_claimed(dead),
+        lambda: store.give_back(dead),
+    ):
+        with pytest.raises(ClaimLostError, match="no longer held by host:1"):
+            write()
+    assert read(store, job_id).progress is None
+    store.succeed(alive, RESULT, key="k")
+
+
+def test_a_poisonous_job_fails_at_the_third_delivery(store: JobStore) -> None:
+    job_id = create(store)
+    for attempt in (1, 2, 3):
+        assert claim(store, job_id).attempt == attempt
+        store.break_lock(job_id, "host:1")
+    assert store.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
+    failed = read(store, job_id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert failed.error.type == ProblemType.WORKER_LOST.uri
+
+
+def test_a_job_given_back_is_not_counted_and_keeps_its_place(store: JobStore) -> None:
+    first, second = create(store), create(store)
+    store.give_back(claim(store, first))
+    assert [read(store, job).queue_position for job in (first, second)] == [0, 1]
+    assert claim(store, first).attempt == 1
+
+
+def test_cancel_of_a_waiting_job_is_immediate(store: JobStore) -> None:
+    job_id = create(store)
+    assert store.request_cancel(job_id) is None
+    assert read(store, job_id).status is JobStatus.CANCELED
+    assert store.request_cancel(job_id) is JobStatus.CANCELED
+    assert store.claim(job_id, holder="host:1") is Refusal.FINISHED
+    with pytest.raises(KeyError):
+        store.request_cancel(new_job_id())
+
+
+def test_cancel_of_a_running_job_reaches_its_holder(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    store.progress(taken, Progress(stage="render"))
+    assert store.request_cancel(job_id) is None
+    assert read(store, job_id).cancel_requested
+    with pytest.raises(JobCanceledError):
+        store.progress(taken, Progress(stage="render", done=1))
+    store.cancel_claimed(taken)
+    assert read(store, job_id).status is JobStatus.CANCELED
+
+
+def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -> None:
+    orphan, held, canceled = (create(store) for _ in range(3))
+    claim(store, orphan, lease_s=0.05)
+    claim(store, held)
+    claim(store, canceled, lease_s=0.05)
+    assert store.request_cancel(canceled) is None
+    time.sleep(0.1)
+    assert store.recover_orphans() == [(orphan, JobKind.IMAGE)]
+    assert [read(store, job).status for job in (orphan, held, canceled)] == ["queued", "running", "canceled"]
+    assert claim(store, orphan).attempt == 2
+
+
+def test_a_lease_outlives_its_length_and_tells_of_cancellation(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id, lease_s=0.3)
+    with Lease(store, taken) as lease:
+        time.sleep(0.6)
+        assert store.lock_holder(job_id) == "host:1"
+        lease.check()
+        store.request_cancel(job_id)
+        time.sleep(0.3)
+        with pytest.raises(JobCanceledError):
+            lease.check()
+
+
+def test_abandon_fails_a_live_job_once(store: JobStore) -> None:
+    job_id = create(store)
+    problem = Problem.of(ProblemType.TIMED_OUT, "took longer than 3000 s")
+    assert store.abandon(job_id, problem) is True
+    assert store.abandon(job_id, problem) is False
+    assert read(store, job_id).error == problem
+
+
+def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
+    kept, due = create(store), create(store, retention_s=0)
+    for job in (kept, due):
+        store.succeed(claim(store, job), RESULT, key="k")
+    time.sleep(1.1)  # Redis compares whole seconds
+    assert store.expire_due() == [due]
+    assert read(store, due).status is JobStatus.EXPIRED
+    assert store.spec(due) is None
+    assert store.expire_due() == []
+    assert read(store, kept).status is JobStatus.SUCCEEDED
+
+
+def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    assert store.delete(job_id) is True
+    assert store.delete(job_id) is False
+    assert store.get(job_id) is None
+    assert store.page("me") == ([], None)
+    with pytest.raises(ClaimLostError):
+        store.progress(taken, Progress(stage="render"))
+    assert store.recover_orphans() == []
+
+
+def test_pages_are_newest_first_and_of_the_owner(store: JobStore) -> None:
+    mine = [create(store) for _ in range(5)]
+    create(store, owner="another")
+    first, cursor = store.page("me", limit=2)
+    second, cursor = store.page("me", limit=2, before=cursor)
+    third, end = store.page("me", limit=2, before=cursor)
+    assert [record.id for record in (*first, *second, *third)] == mine[::-1]
+    assert end is None
+
+
+def test_events_resume_after_an_id_and_end_with_the_job(store: JobStore, redis_url: str) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    store.progress(taken, Progress(stage="render", done=1, total=2))
+    store.fail(taken, Problem.of(ProblemType.NO_FACE, "no face"))
+
+    async def follow(after: str) -> list[tuple[str, str, str]]:
+        events = JobEvents.connect(redis_url)
+        try:
+            return [
+                (event.id, event.event, event.data)
+                async for event in events.follow(job_id, after=after, heartbeat_s=5)
+                if event is not None
+            ]
+        finally:
+            await events.close()
+
+    everything = asyncio.run(follow("0"))
+    assert [event for _, event, _ in everything] == ["status", "status", "progress", "status"]
+    assert everything[-1][2] == '{"status":"failed"}'
+    assert asyncio.run(follow(everything[1][0])) == everything[2:]
+
+
+def test_waiting_ends_with_the_job_or_the_time(store: JobStore, redis_url: str) -> None:
+    job_id = create(store)
+
+    async def wait(seconds: float) -> bool:
+        events = JobEvents.connect(redis_url)
+        try:
+            return await events.wait(job_id, seconds)
+        finally:
+            await events.close()
+
+    assert asyncio.run(wait(0.1)) is False
+    threading.Timer(0.2, lambda: store.succeed(claim(store, job_id), RESULT, key="k")).start()
+    assert asyncio.run(wait(10)) is True
