@@ -1,0 +1,120 @@
+"""The warping network: a coarse flow field that moves the source to the pose asked for."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.renderer.config import RendererConfig, WarpingConfig
+from model.renderer.layers import AdaIN, LayerNorm2d, SourceConv2d, lrelu, normalize_instances
+
+Grid = Literal["published", "aligned"]
+
+
+def sampling_grid(flow: Tensor, size: tuple[int, int], *, grid: Grid) -> Tensor:
+    """Where in the source each image pixel comes from, in grid_sample's coordinates.
+
+    flow (B, 2, h, w) in pixels of the flow map, x right then y down; size (H, W) -> (B, H, W, 2).
+    The published weights were trained with a grid whose corners are pixel centres, read by calls whose corners are
+    pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
+    """
+    _, _, height, width = flow.shape
+    flow = flow.float()
+    x = torch.arange(width, device=flow.device, dtype=torch.float32)
+    y = torch.arange(height, device=flow.device, dtype=torch.float32)
+    if grid == "published":
+        x, y = 2 * (x + flow[:, 0]) / (width - 1) - 1, 2 * (y[:, None] + flow[:, 1]) / (height - 1) - 1
+        coarse = torch.stack((x, y), dim=1)
+        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+        return fine.permute(0, 2, 3, 1)
+    # Interpolation repeats the outermost values beyond the outermost pixel centres, which is right for a flow and wrong
+    # for a grid, so here the flow is enlarged and the identity added at the full size.
+    fine = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+    column = (2 * torch.arange(size[1], device=flow.device, dtype=torch.float32) + 1) / size[1] - 1
+    row = (2 * torch.arange(size[0], device=flow.device, dtype=torch.float32) + 1) / size[0] - 1
+    return torch.stack((column + fine[:, 0] * (2 / width), row[:, None] + fine[:, 1] * (2 / height)), dim=3)
+
+
+def warp(image: Tensor, flow: Tensor, *, grid: Grid) -> Tensor:
+    """Move `image` by `flow`: image (B or 1, C, H, W), flow (B, 2, h, w) -> (B, C, H, W) in the image's dtype.
+
+    Coordinates and interpolation are float32 whatever the dtypes: bfloat16 cannot tell neighbouring pixels apart.
+    """
+    image_size = (image.shape[2], image.shape[3])
+    where = sampling_grid(flow, image_size, grid=grid)
+    outside = "zeros" if grid == "published" else "border"
+    image32 = image.float().expand(flow.shape[0], -1, -1, -1)
+    return F.grid_sample(image32, where, mode="bilinear", padding_mode=outside, align_corners=False).to(image.dtype)
+
+
+class EncoderBlock(nn.Module):
+    """AdaIN lrelu conv4 stride 2, AdaIN lrelu conv3."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: RendererConfig) -> None:
+        super().__init__()
+        sizes = {"descriptor_size": config.descriptor_size, "hidden": config.adain_hidden}
+        self.norm_0 = AdaIN(in_channels, **sizes)
+        self.conv_0 = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1)
+        self.norm_1 = AdaIN(out_channels, **sizes)
+        self.conv_1 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+
+    def forward(self, normalized: Tensor, z: Tensor) -> Tensor:
+        """Instance-normalised maps (B or 1, in, H, W), z (B, Z) -> (B, out, H/2, W/2)."""
+        x = self.conv_0(lrelu(self.norm_0.modulate(normalized, z)))
+        out: Tensor = self.conv_1(lrelu(self.norm_1(x, z)))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """Residual block that doubles the size; its two branches read the same normalised maps."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: RendererConfig) -> None:
+        super().__init__()
+        sizes = {"descriptor_size": config.descriptor_size, "hidden": config.adain_hidden}
+        self.norm_0 = AdaIN(in_channels, **sizes)
+        self.conv_0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm_1 = AdaIN(out_channels, **sizes)
+        self.conv_1 = nn.ConvTranspose2d(out_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+        self.norm_s = AdaIN(in_channels, **sizes)
+        self.conv_s = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """x (B, in, H, W), z (B, Z) -> (B, out, 2H, 2W)."""
+        normalized = normalize_instances(x)
+        shortcut = self.conv_s(lrelu(self.norm_s.modulate(normalized, z)))
+        y = self.conv_0(lrelu(self.norm_0.modulate(normalized, z)))
+        residual: Tensor = self.conv_1(lrelu(self.norm_1(y, z)))
+        return residual + shortcut
+
+
+class WarpingNetwork(nn.Module):
+    """Source (and, when guided, the prior-warped source) and descriptor -> flow."""
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        sizes: WarpingConfig = config.warping
+        self.first = SourceConv2d(3, 3 if config.guided else 0, sizes.base_channels, kernel_size=7)
+        self.encoder = nn.ModuleList(
+            EncoderBlock(sizes.channels(level), sizes.channels(level + 1), config)
+            for level in range(sizes.encoder_layers)
+        )
+        self.decoder = nn.ModuleList()
+        channels = sizes.channels(sizes.encoder_layers)
+        for level in reversed(range(sizes.encoder_layers - sizes.decoder_layers, sizes.encoder_layers)):
+            self.decoder.append(DecoderBlock(channels, sizes.channels(level), config))
+            channels = 2 * sizes.channels(level)  # concatenated with the encoder map of that size
+        self.norm = LayerNorm2d(channels)
+        self.last = nn.Conv2d(channels, 2, 7, padding=3)
+
+    def forward(self, stem: Tensor, z: Tensor) -> Tensor:
+        """The output `stem` (B or 1, base, H, W) of `first`, z (B, Z) -> flow (B, 2, H/4, W/4) in float32."""
+        x, maps = stem, []
+        for encoder in self.encoder:
+            x = encoder(normalize_instances(x), z)
+            maps.append(x)
+        maps.pop()
+        for decoder in self.decoder:
+            x = torch.cat((decoder(x, z), maps.pop()), dim=1)
+        flow: Tensor = self.last(lrelu(self.norm(x)))
+        return flow.float()
