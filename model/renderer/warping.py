@@ -82,7 +82,7 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """x (B, in, H, W), z (B, Z) -> (B, out, 2H, 2W)."""
         normalized = normalize_instances(x)
-        shortcut = self.conv_s(lrelu(self.norm_s.modulate(normalized, z)))
+        shortcut: Tensor = self.conv_s(lrelu(self.norm_s.modulate(normalized, z)))
         y = self.conv_0(lrelu(self.norm_0.modulate(normalized, z)))
         residual: Tensor = self.conv_1(lrelu(self.norm_1(y, z)))
         return residual + shortcut

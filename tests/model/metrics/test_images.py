@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from model.metrics.images import l1, psnr, ssim
+
+
+def flat(value: float, size: int = 16) -> torch.Tensor:
+    return torch.full((1, 3, size, size), value)
+
+
+def test_known_l1_and_psnr():
+    image = torch.cat((flat(0.0), flat(1.0)))
+    target = torch.cat((flat(0.2), flat(-1.0)))
+    torch.testing.assert_close(l1(image, target), torch.tensor([0.1, 1.0], dtype=torch.float64), atol=1e-7, rtol=0)
+    torch.testing.assert_close(psnr(image, target), torch.tensor([20.0, 0.0], dtype=torch.float64), atol=1e-5, rtol=0)
+
+
+def test_bytes_and_floats_mean_the_same():
+    levels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    other = levels.roll(1, dims=3)
+    for metric in (l1, psnr, ssim):
+        as_bytes, as_floats = metric(levels, other), metric(levels / 127.5 - 1, other / 127.5 - 1)
+        torch.testing.assert_close(as_bytes, as_floats, atol=1e-5, rtol=1e-5)
+
+
+def test_equal_pictures():
+    image = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert (l1(image, image) == 0).all()
+    assert (psnr(image, image) == math.inf).all()
+    torch.testing.assert_close(ssim(image, image), torch.ones(2, dtype=torch.float64))
+
+
+def test_ssim_of_flat_pictures_is_its_luminance_term():
+    # 0.5 and 0.75 of the range: (2 ab + c1) / (a^2 + b^2 + c1), the structure term being 1
+    expected = (2 * 0.5 * 0.75 + 1e-4) / (0.5**2 + 0.75**2 + 1e-4)
+    assert ssim(flat(0.0), flat(0.5)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_an_inverted_picture_is_negative():
+    stripes = torch.sin(torch.arange(32) * 1.3).expand(1, 3, 32, 32) * 0.9
+    assert ssim(stripes, -stripes).item() < -0.5
+    # the same picture at half contrast keeps its structure: 2 * 0.5 / (1 + 0.25) without the constants
+    assert ssim(stripes, stripes * 0.5).item() == pytest.approx(0.8, abs=0.02)
+
+
+def test_refuses_what_it_cannot_compare():
+    with pytest.raises(ValueError, match=r"\(1, 3, 16, 16\) and \(1, 3, 32, 32\)"):
+        psnr(flat(0.0), flat(0.0, size=32))
+    with pytest.raises(ValueError, match=r"torch\.uint8"):
+        l1(flat(0.0), flat(0.0).byte())
+    with pytest.raises(ValueError, match="10x10; SSIM needs both sides at least 11"):
+        ssim(flat(0.0, size=10), flat(0.0, size=10))
