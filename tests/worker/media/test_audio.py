@@ -1,0 +1,172 @@
+"""Speech in, from every container a person may upload; files are made here by libsndfile and FFmpeg."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from service.jobs.problems import ProblemType
+from worker.errors import InputError
+from worker.media.audio import AudioLimits, open_sound, read_speech
+
+
+def tone(seconds: float, rate: int, hertz: float = 440.0, channels: int = 1) -> np.ndarray:
+    """A tone that swells and falls, float32 (N, channels)."""
+    t = np.arange(round(seconds * rate)) / rate
+    wave = 0.5 * np.sin(2 * np.pi * hertz * t) * np.sin(np.pi * t / seconds)
+    return np.repeat(wave[:, None].astype(np.float32), channels, axis=1)
+
+
+def write_with_ffmpeg(path: Path, samples: np.ndarray, rate: int, codec: str) -> Path:
+    channels = samples.shape[1]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.layout = "mono" if channels == 1 else "stereo"
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=stream.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def similarity(samples: np.ndarray, wanted: np.ndarray) -> float:
+    """Correlation without any shift, over the common length."""
+    n = min(len(samples), len(wanted))
+    return float(np.corrcoef(samples[:n], wanted[:n])[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "subtype"),
+    [
+        ("a.wav", 44_100, 2, "PCM_16"),
+        ("a.wav", 48_000, 1, "FLOAT"),
+        ("a.wav", 8_000, 1, "PCM_U8"),
+        ("a.flac", 16_000, 1, "PCM_24"),
+        ("a.ogg", 48_000, 2, "VORBIS"),
+        ("a.ogg", 48_000, 1, "OPUS"),
+        ("a.mp3", 44_100, 2, "MPEG_LAYER_III"),
+    ],
+)
+def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int, subtype: str) -> None:
+    path = tmp_path / name
+    soundfile.write(path, tone(2, rate, channels=channels), rate, subtype=subtype)
+    speech = read_speech(path)
+    assert speech.samples.dtype == np.float32
+    assert speech.seconds == pytest.approx(2, abs=0.03)
+    assert similarity(speech.samples, tone(2, 16_000)[:, 0]) > 0.97
+    assert speech.sound.rate == rate
+    assert speech.sound.channels == channels
+    assert sum(len(block) for block in speech.sound.blocks()) == pytest.approx(2 * rate, rel=0.015)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.m4a", "aac"), ("a.aac", "aac"), ("a.webm", "libopus"), ("a.mov", "aac")]
+)
+def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_with_ffmpeg(tmp_path / name, tone(2, 48_000, channels=2), 48_000, codec)
+    speech = read_speech(path)
+    assert speech.seconds == pytest.approx(2, abs=0.05)
+    lead = 0 if name != "a.aac" else 1024 // 3  # raw AAC cannot say that its first frame is the encoder's own
+    assert similarity(speech.samples[lead:], tone(2, 16_000)[:, 0]) > 0.98
+
+
+def refused(path: Path, limits: AudioLimits | None = None) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_speech(path, limits or AudioLimits())
+    return caught.value
+
+
+def test_no_samples(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((0, 1)), 16_000)
+    error = refused(path)
+    assert error.problem is ProblemType.SILENT_AUDIO
+    assert "0 seconds" in error.detail
+    assert "0.1" in error.detail
+
+
+def test_silent(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(16_000, 1e-5), 16_000, subtype="FLOAT")
+    error = refused(path)
+    assert error.problem is ProblemType.SILENT_AUDIO
+    assert "-100 dBFS" in error.detail
+    assert "-60 is the least" in error.detail
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_not_numbers(tmp_path: Path, bad: float) -> None:
+    samples = tone(1, 16_000)
+    samples[100:103] = bad
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    error = refused(path)
+    assert error.got == 3
+    assert "3 samples that are no numbers" in error.detail
+
+
+def test_too_long_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(3, 16_000), 16_000)
+    with pytest.raises(InputError) as caught:
+        open_sound(path, AudioLimits(seconds=2))
+    assert caught.value.problem is ProblemType.AUDIO_TOO_LONG
+    assert "3.0 seconds long; at most 2" in caught.value.detail
+
+
+def test_too_long_without_a_header(tmp_path: Path) -> None:
+    path = write_with_ffmpeg(tmp_path / "a.aac", tone(3, 16_000), 16_000, "aac")
+    error = refused(path, AudioLimits(seconds=2))
+    assert error.problem is ProblemType.AUDIO_TOO_LONG
+
+
+def test_too_many_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(1, 16_000), 16_000)
+    error = refused(path, AudioLimits(bytes=1000))
+    assert (error.problem, error.got, error.allowed) == (ProblemType.TOO_LARGE, path.stat().st_size, 1000)
+
+
+def test_too_many_channels(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(1, 16_000, channels=12), 16_000)
+    assert "12 channels; at most 8" in refused(path).detail
+
+
+def test_not_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_text("hello, this is a text and no sound\n" * 50)
+    error = refused(path)
+    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert "b'hello, t'" in error.detail
+
+
+def test_truncated_m4a(tmp_path: Path) -> None:
+    path = write_with_ffmpeg(tmp_path / "a.m4a", tone(2, 48_000), 48_000, "aac")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # the index is at the end, and gone
+    error = refused(path)
+    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert "damaged or truncated" in error.detail
+
+
+def test_video_without_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    error = refused(path)
+    assert error.problem is ProblemType.SILENT_AUDIO
+    assert "no sound in it" in error.detail
+
+
+def test_playlists_are_not_followed(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "secret.wav", tone(1, 16_000), 16_000)
+    path = tmp_path / "a.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9.0,\nsecret.wav\n#EXT-X-ENDLIST\n")
+    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA
+    path.write_text("ffconcat version 1.0\nfile secret.wav\n")
+    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA

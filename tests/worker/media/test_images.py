@@ -1,0 +1,162 @@
+"""Photos in and out, against files made here by Pillow."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from service.jobs.problems import ProblemType
+from worker.errors import InputError
+from worker.media.images import ImageLimits, encode_image, read_image
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """A smooth picture, 48 x 64, whose four corners differ."""
+    y, x = np.mgrid[0:48, 0:64]
+    return np.dstack([x * 4, y * 5, 255 - x * 2]).astype(np.uint8)
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [("png", 0), ("jpg", 6), ("webp", 6)])
+def test_three_formats_are_read(tmp_path: Path, picture: np.ndarray, suffix: str, tolerance: int) -> None:
+    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(picture), **({} if suffix == "png" else {"quality": 98}))
+    rgb = read_image(path)
+    assert rgb.dtype == np.uint8
+    assert rgb.shape == (48, 64, 3)
+    assert np.abs(rgb.astype(int) - picture).mean() <= tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+    stored = {
+        1: picture,
+        2: picture[:, ::-1],
+        3: picture[::-1, ::-1],
+        4: picture[::-1],
+        5: picture.transpose(1, 0, 2),
+        6: np.rot90(picture, 1),
+        7: picture[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(picture, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "a.png", Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:, :4] = (255, 0, 0, 255)
+    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(rgba)))
+    assert rgb[0, 0].tolist() == [255, 0, 0]
+    assert rgb[0, 7].tolist() == [255, 255, 255]
+
+
+def test_grey_and_16_bit_keep_their_brightness(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
+    deep = read_image(saved(tmp_path / "deep.png", Image.fromarray(ramp)))
+    grey = read_image(saved(tmp_path / "grey.png", Image.fromarray((ramp >> 8).astype(np.uint8))))
+    assert np.abs(deep.astype(int) - grey).max() <= 1
+    assert deep[0, -1].tolist() == [255, 255, 255]
+
+
+def test_palette_and_cmyk_become_rgb(tmp_path: Path) -> None:
+    red = Image.new("RGB", (8, 8), (200, 30, 40))
+    paletted = read_image(saved(tmp_path / "p.png", red.quantize(4)))
+    cmyk = read_image(saved(tmp_path / "c.jpg", red.convert("CMYK"), quality=100))
+    for rgb in (paletted, cmyk):
+        assert np.abs(rgb[4, 4].astype(int) - [200, 30, 40]).max() <= 4
+
+
+def test_embedded_profile_is_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain = read_image(saved(tmp_path / "srgb.png", Image.fromarray(picture), icc_profile=profile))
+    assert np.abs(plain.astype(int) - picture).max() <= 2
+    broken = read_image(saved(tmp_path / "broken.png", Image.fromarray(picture), icc_profile=b"no profile"))
+    np.testing.assert_array_equal(broken, picture)
+
+
+def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, picture: np.ndarray) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(picture), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+def refused(path: Path, limits: ImageLimits | None = None) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_image(path, limits or ImageLimits())
+    return caught.value
+
+
+def test_not_an_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_text("not an image at all")
+    error = refused(path)
+    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert "not a JPEG, PNG or WebP" in error.detail
+    assert "b'not an i'" in error.detail
+
+
+def test_formats_outside_the_list_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    path = saved(tmp_path / "a.gif", Image.fromarray(picture))
+    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_truncated(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    error = refused(path)
+    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert "damaged" in error.detail
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    assert "0 bytes" in refused(path).detail
+
+
+def test_too_many_bytes(tmp_path: Path, picture: np.ndarray) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(picture))
+    error = refused(path, ImageLimits(bytes=100))
+    assert error.problem is ProblemType.TOO_LARGE
+    assert (error.got, error.allowed) == (path.stat().st_size, 100)
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [8000, 12_000, 60_000])  # above our cap, Pillow's warning and Pillow's error
+def test_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of_size(side, side))
+    error = refused(path)
+    assert error.problem is ProblemType.TOO_MANY_PIXELS
+    assert error.got == side * side
+    assert str(side * side) in error.detail
+    assert "50000000" in error.detail
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
+def test_encoding_can_be_read_back(picture: np.ndarray, image_format: str) -> None:
+    data = encode_image(picture, image_format, quality=95)  # type: ignore[arg-type]
+    image = Image.open(io.BytesIO(data))
+    assert image.format == image_format.upper()
+    assert np.abs(np.asarray(image.convert("RGB")).astype(int) - picture).mean() <= (0 if image_format == "png" else 4)

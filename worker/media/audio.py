@@ -1,0 +1,210 @@
+"""Sound in: speech as the audio model hears it, and the original sound for the video.
+
+Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3 and more), and FFmpeg for what it does not know (M4A, AAC,
+WebM, the sound of videos). Both stream, so the length is checked before and while decoding.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from service.jobs.problems import ProblemType
+from worker.errors import InputError
+from worker.media.containers import open_container
+from worker.media.files import check_size
+
+SPEECH_RATE = 16_000
+ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A) or a video with sound"
+BLOCK = 65_536  # samples decoded at once
+
+
+@dataclass(frozen=True)
+class AudioLimits:
+    """What is accepted: bytes of the file, seconds of sound, channels, and the least peak that is not silence."""
+
+    bytes: int = 50 * 2**20
+    seconds: float = 300.0
+    minimum_seconds: float = 0.1
+    channels: int = 8
+    silence_dbfs: float = -60.0
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound file that can be decoded again and again, a block at a time.
+
+    `rate` in Hz; `blocks` yields float32 (n, channels) in -1..1.
+    """
+
+    path: Path
+    rate: int
+    channels: int
+    seconds: float | None  # as the header says; None where it does not
+    with_ffmpeg: bool
+    name: str = "audio"
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Decode from the start. Raises InputError unreadable-media where the file is damaged."""
+        return _ffmpeg_blocks(self) if self.with_ffmpeg else _sndfile_blocks(self)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What drives a talking head: `samples` float32 (N,), mono, 16 kHz, and the `sound` it came from."""
+
+    samples: NDArray[np.float32]
+    sound: Sound
+
+    @property
+    def seconds(self) -> float:
+        """Length of the speech."""
+        return len(self.samples) / SPEECH_RATE
+
+
+def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Sound:
+    """Read the header of a sound file or of a video with sound, and refuse what is not allowed.
+
+    Raises InputError: too-large, unreadable-media, unsupported-media or audio-too-long.
+    """
+    check_size(path, limits.bytes, name)
+    try:
+        with soundfile.SoundFile(path) as file:
+            seconds = file.frames / file.samplerate
+            sound = Sound(path, file.samplerate, file.channels, seconds, with_ffmpeg=False, name=name)
+    except soundfile.LibsndfileError:
+        sound = _open_with_ffmpeg(path, name)
+    if sound.channels > limits.channels:
+        raise InputError(
+            ProblemType.UNREADABLE_MEDIA,
+            f"the {name} has {sound.channels} channels; at most {limits.channels} are allowed",
+            got=sound.channels,
+            allowed=limits.channels,
+        )
+    if sound.seconds is not None and sound.seconds > limits.seconds:
+        raise _too_long(sound.seconds, limits, name)
+    return sound
+
+
+def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Speech:
+    """Decode speech to mono 16 kHz, channels averaged.
+
+    Raises InputError as `open_sound`, and silent-audio for sound without samples, of silence or with NaN in it.
+    """
+    sound = open_sound(path, limits, name=name)
+    resampler = soxr.ResampleStream(sound.rate, SPEECH_RATE, 1, dtype="float32")
+    pieces: list[NDArray[np.float32]] = []
+    length = 0
+    for block in sound.blocks():
+        length += len(block)
+        if length > limits.seconds * sound.rate:
+            raise _too_long(length / sound.rate, limits, name)
+        bad = int(np.count_nonzero(~np.isfinite(block)))
+        if bad:
+            raise InputError(
+                ProblemType.SILENT_AUDIO, f"the {name} has {bad} samples that are no numbers (NaN or infinite)", got=bad
+            )
+        pieces.append(resampler.resample_chunk(block.mean(axis=1)))
+    pieces.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    samples = np.concatenate(pieces)
+    _check_audible(samples, length / sound.rate, limits, name)
+    return Speech(samples, sound)
+
+
+def _check_audible(samples: NDArray[np.float32], seconds: float, limits: AudioLimits, name: str) -> None:
+    if len(samples) == 0 or seconds < limits.minimum_seconds:
+        raise InputError(
+            ProblemType.SILENT_AUDIO,
+            f"the {name} has {seconds:g} seconds of sound; at least {limits.minimum_seconds:g} are needed",
+            got=seconds,
+            allowed=limits.minimum_seconds,
+        )
+    peak = float(np.abs(samples).max())
+    peak_dbfs = 20 * np.log10(max(peak, 1e-10))
+    if peak_dbfs < limits.silence_dbfs:
+        raise InputError(
+            ProblemType.SILENT_AUDIO,
+            f"the {name} is silent: its peak is {peak_dbfs:.0f} dBFS, {limits.silence_dbfs:.0f} is the least",
+            got=round(peak_dbfs, 1),
+            allowed=limits.silence_dbfs,
+        )
+
+
+def _too_long(seconds: float, limits: AudioLimits, name: str) -> InputError:
+    return InputError(
+        ProblemType.AUDIO_TOO_LONG,
+        f"the {name} is {seconds:.1f} seconds long; at most {limits.seconds:g} are allowed",
+        got=round(seconds, 3),
+        allowed=limits.seconds,
+    )
+
+
+def _damaged(sound: Sound, error: Exception) -> InputError:
+    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {error}")
+
+
+def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
+    try:
+        with soundfile.SoundFile(sound.path) as file:
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                yield block
+    except soundfile.LibsndfileError as error:
+        raise _damaged(sound, error) from error
+
+
+def _open_with_ffmpeg(path: Path, name: str) -> Sound:
+    with open_container(path, name, allowed=ALLOWED) as container:
+        if not container.streams.audio:
+            raise InputError(ProblemType.SILENT_AUDIO, f"the {name} has no sound in it", got=0, allowed=ALLOWED)
+        stream = container.streams.audio[0]
+        if not stream.codec_context or not stream.rate or not stream.channels:
+            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s sound cannot be decoded")
+        seconds = None if stream.duration is None else float(stream.duration * stream.time_base)
+        return Sound(path, stream.rate, stream.channels, seconds, with_ffmpeg=True, name=name)
+
+
+def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
+    """Decode the first sound track so that it stays in step with the picture, if there is one.
+
+    Sound from before the first picture is cut, a late start is filled with silence.
+    """
+    resampler = av.AudioResampler(format="flt", rate=sound.rate)
+    cut: int | None = None  # samples still to be dropped; unknown until the first frame's time is
+    try:
+        with open_container(sound.path, sound.name, allowed=ALLOWED) as container:
+            for frame in container.decode(audio=0):
+                if cut is None:
+                    cut = round(_lead(container, frame) * sound.rate)
+                    yield from _silence(-cut, sound.channels)
+                for converted in resampler.resample(frame):
+                    block = _interleaved(converted)
+                    yield block[max(cut, 0) :]
+                    cut -= len(block)
+            for converted in resampler.resample(None):
+                yield _interleaved(converted)
+    except (av.FFmpegError, ValueError) as error:  # ValueError: the format changes on the way
+        raise _damaged(sound, error) from error
+
+
+def _lead(container: Any, first: Any) -> float:
+    """Seconds by which the sound begins before the picture; 0 without a picture."""
+    pictures = container.streams.video
+    if not pictures or pictures[0].start_time is None or first.time is None:
+        return 0.0
+    return float(pictures[0].start_time * pictures[0].time_base) - float(first.time)
+
+
+def _silence(length: int, channels: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, length, BLOCK):
+        yield np.zeros((min(BLOCK, length - start), channels), np.float32)
+
+
+def _interleaved(frame: Any) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = frame.to_ndarray()
+    return samples.reshape(-1, frame.layout.nb_channels)

@@ -1,0 +1,31 @@
+"""Files on their way in and out: sizes checked first, results complete or not there at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.jobs.problems import ProblemType
+from worker.errors import InputError
+
+
+def check_size(path: Path, limit: int, name: str) -> None:
+    """Refuse an empty file and one of more than `limit` bytes. Raises InputError: unreadable-media or too-large."""
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} is empty (0 bytes)", got=0)
+    if size > limit:
+        raise InputError(
+            ProblemType.TOO_LARGE, f"the {name} has {size} bytes; at most {limit} are allowed", got=size, allowed=limit
+        )
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to; on success it is renamed to `path`, on error removed."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

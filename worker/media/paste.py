@@ -1,0 +1,117 @@
+"""The animated square crop put back into the whole photo, without a visible seam."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FEATHER = 0.14  # width of the soft edge, in crop sides
+SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides
+REACH = 0.10  # sigma of the blur that carries those colours inwards, in crop sides
+BAND = 128  # rows blended at once, so that a large photo needs little memory beside itself
+
+
+class Square(Protocol):
+    """Where the crop lies in the photo, in photo pixels; it may reach over the photo's edges."""
+
+    @property
+    def x(self) -> float:
+        """Left edge."""
+        ...
+
+    @property
+    def y(self) -> float:
+        """Top edge."""
+        ...
+
+    @property
+    def side(self) -> float:
+        """Width and height."""
+        ...
+
+
+class Paster:
+    """Pastes animated crops of one photo back into it; what is the same for all frames is computed once.
+
+    The crop is laid over the photo through a mask that is 1 inside and falls smoothly to 0 at the crop's edge. Before
+    that its colours are matched: the difference between the crop before and after animation, taken along the edge, is
+    blurred, added and fades towards the middle. (Membrane interpolation, as in Perez et al., "Poisson image editing",
+    SIGGRAPH 2003, with a Gaussian kernel in place of the harmonic one.)
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], crop: Square, still: NDArray[np.uint8]) -> None:
+        """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
+        height, width = photo.shape[:2]
+        self._photo = photo
+        self._top, self._bottom = max(0, int(np.floor(crop.y))), min(height, int(np.ceil(crop.y + crop.side)))
+        self._left, self._right = max(0, int(np.floor(crop.x))), min(width, int(np.ceil(crop.x + crop.side)))
+        self._crop = crop
+        self._size = still.shape[0]
+        self._scale = self._size / crop.side  # crop pixels in a photo pixel
+        self._still = still.astype(np.float32)
+
+        edge = _edge_distance(self._size)
+        self._mask = _smoothstep(edge / FEATHER)
+        self._ring = (edge < SEAM).astype(np.float32)
+        self._ring_weight = self._blur(self._ring) + 1e-3
+        self._fade = 1 - _smoothstep(edge / (3 * REACH))
+
+    def paste(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The whole photo, uint8 (H, W, 3), with `animated`, uint8 (S, S, 3), in its place."""
+        image = self._photo.copy()
+        matched = animated + self._correction(animated)
+        layers = np.dstack([matched, self._mask])  # colour and mask are resampled in one go
+        if self._scale > 1:
+            layers = cv2.GaussianBlur(layers, (0, 0), self._scale / 2)
+        for top in range(self._top, self._bottom, BAND):
+            bottom = min(top + BAND, self._bottom)
+            region = image[top:bottom, self._left : self._right]
+            placed = self._resample(layers, top, bottom)
+            mask = np.clip(placed[:, :, 3:], 0, 1)
+            region[:] = np.clip(region + mask * (placed[:, :, :3] - region) + 0.5, 0, 255)
+        return image
+
+    def _correction(self, animated: NDArray[np.uint8]) -> NDArray[np.float32]:
+        difference = (self._still - animated) * self._ring[:, :, None]
+        spread = self._blur(difference) / self._ring_weight[:, :, None]
+        return np.asarray(spread * self._fade[:, :, None], np.float32)
+
+    def _blur(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        blurred: NDArray[np.float32] = cv2.GaussianBlur(
+            image, (0, 0), REACH * self._size, borderType=cv2.BORDER_CONSTANT
+        )
+        return blurred
+
+    def _resample(self, layers: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
+        """Crop pixels at the photo's rows top..bottom. Centres of pixels lie at +0.5 in both."""
+        scale, crop = self._scale, self._crop
+        to_crop = np.array(
+            [
+                [scale, 0, (self._left + 0.5 - crop.x) * scale - 0.5],
+                [0, scale, (top + 0.5 - crop.y) * scale - 0.5],
+            ]
+        )
+        resampled: NDArray[np.float32] = cv2.warpAffine(
+            layers,
+            to_crop,
+            (self._right - self._left, bottom - top),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return resampled
+
+
+def _edge_distance(size: int) -> NDArray[np.float32]:
+    """Distance of each pixel's centre from the square's edge, in sides, with rounded corners: (size, size)."""
+    along = (np.arange(size, dtype=np.float32) + 0.5) / size
+    inside = np.minimum(along, 1 - along)
+    corner = 2 * FEATHER  # radius
+    x, y = np.meshgrid(inside, inside)
+    rounded = corner - np.hypot(np.maximum(corner - x, 0), np.maximum(corner - y, 0))
+    return np.asarray(np.where(np.minimum(x, y) < corner, np.maximum(rounded, 0), np.minimum(x, y)), np.float32)
+
+
+def _smoothstep(t: NDArray[np.float32]) -> NDArray[np.float32]:
+    clipped = np.clip(t, 0, 1)
+    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
