@@ -1,0 +1,1 @@
+"""Training data: folders of cropped clips and stills with landmarks."""

@@ -1,0 +1,104 @@
+"""A corpus folder: index.csv, clips/ID.mp4, stills/ID.jpg, and landmarks in ID.npz beside each.
+
+index.csv   id, kind (clip | still), split (train | val), person, frames, ..., audio, generated, face_px, ..., sync
+ID.npz      first (478, 3) int16, delta (T-1, 478, 3): landmarks in quarter pixels of the 256 crop, by differences
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from model.errors import DataError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip or still of a corpus."""
+
+    id: str
+    kind: str
+    split: str
+    person: str
+    frames: int
+    audio: bool
+    generated: bool
+    face_px: int
+    sync: float | None
+    licence: str
+    repo: str
+    root: Path
+
+    @property
+    def media(self) -> Path:
+        """The MP4 or JPEG file."""
+        return (
+            self.root
+            / ("clips" if self.kind == "clip" else "stills")
+            / (self.id + (".mp4" if self.kind == "clip" else ".jpg"))
+        )
+
+    def landmarks(self) -> np.ndarray:
+        """Landmarks (T, 478, 3) float32 in pixels of the 256 crop, z towards the camera negative."""
+        with np.load(self.media.with_suffix(".npz"), allow_pickle=False) as stored:
+            first, delta = stored["first"].astype(np.int32), stored["delta"].astype(np.int32)
+        return (np.cumsum(np.concatenate([first[None], delta.reshape(-1, *first.shape)]), axis=0) / 4.0).astype(
+            np.float32
+        )
+
+    def read_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """RGB frames (256, 256, 3) uint8 of the ascending `indices`, decoding once from the start."""
+        if self.kind == "still":
+            image = cv2.imread(str(self.media))
+            if image is None:
+                raise DataError(f"{self.media} is not a readable image")
+            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            return
+        wanted = iter(indices)
+        target = next(wanted, None)
+        with av.open(str(self.media)) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if target is None:
+                    return
+                if number == target:
+                    yield frame.to_ndarray(format="rgb24")
+                    target = next(wanted, None)
+
+
+def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None) -> list[Item]:
+    """Items of a corpus folder, in the index's order.
+
+    Raises:
+        DataError: there is no index.csv, or nothing in it fits.
+    """
+    index = root / "index.csv"
+    if not index.is_file():
+        raise DataError(f"no index.csv in {root}; --data takes a corpus folder as docs/training.md describes")
+    with index.open(newline="", encoding="utf-8") as stream:
+        items = [
+            Item(
+                id=row["id"],
+                kind=row["kind"],
+                split=row["split"],
+                person=row["person"],
+                frames=int(row["frames"]),
+                audio=row["audio"] == "1",
+                generated=row["generated"] == "1",
+                face_px=int(row["face_px"] or 0),
+                sync=float(row["sync"]) if row["sync"] else None,
+                licence=row["licence"],
+                repo=row["repo"],
+                root=root,
+            )  # fmt: skip
+            for row in csv.DictReader(stream)
+        ]
+    kept = [item for item in items if split in (None, item.split) and kind in (None, item.kind)]
+    if not kept:
+        raise DataError(f"{index} has no {split or ''} {kind or 'item'}")
+    return kept

@@ -1,0 +1,243 @@
+"""Named controls: directions in motion space that move one measure of the face each.
+
+A measure is linear in the unposed shape: the lips' gap, the lids' gap, the height of the mouth's corners. With G the
+measures' gradients in whitened expression coefficients, the most likely expression change that moves measure i by one
+and holds others still is column i of G^T (G G^T)^-1 (the conditional mean of a Gaussian). So controls are independent
+of each other by construction, to first order and exactly, since shapes are linear.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.errors import ControlError
+from model.morphable.basis import ANGLES, EXPRESSION, LOG_SCALE, MOTION_SPACE, OFFSET, POINTS, MorphableModel
+from model.weights.files import read_card
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Signed sum of landmark coordinates: (point, axis, factor); axis 0 is x right, 1 is y down."""
+
+    name: str
+    terms: tuple[tuple[int, int, float], ...]
+    minimum: float
+    description: str
+
+    def vector(self) -> Tensor:
+        """The measure as a row (478 * 3) on flattened shapes."""
+        row = torch.zeros(POINTS, 3)
+        for point, axis, factor in self.terms:
+            row[point, axis] += factor
+        return row.flatten()
+
+
+def _gap(upper: int, lower: int) -> tuple[tuple[int, int, float], ...]:
+    return ((lower, 1, 1.0), (upper, 1, -1.0))
+
+
+# MediaPipe's numbering. Left and right are the person's own: 386/374 are the lids of the left eye.
+MEASURES: tuple[Measure, ...] = (
+    Measure("jaw_open", _gap(13, 14), 0.0, "gap between the lips; 1 is wide open"),
+    Measure(
+        "smile",
+        ((61, 1, -0.5), (291, 1, -0.5), (0, 1, 0.5), (17, 1, 0.5), (291, 0, 0.5), (61, 0, -0.5)),
+        0.0,
+        "corners of the mouth up and apart; 1 is a broad smile",
+    ),
+    Measure("pucker", ((61, 0, 1.0), (291, 0, -1.0)), 0.0, "corners of the mouth together; 1 is a kiss"),
+    Measure("blink_left", _gap(374, 386), 0.0, "the person's left lids; 1 is closed"),
+    Measure("blink_right", _gap(145, 159), 0.0, "the person's right lids; 1 is closed"),
+    Measure(
+        "brow_raise",
+        ((105, 1, -0.5), (334, 1, -0.5), (33, 1, 0.25), (133, 1, 0.25), (263, 1, 0.25), (362, 1, 0.25)),
+        0.0,
+        "both brows up; 1 is astonished",
+    ),
+    Measure(
+        "gaze_x",
+        ((468, 0, 0.5), (473, 0, 0.5), (33, 0, -0.25), (133, 0, -0.25), (263, 0, -0.25), (362, 0, -0.25)),
+        -1.0,
+        "eyes to the viewer's right",
+    ),
+    Measure(
+        "gaze_y",
+        ((468, 1, -0.5), (473, 1, -0.5), (33, 1, 0.25), (133, 1, 0.25), (263, 1, 0.25), (362, 1, 0.25)),
+        -1.0,
+        "eyes up",
+    ),
+)
+# Measures that a control need not hold still: no smile keeps the mouth's width, and looking down lowers the lids.
+FREE: dict[str, frozenset[str]] = {
+    "smile": frozenset({"pucker"}),
+    "pucker": frozenset({"smile"}),
+    "gaze_y": frozenset({"blink_left", "blink_right"}),
+}
+LIDS = {"blink_left": (386, 374), "blink_right": (159, 145)}
+
+_POSE_CONTROLS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "yaw",
+        "minimum": -60.0,
+        "maximum": 60.0,
+        "neutral": 0.0,
+        "unit": "degrees",
+        "description": "nose to the viewer's right",
+    },
+    {"name": "pitch", "minimum": -45.0, "maximum": 45.0, "neutral": 0.0, "unit": "degrees", "description": "nose up"},
+    {
+        "name": "roll",
+        "minimum": -60.0,
+        "maximum": 60.0,
+        "neutral": 0.0,
+        "unit": "degrees",
+        "description": "clockwise as seen",
+    },
+    {
+        "name": "x",
+        "minimum": -1.0,
+        "maximum": 1.0,
+        "neutral": 0.0,
+        "unit": "face widths",
+        "description": "to the viewer's right",
+    },
+    {"name": "y", "minimum": -1.0, "maximum": 1.0, "neutral": 0.0, "unit": "face widths", "description": "up"},
+    {
+        "name": "scale",
+        "minimum": 0.5,
+        "maximum": 2.0,
+        "neutral": 1.0,
+        "unit": "times",
+        "description": "size of the face",
+    },
+)
+
+
+def fit_control_directions(model: MorphableModel, expressions: Tensor) -> dict[str, list[float]]:
+    """Direction (64) of each expression control, of the length that value 1 stands for.
+
+    Value 1 is the 99th percentile of what the measure moves from a clip's mean in `expressions` (F, 64), except for
+    blinks: theirs is the unit length of the lids' gap, since how far a lid must go depends on the person.
+    """
+    rows = torch.stack([measure.vector() for measure in MEASURES])
+    gradients = rows @ model.expression_basis.T  # (measures, 64)
+    moved = expressions @ gradients.T
+    directions = {}
+    for number, measure in enumerate(MEASURES):
+        free = FREE.get(measure.name, frozenset())
+        held = [i for i, other in enumerate(MEASURES) if other.name not in free]
+        held_gradients = gradients[held]
+        inverse = torch.linalg.inv(held_gradients @ held_gradients.T)
+        direction = held_gradients.T @ inverse[:, held.index(number)]
+        reach = 1.0 if measure.name in LIDS else float(torch.quantile(moved[:, number], 0.99))
+        directions[measure.name] = [round(float(value), 6) for value in direction * reach]
+    return directions
+
+
+def control_card(directions: Mapping[str, list[float]]) -> dict[str, Any]:
+    """The card's part about controls: names, ranges and units for everyone, directions for `Controls`."""
+    expression = [
+        {
+            "name": measure.name,
+            "group": "gaze" if measure.minimum < 0 else "expression",
+            "minimum": measure.minimum,
+            "maximum": 1.0,
+            "neutral": 0.0,
+            "unit": "share of full reach",
+            "description": measure.description,
+        }
+        for measure in MEASURES
+    ]
+    return {
+        "controls": [{"group": "pose", **control} for control in _POSE_CONTROLS] + expression,
+        "control_directions": dict(directions),
+    }
+
+
+class Controls:
+    """Applies named controls to a motion."""
+
+    def __init__(self, model: MorphableModel, card: Mapping[str, Any]) -> None:
+        self._model = model
+        self.specifications: dict[str, dict[str, Any]] = {control["name"]: control for control in card["controls"]}
+        self._directions = {name: np.asarray(row, np.float32) for name, row in card["control_directions"].items()}
+
+    @classmethod
+    def load(cls, model: MorphableModel | None = None, directory: Path | None = None) -> Controls:
+        """Load with the released morphable model, or the one in `directory`."""
+        return cls(model or MorphableModel.load(directory), read_card(MOTION_SPACE, directory))
+
+    def apply(
+        self, identity: np.ndarray, motion: np.ndarray, values: Mapping[str, float], *, relative: bool = True
+    ) -> np.ndarray:
+        """Motion (70,) with the controls' `values` on top of `motion` (relative) or instead of it (absolute).
+
+        Absolute replaces what is named: a pose control sets its number, and any expression control starts from the
+        resting face. Lengths are in face widths of the person with `identity` (80,).
+
+        Raises:
+            ControlError: an unknown name, or a value out of its range.
+        """
+        for name, value in values.items():
+            self._check(name, value)
+        result = np.array(motion, np.float32)
+        if not relative and any(name in self._directions for name in values):
+            result[:EXPRESSION] = 0.0
+        opening = self._lid_openings(identity, result)
+        for name, value in values.items():
+            if name in LIDS:
+                result[:EXPRESSION] += value * opening[name] * self._directions[name]
+            elif name in self._directions:
+                result[:EXPRESSION] += value * self._directions[name]
+        self._apply_pose(result, identity, values, relative=relative)
+        return result
+
+    def blink(self, identity: np.ndarray, motion: np.ndarray, amount: float) -> np.ndarray:
+        """Motion (70,) with both eyes closed by `amount` (0..1)."""
+        return self.apply(identity, motion, {"blink_left": amount, "blink_right": amount})
+
+    def _check(self, name: str, value: float) -> None:
+        allowed = self.specifications.get(name)
+        if allowed is None:
+            raise ControlError(f"unknown control {name!r}; allowed are {', '.join(self.specifications)}")
+        if not math.isfinite(value) or not allowed["minimum"] <= value <= allowed["maximum"]:
+            raise ControlError(
+                f"control {name} is {value}; allowed is {allowed['minimum']} to {allowed['maximum']} {allowed['unit']}"
+            )
+
+    def _apply_pose(
+        self, result: np.ndarray, identity: np.ndarray, values: Mapping[str, float], *, relative: bool
+    ) -> None:
+        for index, name in enumerate(("yaw", "pitch", "roll"), start=ANGLES.start):
+            if name in values:
+                result[index] = math.radians(values[name]) + (result[index] if relative else 0.0)
+        if "scale" in values:
+            result[LOG_SCALE] = math.log(values["scale"]) + (result[LOG_SCALE] if relative else 0.0)
+        width = self._face_width(identity) * math.exp(result[LOG_SCALE])
+        for index, name, sign in ((OFFSET.start, "x", 1.0), (OFFSET.start + 1, "y", -1.0)):
+            if name in values:
+                result[index] = sign * values[name] * width + (result[index] if relative else 0.0)
+
+    def _face_width(self, identity: np.ndarray) -> float:
+        shape = self._shape(identity, np.zeros(EXPRESSION, np.float32))
+        return float(shape[454, 0] - shape[234, 0])
+
+    def _lid_openings(self, identity: np.ndarray, motion: np.ndarray) -> dict[str, float]:
+        shape = self._shape(identity, motion[:EXPRESSION])
+        return {name: max(0.0, float(shape[lower, 1] - shape[upper, 1])) for name, (upper, lower) in LIDS.items()}
+
+    def _shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            shape = self._model.shape(
+                torch.as_tensor(identity, dtype=torch.float32)[None],
+                torch.as_tensor(expression, dtype=torch.float32)[None],
+            )
+        return shape[0].numpy()

@@ -1,0 +1,183 @@
+"""A training run: its folder, budget, logs, checkpoints and resumption, the same for every model.
+
+    run = Run(directory, config, {"network": network, "optimizer": optimizer}, steps=1000, minutes=30)
+    for step in run.steps():
+        ...
+        run.log(step, loss=loss)
+
+The folder holds `config.json`, `log.jsonl`, tensorboard events, `sheets/` and the last checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import structlog
+import torch
+from pydantic import BaseModel
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from model.errors import TrainingDivergedError
+
+log = structlog.get_logger(__name__)
+
+
+class Stateful(Protocol):
+    """What a checkpoint can hold: networks, optimisers, schedulers, averages, data orders."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """State made of tensors, numbers, strings and containers of them."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Take the state up again."""
+
+
+class Run:
+    """One training run in `directory`, resumed by itself when the directory holds a checkpoint of it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: BaseModel,
+        state: Mapping[str, Stateful],
+        *,
+        steps: int,
+        minutes: float | None = None,
+        save_every_minutes: float = 5.0,
+        log_every: int = 20,
+        keep: int = 2,
+    ) -> None:
+        self.directory = directory
+        self.total_steps = steps
+        self.minutes = minutes
+        self.step = 0
+        self.seconds = 0.0  # spent training, earlier sessions included
+        self._state = dict(state)
+        self._save_every = save_every_minutes * 60.0
+        self._log_every = log_every
+        self._keep = keep
+        (directory / "sheets").mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(config.model_dump_json(indent=2), encoding="utf-8")
+        self._writer = SummaryWriter(str(directory / "tensorboard"))
+        self._bar: tqdm[Any] | None = None
+        self._resume()
+
+    @property
+    def progress(self) -> float:
+        """Share of the run done, 0..1, by steps or by time budget, whichever is further."""
+        by_time = self.seconds / (self.minutes * 60.0) if self.minutes else 0.0
+        return min(1.0, max(self.step / self.total_steps, by_time))
+
+    def steps(self) -> Iterator[int]:
+        """Step numbers from where the run stands to its end; saves at intervals and at the end."""
+        last = saved = time.monotonic()
+        self._bar = tqdm(total=self.total_steps, initial=self.step, unit="step", mininterval=5.0)
+        try:
+            while self.progress < 1.0:
+                yield self.step
+                self.step += 1
+                now = time.monotonic()
+                self.seconds, last = self.seconds + now - last, now
+                self._bar.update()
+                if now - saved >= self._save_every:
+                    self.save()
+                    saved = time.monotonic()
+            self.save()
+        finally:
+            self._bar.close()
+            self._writer.flush()
+
+    def log(self, step: int, **scalars: float) -> None:
+        """Write scalars every `log_every` steps, and watch all of them.
+
+        Raises:
+            TrainingDivergedError: a scalar is NaN or infinite; the last good checkpoint stays.
+        """
+        if step % self._log_every and not any(
+            isinstance(value, float) and not math.isfinite(value) for value in scalars.values()
+        ):
+            return
+        values = {name: float(value) for name, value in scalars.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDivergedError(f"{name} is {value} at step {step}; resume from {self._checkpoints()[-1:]}")
+        self.record(step, **values)
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in list(values.items())[:4]}, refresh=False)
+
+    def record(self, step: int, **values: float) -> None:
+        """Write figures of an evaluation now, whatever the step."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        line = {"step": step, "seconds": round(self.seconds, 1), **values}
+        with (self.directory / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def sheet(self, step: int, name: str, image: np.ndarray) -> None:
+        """Keep an RGB picture (H, W, 3) uint8 of how training looks."""
+        self._writer.add_image(name, image, step, dataformats="HWC")
+        cv2.imwrite(str(self.directory / "sheets" / f"{name}-{step:07d}.png"), image[..., ::-1])
+
+    def save(self) -> Path:
+        """Write checkpoint-STEP.pt whole or not at all, and drop the oldest."""
+        path = self.directory / f"checkpoint-{self.step:08d}.pt"
+        temporary = path.with_suffix(".tmp")
+        torch.save(
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "rng": _rng_state(),
+                "state": {name: part.state_dict() for name, part in self._state.items()},
+            },
+            temporary,
+        )
+        temporary.replace(path)
+        for old in self._checkpoints()[: -self._keep]:
+            old.unlink()
+        return path
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.directory.glob("checkpoint-*.pt"))
+
+    def _resume(self) -> None:
+        found = self._checkpoints()
+        if not found:
+            return
+        checkpoint = torch.load(found[-1], weights_only=True, map_location="cpu")
+        for name, part in self._state.items():
+            part.load_state_dict(checkpoint["state"][name])
+        self.step, self.seconds = int(checkpoint["step"]), float(checkpoint["seconds"])
+        _set_rng_state(checkpoint["rng"])
+        log.info("training resumed", checkpoint=found[-1].name, step=self.step, minutes=round(self.seconds / 60, 1))
+
+
+def _rng_state() -> dict[str, Any]:
+    """States of torch, numpy's legacy and Python's generators, in types that weights_only loading admits."""
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    python_state = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
+        "python": [python_state[0], list(python_state[1]), python_state[2]],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_rng_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    random.setstate((state["python"][0], tuple(state["python"][1]), state["python"][2]))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,132 @@
+"""Read and write released weights: a safetensors file and the JSON card that describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.errors import WeightsError
+
+LICENCE = "research and demonstration; the training footage belongs to others (see data)"
+
+
+def released_weights() -> Path:
+    """Folder of the weights that ship with the package."""
+    return Path(str(files("model") / "weights"))
+
+
+def read_card(name: str, directory: Path | None = None) -> dict[str, Any]:
+    """Read the card NAME.json.
+
+    Raises:
+        WeightsError: there is no such card, or it is not a JSON object.
+    """
+    path = (directory or released_weights()) / f"{name}.json"
+    if not path.is_file():
+        raise WeightsError(f"no weights card {path.name!r} in {path.parent}; allowed are names of the cards there")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"weights card {path.name!r} is not JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise WeightsError(f"weights card {path.name!r} holds a {type(card).__name__}; allowed is an object")
+    return card
+
+
+def load_weights(name: str, directory: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read NAME.safetensors (as float32) and its card.
+
+    Raises:
+        WeightsError: a file is missing or damaged, its checksum differs from the card's, or a number is not finite.
+    """
+    card = read_card(name, directory)
+    path = (directory or released_weights()) / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path.name!r} in {path.parent}")
+    if card.get("sha256") not in (None, _sha256(path)):
+        raise WeightsError(f"{path.name} has another checksum than its card; fetch both again")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path.name} is not a whole safetensors file: {error}") from error
+    for key, value in state.items():
+        if value.is_floating_point():
+            state[key] = value.float()
+            if not torch.isfinite(value).all():
+                raise WeightsError(f"{path.name}: {key!r} holds NaN or infinity; allowed are finite numbers")
+    return state, card
+
+
+def save_weights(
+    directory: Path,
+    name: str,
+    state: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write NAME.safetensors (floating-point tensors as `dtype`) and NAME.json into `directory`.
+
+    Raises:
+        WeightsError: a tensor holds NaN or infinity, or leaves the range of `dtype`.
+    """
+    stored = {}
+    for key, value in state.items():
+        kept = value.detach().cpu()
+        if kept.is_floating_point():
+            kept = kept.to(dtype)
+            if not torch.isfinite(kept).all():
+                raise WeightsError(f"{key!r} is not finite as {dtype}; nothing was written")
+        stored[key] = kept.contiguous()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.safetensors"
+    temporary = path.with_suffix(".tmp")
+    save_file(stored, temporary)
+    temporary.replace(path)
+    full_card = {
+        "name": name,
+        "created": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "licence": LICENCE,
+        "sha256": _sha256(path),
+        **card,
+    }
+    (directory / f"{name}.json").write_text(
+        json.dumps(full_card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return path
+
+
+def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load `state` into `module`, every key and shape being right.
+
+    Raises:
+        WeightsError: names the keys that are missing, unknown or misshapen.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & state.keys())
+        if own[key].shape != state[key].shape
+    ]
+    if missing or unknown or misshapen:
+        raise WeightsError(
+            f"{name} does not fit the network: missing {missing}, unknown {unknown}, misshapen {misshapen}"
+        )
+    module.load_state_dict(dict(state))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
