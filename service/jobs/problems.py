@@ -17,6 +17,7 @@ class ProblemType(Enum):
     # the request itself
     BAD_REQUEST = ("bad-request", 400, "The request cannot be read")
     UNAUTHORIZED = ("unauthorized", 401, "A valid API key is needed")
+    FORBIDDEN = ("forbidden", 403, "This request is not allowed")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method is not offered here")
     IDEMPOTENCY_IN_FLIGHT = ("idempotency-in-flight", 409, "A request with this Idempotency-Key is in progress")

@@ -1,13 +1,29 @@
-"""An empty job store and artifact folder for each test."""
+"""An empty job store, an artifact folder and a live server for each test."""
 
-from collections.abc import Iterator
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import redis
+import uvicorn
+from PIL import Image
 
+from service.app import create_app
+from service.context import Context
 from service.jobs.artifacts import ArtifactStore
+from service.jobs.records import Claim
+from service.jobs.schemas import Result
 from service.jobs.store import JobStore
+from service.settings import Settings
+
+DIMENSION = 6
 
 
 @pytest.fixture
@@ -21,4 +37,109 @@ def store(redis_url: str) -> Iterator[JobStore]:
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "artifacts")
+    return ArtifactStore(tmp_path / "data" / "artifacts")
+
+
+def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[str, Any]:
+    return {"name": name, "group": "pose", "minimum": minimum, "maximum": maximum, "neutral": 0.0, "unit": unit,
+            "description": name}  # fmt: skip
+
+
+@pytest.fixture
+def weights_dir(tmp_path: Path) -> Path:
+    """Cards of four small models; the front-end reads the cards alone."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    common = {"motion_space": "open478", "dimension": DIMENSION, "version": "1", "licence": "Apache-2.0"}
+    controls = [control("yaw", -45, 45, "degrees"), control("jaw_open", 0, 1)]
+    for name, kind in (("space", "morphable"), ("finder", "extractor"), ("light", "renderer"), ("speech", "audio")):
+        card = {"name": name, "kind": kind, **common, **({"controls": controls} if kind == "morphable" else {})}
+        (folder / f"{name}.json").write_text(json.dumps(card))
+        (folder / f"{name}.safetensors").write_bytes(b"")
+    return folder
+
+
+@dataclass
+class Server:
+    """A running API, and the worker's part of the contract for tests to play."""
+
+    client: httpx.Client
+    context: Context
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url)
+
+    def claim(self, job_id: str) -> Claim:
+        claim = self.context.store.claim(job_id, holder="test:1")
+        assert isinstance(claim, Claim)
+        return claim
+
+    def succeed(self, job_id: str, data: bytes = b"\x89PNG result") -> None:
+        claim = self.claim(job_id)
+        stored = self.context.artifacts.put(job_id, "result.png", [data])
+        result = Result(media_type="image/png", bytes=stored.bytes, sha256=stored.sha256, width=256, height=256)
+        self.context.store.succeed(claim, result, key=stored.key)
+
+    def queued_messages(self, queue: str) -> list[str]:
+        """The job ids of the messages in a Celery queue."""
+        with redis.Redis.from_url(self.context.settings.redis_url, decode_responses=True) as client:
+            messages = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+        return [message["headers"]["id"] for message in messages][::-1]
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Server]:
+    app = create_app(settings)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+        assert thread.is_alive(), "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield Server(client, app.state.context)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(store: JobStore, redis_url: str, tmp_path: Path, weights_dir: Path) -> Iterator[Start]:
+    """Start servers with settings of the test's choice."""
+    with ExitStack() as stack:
+
+        def start_server(**settings: Any) -> Server:
+            chosen: dict[str, Any] = {
+                "redis_url": redis_url,
+                "data_dir": tmp_path / "data",
+                "weights_dir": weights_dir,
+                "housekeeping_s": 0.1,
+                **settings,
+            }
+            return stack.enter_context(running(Settings(**chosen)))
+
+        yield start_server
+
+
+@pytest.fixture
+def server(start: Start) -> Server:
+    return start()
+
+
+def photo(width: int = 64, height: int = 48, form: str = "JPEG") -> bytes:
+    """An image file; whether it shows a face is the worker's concern."""
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def portrait() -> bytes:
+    return photo()

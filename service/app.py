@@ -1,0 +1,100 @@
+"""The application factory."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from redis import Redis
+from starlette.staticfiles import StaticFiles
+
+from service import openapi, problems
+from service.cards import Catalogue
+from service.context import Context
+from service.housekeeping import housekeeping
+from service.idempotency import IdempotencyKeys
+from service.jobs.artifacts import ArtifactStore
+from service.jobs.events import JobEvents
+from service.jobs.queues import make_celery
+from service.jobs.store import JobStore
+from service.metrics import Metrics, RequestMetrics
+from service.routes import discovery, health, images, jobs, motions, videos
+from service.security import ApiKeys, LoopbackGuard, SecurityHeaders, check_exposure
+from service.settings import Settings
+
+WEB = Path(__file__).with_name("web")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API with its stores; connects to Redis on first use. Raises InsecureSettingsError."""
+    settings = settings or Settings()
+    check_exposure(settings)
+    context = make_context(settings)
+    app = FastAPI(
+        title="PIRenderer",
+        version=package_version(),
+        description="Portrait animation: a photo and a pose, or a photo and speech, in; an image or a video out.",
+        lifespan=_lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere; ours is at /
+        redoc_url=None,
+    )
+    app.state.context = context
+    problems.install(app)
+    openapi.install(app, keyed=bool(settings.api_keys))
+    for module in (images, videos, motions, jobs, discovery, health):
+        app.include_router(module.router)
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    if settings.loopback and not settings.api_keys and not settings.allow_open:
+        app.add_middleware(LoopbackGuard)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMetrics, metrics=context.metrics)
+    return app
+
+
+def make_context(settings: Settings) -> Context:
+    """Stores, queue and catalogue as the settings say."""
+    redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
+    store = JobStore(redis)
+    return Context(
+        settings=settings,
+        store=store,
+        events=JobEvents.connect(settings.redis_url),
+        artifacts=ArtifactStore(settings.artifacts_dir),
+        idempotency=IdempotencyKeys(redis),
+        celery=make_celery(settings.redis_url),
+        catalogue=Catalogue.read(settings.weights_dir),
+        metrics=Metrics(store),
+        api_keys=ApiKeys(key.get_secret_value() for key in settings.api_keys),
+    )
+
+
+def package_version() -> str:
+    """The installed version, or 0 when run from a tree that was never installed."""
+    try:
+        return version("pirenderer")
+    except PackageNotFoundError:
+        return "0"
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    context.artifacts.root.mkdir(parents=True, exist_ok=True)
+    tidying = asyncio.create_task(housekeeping(context))
+    try:
+        yield
+    finally:
+        tidying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tidying
+        await context.events.close()
+        context.celery.close()
+        context.store.close()

@@ -1,0 +1,101 @@
+"""What the weight cards say: which models are installed, their motion spaces and controls. Plain JSON, no torch."""
+
+import importlib.util
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+log = structlog.get_logger(__name__)
+
+
+class Control(BaseModel):
+    """One named control of a motion space, with its range in `unit`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    group: str
+    minimum: float
+    maximum: float
+    neutral: float
+    unit: str
+    description: str
+
+
+class Card(BaseModel):
+    """The card of one released model: what we read of it, and all it says as `facts`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    kind: str
+    motion_space: str | None = None
+    dimension: int | None = None
+    controls: tuple[Control, ...] = ()
+    facts: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class MotionSpace:
+    """A motion space that can be rendered: dimension D of its vectors and the controls that name its directions."""
+
+    name: str
+    dimension: int
+    controls: dict[str, Control]
+
+
+class Catalogue:
+    """The installed models."""
+
+    def __init__(self, cards: Iterable[Card]) -> None:
+        self.cards = sorted(cards, key=lambda card: (card.kind, card.name))
+        self.kinds = frozenset(card.kind for card in self.cards)
+
+    @classmethod
+    def read(cls, folder: Path | None) -> "Catalogue":
+        """Read the cards of a folder, or of the packaged weights. A card counts only beside its weights."""
+        folder = folder or packaged_weights()
+        cards = []
+        for path in sorted(folder.glob("*.json")) if folder else []:
+            try:
+                facts = json.loads(path.read_text())
+                card = Card.model_validate({**facts, "facts": facts})
+            except (ValueError, TypeError, ValidationError) as error:
+                log.warning("a weights card cannot be read", card=path.name, error=str(error))
+                continue
+            if path.with_suffix(".safetensors").exists():
+                cards.append(card)
+            else:
+                log.warning("a weights card has no weights beside it", card=path.name)
+        return cls(cards)
+
+    def missing(self, kinds: Iterable[str]) -> list[str]:
+        """Which of these kinds of model are not installed."""
+        return sorted(set(kinds) - self.kinds)
+
+    @property
+    def spaces(self) -> dict[str, MotionSpace]:
+        """The motion spaces some installed renderer speaks."""
+        controls = {card.motion_space: card.controls for card in self.cards if card.kind == "morphable"}
+        return {
+            card.motion_space: MotionSpace(
+                card.motion_space,
+                card.dimension,
+                {control.name: control for control in controls.get(card.motion_space, ())},
+            )
+            for card in self.cards
+            if card.kind == "renderer" and card.motion_space is not None and card.dimension is not None
+        }
+
+
+def packaged_weights() -> Path | None:
+    """The folder of the weights that come with the package, found without importing any model code."""
+    spec = importlib.util.find_spec("model")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) / "weights"

@@ -1,0 +1,50 @@
+"""Runs beside the API: queues lost jobs again, lets results expire, sweeps folders nobody owns."""
+
+import asyncio
+import time
+
+import structlog
+from kombu.exceptions import OperationalError
+from redis import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from service.context import Context
+from service.jobs.queues import send
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 3600.0
+SWEEP_OLDER_THAN_S = 3600.0
+
+
+async def housekeeping(context: Context) -> None:
+    """Until cancelled. Several front-ends may run it at once: each step is atomic in the store."""
+    swept = 0.0
+    while True:
+        try:
+            await run_in_threadpool(tidy, context)
+            if time.monotonic() - swept >= SWEEP_EVERY_S:
+                swept = time.monotonic()
+                await run_in_threadpool(sweep, context)
+        except (RedisError, OperationalError, OSError) as error:
+            log.warning("housekeeping failed; it will try again", error=str(error))
+        await asyncio.sleep(context.settings.housekeeping_s)
+
+
+def tidy(context: Context) -> None:
+    """Queue jobs of dead workers again and remove the files of expired jobs."""
+    for job_id, kind in context.store.recover_orphans():
+        log.warning("a worker was lost; its job is queued again", job=job_id)
+        send(context.celery, job_id, kind)
+    for job_id in context.store.expire_due():
+        context.artifacts.delete_job(job_id)
+        log.info("job expired", job=job_id)
+
+
+def sweep(context: Context) -> None:
+    """Remove old folders without a job: uploads that broke off, jobs deleted while a worker wrote."""
+    for folder in context.artifacts.root.glob("??/*"):
+        old = time.time() - folder.stat().st_mtime > SWEEP_OLDER_THAN_S
+        if old and context.store.get(folder.name) is None:
+            context.artifacts.delete_job(folder.name)
+            log.info("swept a folder without a job", job=folder.name)

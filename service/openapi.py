@@ -1,0 +1,87 @@
+"""Describes the streamed forms and the problems in OpenAPI, which cannot be read off the routes' signatures."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from service.jobs.motions import Motion
+from service.jobs.problems import Problem
+from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+
+REFERENCE = "#/components/schemas/{model}"
+PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
+    **{
+        status: {"description": text, **PROBLEM}
+        for status, text in {
+            400: "The form or the JSON in it cannot be read",
+            401: "No valid API key",
+            409: "A request with this Idempotency-Key is in progress",
+            413: "An upload is larger than allowed",
+            415: "A file is of a kind not accepted",
+            422: "A field is not valid",
+            503: "A model is missing or the queue is full",
+        }.items()
+    },
+}
+
+
+def problem_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
+    """Responses such as `problem_responses(s404="No such job")`, all of them problems."""
+    return {int(name[1:]): {"description": text, **PROBLEM} for name, text in texts.items()}
+
+
+def form_body(required: list[str], **fields: str) -> dict[str, Any]:
+    """The request body of a create call. A field is "file: DESCRIPTION" or the name of a schema sent as JSON."""
+    properties = {}
+    encoding = {}
+    for name, what in fields.items():
+        if what.startswith("file: "):
+            properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
+        else:
+            properties[name] = {"$ref": REFERENCE.format(model=what)}
+            encoding[name] = {"contentType": "application/json"}
+    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+    headers = [
+        ("Prefer", "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds"),
+        ("Idempotency-Key", "the same key and form again answer with the first job"),
+    ]
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            for name, text in headers
+        ],
+    }
+
+
+def install(app: FastAPI, *, keyed: bool) -> None:
+    """Let the application's document hold the schemas that forms and problems refer to."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            for name, adapter in {
+                "Motion": TypeAdapter[Any](Motion),
+                "ImageOptions": TypeAdapter[Any](ImageOptions),
+                "VideoOptions": TypeAdapter[Any](VideoOptions),
+                "MotionOptions": TypeAdapter[Any](MotionOptions),
+                "Problem": TypeAdapter[Any](Problem),
+            }.items():
+                schema = adapter.json_schema(ref_template=REFERENCE)
+                schemas.update(schema.pop("$defs", {}))
+                schemas[name] = schema
+            if keyed:
+                made["components"]["securitySchemes"] = {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                }
+                made["security"] = [{"bearer": []}, {"header": []}]
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign] # the documented way to replace it

@@ -1,0 +1,182 @@
+"""/v1/jobs: list, read, follow, fetch, cancel, delete."""
+
+import base64
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import FileResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from service.context import ContextDep, OwnerDep
+from service.jobs.problems import ProblemType
+from service.jobs.records import JobRecord
+from service.jobs.schemas import Job, JobStatus
+from service.openapi import problem_responses
+from service.problems import ProblemError, problem_response
+from service.submissions import public_job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
+BYTE_RANGES = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
+
+
+class JobPage(BaseModel):
+    """Some of the caller's jobs, newest first; `next_cursor` asks for the ones before."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+def find_job(job_id: str, context: ContextDep, owner: OwnerDep) -> JobRecord:
+    """The caller's job. Raises ProblemError (404), also for another's job, so that ids cannot be probed."""
+    record = context.store.get(job_id)
+    if record is None or record.owner != owner:
+        raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {job_id[:64]!r}", got=job_id)
+    return record
+
+
+JobDep = Annotated[JobRecord, Depends(find_job)]
+NO_JOB = problem_responses(s401="No valid API key", s404="No such job")
+
+
+@router.get("", responses=problem_responses(s400="Not a cursor of ours", s401="No valid API key"))
+def list_jobs(
+    context: ContextDep,
+    owner: OwnerDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> JobPage:
+    """The caller's jobs, newest first."""
+    records, before = context.store.page(owner, limit=limit, before=_decode_cursor(cursor) if cursor else None)
+    return JobPage(
+        jobs=[public_job(record) for record in records],
+        next_cursor=None if before is None else base64.urlsafe_b64encode(b"%d" % before).decode(),
+    )
+
+
+@router.get("/{job_id}", responses=NO_JOB)
+def read_job(record: JobDep) -> Job:
+    """One job as it is now."""
+    return public_job(record)
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=NO_JOB)
+async def follow_job(
+    record: JobDep, context: ContextDep, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events `status` and `progress` until the job ends; Last-Event-ID resumes after an event."""
+    after = last_event_id if last_event_id and EVENT_ID.fullmatch(last_event_id) else "0"
+    patience_s = 0.05 if record.status.finished else 15.0  # nothing more is to come of a finished job
+    async for event in context.events.follow(record.id, after=after, heartbeat_s=patience_s):
+        if event is not None:
+            yield ServerSentEvent(id=event.id, event=event.event, raw_data=event.data, retry=2000)
+        elif record.status.finished:
+            return
+
+
+@router.get(
+    "/{job_id}/result",
+    response_class=FileResponse,
+    responses={
+        **NO_JOB,
+        200: {
+            "description": "The result",
+            "content": {kind: {} for kind in ("image/png", "video/mp4", "application/json")},
+        },
+        206: {"description": "The range asked for"},
+        304: {"description": "The result has not changed"},
+        **problem_responses(s409="Not finished, or canceled", s410="Expired", s416="Range outside the result"),
+    },
+)
+def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Response:
+    """The PNG, MP4 or JSON a job made; for a failed job, the problem it ended with."""
+    if record.status is JobStatus.FAILED and record.error is not None:
+        return problem_response(request, record.error)
+    if record.status is JobStatus.EXPIRED:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
+    if record.status is JobStatus.CANCELED:
+        raise ProblemError(ProblemType.JOB_CANCELED, f"job {record.id} was canceled and has no result")
+    if record.result is None or record.result_key is None:
+        raise ProblemError(
+            ProblemType.JOB_NOT_FINISHED,
+            f"job {record.id} is {record.status.value}; its result comes when it has succeeded",
+            got=record.status.value,
+            allowed=JobStatus.SUCCEEDED.value,
+            headers={"Retry-After": "1"},
+        )
+    etag = f'"{record.result.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if _matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    path = context.artifacts.path(record.result_key)
+    if not path.is_file():
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"the result of job {record.id} is gone")
+    _check_range(request, record.result.bytes)
+    return FileResponse(
+        path,
+        media_type=record.result.media_type,
+        headers=headers,
+        filename=f"{record.id}{path.suffix}",
+        content_disposition_type="inline",
+    )
+
+
+@router.post("/{job_id}/cancel", responses={**NO_JOB, **problem_responses(s409="The job has already finished")})
+def cancel_job(record: JobDep, context: ContextDep) -> Job:
+    """Cancel a job: at once while it is queued, at the next batch while it runs."""
+    try:
+        ended = context.store.request_cancel(record.id)
+    except KeyError:
+        raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {record.id!r}", got=record.id) from None
+    if ended not in (None, JobStatus.CANCELED):
+        raise ProblemError(
+            ProblemType.JOB_FINISHED,
+            f"job {record.id} has {ended.value} and cannot be canceled",
+            got=ended.value,
+            allowed=[JobStatus.QUEUED.value, JobStatus.RUNNING.value],
+        )
+    return public_job(context.store.get(record.id) or record)
+
+
+@router.delete("/{job_id}", status_code=204, responses=NO_JOB)
+def delete_job(record: JobDep, context: ContextDep) -> None:
+    """Stop the job if it runs and remove it with all its files."""
+    context.store.delete(record.id)
+    context.artifacts.delete_job(record.id)
+
+
+def _decode_cursor(cursor: str) -> int:
+    try:
+        return int(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except ValueError as error:
+        raise ProblemError(
+            ProblemType.BAD_REQUEST, f"cursor {cursor!r} is not a next_cursor of ours", got=cursor
+        ) from error
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or "*" in tags
+
+
+def _check_range(request: Request, size: int) -> None:
+    """Refuse a range outside the result; drop a malformed Range header, which RFC 9110 lets a server ignore."""
+    header = request.headers.get("range")
+    if header is None:
+        return
+    if not BYTE_RANGES.fullmatch(header):
+        request.scope["headers"] = [item for item in request.scope["headers"] if item[0] != b"range"]
+        return
+    starts = [part.strip().partition("-")[0] for part in header.removeprefix("bytes=").split(",")]
+    if any(start and int(start) >= size for start in starts):
+        raise ProblemError(
+            ProblemType.RANGE_NOT_SATISFIABLE,
+            f"Range is {header}; the result has {size} bytes",
+            got=header,
+            allowed=size,
+            headers={"Content-Range": f"bytes */{size}"},
+        )

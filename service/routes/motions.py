@@ -1,0 +1,38 @@
+"""POST /v1/motions: the motion of an image or a video."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from service.context import Context, ContextDep, OwnerDep
+from service.jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
+from service.media import IMAGE_TYPES, VIDEO_TYPES, check_image
+from service.openapi import CREATE_RESPONSES, form_body
+from service.submissions import Submission, parse_options, require_fields, submit
+from service.uploads import Fields, FileField, Form, TextField
+
+router = APIRouter(tags=["create"])
+
+BODY = form_body(
+    ["source"], source="file: an image (JPEG, PNG, WebP) or a video (MP4, MOV, WebM)", options="MotionOptions"
+)
+
+
+def _build(context: Context, form: Form) -> MotionSpec:
+    require_fields(form, "source")
+    options = parse_options(form, MotionOptions)
+    source = form.files["source"]
+    if source.media_type in IMAGE_TYPES:
+        check_image("source", context.artifacts.path(source.key), max_pixels=context.settings.max_pixels)
+    return MotionSpec(source=source, options=options)
+
+
+@router.post("/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
+async def create_motion(request: Request, context: ContextDep, owner: OwnerDep) -> JSONResponse:
+    """Extract coefficients; the result is JSON that can be sent back as a motion."""
+    settings = context.settings
+    fields: Fields = {
+        "source": FileField(settings.max_video_bytes, IMAGE_TYPES + VIDEO_TYPES),
+        "options": TextField(settings.max_options_bytes),
+    }
+    models = ("morphable", "extractor")
+    return await submit(context, request, owner, Submission(JobKind.MOTION, fields, models, _build))

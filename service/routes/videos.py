@@ -1,0 +1,55 @@
+"""POST /v1/videos: a portrait, animated by speech, by a motion or by another video."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from service.context import Context, ContextDep, OwnerDep
+from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
+from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES, check_image
+from service.motion_checks import parse_motion
+from service.openapi import CREATE_RESPONSES, form_body
+from service.submissions import Submission, parse_options, require_fields, require_models, submit
+from service.uploads import Fields, FileField, Form, TextField
+
+router = APIRouter(tags=["create"])
+
+BODY = form_body(
+    ["portrait"],
+    portrait="file: the photo: JPEG, PNG or WebP",
+    audio="file: speech: WAV, FLAC, OGG, MP3 or M4A",
+    motion="Motion",
+    driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",
+    options="VideoOptions",
+)
+
+
+def _build(context: Context, form: Form) -> VideoSpec:
+    driver = require_fields(form, "portrait", "audio", "motion", "driving")
+    if driver == "audio":
+        require_models(context, ["audio"])
+    options = parse_options(form, VideoOptions)
+    motion = parse_motion(form.texts["motion"], context.catalogue.spaces, moving=True) if driver == "motion" else None
+    portrait = form.files["portrait"]
+    check_image("portrait", context.artifacts.path(portrait.key), max_pixels=context.settings.max_pixels)
+    return VideoSpec(
+        portrait=portrait,
+        audio=form.files.get("audio"),
+        motion=motion,
+        driving=form.files.get("driving"),
+        options=options,
+    )
+
+
+@router.post("/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
+async def create_video(request: Request, context: ContextDep, owner: OwnerDep) -> JSONResponse:
+    """Let a portrait speak, move through a sequence or keyframes, or move as another video does."""
+    settings = context.settings
+    fields: Fields = {
+        "portrait": FileField(settings.max_portrait_bytes, IMAGE_TYPES),
+        "audio": FileField(settings.max_audio_bytes, AUDIO_TYPES),
+        "motion": TextField(settings.max_motion_bytes),
+        "driving": FileField(settings.max_video_bytes, VIDEO_TYPES),
+        "options": TextField(settings.max_options_bytes),
+    }
+    models = ("morphable", "extractor", "renderer")
+    return await submit(context, request, owner, Submission(JobKind.VIDEO, fields, models, _build))

@@ -1,0 +1,65 @@
+"""Settings of front-end and workers, from the environment (prefix PIRENDERER_)."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1 << 20
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """What can be set. Every limit is checked before, or while, the thing it bounds is read."""
+
+    model_config = SettingsConfigDict(env_prefix="PIRENDERER_", frozen=True, extra="ignore", populate_by_name=True)
+
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")
+    )
+    data_dir: Path = Path("data")
+    weights_dir: Path | None = None  # unset: those that come with the package
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # comma-separated in the environment
+    allow_open: bool = False  # serve others than this machine although no key is set
+
+    max_portrait_bytes: Positive = 20 * MIB
+    max_pixels: Positive = 50_000_000
+    max_audio_bytes: Positive = 50 * MIB
+    max_audio_seconds: Seconds = 300.0
+    max_video_bytes: Positive = 200 * MIB
+    max_video_seconds: Seconds = 120.0
+    max_motion_bytes: Positive = 16 * MIB
+    max_options_bytes: Positive = 64 * 1024
+
+    queue_limit: Positive = 100  # waiting jobs of one kind
+    retry_after_s: Positive = 15
+    max_wait_s: Seconds = 60.0
+    retention_s: Seconds = 24 * 3600.0
+    housekeeping_s: Seconds = 5.0
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """The folder of the artifact store."""
+        return self.data_dir / "artifacts"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the address we listen on."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,186 @@
+"""How a request becomes a job: capacity, upload, specification, store, message; or nothing at all."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from kombu.exceptions import OperationalError
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from service.context import Context
+from service.idempotency import Answered, fingerprint
+from service.jobs.artifacts import new_job_id
+from service.jobs.problems import ProblemType
+from service.jobs.queues import send
+from service.jobs.records import JobRecord
+from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec
+from service.jobs.store import QueueFullError
+from service.problems import ProblemError, validation_error
+from service.uploads import Fields, Form, read_form
+
+Options = TypeVar("Options", bound=BaseModel)
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one kind of create call takes, needs and makes of it."""
+
+    kind: JobKind
+    fields: Fields
+    models: tuple[str, ...]  # kinds of model without which no such job can be done
+    build: Callable[[Context, Form], ImageSpec | VideoSpec | MotionSpec]
+
+
+async def submit(context: Context, request: Request, owner: str, submission: Submission) -> JSONResponse:
+    """Answer a create call: 202 with the job, or 200 when `Prefer: wait` saw it end. Raises ProblemError."""
+    require_models(context, submission.models)
+    await run_in_threadpool(_check_room, context, submission.kind)
+    key = request.headers.get("idempotency-key")
+    answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
+    job_id = new_job_id()
+    made = False
+    try:
+        await run_in_threadpool(context.artifacts.create_folder, job_id)
+        form = await read_form(request, submission.fields, context.artifacts, job_id)
+        digest = fingerprint(submission.kind, form)
+        if answered is not None:
+            record = await run_in_threadpool(_replay, context, answered, digest)
+        else:
+            spec = await run_in_threadpool(submission.build, context, form)
+            record = await run_in_threadpool(_queue, context, job_id, spec, owner)
+            made = True
+            if key is not None:
+                await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
+    finally:
+        if not made:
+            await run_in_threadpool(context.artifacts.delete_job, job_id)
+            if key is not None and answered is None:
+                await run_in_threadpool(context.idempotency.release, owner, key)
+    return await _answer(context, request, record, replayed=answered is not None)
+
+
+def require_models(context: Context, kinds: Iterable[str]) -> None:
+    """Raise ProblemError (503) naming the models that are not installed."""
+    if missing := context.catalogue.missing(kinds):
+        raise ProblemError(
+            ProblemType.NO_MODEL,
+            f"no {' and no '.join(missing)} model is installed",
+            got=sorted(context.catalogue.kinds),
+            allowed=missing,
+            headers={"Retry-After": "3600"},
+        )
+
+
+def parse_options(form: Form, schema: type[Options]) -> Options:
+    """The `options` field, or the defaults. Raises ProblemError (400 not JSON, 422 not valid)."""
+    try:
+        return schema.model_validate_json(form.texts.get("options", "{}"))
+    except ValidationError as error:
+        problem = validation_error(ProblemType.INVALID_OPTIONS, error, where="options")
+        if any(each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_context=False)):
+            allowed = ", ".join(schema.model_fields)
+            update = {
+                "detail": f"{problem.problem.detail}; allowed are {allowed}",
+                "allowed": list(schema.model_fields),
+            }
+            problem.problem = problem.problem.model_copy(update=update)
+        raise problem from error
+
+
+def require_fields(form: Form, required: str, *one_of: str) -> str:
+    """Check that `required` and exactly one of `one_of` were sent; say which. Raises ProblemError (422)."""
+    present = [name for name in one_of if name in form.files or name in form.texts]
+    if required not in form.files:
+        raise ProblemError(ProblemType.INVALID_REQUEST, f"form field {required!r} is missing", allowed=[required])
+    if one_of and len(present) != 1:
+        raise ProblemError(
+            ProblemType.INVALID_REQUEST,
+            f"exactly one of {', '.join(one_of)} is needed, got {', '.join(present) or 'none'}",
+            got=present,
+            allowed=list(one_of),
+        )
+    return present[0] if present else ""
+
+
+def public_job(record: JobRecord) -> Job:
+    """A job with its addresses."""
+    base = f"/v1/jobs/{record.id}"
+    return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
+
+
+def _check_room(context: Context, kind: JobKind) -> None:
+    # asked before the upload is read; creating the job asks again, atomically
+    waiting = context.store.queue_lengths()[kind]
+    if waiting >= context.settings.queue_limit:
+        raise _queue_full(context, kind)
+
+
+def _queue_full(context: Context, kind: JobKind) -> ProblemError:
+    limit = context.settings.queue_limit
+    return ProblemError(
+        ProblemType.QUEUE_FULL,
+        f"{limit} {kind.value} jobs are waiting, which is all the queue holds",
+        got=limit,
+        allowed=limit,
+        headers={"Retry-After": str(context.settings.retry_after_s)},
+    )
+
+
+def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, owner: str) -> JobRecord:
+    settings = context.settings
+    try:
+        record = context.store.create(
+            job_id, spec, owner=owner, retention_s=settings.retention_s, queue_limit=settings.queue_limit
+        )
+    except QueueFullError as error:
+        raise _queue_full(context, spec.kind) from error
+    try:
+        send(context.celery, job_id, spec.kind)
+    except OperationalError:
+        context.store.delete(job_id)
+        raise
+    context.metrics.submitted.labels(spec.kind.value).inc()
+    return record
+
+
+def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
+    if answered.fingerprint != digest:
+        raise ProblemError(
+            ProblemType.IDEMPOTENCY_MISMATCH,
+            "this Idempotency-Key was used with another form; use a new key for a new job",
+            got=digest,
+            allowed=answered.fingerprint,
+        )
+    record = context.store.get(answered.job_id)
+    if record is None:
+        raise ProblemError(
+            ProblemType.JOB_EXPIRED, f"job {answered.job_id}, made with this Idempotency-Key, has been deleted"
+        )
+    return record
+
+
+async def _answer(context: Context, request: Request, record: JobRecord, *, replayed: bool) -> JSONResponse:
+    wait_s = _wait_seconds(request, context.settings.max_wait_s)
+    headers = {"Location": f"/v1/jobs/{record.id}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+        await context.events.wait(record.id, wait_s)
+        ended = await run_in_threadpool(context.store.get, record.id)
+        record = ended or record
+    status = 200 if record.status.finished else 202
+    if status == 202:
+        headers["Retry-After"] = "1"
+    return JSONResponse(public_job(record).model_dump(mode="json"), status_code=status, headers=headers)
+
+
+def _wait_seconds(request: Request, most: float) -> float | None:
+    """What `Prefer: wait=N` asks for, at most `most` seconds; None when it does not ask."""
+    found = WAIT.search(",".join(request.headers.getlist("prefer")))
+    return min(float(found[1]), most) if found else None
