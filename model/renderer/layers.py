@@ -20,10 +20,8 @@ def normalize_instances(x: Tensor) -> Tensor:
     """Each map of x (B, C, H, W) with zero mean and unit variance.
 
     One group per channel is instance norm; group_norm keeps channels_last and bfloat16 inputs as they are and
-    accumulates in float32. Exporters know instance_norm better, so a trace gets that one.
+    accumulates in float32.
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return F.instance_norm(x, eps=EPSILON)
     return F.group_norm(x, x.shape[1], eps=EPSILON)
 
 

@@ -15,25 +15,37 @@ Grid = Literal["published", "aligned"]
 def sampling_grid(flow: Tensor, size: tuple[int, int], *, grid: Grid) -> Tensor:
     """Where in the source each image pixel comes from, in grid_sample's coordinates.
 
-    flow (B, 2, h, w) in pixels of the flow map, x right then y down; size (H, W) -> (B, H, W, 2).
-    The published weights were trained with a grid whose corners are pixel centres, read by calls whose corners are
-    pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
+    flow (B, 2, h, w) in pixels of the flow map, x right then y down; size (H, W) -> (B, H, W, 2) in float32.
+    The published weights were trained with a grid whose corners are pixel centres, enlarged and read by calls whose
+    corners are pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
     """
-    _, _, height, width = flow.shape
     flow = flow.float()
-    x = torch.arange(width, device=flow.device, dtype=torch.float32)
-    y = torch.arange(height, device=flow.device, dtype=torch.float32)
-    if grid == "published":
-        x, y = 2 * (x + flow[:, 0]) / (width - 1) - 1, 2 * (y[:, None] + flow[:, 1]) / (height - 1) - 1
-        coarse = torch.stack((x, y), dim=1)
-        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-        return fine.permute(0, 2, 3, 1)
-    # Interpolation repeats the outermost values beyond the outermost pixel centres, which is right for a flow and wrong
-    # for a grid, so here the flow is enlarged and the identity added at the full size.
-    fine = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
-    column = (2 * torch.arange(size[1], device=flow.device, dtype=torch.float32) + 1) / size[1] - 1
-    row = (2 * torch.arange(size[0], device=flow.device, dtype=torch.float32) + 1) / size[0] - 1
-    return torch.stack((column + fine[:, 0] * (2 / width), row[:, None] + fine[:, 1] * (2 / height)), dim=3)
+    axes, steps = [], []  # in the order of the flow's channels: columns, rows
+    for coarse, fine in ((flow.shape[3], size[1]), (flow.shape[2], size[0])):
+        place = (torch.arange(fine, device=flow.device, dtype=torch.float32) + 0.5) / fine
+        if grid == "published":
+            axes.append((place * coarse - 0.5).clamp(0, coarse - 1) * (2 / (coarse - 1)) - 1)
+            steps.append(2 / (coarse - 1))
+        else:
+            axes.append(2 * place - 1)
+            steps.append(2 / coarse)
+    columns, rows = axes
+    identity = torch.stack((columns.expand(size), rows[:, None].expand(size)))
+    step = torch.tensor(steps, device=flow.device)[:, None, None]
+    return (identity + step * enlarge(flow, size)).permute(0, 2, 3, 1)
+
+
+def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear enlargement of a flow (B, 2, h, w) to (B, 2, H, W).
+
+    In an exported graph it is written as the sampling that it is: engines that compute in bfloat16 resize in it too,
+    which would blur the coordinates, but keep grid_sample in float32.
+    """
+    if not torch.compiler.is_exporting():
+        return F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+    unmoved = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], device=flow.device)
+    where = F.affine_grid(unmoved, [1, 2, *size], align_corners=False).expand(flow.shape[0], -1, -1, -1)
+    return F.grid_sample(flow, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def warp(image: Tensor, flow: Tensor, *, grid: Grid) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.renderer.layers import AdaIN, LayerNorm2d, SourceConv2d, normalize_instances
+from model.renderer.layers import AdaIN, LayerNorm2d, SourceConv2d
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -15,10 +15,6 @@ def test_adain_is_its_formula(memory_format):
     mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
     expected = (x - mean) / (variance + 1e-5).sqrt() * (1 + gamma[:, :, None, None]) + beta[:, :, None, None]
     torch.testing.assert_close(layer(x, z), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_normalize_instances_has_two_equal_forms():
-    x = torch.randn(2, 4, 6, 5) * 3 + 1
 
 
 def test_layer_norm_is_over_channels_and_pixels_with_an_affine_per_channel():
