@@ -1,15 +1,11 @@
-"""The one exception tree of the workers."""
+"""What a worker raises by itself; everything else it raises comes from the models or is a fault of its own."""
 
 from typing import Any
 
 from service.jobs.problems import ProblemType
 
 
-class WorkerError(Exception):
-    """Anything a worker raises by itself."""
-
-
-class InputError(WorkerError):
+class InputError(Exception):
     """What the user sent cannot be used; the message is written for the user.
 
     `problem` is the kind of problem the job ends with, `got` the value found and `allowed` what would have been
@@ -22,7 +18,3 @@ class InputError(WorkerError):
         self.detail = detail
         self.got = got
         self.allowed = allowed
-
-
-class CanceledError(WorkerError):
-    """The user canceled the job; raised between batches."""

@@ -1,0 +1,29 @@
+"""Front-end and workers read the same environment; their shared settings must not drift apart."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from worker.settings import WorkerSettings
+
+
+def test_shared_settings_have_the_front_ends_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REDIS_URL", "PIRENDERER_REDIS_URL", "PIRENDERER_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    front, worker = Settings(), WorkerSettings()
+    shared = set(Settings.model_fields) & set(WorkerSettings.model_fields)
+    assert {"redis_url", "data_dir", "max_pixels", "max_audio_seconds", "max_video_seconds"} <= shared
+    for name in shared:
+        assert getattr(front, name) == getattr(worker, name), name
+    assert front.artifacts_dir == worker.artifacts_dir
+
+
+def test_the_environment_reaches_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_MAX_AUDIO_SECONDS", "7")
+    monkeypatch.setenv("PIRENDERER_MAX_PIXELS", "1000")
+    monkeypatch.setenv("PIRENDERER_DATA_DIR", "/somewhere")
+    settings = WorkerSettings()
+    assert settings.audio_limits.seconds == 7
+    assert settings.image_limits.pixels == 1000
+    assert settings.artifacts_dir == Path("/somewhere/artifacts")

@@ -1,0 +1,178 @@
+"""The three jobs as plain functions over files. They know nothing of queues: a worker and the command line call them.
+
+All raise worker.errors.InputError for what the user can mend and model.errors.ModelError from the models. Whatever the
+report of the bench's stages raises passes through, which is how a job is stopped.
+"""
+
+import json
+import secrets
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
+from service.jobs.problems import ProblemType
+from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from worker import motions
+from worker.canvas import CROP_SIDE, Canvas
+from worker.errors import InputError
+from worker.media.audio import Sound, Speech, open_sound, read_speech
+from worker.media.images import encode_image
+from worker.media.video import open_video
+from worker.portraits import MODEL_FPS, Portrait, follow_face, read_portrait
+from worker.render import Made, render_video
+from worker.workbench import Workbench
+
+LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def make_image(
+    bench: Workbench,
+    portrait: Path,
+    output: Path,
+    *,
+    motion: Motion | None = None,
+    driving: Path | None = None,
+    options: ImageOptions,
+) -> Made:
+    """Re-pose a portrait by a still motion, or as the person in the image `driving`; write the image to `output`."""
+    subject = read_portrait(bench, portrait, options.face)
+    target = _driven_pose(bench, subject, driving) if driving else _pose(bench, subject, motion)
+    with bench.stages.run("render"):
+        batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
+        animated = next(iter(batches))[0]
+    with bench.stages.timed("paste"):
+        canvas = Canvas.of(subject.photo, subject.face, options.size) if options.paste_back else _square(options.size)
+        image = canvas.compose(animated)
+    with bench.stages.run("encode"):
+        output.write_bytes(encode_image(image, options.format, quality=options.quality))
+    return Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height)
+
+
+def make_video(
+    bench: Workbench,
+    portrait: Path,
+    output: Path,
+    *,
+    audio: Path | None = None,
+    motion: Motion | None = None,
+    driving: Path | None = None,
+    options: VideoOptions,
+) -> Made:
+    """Animate a portrait by speech, by a sequence or by the video `driving`; write an MP4 to `output`.
+
+    The sound of `audio`, or that of the driving video if it has any, goes with it.
+    """
+    speech = None
+    if audio is not None:  # bad sound is refused before anything costly is done
+        with bench.stages.run("audio"):
+            speech = read_speech(audio, bench.settings.audio_limits)
+    subject = read_portrait(bench, portrait, options.face)
+    fps = options.fps or MODEL_FPS
+    sound: Sound | None = None
+    if speech is not None:
+        sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
+    elif driving is not None:
+        sequence, sound = _driven(bench, subject, driving, options, fps)
+    else:
+        moving = _moving(motion)
+        fps = options.fps or moving.fps
+        sequence = _sequence(bench, subject, moving, fps)
+    longest = options.size or min(LONGEST_VIDEO_SIDE, max(subject.photo.shape[:2]))
+    canvas = Canvas.of(subject.photo, subject.face, longest) if options.paste_back else _square(options.size)
+    return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+
+
+def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
+    """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion."""
+    space = bench.models.animator.motion_space
+    if video:
+        rows = follow_face(bench, open_video(source, bench.settings.video_limits))
+        document = {"space": space, "fps": MODEL_FPS, "frames": [_rounded(row) for row in rows]}
+        made = Made("application/json", frames=len(rows), fps=MODEL_FPS, duration=round(len(rows) / MODEL_FPS, 3))
+    else:
+        subject = read_portrait(bench, source, options.face, name="image")
+        document = {"space": space, "coefficients": _rounded(subject.face.motion)}
+        made = Made("application/json")
+    output.write_text(json.dumps(document), encoding="utf-8")
+    return made
+
+
+def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
+    with bench.stages.run("motion"):
+        if not isinstance(motion, ControlsMotion | CoefficientsMotion):
+            raise InputError(
+                ProblemType.INVALID_MOTION,
+                "an image takes a single pose, not a sequence of them",
+                allowed=["controls", "coefficients"],
+            )
+        _check_space(bench, motion)
+        return motions.still(motion, subject.face, bench.models.controls)
+
+
+def _driven_pose(bench: Workbench, subject: Portrait, driving: Path) -> motions.Floats:
+    driver = read_portrait(bench, driving, None, name="driving image")
+    return motions.driven_still(driver.face.motion, subject.face)
+
+
+def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions, fps: float) -> motions.Floats:
+    with bench.stages.run("motion"):
+        sequence = bench.models.speech.generate(
+            speech.samples,
+            subject.face.motion,
+            seed=secrets.randbits(32) if options.seed is None else options.seed,
+            temperature=options.temperature,
+            expression_scale=options.expression_scale,
+            pose_scale=options.pose_scale,
+            blink=options.blink,
+            still=options.still,
+        )
+        return motions.resample(sequence, MODEL_FPS, fps)
+
+
+def _driven(
+    bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
+) -> tuple[motions.Floats, Sound | None]:
+    source = open_video(driving, bench.settings.video_limits, name="driving video")
+    followed = motions.resample(follow_face(bench, source), MODEL_FPS, fps)
+    sequence = motions.driven(
+        followed, subject.face, pose_scale=options.pose_scale, expression_scale=options.expression_scale
+    )
+    limits = bench.settings.audio_limits
+    return sequence, open_sound(driving, limits, name="driving video's sound") if source.has_sound else None
+
+
+def _moving(motion: Motion | None) -> MovingMotion:
+    if not isinstance(motion, FramesMotion | KeyframesMotion):
+        raise InputError(
+            ProblemType.INVALID_MOTION,
+            "a video takes a sequence of poses, not a single one",
+            allowed=["frames", "keyframes"],
+        )
+    return motion
+
+
+def _sequence(bench: Workbench, subject: Portrait, motion: MovingMotion, fps: float) -> motions.Floats:
+    with bench.stages.run("motion"):
+        _check_space(bench, motion)
+        return motions.moving(motion, subject.face, bench.models.controls, fps)
+
+
+def _check_space(bench: Workbench, motion: Motion) -> None:
+    lengths: set[int] = set()
+    if isinstance(motion, CoefficientsMotion):
+        lengths = {len(motion.coefficients)}
+    elif isinstance(motion, FramesMotion):
+        lengths = {len(frame) for frame in motion.frames}
+    animator = bench.models.animator
+    motions.check_space(motion.space, lengths, expected_space=animator.motion_space, dimension=animator.dimension)
+
+
+def _square(size: int | None) -> Canvas:
+    return Canvas.square(size or CROP_SIDE)
+
+
+def _rounded(row: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 5) for value in row]

@@ -1,0 +1,74 @@
+"""Faces in photos and videos, as far as the user has a say in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.extractor import Extraction, Extractor, Face
+from service.jobs.problems import ProblemType
+from worker.errors import InputError
+from worker.media.images import read_image
+from worker.media.video import VideoSource
+from worker.workbench import Workbench
+
+MODEL_FPS = 25.0  # the rate at which videos are extracted and speech becomes motion
+REPORT_EVERY = 8  # frames
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The photo, uint8 (H, W, 3), and the face found in it."""
+
+    photo: NDArray[np.uint8]
+    face: Extraction
+
+
+def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> Portrait:
+    """Decode a photo and extract one of its faces: the `index`-th, or the largest.
+
+    Raises InputError: what `read_image` raises, no-face or no-such-face.
+    """
+    with bench.stages.run("decode"):
+        photo = read_image(path, bench.settings.image_limits, name=name)
+    with bench.stages.run("face"):
+        extractor = bench.models.extractor
+        return Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+
+
+def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None, *, name: str) -> Face:
+    """The `index`-th of the faces in a picture, the largest first; the largest when no index is given.
+
+    Raises InputError: no-face or no-such-face.
+    """
+    faces: Sequence[Face] = extractor.find_faces(rgb)
+    if not faces:
+        height, width = rgb.shape[:2]
+        raise InputError(
+            ProblemType.NO_FACE,
+            f"no face was found in the {name} of {width} x {height} pixels; one looking at the camera is needed",
+            got=0,
+            allowed="at least one face",
+        )
+    if index is not None and index >= len(faces):
+        raise InputError(
+            ProblemType.NO_SUCH_FACE,
+            f"face {index} was asked for, but the {name} has {len(faces)}; allowed are 0 to {len(faces) - 1}",
+            got=index,
+            allowed=list(range(len(faces))),
+        )
+    return faces[index or 0]
+
+
+def follow_face(bench: Workbench, source: VideoSource) -> NDArray[np.float32]:
+    """The motion (T, D) of the face in a video, at 25 frames a second. Frames stream; only the motion is kept."""
+    total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
+    rows: list[NDArray[np.float32]] = []
+    frames = bench.stages.each("decode", source.frames(MODEL_FPS))
+    for extraction in bench.models.extractor.extract_video(frames):
+        if len(rows) % REPORT_EVERY == 0:
+            bench.stages.report("extract", len(rows), total)
+        rows.append(extraction.motion)
+    return np.stack(rows)

@@ -1,0 +1,52 @@
+"""From exceptions to the problem a job ends with: one table, used at the task's edge and nowhere else."""
+
+import errno
+
+import torch
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from model.errors import (
+    AudioError,
+    ControlError,
+    EngineError,
+    FaceIndexError,
+    MotionSpaceError,
+    NoFaceError,
+    WeightsError,
+)
+from service.jobs.problems import Problem, ProblemType
+from worker.errors import InputError
+
+# The models' own errors; their texts are written for users.
+_MODEL_PROBLEMS: tuple[tuple[type[Exception], ProblemType], ...] = (
+    (NoFaceError, ProblemType.NO_FACE),
+    (FaceIndexError, ProblemType.NO_SUCH_FACE),
+    (MotionSpaceError, ProblemType.WRONG_MOTION_SPACE),
+    (ControlError, ProblemType.INVALID_MOTION),
+    (AudioError, ProblemType.SILENT_AUDIO),
+    (WeightsError, ProblemType.NO_MODEL),
+    (EngineError, ProblemType.NO_MODEL),
+)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What the user is told of an exception. Of an unexpected one only that it happened: its text may hold secrets."""
+    if isinstance(error, InputError):
+        return Problem.of(error.problem, error.detail, got=error.got, allowed=error.allowed)
+    for kind, problem in _MODEL_PROBLEMS:
+        if isinstance(error, kind):
+            return Problem.of(problem, str(error))
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return Problem.of(
+            ProblemType.OUT_OF_MEMORY, "the worker's memory did not suffice for this job; a smaller size or less may do"
+        )
+    if isinstance(error, SoftTimeLimitExceeded):
+        return Problem.of(ProblemType.TIMED_OUT, "the job took longer than a job may; a shorter video may do")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem.of(ProblemType.STORAGE_FULL, "there was no room to store the result; try again later")
+    return Problem.of(ProblemType.INTERNAL, "something unexpected happened while the job was worked on; it is logged")
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether the error is the user's or the machine's, and no fault in the program to be looked into."""
+    return problem_of(error).type != ProblemType.INTERNAL.uri

@@ -1,0 +1,80 @@
+"""Frames out of the renderer, into the photo and into the file, in step: only a batch of them is ever held."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+
+from model.extractor import Extraction
+from worker.canvas import Canvas
+from worker.media.audio import Sound
+from worker.media.mp4 import mp4_writer
+from worker.workbench import Workbench
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a job has written. Sizes in pixels, `duration` in seconds."""
+
+    media_type: str
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+
+
+def render_video(
+    bench: Workbench,
+    face: Extraction,
+    sequence: NDArray[np.float32],
+    canvas: Canvas,
+    output: Path,
+    *,
+    fps: float,
+    sound: Sound | None,
+) -> Made:
+    """Animate `face` by the motion `sequence` (T, D) at `fps` and write an MP4 with `sound` to `output`.
+
+    When the accelerator's memory does not suffice, it is tried once more with half the batch; then
+    torch.OutOfMemoryError passes through.
+    """
+    batch_size = bench.settings.batch_size
+    try:
+        return _render(bench, face, sequence, canvas, output, fps=fps, sound=sound, batch_size=batch_size)
+    except torch.OutOfMemoryError:
+        if batch_size == 1:
+            raise
+        log.warning("accelerator memory exhausted, halving the batch", batch_size=batch_size)
+    torch.cuda.empty_cache()
+    return _render(bench, face, sequence, canvas, output, fps=fps, sound=sound, batch_size=batch_size // 2)
+
+
+def _render(
+    bench: Workbench,
+    face: Extraction,
+    sequence: NDArray[np.float32],
+    canvas: Canvas,
+    output: Path,
+    *,
+    fps: float,
+    sound: Sound | None,
+    batch_size: int,
+) -> Made:
+    stages = bench.stages
+    stages.report("render", 0, len(sequence))
+    batches = bench.models.animator.animate(face, sequence, batch_size=batch_size)
+    with mp4_writer(output, width=canvas.width, height=canvas.height, fps=fps, sound=sound) as writer:
+        for batch in stages.each("render", batches):
+            for animated in batch:
+                with stages.timed("paste"):
+                    frame = canvas.compose(animated)
+                with stages.timed("encode"):
+                    writer.write(frame)
+            stages.report("render", writer.frames, len(sequence))
+    return Made("video/mp4", writer.width, writer.height, writer.frames, fps, round(writer.seconds, 3))

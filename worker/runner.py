@@ -1,0 +1,183 @@
+"""One job from claim to end: what a task does, without Celery."""
+
+import os
+import socket
+from pathlib import Path
+
+import structlog
+import torch
+
+from service.jobs.artifacts import ArtifactMissingError, ArtifactStore
+from service.jobs.lease import Lease
+from service.jobs.problems import Problem
+from service.jobs.records import Claim, Refusal
+from service.jobs.schemas import ImageSpec, InputFile, MotionSpec, Progress, Result, VideoSpec
+from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
+from worker.jobs import extract_motion, make_image, make_video
+from worker.models import Models
+from worker.problems import is_expected, problem_of
+from worker.render import Made
+from worker.settings import WorkerSettings
+from worker.stages import Stages
+from worker.workbench import Workbench
+
+log = structlog.get_logger(__name__)
+
+SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
+
+
+class Runner:
+    """Takes jobs by id and ends them: succeeded, failed or canceled. One in each worker process."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.store = JobStore.connect(settings.redis_url)
+        self.models = Models(engine=settings.engine)
+        self._settings = settings
+        self._artifacts = ArtifactStore(settings.artifacts_dir)
+        self._host = socket.gethostname()
+        self._holder = f"{self._host}:{os.getpid()}"
+
+    def run(self, job_id: str) -> None:
+        """Work on a job unless it is another's, or has ended already."""
+        claim = self._claim(job_id)
+        if isinstance(claim, Refusal):
+            log.info("stepped back", job_id=job_id, reason=claim.value)
+            return
+        log.info("job begins", job_id=job_id, kind=claim.spec.kind.value, attempt=claim.attempt)
+        stages = Stages()
+        try:
+            with Lease(self.store, claim) as lease:
+
+                def report(stage: str, done: int, total: int | None) -> None:
+                    lease.check()
+                    self.store.progress(claim, Progress(stage=stage, done=done, total=total))
+
+                stages.report = report
+                self._end(claim, stages)
+        except ClaimLostError:
+            log.warning("claim lost, nothing is written", job_id=job_id)
+
+    def _claim(self, job_id: str) -> Claim | Refusal:
+        """Claim a job, also from a process of this machine that has died."""
+        claim = self.store.claim(job_id, holder=self._holder)
+        if claim is Refusal.BUSY:
+            holder = self.store.lock_holder(job_id)
+            if holder is not None and self._is_dead(holder) and self.store.break_lock(job_id, holder):
+                log.warning("its worker died, taking over", job_id=job_id, holder=holder)
+                claim = self.store.claim(job_id, holder=self._holder)
+        return claim
+
+    def _is_dead(self, holder: str) -> bool:
+        """Whether the process `host:pid` is known not to live. This process works on one job at a time, so a lock in
+        its own name is from an earlier process that had the same number."""
+        host, _, pid = holder.rpartition(":")
+        return host == self._host and (holder == self._holder or not _process_exists(int(pid)))
+
+    def _end(self, claim: Claim, stages: Stages) -> None:
+        problem: Problem | None = None
+        try:
+            name = self._output_name(claim)
+            with self._artifacts.writing(claim.job_id, name) as path:
+                made = self._work(claim, path, stages)
+        except JobCanceledError:
+            self.store.cancel_claimed(claim)
+            log.info("job canceled", job_id=claim.job_id)
+            return
+        except (ClaimLostError, ArtifactMissingError) as error:
+            raise ClaimLostError(str(error)) from error
+        except SystemExit:  # the worker is told to stop
+            self._let_go(claim)
+            raise
+        except torch.AcceleratorError:
+            # A failed assertion on the device is final for a process. It dies, and the job is tried in another.
+            log.exception("the accelerator is broken, leaving", job_id=claim.job_id)
+            os._exit(BROKEN_DEVICE_EXIT_CODE)
+        except Exception as error:  # the edge: whatever happens, the job ends and the worker lives
+            problem = problem_of(error)
+            if is_expected(error):
+                log.info("job failed", job_id=claim.job_id, problem=problem.type, detail=problem.detail)
+            else:
+                log.exception("job failed unexpectedly", job_id=claim.job_id)
+        # from here on the exception and all it held, which may have been the memory that lacked, is gone
+        for stage, seconds in stages.seconds.items():
+            self.store.timing(claim, stage, seconds)
+        if problem is not None:
+            self.store.fail(claim, problem)
+            return
+        artifact = self._artifacts.describe(f"{claim.job_id}/{name}")
+        self.store.succeed(claim, _result(made, artifact.bytes, artifact.sha256), key=artifact.key)
+        log.info("job succeeded", job_id=claim.job_id, seconds=round(sum(stages.seconds.values()), 3))
+
+    def _let_go(self, claim: Claim) -> None:
+        try:
+            self.store.renew(claim)
+            self.store.give_back(claim)
+            log.info("job given back", job_id=claim.job_id)
+        except JobCanceledError:
+            self.store.cancel_claimed(claim)
+
+    def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
+        bench = Workbench(self.models, self._settings, stages)
+        match claim.spec:
+            case ImageSpec() as spec:
+                return make_image(
+                    bench,
+                    self._input(spec.portrait),
+                    path,
+                    motion=spec.motion,
+                    driving=self._input(spec.driving) if spec.driving else None,
+                    options=spec.options,
+                )
+            case VideoSpec() as spec:
+                return make_video(
+                    bench,
+                    self._input(spec.portrait),
+                    path,
+                    audio=self._input(spec.audio) if spec.audio else None,
+                    motion=spec.motion,
+                    driving=self._input(spec.driving) if spec.driving else None,
+                    options=spec.options,
+                )
+            case MotionSpec() as spec:
+                video = not spec.source.media_type.startswith("image/")
+                return extract_motion(bench, self._input(spec.source), path, video=video, options=spec.options)
+
+    def _input(self, file: InputFile) -> Path:
+        path = self._artifacts.path(file.key)
+        if not path.is_file():
+            raise ArtifactMissingError(f"there is no artifact {file.key}")
+        return path
+
+    @staticmethod
+    def _output_name(claim: Claim) -> str:
+        match claim.spec:
+            case ImageSpec() as spec:
+                return f"result.{SUFFIXES[spec.options.format]}"
+            case VideoSpec():
+                return "result.mp4"
+            case MotionSpec():
+                return "result.json"
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _result(made: Made, size: int, sha256: str) -> Result:
+    return Result(
+        media_type=made.media_type,
+        bytes=size,
+        sha256=sha256,
+        width=made.width,
+        height=made.height,
+        frames=made.frames,
+        fps=made.fps,
+        duration=made.duration,
+    )

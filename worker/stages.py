@@ -1,0 +1,55 @@
+"""The stages of a job: each is timed, and reported to whoever waits."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Report(Protocol):
+    """Told where a job is, between batches. It may raise to stop the job: that is how a job is canceled."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """`done` of `total` units of a stage are finished; total is None where it cannot be counted."""
+        ...
+
+
+def unreported(stage: str, done: int, total: int | None) -> None:
+    """A report for when nobody waits."""
+
+
+class Stages:
+    """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began."""
+
+    def __init__(self, report: Report = unreported) -> None:
+        self.report = report
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def run(self, stage: str) -> Iterator[None]:
+        """Report a stage as begun and time the block."""
+        self.report(stage, 0, None)
+        with self.timed(stage):
+            yield
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's time to a stage without a report."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Pass items through, timing only what it takes to get them."""
+        iterator = iter(items)
+        while True:
+            with self.timed(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
