@@ -65,6 +65,11 @@ def install(app: FastAPI, *, keyed: bool) -> None:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            for operation in (each for path in made["paths"].values() for each in path.values()):
+                if "422" in operation["responses"]:  # FastAPI documents its own answer, which problems.py replaces
+                    operation["responses"]["422"] = {"description": "A value is not valid", **PROBLEM}
             for name, adapter in {
                 "Motion": TypeAdapter[Any](Motion),
                 "ImageOptions": TypeAdapter[Any](ImageOptions),

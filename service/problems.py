@@ -140,7 +140,8 @@ def install(app: FastAPI) -> None:
         return problem_response(request, problem, {"Retry-After": "5"})
 
     def on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("unhandled exception", path=request.url.path, exc_info=error)
+        # the server logs the traceback; ours must not, since it would show what was uploaded
+        log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
         return problem_response(request, Problem.of(ProblemType.INTERNAL, "an unexpected error; it has been logged"))
 
     app.add_exception_handler(ProblemError, on_problem)

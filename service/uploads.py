@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from service.jobs.artifacts import ArtifactStore, ArtifactTooLargeError, ArtifactWriter
 from service.jobs.problems import ProblemType
@@ -73,6 +74,8 @@ async def read_form(request: Request, fields: Fields, artifacts: ArtifactStore, 
         async for chunk in _bounded(request.stream(), limit):
             parser.write(chunk)
         parser.finalize()
+    except ClientDisconnect as error:  # nobody reads this answer, but what was stored is removed
+        raise ProblemError(ProblemType.BAD_REQUEST, "the client went away before the form was complete") from error
     except FormParserError as error:
         raise ProblemError(ProblemType.BAD_REQUEST, f"the form cannot be read: {error}") from error
     except ArtifactTooLargeError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
     assert store.break_lock(job_id, "host:1") is True
     alive = claim(store, job_id, holder="host:2")
     assert alive.attempt == 2
-    for write in (
+    writes: list[Callable[[], None]] = [
         lambda: store.renew(dead),
         lambda: store.progress(dead, Progress(stage="late")),
         lambda: store.timing(dead, "late", 1),
@@ -120,7 +121,8 @@ def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
         lambda: store.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
         lambda: store.cancel_claimed(dead),
         lambda: store.give_back(dead),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(ClaimLostError, match="no longer held by host:1"):
             write()
     assert read(store, job_id).progress is None
@@ -269,5 +271,7 @@ def test_waiting_ends_with_the_job_or_the_time(store: JobStore, redis_url: str) 
             await events.close()
 
     assert asyncio.run(wait(0.1)) is False
-    threading.Timer(0.2, lambda: store.succeed(claim(store, job_id), RESULT, key="k")).start()
+    worker = threading.Timer(0.2, lambda: store.succeed(claim(store, job_id), RESULT, key="k"))
+    worker.start()
     assert asyncio.run(wait(10)) is True
+    worker.join()

@@ -1,0 +1,246 @@
+// The page of the service: a portrait, a pose or speech, and what comes of them.
+
+const $ = (id) => document.getElementById(id);
+const state = { portrait: null, audio: null, mode: "pose", space: null, job: null, abort: null };
+
+function headers() {
+  const key = sessionStorage.getItem("key");
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+async function call(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({ detail: response.statusText }));
+  if (response.status === 401) $("key-button").hidden = false;
+  throw new Error(problem.detail);
+}
+
+// What was chosen
+
+function droppable(name, onFile) {
+  const area = $(`${name}-drop`);
+  $(name).addEventListener("change", (event) => event.target.files[0] && onFile(event.target.files[0]));
+  area.addEventListener("dragover", (event) => { event.preventDefault(); area.classList.add("over"); });
+  area.addEventListener("dragleave", () => area.classList.remove("over"));
+  area.addEventListener("drop", (event) => {
+    event.preventDefault();
+    area.classList.remove("over");
+    if (event.dataTransfer.files[0]) onFile(event.dataTransfer.files[0]);
+  });
+}
+
+function refresh() {
+  $("submit").disabled = !state.portrait || (state.mode === "speech" ? !state.audio : !state.space);
+}
+
+droppable("portrait", (file) => {
+  state.portrait = file;
+  URL.revokeObjectURL($("preview").src);
+  $("preview").src = URL.createObjectURL(file);
+  $("preview").hidden = false;
+  $("portrait-hint").hidden = true;
+  refresh();
+});
+
+droppable("audio", (file) => {
+  state.audio = file;
+  $("audio-hint").textContent = file.name;
+  refresh();
+});
+
+function choose(mode) {
+  state.mode = mode;
+  for (const name of ["pose", "speech"]) {
+    $(`tab-${name}`).setAttribute("aria-selected", String(name === mode));
+    $(`panel-${name}`).hidden = name !== mode;
+  }
+  refresh();
+}
+$("tab-pose").addEventListener("click", () => choose("pose"));
+$("tab-speech").addEventListener("click", () => choose("speech"));
+
+// Controls, as the service lists them
+
+function slider(control) {
+  const label = document.createElement("label");
+  label.className = "row";
+  label.title = control.description;
+  const input = document.createElement("input");
+  const output = document.createElement("output");
+  Object.assign(input, { type: "range", min: control.minimum, max: control.maximum, step: (control.maximum - control.minimum) / 100 });
+  input.dataset.control = control.name;
+  input.dataset.neutral = control.neutral;
+  input.value = control.neutral;
+  const unit = control.unit.startsWith("deg") ? "°" : "";
+  const show = () => { output.textContent = `${Number(input.value).toFixed(unit ? 0 : 2)}${unit}`; };
+  input.addEventListener("input", show);
+  show();
+  label.append(control.name.replaceAll("_", " "), input, output);
+  return label;
+}
+
+async function loadControls() {
+  const area = $("controls");
+  try {
+    const { spaces } = await (await call("/v1/controls")).json();
+    area.replaceChildren();
+    if (!spaces.length) throw new Error("No renderer is installed on this server.");
+    state.space = spaces[0];
+    let group = null;
+    for (const control of state.space.controls) {
+      if (control.group !== group) {
+        group = control.group;
+        const heading = document.createElement("h2");
+        heading.textContent = group;
+        area.append(heading);
+      }
+      area.append(slider(control));
+    }
+  } catch (error) {
+    area.replaceChildren(message(error.message));
+  }
+  refresh();
+}
+
+$("neutral").addEventListener("click", () => {
+  for (const input of document.querySelectorAll("[data-control]")) {
+    input.value = input.dataset.neutral;
+    input.dispatchEvent(new Event("input"));
+  }
+});
+
+for (const name of ["pose_scale", "expression_scale"]) {
+  const show = () => { $(name).nextElementSibling.textContent = Number($(name).value).toFixed(2); };
+  $(name).addEventListener("input", show);
+  show();
+}
+
+$("key-button").addEventListener("click", () => {
+  const key = prompt("API key");
+  if (key) { sessionStorage.setItem("key", key); loadControls(); }
+});
+
+// A job
+
+function message(text) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "bad";
+  paragraph.textContent = text;
+  return paragraph;
+}
+
+function motion() {
+  const controls = {};
+  for (const input of document.querySelectorAll("[data-control]")) {
+    if (Number(input.value) !== Number(input.dataset.neutral)) controls[input.dataset.control] = Number(input.value);
+  }
+  return { space: state.space.space, controls, relative: true };
+}
+
+function form() {
+  const data = new FormData();
+  data.append("portrait", state.portrait);
+  const options = { paste_back: $("paste_back").checked };
+  if (state.mode === "speech") {
+    data.append("audio", state.audio);
+    Object.assign(options, {
+      pose_scale: Number($("pose_scale").value),
+      expression_scale: Number($("expression_scale").value),
+      blink: $("blink").checked,
+      still: $("still").checked,
+    });
+  } else {
+    data.append("motion", JSON.stringify(motion()));
+  }
+  data.append("options", JSON.stringify(options));
+  return data;
+}
+
+function showProgress(stage, done, total) {
+  $("status").textContent = total ? `${stage} ${done} of ${total}` : stage;
+  if (total) $("progress").value = done / total;
+  else $("progress").removeAttribute("value");
+}
+
+// Server-sent events read with fetch, since EventSource can send no key; resumed when the line breaks.
+async function follow(job, signal) {
+  let last = "";
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    try {
+      const response = await call(job.urls.events, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        text += value;
+        const blocks = text.split("\n\n");
+        text = blocks.pop();
+        for (const block of blocks) {
+          const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
+          if (fields.id) last = fields.id;
+          if (fields.data) {
+            const data = JSON.parse(fields.data);
+            if (fields.event === "progress") showProgress(data.stage, data.done, data.total);
+            else showProgress(data.status);
+          }
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+async function show(job) {
+  const response = await call(job.urls.result);
+  const url = URL.createObjectURL(await response.blob());
+  const video = job.result.media_type.startsWith("video/");
+  const media = document.createElement(video ? "video" : "img");
+  media.src = url;
+  if (video) Object.assign(media, { controls: true, loop: true });
+  else media.alt = "The re-posed portrait";
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `portrait.${job.result.media_type.split("/")[1]}`;
+  link.textContent = "Download";
+  const times = document.createElement("p");
+  times.className = "quiet";
+  times.textContent = Object.entries(job.timings).map(([stage, seconds]) => `${stage} ${seconds.toFixed(2)} s`).join(" · ");
+  $("result").replaceChildren(media, link, times);
+}
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  $("outcome").hidden = false;
+  $("result").replaceChildren();
+  $("progress").hidden = false;
+  $("submit").disabled = true;
+  showProgress("uploading");
+  try {
+    const path = state.mode === "speech" ? "/v1/videos" : "/v1/images";
+    let job = await (await call(path, { method: "POST", body: form() })).json();
+    state.job = job;
+    $("cancel").hidden = false;
+    await follow(job, new AbortController().signal);
+    job = await (await call(job.urls.self)).json();
+    $("status").textContent = job.status;
+    if (job.status === "succeeded") await show(job);
+    else if (job.error) $("result").replaceChildren(message(job.error.detail));
+  } catch (error) {
+    $("status").textContent = "";
+    $("result").replaceChildren(message(error.message));
+  } finally {
+    $("progress").hidden = true;
+    $("cancel").hidden = true;
+    refresh();
+  }
+});
+
+$("cancel").addEventListener("click", () => {
+  if (state.job) call(state.job.urls.cancel, { method: "POST" }).catch(() => {});
+});
+
+loadControls();

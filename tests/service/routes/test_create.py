@@ -1,0 +1,324 @@
+"""Creating jobs: what is queued, what is refused and how."""
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
+from service.jobs.problems import ProblemType
+from service.jobs.schemas import ImageSpec, MotionSpec, VideoSpec
+from tests.service.conftest import DIMENSION, Server, Start, photo
+
+YAW = '{"space": "open478", "controls": {"yaw": 20}}'
+WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(60)
+MP4 = b"\0\0\0\x20ftypisom" + bytes(60)
+
+
+def post(server: Server, call: str, files: dict[str, bytes], **texts: str) -> httpx.Response:
+    """Send a form; every file under a name that must not matter."""
+    named = {name: ("../../evil name.exe", data) for name, data in files.items()}
+    return server.client.post(f"/v1/{call}", files=named, data=texts)
+
+
+def refused(response: httpx.Response, kind: ProblemType) -> dict[str, Any]:
+    """Check that a response is the problem `kind`, and hand it over."""
+    problem: dict[str, Any] = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, problem["type"]) == (kind.status, kind.uri), problem
+    assert problem["status"] == kind.status
+    assert problem["title"] == kind.title
+    return problem
+
+
+def nothing_left(server: Server) -> bool:
+    """Whether a refused request left neither job nor file."""
+    root: Path = server.context.artifacts.root
+    return server.client.get("/v1/jobs").json()["jobs"] == [] and not list(root.glob("??/*"))
+
+
+def test_an_image_job_is_queued_with_its_specification(server: Server, portrait: bytes) -> None:
+    response = post(server, "images", {"portrait": portrait}, motion=YAW, options='{"format": "webp", "face": 1}')
+    job = response.json()
+    assert response.status_code == 202
+    assert response.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
+    assert (job["kind"], job["status"], job["queue_position"]) == ("image", "queued", 0)
+    assert server.queued_messages("images") == [job["id"]]
+    spec = server.claim(job["id"]).spec
+    assert isinstance(spec, ImageSpec)
+    assert spec.motion == ControlsMotion(controls={"yaw": 20.0}, relative=True)
+    assert (spec.options.format, spec.options.face, spec.options.paste_back) == ("webp", 1, True)
+    assert (spec.portrait.key, spec.portrait.media_type) == (f"{job['id']}/portrait.jpg", "image/jpeg")
+    assert server.context.artifacts.path(spec.portrait.key).read_bytes() == portrait
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_driving_image_serves_instead_of_a_motion(server: Server, form: str) -> None:
+    response = post(server, "images", {"portrait": photo(form=form), "driving": photo(form="PNG")})
+    spec = server.claim(response.json()["id"]).spec
+    assert isinstance(spec, ImageSpec)
+    assert spec.motion is None
+    assert spec.driving is not None
+    assert spec.portrait.media_type == f"image/{form.lower()}"
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type", "suffix"),
+    [
+        (WAV, "audio/wav", "wav"),
+        (b"fLaC" + bytes(80), "audio/flac", "flac"),
+        (b"OggS" + bytes(80), "audio/ogg", "ogg"),
+        (b"ID3\x04" + bytes(80), "audio/mpeg", "mp3"),
+        (b"\xff\xfb\x90\x00" + bytes(80), "audio/mpeg", "mp3"),
+        (b"\0\0\0\x1cftypM4A " + bytes(80), "audio/mp4", "m4a"),
+        (MP4, "audio/mp4", "m4a"),
+    ],
+)
+def test_speech_is_recognised_by_its_content(
+    server: Server, portrait: bytes, head: bytes, media_type: str, suffix: str
+) -> None:
+    response = post(server, "videos", {"portrait": portrait, "audio": head}, options='{"seed": 3, "still": true}')
+    job_id = response.json()["id"]
+    assert server.queued_messages("videos") == [job_id]
+    spec = server.claim(job_id).spec
+    assert isinstance(spec, VideoSpec)
+    assert spec.audio is not None
+    assert (spec.audio.media_type, spec.audio.key) == (media_type, f"{job_id}/audio.{suffix}")
+    assert (spec.options.seed, spec.options.still, spec.options.blink) == (3, True, True)
+
+
+def test_a_video_takes_frames_keyframes_or_a_driving_video(server: Server, portrait: bytes) -> None:
+    frames = {"space": "open478", "fps": 25, "frames": [[0.5] * DIMENSION] * 3}
+    keyframes = {"keyframes": [{"t": 0, "controls": {"yaw": 0}}, {"t": 1.5, "controls": {"yaw": 30, "jaw_open": 1}}]}
+    specs = [
+        server.claim(post(server, "videos", {"portrait": portrait, **files}, **texts).json()["id"]).spec
+        for files, texts in (
+            ({}, {"motion": json.dumps(frames)}),
+            ({}, {"motion": json.dumps(keyframes)}),
+            ({"driving": MP4}, {}),
+        )
+    ]
+    by_frames, by_keyframes, by_video = specs
+    assert isinstance(by_frames, VideoSpec)
+    assert by_frames.motion == FramesMotion(space="open478", fps=25.0, frames=[[0.5] * DIMENSION] * 3)
+    assert isinstance(by_keyframes, VideoSpec)
+    assert isinstance(by_keyframes.motion, KeyframesMotion)
+    assert isinstance(by_video, VideoSpec)
+    assert by_video.driving is not None
+    assert by_video.driving.media_type == "video/mp4"
+
+
+@pytest.mark.parametrize("source", [photo(), MP4], ids=["image", "video"])
+def test_a_motion_job_takes_an_image_or_a_video(server: Server, source: bytes) -> None:
+    job_id = post(server, "motions", {"source": source}).json()["id"]
+    assert server.queued_messages("motions") == [job_id]
+    assert isinstance(server.claim(job_id).spec, MotionSpec)
+
+
+BAD_MOTIONS = [
+    ("{", ProblemType.BAD_REQUEST, "motion: Invalid JSON"),
+    ("[]", ProblemType.INVALID_MOTION, "exactly one of controls, coefficients, frames, keyframes"),
+    ('{"controls": {}, "coefficients": []}', ProblemType.INVALID_MOTION, "exactly one of"),
+    ('{"space": "bfm-deep3d", "controls": {"yaw": 1}}', ProblemType.WRONG_MOTION_SPACE, "'bfm-deep3d'.*open478"),
+    ('{"controls": {"nose": 1}}', ProblemType.INVALID_MOTION, "no control 'nose'; space open478 has yaw, jaw_open"),
+    ('{"controls": {"yaw": 90}}', ProblemType.INVALID_MOTION, "yaw is 90; allowed is -45 to 45 degrees"),
+    ('{"controls": {"jaw_open": -0.5}}', ProblemType.INVALID_MOTION, "jaw_open is -0.5; allowed is 0 to 1"),
+    ('{"controls": {"yaw": NaN}}', ProblemType.INVALID_MOTION, "finite number"),
+    ('{"controls": {"yaw": Infinity}}', ProblemType.INVALID_MOTION, "finite number"),
+    ('{"controls": {"yaw": "far"}}', ProblemType.INVALID_MOTION, "valid number"),
+    ('{"controls": {"yaw": 1}, "relatif": true}', ProblemType.INVALID_MOTION, "relatif: Extra inputs"),
+    ('{"space": "open478", "coefficients": [0, 0]}', ProblemType.INVALID_MOTION, "has 2 numbers; space open478 has 6"),
+    ('{"space": "open478", "coefficients": [0,0,0,0,0,NaN]}', ProblemType.INVALID_MOTION, "finite number"),
+    ('{"coefficients": [0,0,0,0,0,0]}', ProblemType.INVALID_MOTION, "space: Field required"),
+    (
+        '{"space": "open478", "frames": [[0,0,0,0,0,0]]}',
+        ProblemType.INVALID_MOTION,
+        "controls or coefficients, got frames",
+    ),
+]
+
+
+@pytest.mark.parametrize(("motion", "kind", "text"), BAD_MOTIONS)
+def test_a_bad_motion_of_an_image_is_refused(
+    server: Server, portrait: bytes, motion: str, kind: ProblemType, text: str
+) -> None:
+    problem = refused(post(server, "images", {"portrait": portrait}, motion=motion), kind)
+    assert pytest.raises(AssertionError, match=text).matches(AssertionError(problem["detail"]))
+    assert nothing_left(server)
+
+
+@pytest.mark.parametrize(
+    ("motion", "text"),
+    [
+        ({"controls": {"yaw": 1}}, "a video needs a motion of frames or keyframes, got controls"),
+        ({"space": "open478", "frames": [[0] * 6, [0] * 5]}, "motion.frames.1 has 5 numbers; space open478 has 6"),
+        ({"space": "open478", "frames": []}, "at least 1 item"),
+        ({"space": "open478", "frames": [[0] * 6], "fps": 0}, "greater than or equal to 1"),
+        ({"keyframes": [{"t": 1, "controls": {}}, {"t": 1, "controls": {}}]}, "rise strictly, got t = 1 after t = 1"),
+        ({"keyframes": [{"t": 0, "controls": {"yaw": 46}}]}, "keyframes.0.controls.yaw is 46"),
+        ({"keyframes": [{"t": 301, "controls": {}}]}, "less than or equal to 300"),
+    ],
+)
+def test_a_bad_motion_of_a_video_is_refused(server: Server, portrait: bytes, motion: object, text: str) -> None:
+    response = post(server, "videos", {"portrait": portrait}, motion=json.dumps(motion))
+    assert text in refused(response, ProblemType.INVALID_MOTION)["detail"]
+    assert nothing_left(server)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ('{"sise": 256}', ProblemType.INVALID_OPTIONS, "allowed are face, paste_back, size, format, quality"),
+        ('{"format": "gif"}', ProblemType.INVALID_OPTIONS, "'png', 'jpeg' or 'webp'"),
+        ('{"size": 1000000}', ProblemType.INVALID_OPTIONS, "less than or equal to 2048"),
+        ('{"face": -1}', ProblemType.INVALID_OPTIONS, "greater than or equal to 0"),
+        ("null", ProblemType.INVALID_OPTIONS, "options"),
+        ("size=256", ProblemType.BAD_REQUEST, "options: Invalid JSON"),
+    ],
+)
+def test_bad_options_are_refused(server: Server, portrait: bytes, options: str, kind: ProblemType, text: str) -> None:
+    problem = refused(post(server, "images", {"portrait": portrait}, motion=YAW, options=options), kind)
+    assert text in problem["detail"]
+
+
+@pytest.mark.parametrize("temperature", ["NaN", "-1", "1e9"])
+def test_bad_numbers_in_video_options_are_refused(server: Server, portrait: bytes, temperature: str) -> None:
+    options = f'{{"temperature": {temperature}}}'
+    response = post(server, "videos", {"portrait": portrait, "audio": WAV}, options=options)
+    assert refused(response, ProblemType.INVALID_OPTIONS)["errors"][0]["field"] == "options.temperature"
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (b"GIF89a" + bytes(80), "image/gif"),
+        (b"%PDF-1.7" + bytes(80), "application/pdf"),
+        (b"hello, I am a photo", "application/octet-stream"),
+        (WAV, "audio/wav"),
+        (b"\0\0\0\x1cftypheic" + bytes(80), "image/heic"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+    ],
+)
+def test_what_is_not_a_photo_is_refused(server: Server, data: bytes, got: str) -> None:
+    problem = refused(post(server, "images", {"portrait": data}, motion=YAW), ProblemType.UNSUPPORTED_MEDIA)
+    assert (problem["got"], problem["allowed"]) == (got, ["image/jpeg", "image/png", "image/webp"])
+    assert nothing_left(server)
+
+
+def test_a_photo_is_not_speech(server: Server, portrait: bytes) -> None:
+    response = post(server, "videos", {"portrait": portrait, "audio": portrait})
+    assert refused(response, ProblemType.UNSUPPORTED_MEDIA)["got"] == "image/jpeg"
+
+
+def png_bomb(side: int) -> bytes:
+    """A whole, valid black PNG of side x side one-bit pixels in a few kilobytes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(side * (1 + side // 8)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_bomb_is_refused_by_its_header(server: Server) -> None:
+    bomb = png_bomb(20_000)
+    assert len(bomb) < 100_000
+    problem = refused(post(server, "images", {"portrait": bomb}, motion=YAW), ProblemType.TOO_MANY_PIXELS)
+    assert (problem["got"], problem["allowed"]) == (400_000_000, 50_000_000)
+    assert "20000 x 20000" in problem["detail"]
+    assert nothing_left(server)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n" + bytes(100), b"RIFF\0\0\0\0WEBP" + bytes(100), b""]
+)
+def test_an_image_without_a_readable_header_is_refused(server: Server, data: bytes) -> None:
+    refused(post(server, "images", {"portrait": data}, motion=YAW), ProblemType.UNREADABLE_MEDIA)
+    assert nothing_left(server)
+
+
+def test_missing_doubled_and_unknown_fields_are_refused(server: Server, portrait: bytes) -> None:
+    cases: list[tuple[dict[str, bytes], dict[str, str], str]] = [
+        ({}, {"motion": YAW}, "'portrait' is missing"),
+        ({"portrait": portrait}, {}, "exactly one of motion, driving is needed, got none"),
+        ({"portrait": portrait, "driving": portrait}, {"motion": YAW}, "got motion, driving"),
+        (
+            {"portrait": portrait},
+            {"motion": YAW, "optoins": "{}"},
+            "unknown form field 'optoins'; allowed are portrait",
+        ),
+    ]
+    for files, texts, text in cases:
+        response = post(server, "images", files, **texts) if files else server.client.post(
+            "/v1/images", files={"motion": (None, YAW)}
+        )  # fmt: skip
+        assert text in refused(response, ProblemType.INVALID_REQUEST)["detail"]
+    twice = server.client.post("/v1/images", files=[("portrait", portrait), ("portrait", portrait)])
+    assert "sent twice" in refused(twice, ProblemType.INVALID_REQUEST)["detail"]
+    assert nothing_left(server)
+
+
+def test_what_is_not_a_form_is_refused(server: Server) -> None:
+    problem = refused(server.client.post("/v1/images", json={"portrait": "x"}), ProblemType.UNSUPPORTED_MEDIA)
+    assert problem["got"] == "application/json"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    for body in (b"junk", b'--x\r\nContent-Disposition: form-data; name="motion"\r\n\r\n{}'):
+        refused(server.client.post("/v1/images", content=body, headers=headers), ProblemType.BAD_REQUEST)
+    assert nothing_left(server)
+
+
+def test_a_file_over_its_limit_is_refused_while_it_streams(start: Start) -> None:
+    server = start(max_portrait_bytes=100_000)
+    problem = refused(post(server, "images", {"portrait": photo() + bytes(100_000)}), ProblemType.TOO_LARGE)
+    assert problem["allowed"] == 100_000
+    assert "portrait is larger than the 100000 bytes allowed" in problem["detail"]
+    assert nothing_left(server)
+
+
+def test_a_text_over_its_limit_is_refused(start: Start, portrait: bytes) -> None:
+    server = start(max_motion_bytes=100)
+    refused(post(server, "images", {"portrait": portrait}, motion=YAW + " " * 100), ProblemType.TOO_LARGE)
+
+
+def test_a_body_over_the_limit_is_refused_with_and_without_a_declared_length(start: Start) -> None:
+    server = start(max_portrait_bytes=1000, max_motion_bytes=1000, max_options_bytes=1000)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    body = b"--x\r\n" + bytes(1_000_000)
+
+    def stream() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="motion"\r\n\r\n'
+        for _ in range(100):
+            yield b" " * 1000
+
+    declared = refused(server.client.post("/v1/images", content=body, headers=headers), ProblemType.TOO_LARGE)
+    assert declared["got"] == len(body)
+    refused(server.client.post("/v1/images", content=stream(), headers=headers), ProblemType.TOO_LARGE)
+    assert server.client.get("/healthz").status_code == 200
+
+
+def test_without_models_jobs_are_refused(start: Start, portrait: bytes, weights_dir: Path) -> None:
+    (weights_dir / "speech.safetensors").unlink()
+    server = start()
+    response = post(server, "videos", {"portrait": portrait, "audio": WAV})
+    assert "no audio model is installed" in refused(response, ProblemType.NO_MODEL)["detail"]
+    assert post(server, "images", {"portrait": portrait}, motion=YAW).status_code == 202
+    (weights_dir / "light.json").write_text("{broken")
+    without_renderer = start()
+    response = post(without_renderer, "images", {"portrait": portrait}, motion=YAW)
+    assert "no renderer model is installed" in refused(response, ProblemType.NO_MODEL)["detail"]
+    assert post(without_renderer, "motions", {"source": portrait}).status_code == 202
+
+
+def test_a_full_queue_asks_to_come_back(start: Start, portrait: bytes) -> None:
+    server = start(queue_limit=1, retry_after_s=7)
+    assert post(server, "images", {"portrait": portrait}, motion=YAW).status_code == 202
+    full = post(server, "images", {"portrait": portrait}, motion=YAW)
+    assert "1 image jobs are waiting" in refused(full, ProblemType.QUEUE_FULL)["detail"]
+    assert full.headers["retry-after"] == "7"
+    assert post(server, "motions", {"source": portrait}).status_code == 202

@@ -1,0 +1,79 @@
+"""Discovery, health, metrics and the document."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.jobs.problems import ProblemType
+from tests.service.conftest import DIMENSION, Server, Start
+from tests.service.routes.test_create import YAW, refused
+
+
+def test_controls_come_from_the_card(server: Server) -> None:
+    (space,) = server.client.get("/v1/controls").json()["spaces"]
+    assert (space["space"], space["dimension"]) == ("open478", DIMENSION)
+    assert [(control["name"], control["minimum"], control["maximum"]) for control in space["controls"]] == [
+        ("yaw", -45, 45),
+        ("jaw_open", 0, 1),
+    ]
+
+
+def test_models_are_the_cards(server: Server) -> None:
+    models = server.client.get("/v1/models").json()["models"]
+    assert [(model["kind"], model["licence"]) for model in models] == [
+        (kind, "Apache-2.0") for kind in ("audio", "extractor", "morphable", "renderer")
+    ]
+
+
+def test_readiness_needs_redis(start: Start, server: Server) -> None:
+    assert server.client.get("/readyz").status_code == 200
+    alone = start(redis_url="redis://127.0.0.1:1/0")
+    assert alone.client.get("/healthz").status_code == 200
+    for path in ("/readyz", "/v1/jobs", "/metrics"):
+        response = alone.client.get(path)
+        refused(response, ProblemType.UNAVAILABLE)
+        assert response.headers["retry-after"] == "5"
+
+
+def test_metrics_count_requests_by_route_and_jobs_by_kind(server: Server, portrait: bytes) -> None:
+    server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
+    server.client.get("/v1/jobs/nonsense")
+    text = server.client.get("/metrics").text
+    assert 'pirenderer_jobs_queued{kind="image"} 1.0' in text
+    assert 'pirenderer_jobs_submitted_total{kind="image"} 1.0' in text
+    assert 'pirenderer_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in text
+    assert "nonsense" not in text
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from references(item)
+
+
+def test_the_document_is_whole(server: Server) -> None:
+    document = server.client.get("/openapi.json").json()
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+    body = document["paths"]["/v1/videos"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert list(body["properties"]) == ["portrait", "audio", "motion", "driving", "options"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"], (path, method, status)
+
+
+@pytest.mark.parametrize("path", ["/", "/web/app.js", "/web/style.css"])
+def test_the_page_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
+    response = server.client.get(path)
+    assert response.status_code == 200
+    assert "http://" not in response.text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in response.text

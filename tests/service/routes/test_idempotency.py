@@ -1,0 +1,96 @@
+"""Idempotency-Key and Prefer: wait."""
+
+import socket
+import threading
+
+import httpx
+import pytest
+
+from service.jobs.problems import ProblemType
+from tests.service.conftest import Server, Start, photo
+from tests.service.routes.test_create import YAW, refused
+
+
+def post(server: Server, key: str, portrait: bytes, **headers: str) -> httpx.Response:
+    return server.client.post(
+        "/v1/images",
+        files={"portrait": portrait},
+        data={"motion": YAW},
+        headers={"Idempotency-Key": key, **headers},
+    )
+
+
+def test_the_same_key_and_form_make_one_job(server: Server, portrait: bytes) -> None:
+    first = post(server, "k1", portrait)
+    again = post(server, "k1", portrait)
+    assert again.status_code == first.status_code == 202
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert post(server, "k2", portrait).json()["id"] != first.json()["id"]
+    assert len(server.queued_messages("images")) == 2
+    assert len(list(server.context.artifacts.root.glob("??/*"))) == 2
+
+
+def test_the_same_key_with_another_form_is_refused(server: Server, portrait: bytes) -> None:
+    post(server, "k", portrait)
+    refused(post(server, "k", photo(32, 32)), ProblemType.IDEMPOTENCY_MISMATCH)
+    assert len(server.client.get("/v1/jobs").json()["jobs"]) == 1
+
+
+def test_the_key_of_a_refused_request_can_be_used_again(server: Server, portrait: bytes) -> None:
+    refused(post(server, "k", b"not a photo"), ProblemType.UNSUPPORTED_MEDIA)
+    assert post(server, "k", portrait).status_code == 202
+
+
+def test_a_key_in_flight_conflicts(server: Server, portrait: bytes) -> None:
+    host, port = server.client.base_url.host, server.client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port)) as slow:
+        slow.sendall(
+            b"POST /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nIdempotency-Key: k\r\nContent-Length: 9999\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+        )
+        while not server.context.store._redis.keys("pirenderer:idempotency:*"):
+            pass
+        refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
+    # the client went away, so the key is free again
+    for _ in range(100):
+        response = post(server, "k", portrait)
+        if response.status_code == 202:
+            break
+    assert response.status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+def test_a_malformed_key_is_refused(server: Server, portrait: bytes, key: str) -> None:
+    refused(post(server, key, portrait), ProblemType.BAD_REQUEST)
+
+
+def test_keys_of_deleted_jobs_say_so(server: Server, portrait: bytes) -> None:
+    job = post(server, "k", portrait).json()
+    assert server.client.delete(job["urls"]["self"]).status_code == 204
+    refused(post(server, "k", portrait), ProblemType.JOB_EXPIRED)
+
+
+def test_waiting_answers_with_the_finished_job(server: Server, portrait: bytes) -> None:
+    def work() -> None:
+        while not (jobs := server.queued_messages("images")):
+            pass
+        server.succeed(jobs[0])
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    response = post(server, "k", portrait, Prefer="respond-async, wait=20")
+    worker.join()
+    assert response.status_code == 200
+    assert response.json()["status"] == "succeeded"
+    assert response.headers["preference-applied"] == "wait=20"
+
+
+def test_waiting_ends_in_time_and_has_a_bound(start: Start, portrait: bytes) -> None:
+    server = start(max_wait_s=0.2)
+    response = post(server, "k", portrait, Prefer="wait=9999")
+    assert response.status_code == 202
+    assert response.json()["status"] == "queued"
+    assert response.headers["preference-applied"] == "wait=0.2"

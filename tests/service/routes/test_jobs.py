@@ -1,0 +1,217 @@
+"""The life of a job as a client sees it, a worker's part being played on the real store."""
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from service.jobs.artifacts import new_job_id
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.schemas import Progress
+from tests.service.conftest import Server, Start
+from tests.service.routes.test_create import YAW, refused
+
+
+def create(server: Server, portrait: bytes, **headers: str) -> str:
+    response = server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW}, headers=headers)
+    assert response.status_code == 202
+    return str(response.json()["id"])
+
+
+def read(server: Server, job_id: str) -> dict[str, object]:
+    response = server.client.get(f"/v1/jobs/{job_id}")
+    assert response.status_code == 200
+    job: dict[str, object] = response.json()
+    return job
+
+
+def test_polling_sees_queued_running_succeeded(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    assert read(server, job_id)["status"] == "queued"
+    claim = server.claim(job_id)
+    server.context.store.progress(claim, Progress(stage="render", done=3, total=10))
+    running = read(server, job_id)
+    assert running["status"] == "running"
+    assert running["progress"] == {"stage": "render", "done": 3, "total": 10}
+    server.context.store.give_back(claim)
+    server.succeed(job_id)
+    done = read(server, job_id)
+    assert done["status"] == "succeeded"
+    assert isinstance(done["result"], dict)
+    assert (done["result"]["media_type"], done["result"]["width"]) == ("image/png", 256)
+    assert str(done["expires_at"]) > str(done["finished_at"]) >= str(done["started_at"]) >= str(done["created_at"])
+
+
+def test_the_result_has_an_etag_and_ranges(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_NOT_FINISHED)
+    server.succeed(job_id, b"0123456789")
+
+    def get(**headers: str) -> httpx.Response:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return server.client.get(f"/v1/jobs/{job_id}/result", headers=names)
+
+    whole = get()
+    etag = whole.headers["etag"]
+    assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, b"0123456789", "image/png")
+    assert whole.headers["content-disposition"] == f'inline; filename="{job_id}.png"'
+    assert etag == f'"{server.client.get(f"/v1/jobs/{job_id}").json()["result"]["sha256"]}"'
+    assert get(If_None_Match=etag).status_code == 304
+    assert get(If_None_Match=f'"other", W/{etag}').status_code == 304
+    assert get(If_None_Match='"other"').status_code == 200
+    part = get(Range="bytes=2-4")
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
+    assert get(Range="bytes=-3").content == b"789"
+    assert get(Range="bytes=7-").content == b"789"
+    assert get(Range="bytes=2-4", If_Range=etag).status_code == 206
+    assert get(Range="bytes=2-4", If_Range='"other"').status_code == 200
+    assert get(Range="lines=1-2").status_code == 200
+    outside = get(Range="bytes=10-")
+    refused(outside, ProblemType.RANGE_NOT_SATISFIABLE)
+    assert outside.headers["content-range"] == "bytes */10"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ProblemType.NO_FACE,
+        ProblemType.SEVERAL_FACES,
+        ProblemType.UNREADABLE_MEDIA,
+        ProblemType.SILENT_AUDIO,
+        ProblemType.AUDIO_TOO_LONG,
+        ProblemType.WORKER_LOST,
+    ],
+)
+def test_a_failed_job_and_its_result_are_the_same_problem(server: Server, portrait: bytes, kind: ProblemType) -> None:
+    job_id = create(server, portrait)
+    server.context.store.fail(server.claim(job_id), Problem.of(kind, "it says why", got=0, allowed=[1, 2]))
+    job = read(server, job_id)
+    assert job["status"] == "failed"
+    result = refused(server.client.get(f"/v1/jobs/{job_id}/result"), kind)
+    assert isinstance(job["error"], dict)
+    kept = {name: value for name, value in job["error"].items() if value is not None}
+    assert result == {**kept, "instance": f"/v1/jobs/{job_id}/result"}
+    assert (result["got"], result["allowed"]) == (0, [1, 2])
+
+
+def test_unknown_jobs_are_not_found(server: Server) -> None:
+    for job_id in (new_job_id(), "nonsense", "..%2f..%2fetc"):
+        for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
+            refused(server.client.request(method, f"/v1/jobs/{job_id}{path}"), ProblemType.NOT_FOUND)
+
+
+def test_a_waiting_job_is_canceled_at_once(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    response = server.client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (response.status_code, response.json()["status"]) == (200, "canceled")
+    assert server.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
+    refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_CANCELED)
+
+
+def test_a_running_job_is_asked_to_stop(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    claim = server.claim(job_id)
+    response = server.client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (response.json()["status"], response.json()["cancel_requested"]) == ("running", True)
+    server.context.store.cancel_claimed(claim)
+    assert read(server, job_id)["status"] == "canceled"
+
+
+def test_a_finished_job_cannot_be_canceled(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    server.succeed(job_id)
+    problem = refused(server.client.post(f"/v1/jobs/{job_id}/cancel"), ProblemType.JOB_FINISHED)
+    assert problem["got"] == "succeeded"
+
+
+def test_delete_removes_the_job_and_its_files(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    server.succeed(job_id)
+    folder = server.context.artifacts.path(f"{job_id}/x").parent
+    assert folder.is_dir()
+    assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert not folder.exists()
+    refused(server.client.get(f"/v1/jobs/{job_id}"), ProblemType.NOT_FOUND)
+    assert server.client.get("/v1/jobs").json() == {"jobs": [], "next_cursor": None}
+
+
+def test_jobs_are_listed_newest_first_by_cursor(server: Server, portrait: bytes) -> None:
+    made = [create(server, portrait) for _ in range(5)]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.client.get("/v1/jobs", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page["next_cursor"]
+    assert seen == made[::-1]
+    refused(server.client.get("/v1/jobs?cursor=!!"), ProblemType.BAD_REQUEST)
+    refused(server.client.get("/v1/jobs?limit=0"), ProblemType.INVALID_REQUEST)
+
+
+def events(server: Server, job_id: str, **headers: str) -> list[dict[str, str]]:
+    """The events of a job until the stream ends."""
+    found: list[dict[str, str]] = []
+    with server.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        event: dict[str, str] = {}
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                event[name] = value
+            elif "data" in event:
+                found.append(event)
+                event = {}
+    return found
+
+
+def test_events_follow_a_job_to_its_end_and_resume(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+
+    def work() -> None:
+        claim = server.claim(job_id)
+        for done in (1, 2):
+            time.sleep(0.05)
+            server.context.store.progress(claim, Progress(stage="render", done=done, total=2))
+        server.context.store.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    followed = events(server, job_id)
+    worker.join()
+    assert [(event["event"], json.loads(event["data"])) for event in followed] == [
+        ("status", {"status": "queued"}),
+        ("status", {"status": "running"}),
+        ("progress", {"stage": "render", "done": 1, "total": 2}),
+        ("progress", {"stage": "render", "done": 2, "total": 2}),
+        ("status", {"status": "failed"}),
+    ]
+    assert events(server, job_id, **{"Last-Event-ID": followed[2]["id"]}) == followed[3:]
+    assert events(server, job_id, **{"Last-Event-ID": followed[-1]["id"]}) == []
+    assert events(server, job_id, **{"Last-Event-ID": "nonsense"}) == followed
+
+
+def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) -> None:
+    server = start(retention_s=0.5)
+    job_id = create(server, portrait)
+    server.succeed(job_id)
+    deadline = time.monotonic() + 10
+    while read(server, job_id)["status"] != "expired":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_EXPIRED)
+    while server.context.artifacts.path(f"{job_id}/x").parent.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_job_of_a_dead_worker_is_queued_again(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    server.context.store.claim(job_id, holder="dead:1", lease_s=0.1)
+    deadline = time.monotonic() + 10
+    while server.queued_messages("images") != [job_id, job_id]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert read(server, job_id)["status"] == "queued"
+    server.succeed(job_id)
