@@ -95,7 +95,7 @@ def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None
                 licence=row["licence"],
                 repo=row["repo"],
                 root=root,
-            )  # fmt: skip
+            )
             for row in csv.DictReader(stream)
         ]
     kept = [item for item in items if split in (None, item.split) and kind in (None, item.kind)]

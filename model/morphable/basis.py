@@ -116,7 +116,7 @@ class MorphableModel(nn.Module):
         return Fit(found, motion, error)
 
     def fit_clip(self, landmarks: Tensor, *, frames_for_identity: int = 60) -> Fit:
-        """Fit (T, 478, 3) of one person with one identity: the mean over frames spread through the clip, then motions."""
+        """Fit (T, 478, 3) of one person: one identity, the mean over frames spread through the clip, then motions."""
         step = max(1, len(landmarks) // frames_for_identity)
         identity = self.fit(landmarks[::step]).identity.mean(0, keepdim=True)
         return self.fit(landmarks, identity)

@@ -24,8 +24,11 @@ def rotation_matrix(angles: Tensor) -> Tensor:
 
 
 def rotation_angles(rotation: Tensor) -> Tensor:
-    """Yaw, pitch, roll (..., 3) in radians of `rotation` (..., 3, 3); the inverse of `rotation_matrix` for |yaw| < 90 degrees."""
-    # R's third row is (sin yaw, -cos yaw sin pitch, cos yaw cos pitch), its first column cos yaw (cos roll, sin roll, .).
+    """Yaw, pitch, roll (..., 3) in radians of `rotation` (..., 3, 3).
+
+    The inverse of `rotation_matrix` while |yaw| < 90 degrees.
+    """
+    # R's third row is (sin yaw, -cos yaw sin pitch, cos yaw cos pitch), its first column cos yaw (cos, sin roll, .).
     sin_yaw = rotation[..., 2, 0].clamp(-1.0, 1.0)
     yaw = torch.asin(sin_yaw)
     pitch = torch.atan2(-rotation[..., 2, 1], rotation[..., 2, 2])

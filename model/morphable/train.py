@@ -47,7 +47,8 @@ def train(config: MorphableConfig, *, data: Path, out: Path, minutes: float | No
         "dimension": MOTION,
         "intended_use": "motion descriptors of faces for portrait animation",
         "data": sorted({item.repo for item in items}),
-        "recipe": "similarity alignment weighted by stillness, identity PCA over clips and stills, expression PCA over what a clip's frames add",
+        "recipe": "similarity alignment weighted by stillness; identity PCA over clips and stills; "
+        "expression PCA over what a clip's frames add, less what turning explains",
         "figures": figures,
         "config": config.model_dump(),
         "layout": {

@@ -1,0 +1,219 @@
+"""Pairs of frames of one person for training a renderer: source, target, the target's motion window, both landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import structlog
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from model.data.corpus import Item, read_corpus
+from model.extractor.topology import EYES, MOUTH, mirror_permutation
+from model.morphable import MorphableModel
+
+log = structlog.get_logger(__name__)
+
+WINDOW_RADIUS = 13
+REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27); landmarks (B, 478, 3) in pixels of the 256 crop.
+
+    target_landmarks are the morphable model's: the source's own points moved by the change of motion.
+    region (B, 1, S, S) is 0..1 near eyes and mouth of the target.
+    """
+
+    source: Tensor
+    target: Tensor
+    motion: Tensor
+    source_landmarks: Tensor
+    target_landmarks: Tensor
+    region: Tensor
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip's stored frames and its motion at every frame, as it is and mirrored (index 0 and 1)."""
+
+    person: str
+    weight: float
+    rows: slice  # of the frame store
+    frames: np.ndarray  # (n,) frame numbers of the stored pictures
+    landmarks: tuple[Tensor, Tensor]  # (n, 478, 3)
+    motions: tuple[Tensor, Tensor]  # (T, 70)
+    identity: tuple[Tensor, Tensor]  # (1, 80)
+
+
+class PairData:
+    """Frames of a corpus split in one memory-mapped file, and what the morphable model says of them.
+
+    The first use decodes the clips into `cache` (frames_per_clip pictures of 256x256 a clip) and fits them.
+    """
+
+    def __init__(
+        self, data: Path, cache: Path, *, split: str, frames_per_clip: int, generated_weight: float = 0.4
+    ) -> None:
+        items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= 125]
+        self.sources = sorted({item.repo for item in items})
+        self.morphable = MorphableModel.load()
+        self.permutation = mirror_permutation(self.morphable.mean.numpy())
+        cache.mkdir(parents=True, exist_ok=True)
+        store = cache / f"{split}-{frames_per_clip}.npy"
+        chosen = [
+            np.unique(np.linspace(0, item.frames - 1, min(item.frames, frames_per_clip)).astype(int)) for item in items
+        ]
+        if not store.is_file():
+            _decode(items, chosen, store)
+        self.images = np.load(store, mmap_mode="r")
+        self.clips: list[Clip] = []
+        start = 0
+        fits = cache / f"{split}-{frames_per_clip}-fits.pt"
+        stored = torch.load(fits, weights_only=True) if fits.is_file() else None
+        kept = []
+        for number, (item, frames) in enumerate(zip(items, chosen, strict=True)):
+            points = torch.from_numpy(item.landmarks())
+            both = (points, self.mirror(points))
+            fit = stored[number] if stored else [tuple(self.morphable.fit_clip(side)[:2]) for side in both]
+            kept.append(fit)
+            self.clips.append(
+                Clip(
+                    person=item.person,
+                    weight=generated_weight if item.generated else 1.0,
+                    rows=slice(start, start + len(frames)),
+                    frames=frames,
+                    landmarks=(both[0][frames], both[1][frames]),
+                    motions=(fit[0][1], fit[1][1]),
+                    identity=(fit[0][0][:1], fit[1][0][:1]),
+                )
+            )
+            start += len(frames)
+        if stored is None:
+            torch.save(kept, fits)
+        people: dict[str, list[int]] = {}
+        for number, clip in enumerate(self.clips):
+            people.setdefault(clip.person, []).append(number)
+        self.people = list(people.values())
+        weights = np.array([max(self.clips[number].weight for number in clips) for clips in self.people])
+        self._chance = weights / weights.sum()
+        log.info("pairs ready", split=split, clips=len(self.clips), people=len(self.people), frames=start)
+
+    def mirror(self, landmarks: Tensor) -> Tensor:
+        """Landmarks (T, 478, 3) of the mirrored pictures."""
+        mirrored = landmarks[:, self.permutation].clone()
+        mirrored[..., 0] = 256.0 - mirrored[..., 0]
+        return mirrored
+
+    def batch(self, generator: np.random.Generator, pairs: int, size: int, *, augment: bool = True) -> Batch:
+        """`pairs` random pairs of frames, each in both directions: B = 2 * pairs."""
+        parts: list[tuple[Tensor, ...]] = []
+        for _ in range(pairs):
+            clips = self.people[generator.choice(len(self.people), p=self._chance)]
+            clip = self.clips[clips[generator.integers(len(clips))]]
+            mirrored = int(augment and generator.random() < 0.5)
+            first, second = self._far_pair(clip, generator)
+            images = torch.stack([self._image(clip.rows.start + row, size, bool(mirrored)) for row in (first, second)])
+            if augment:
+                images = _recolour(images, generator)
+            still = generator.random() < 0.3
+            for source, target in ((first, second), (second, first)):
+                parts.append(
+                    (
+                        *self._pair(clip, mirrored, source, target, still=still),
+                        images[int(source == second)],
+                        images[int(target == second)],
+                    )
+                )
+        return self.collate(parts, size)
+
+    def pair(self, clip: Clip, source: int, target: int, size: int) -> tuple[Tensor, ...]:
+        """One pair for `collate`, nothing changed: rows `source` and `target` of the clip's stored frames."""
+        images = [self._image(clip.rows.start + row, size, mirrored=False) for row in (source, target)]
+        return (*self._pair(clip, 0, source, target, still=False), *images)
+
+    @staticmethod
+    def collate(parts: list[tuple[Tensor, ...]], size: int) -> Batch:
+        """Stack pairs to a batch."""
+        motion, source_landmarks, target_landmarks, source, target = (
+            torch.stack(column) for column in zip(*parts, strict=True)
+        )
+        return Batch(source, target, motion, source_landmarks, target_landmarks, region_weight(target_landmarks, size))
+
+    def _pair(
+        self, clip: Clip, mirrored: int, source: int, target: int, *, still: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        motions, identity = clip.motions[mirrored], clip.identity[mirrored]
+        frame = int(clip.frames[target])
+        window = motions[frame].unsqueeze(-1).expand(-1, 27) if still else _window(motions, frame)
+        moved = self.morphable.landmarks(identity, motions[[int(clip.frames[source]), frame]])
+        source_landmarks = clip.landmarks[mirrored][source]
+        return window, source_landmarks, source_landmarks + moved[1] - moved[0]
+
+    @staticmethod
+    def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
+        """A random frame and, of three others, the one whose landmarks differ most."""
+        count = len(clip.frames)
+        first = int(generator.integers(count))
+        others = generator.integers(count, size=3)
+        distance = (clip.landmarks[0][others] - clip.landmarks[0][first]).abs().mean((1, 2))
+        return first, int(others[int(distance.argmax())])
+
+    def _image(self, row: int, size: int, mirrored: bool) -> Tensor:
+        image = self.images[row]
+        if size != image.shape[0]:
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        if mirrored:
+            image = image[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+
+
+def _window(motions: Tensor, frame: int) -> Tensor:
+    """Window (70, 27) around one frame of motions (T, 70), indices clamped at the ends."""
+    around = torch.arange(frame - WINDOW_RADIUS, frame + WINDOW_RADIUS + 1).clamp(0, len(motions) - 1)
+    return motions[around].T
+
+
+def region_weight(landmarks: Tensor, size: int) -> Tensor:
+    """Weight map (B, 1, size, size), 0..1, near the eyes and the mouth of landmarks (B, 478, 3)."""
+    points = landmarks[:, [*EYES, *MOUTH], :2] * (size / 256.0)
+    width = REGION_WIDTH * size / 256.0
+    centres = torch.arange(size) + 0.5
+    column = torch.exp(-0.5 * ((points[..., 0, None] - centres) / width).square())
+    row = torch.exp(-0.5 * ((points[..., 1, None] - centres) / width).square())
+    return torch.einsum("bnh,bnw->bhw", row, column).clamp(max=1.0).unsqueeze(1)
+
+
+def _decode(items: list[Item], chosen: list[np.ndarray], store: Path) -> None:
+    total = sum(len(frames) for frames in chosen)
+    temporary = store.with_suffix(".tmp")
+    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, 256, 256, 3))
+    row = 0
+    for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
+        for image in item.read_frames(frames.tolist()):
+            images[row] = image
+            row += 1
+    images.flush()
+    temporary.replace(store)
+
+
+def _recolour(images: Tensor, generator: np.random.Generator) -> Tensor:
+    """The same gain, offset and gamma per channel on all images of a pair."""
+    gain = torch.from_numpy(generator.uniform(0.85, 1.15, (1, 3, 1, 1)).astype(np.float32))
+    offset = torch.from_numpy(generator.uniform(-0.1, 0.1, (1, 3, 1, 1)).astype(np.float32))
+    gamma = float(generator.uniform(0.8, 1.25))
+    return (((images + 1.0) / 2.0).pow(gamma) * 2.0 - 1.0).mul(gain).add(offset).clamp(-1.0, 1.0)
+
+
+def batches(data: PairData, *, seed: int, first_step: int, pairs: int, size: int) -> Iterator[Batch]:
+    """Endless batches; the one of a step depends on seed and step alone, so that a resumed run sees the same data."""
+    step = first_step
+    while True:
+        yield data.batch(np.random.default_rng((seed, step)), pairs, size)
+        step += 1

@@ -1,0 +1,93 @@
+"""Animate a portrait: a motion sequence in, pictures out, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
+from model.errors import MotionSpaceError
+from model.morphable import MorphableModel
+from model.renderer.config import RendererConfig
+from model.renderer.network import PIRenderer
+from model.renderer.prior import prior_flow
+from model.weights.files import load_into, load_weights
+
+RELEASED = "renderer-guided-light"
+
+
+class Portrait(Protocol):
+    """What animating needs of an extraction: see `model.extractor.Extraction`."""
+
+    @property
+    def image(self) -> np.ndarray:
+        """The face crop, RGB uint8 (256, 256, 3)."""
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """(478, 3) in pixels of the crop."""
+
+    @property
+    def identity(self) -> np.ndarray:
+        """(80,)."""
+
+    @property
+    def motion(self) -> np.ndarray:
+        """The portrait's own motion (D,)."""
+
+
+class Animator:
+    """A renderer with its engine and, when guided, the morphable model that gives its prior."""
+
+    def __init__(self, engine: Engine, morphable: MorphableModel | None, *, motion_space: str) -> None:
+        self.engine = engine
+        self.motion_space = motion_space
+        self.dimension = engine.network.config.motion_dimension
+        self._morphable = morphable
+
+    @classmethod
+    def load(
+        cls, settings: EngineSettings | None = None, *, name: str = RELEASED, directory: Path | None = None
+    ) -> Animator:
+        """Load the released renderer, or the weights NAME in `directory`, into the fastest engine `settings` allow."""
+        state, card = load_weights(name, directory)
+        network = PIRenderer(RendererConfig.model_validate(card["config"]))
+        load_into(network, state, name)
+        morphable = MorphableModel.load() if network.config.guided else None
+        return cls(build_engine(network.eval(), settings), morphable, motion_space=card["motion_space"])
+
+    def animate(self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8) -> Iterator[Frames]:
+        """Pictures (n, 256, 256, 3) uint8, in order and at most `batch_size` at a time, of motions (T, D).
+
+        Raises:
+            MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
+        """
+        if motions.ndim != 2 or motions.shape[1] != self.dimension:
+            raise MotionSpaceError(
+                f"motions have the shape {motions.shape}; {self.motion_space} wants (frames, {self.dimension})"
+            )
+        if not np.isfinite(motions).all():
+            raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
+        sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
+        prepared = self.engine.prepare(to_image(portrait.image))
+        descriptors = self.engine.describe(sequence)
+        for start in range(0, len(sequence), batch_size):
+            part = slice(start, start + batch_size)
+            prior = self._prior(portrait, sequence[part])
+            yield self.engine.render_frames(prepared, descriptors[part], prior)
+
+    @torch.inference_mode()
+    def _prior(self, portrait: Portrait, motions: torch.Tensor) -> torch.Tensor | None:
+        """Prior flow (B, 2, 64, 64): the portrait's own landmarks moved as its identity moves."""
+        if self._morphable is None:
+            return None
+        identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
+        own = torch.from_numpy(np.asarray(portrait.motion, np.float32))[None]
+        source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))[None]
+        moved = self._morphable.landmarks(identity, torch.cat([own, motions]))
+        target = source + moved[1:] - moved[:1]
+        return prior_flow(source.expand(len(motions), -1, -1), target, size=portrait.image.shape[0])
