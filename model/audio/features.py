@@ -28,8 +28,8 @@ TARGET_DB = -23.0  # loudness every recording is brought to, before the logarith
 GATE_DB = -60.0  # a block under this is silence and has no part in the loudness
 GATE_BELOW_MEAN_DB = 10.0  # nor has a block this far under the mean: pauses do not make a voice louder
 LARGEST_GAIN_DB = 30.0
-FLOOR = 1e-5  # added to mel power: about 60 dB under speech
-LOG_CENTRE, LOG_SPREAD = -4.0, 4.0  # bring log-mel of speech to about zero mean and unit spread
+FLOOR = 1e-5  # mel power of 0 in the result: some 40 dB under speech
+LOG_SPREAD = 4.0  # nats that are 1 in the result: speech lies between 0 and 3
 CHUNK_FRAMES = 1500  # video frames analysed at once: memory stays flat for an hour of sound
 
 
@@ -77,8 +77,9 @@ def mel_filters() -> Tensor:
 
 
 def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tensor:
-    """Return loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,), of about unit variance.
+    """Return loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,).
 
+    It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
     T is `frames`, or as many as the sound lasts; beyond the sound there is silence. Deterministic. Raises AudioError.
     """
     samples = checked_samples(samples)
@@ -95,5 +96,5 @@ def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tenso
         piece[max(-start, 0) : max(-start, 0) + len(inside)] = inside
         blocks = torch.from_numpy(piece * np.float32(gain)).unfold(0, WINDOW, HOP) * window
         power = torch.fft.rfft(blocks, n=FFT).abs().square() / window.square().sum()
-        pieces.append((torch.log(power @ mel_filters() + FLOOR) - LOG_CENTRE) / LOG_SPREAD)
+        pieces.append(torch.log1p(power @ mel_filters() / FLOOR) / LOG_SPREAD)
     return torch.cat(pieces)

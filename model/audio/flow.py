@@ -153,6 +153,5 @@ class ConditionalFlow(nn.Module):
 
     def nll(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the exact negative log-likelihood (B, T) of each frame given those before it, in nats."""
-        z: Tensor
-        z, log_determinant, _ = self(x, condition)
+        z, log_determinant, _ = self.forward(x, condition)
         return 0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=-1) - log_determinant

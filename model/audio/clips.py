@@ -1,0 +1,140 @@
+"""Speech clips for training and evaluation: log-mel and motion of the same frames, and what lips and lids did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.audio.blinks import lid_closure, running_median
+from model.audio.features import SAMPLE_RATE, log_mel
+from model.data.corpus import Item, read_corpus
+from model.errors import DataError
+from model.morphable import MorphableModel
+from model.morphable.basis import EXPRESSION, MOTION_SPACE
+from model.morphable.controls import MEASURES
+from model.weights.files import read_card
+
+UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
+EXPRESSION_SMOOTHING, POSE_SMOOTHING = 0.8, 1.5  # deviations in frames; landmarks tremble, heads do not
+SHORTEST_FRAMES = 20
+FULL_TRUST = 0.5  # a clip whose sync is this or more counts fully
+SMALLEST_STYLE, LARGEST_STYLE = 0.5, 2.0
+
+
+@dataclass(frozen=True)
+class SpeechClip:
+    """One clip of T frames, its sound and motion on the same clock."""
+
+    id: str
+    person: str
+    sync: float
+    mel: Tensor  # (SUBFRAMES * T, MELS)
+    motion: Tensor  # (T, 70), lightly smoothed, blinks taken out
+    identity: Tensor  # (80,)
+    opening: Tensor  # (T,) gap between the inner lips in eye distances, from the landmarks as they are
+    closure: Tensor  # (T,) how far the lids are shut, 0..1
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return len(self.motion)
+
+    @property
+    def trust(self) -> float:
+        """How much the clip counts in training, 0..1: whether its sound is this mouth's."""
+        return min(max(self.sync, 0.0), FULL_TRUST) / FULL_TRUST
+
+
+def read_sound(path: Path) -> NDArray[np.float32]:
+    """Return the sound of a media file as 16 kHz mono samples (N,)."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise DataError(f"{path} has no sound; the index says that it has")
+        blocks = [block for frame in container.decode(audio=0) for block in resampler.resample(frame)]
+        blocks += resampler.resample(None)
+    return np.concatenate([block.to_ndarray()[0] for block in blocks]).astype(np.float32)
+
+
+def mouth_opening(landmarks: Tensor) -> Tensor:
+    """Return the gap between the inner lips (T,), in outer eye corner distances, of landmarks (T, 478, 3)."""
+    eyes: Tensor = (landmarks[:, EYES[0]] - landmarks[:, EYES[1]]).norm(dim=-1)
+    gap: Tensor = (landmarks[:, UPPER_LIP] - landmarks[:, LOWER_LIP]).norm(dim=-1)
+    return gap / eyes
+
+
+def smoothed(values: Tensor, deviation: float) -> Tensor:
+    """Return values (T, D) after a Gaussian of that deviation in frames, the ends repeated."""
+    reach = math.ceil(3 * deviation)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)
+    padded = torch.nn.functional.pad(values.T[None], (reach, reach), mode="replicate")
+    return torch.nn.functional.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None])[:, 0].T
+
+
+@dataclass(frozen=True)
+class LidDirections:
+    """What shuts the two eyes, in expression: gradients that measure it, directions that do it; (2, 64) each."""
+
+    gradients: Tensor
+    directions: Tensor
+
+    @classmethod
+    def of(cls, model: MorphableModel, card: Mapping[str, dict[str, list[float]]]) -> LidDirections:
+        """Take the blink controls of the morphable model's card."""
+        measures = [measure for measure in MEASURES if measure.name in ("blink_left", "blink_right")]
+        rows = torch.stack([measure.vector() for measure in measures])
+        directions = torch.tensor([card["control_directions"][measure.name] for measure in measures])
+        return cls(rows @ model.expression_basis.T, directions)
+
+    def without_blinks(self, expression: Tensor) -> Tensor:
+        """Return expression (T, 64) whose lids keep their running median."""
+        shut = expression @ self.gradients.T
+        usual = torch.from_numpy(running_median(shut.numpy()))
+        return expression - (shut - usual) @ self.directions
+
+
+def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechClip:
+    """Read one clip's sound and fit its motion."""
+    landmarks = item.landmarks()
+    tensor = torch.from_numpy(landmarks)
+    fit = model.fit_clip(tensor)
+    expression = lids.without_blinks(fit.motion[:, :EXPRESSION])
+    motion = torch.cat(
+        [smoothed(expression, EXPRESSION_SMOOTHING), smoothed(fit.motion[:, EXPRESSION:], POSE_SMOOTHING)], dim=1
+    )
+    return SpeechClip(
+        id=item.id,
+        person=item.person,
+        sync=item.sync if item.sync is not None else 0.0,
+        mel=log_mel(read_sound(item.media), frames=len(landmarks)),
+        motion=motion,
+        identity=fit.identity[0],
+        opening=mouth_opening(tensor),
+        closure=torch.from_numpy(lid_closure(landmarks)),
+    )
+
+
+def read_clips(data: Path, split: str, *, at_most: int | None = None) -> list[SpeechClip]:
+    """Read a split's clips that have sound, the longer ones first when only `at_most` are wanted.
+
+    Raises:
+        DataError: the corpus has no clip with sound.
+    """
+    items = [
+        item for item in read_corpus(data, split=split, kind="clip") if item.audio and item.frames >= SHORTEST_FRAMES
+    ]
+    if not items:
+        raise DataError(f"{data} has no {split} clip with sound of {SHORTEST_FRAMES} frames or more")
+    if at_most is not None:
+        items = sorted(items, key=lambda item: -item.frames)[:at_most]
+    model = MorphableModel.load()
+    lids = LidDirections.of(model, read_card(MOTION_SPACE))
+    return [read_clip(item, model, lids) for item in items]

@@ -1,0 +1,87 @@
+"""The part of lip motion that sound determines: small convolutional networks, cross-fitted over people.
+
+Shapes: B batch, T video frames, E components of the expression code.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.audio.features import MELS, SUBFRAMES
+
+LARGEST_DILATION = 8
+
+
+class DilatedBlocks(nn.Module):
+    """Residual blocks over (B, C, T): norm, GELU, dropout, convolution of kernel 3 with dilation 1, 2, 4, 8, 8..."""
+
+    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        dilations = [min(2**k, LARGEST_DILATION) for k in range(blocks)]
+        self.reach = sum(dilations)  # frames seen on either side
+        self.norms = nn.ModuleList(ChannelNorm(channels) for _ in dilations)
+        self.dropout = nn.Dropout(dropout)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation) for dilation in dilations
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, T) -> (B, C, T)."""
+        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+            x = x + convolution(self.dropout(F.gelu(norm(x))))
+        return x
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of (B, C, T), each frame by itself: a pause elsewhere changes nothing here."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, T) -> (B, C, T)."""
+        y: Tensor = self.norm(x.transpose(1, 2))
+        return y.transpose(1, 2)
+
+
+class Regressor(nn.Module):
+    """Log-mel (B, 4 T, MELS) to the expected expression code (B, T, E)."""
+
+    def __init__(self, components: int, channels: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(MELS, channels, 3, padding=1)
+        self.to_frames = nn.Conv1d(
+            channels, channels, SUBFRAMES, stride=SUBFRAMES
+        )  # one output for a frame's sub-frames
+        self.blocks = DilatedBlocks(channels, blocks, dropout)
+        self.out = nn.Conv1d(channels, components, 1)
+        self.reach = self.blocks.reach + 1
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Mel (B, 4 T, MELS) -> code (B, T, E)."""
+        x = self.to_frames(F.gelu(self.stem(mel.transpose(1, 2))))
+        code: Tensor = self.out(F.gelu(self.blocks(x)))
+        return code.transpose(1, 2)
+
+
+class RegressorEnsemble(nn.Module):
+    """M regressors, each trained without one fold of people.
+
+    For a training clip the member that never saw its person predicts, so that what the flow learns to add is as large
+    as it will be for a stranger; a stranger gets the mean of all.
+    """
+
+    def __init__(self, members: int, components: int, channels: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        made = [Regressor(components, channels, blocks, dropout) for _ in range(members)]
+        self.members = nn.ModuleList(made)
+        self.reach = made[0].reach  # frames of sound that a prediction sees on either side
+
+    def forward(self, mel: Tensor, fold: int | None = None) -> Tensor:
+        """Mel (B, 4 T, MELS) -> code (B, T, E), by the member that left out `fold`, or the mean of all."""
+        if fold is not None:
+            return torch.as_tensor(self.members[fold](mel))
+        return torch.stack([member(mel) for member in self.members]).mean(dim=0)

@@ -1,0 +1,80 @@
+"""From a trained network to released weights: how strongly to sample, the figures, the file and its card."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.audio.clips import SpeechClip
+from model.audio.config import AudioConfig
+from model.audio.evaluate import TEMPERATURE, evaluate, opening_gradient
+from model.audio.network import NAME, SpeechNetwork
+from model.audio.sampling import sample_codes, sound_track
+from model.morphable import MorphableModel
+from model.morphable.basis import MOTION, MOTION_SPACE
+from model.weights.files import save_weights
+
+LIP_NOISE = 0.5
+LARGEST_ARTICULATION = 2.5
+CALIBRATION_CLIPS = 40
+
+
+@torch.no_grad()
+def calibrate(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequence[int]) -> None:
+    """Choose how strongly expression is sampled, on training clips as strangers' (cross-fitted) regressors see them.
+
+    A regression from little data explains a fraction of lip motion. What it leaves is mostly motion that the sound did
+    determine, in a way not learned: as noise it would move the lips against the sound. So the noise is turned down by
+    LIP_NOISE and the expected motion turned up until the mouth's opening varies as much as people's (the global
+    variance of Toda and Tokuda, "A speech parameter generation algorithm considering global variance", 2007).
+    """
+    gradient = network.code.decoder @ opening_gradient(MorphableModel.load())
+    e = network.config.components
+    network.sampling.copy_(torch.tensor([1.0, LIP_NOISE]))
+    expected, drawn, real = [], [], []
+    longest = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:CALIBRATION_CLIPS]
+    for number, (clip, fold) in enumerate(longest):
+        track = sound_track(network, clip.mel, fold)
+        code, _ = sample_codes(network, track, seed=number, temperature=TEMPERATURE)
+        expected.append((track[:, :e] @ gradient).var())
+        drawn.append(((code[0] - track[:, :e]) @ gradient).var())
+        real.append((network.code.expression(clip) @ gradient).var())
+    missing = torch.stack(real).mean() - torch.stack(drawn).mean()
+    articulation = (missing.clamp(min=0) / torch.stack(expected).mean()).sqrt().clamp(1.0, LARGEST_ARTICULATION)
+    network.sampling[0] = articulation
+
+
+def release(
+    network: SpeechNetwork,
+    config: AudioConfig,
+    out: Path,
+    *,
+    clips: Sequence[SpeechClip],
+    held_out: Sequence[SpeechClip],
+    sources: Sequence[str],
+    hours: float,
+) -> dict[str, Any]:
+    """Write NAME.safetensors and its card into `out`; returns the card's figures."""
+    figures = {key: round(value, 4) for key, value in evaluate(network, held_out).items()}
+    trusted = sum(clip.frames * clip.trust for clip in clips) / 25 / 60
+    card = {
+        "kind": "audio",
+        "version": 1,
+        "motion_space": MOTION_SPACE,
+        "dimension": MOTION,
+        "intended_use": "motion of a talking head from speech, for research and demonstration",
+        "data": list(sources),
+        "recipe": f"{len(clips)} clips with sound, {trusted:.1f} minutes weighted by how well picture and sound agree; "
+        "cross-fitted convolutional regressors of expression from log-mel, then conditional normalizing flows of the "
+        "residual and of head pose; blinks as a renewal process",
+        "hours": round(hours, 3),
+        "hardware": f"{torch.get_num_threads()} thread(s) of {platform.machine()}",
+        "figures": figures,
+        "config": config.model_dump(),
+    }
+    save_weights(out, NAME, network.state_dict(), card, dtype=torch.float32)
+    return figures
