@@ -104,7 +104,7 @@ class PIRenderer(nn.Module):
 
     def _edit(self, flow: Tensor, warped: Tensor, stem: Tensor, z: Tensor) -> RendererOutput:
         colour, mask = self.editing(stem, z)
-        image = colour if mask is None else torch.lerp(colour, warped.to(colour.dtype), mask)
+        image = colour if mask is None else colour + mask * (warped - colour)
         return RendererOutput(flow=flow, warped=warped, image=image, colour=colour, mask=mask)
 
     def _check(self, source: Tensor, prior_flow: Tensor | None) -> None:

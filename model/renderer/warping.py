@@ -20,19 +20,23 @@ def sampling_grid(flow: Tensor, size: tuple[int, int], *, grid: Grid) -> Tensor:
     corners are pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
     """
     flow = flow.float()
-    axes, steps = [], []  # in the order of the flow's channels: columns, rows
-    for coarse, fine in ((flow.shape[3], size[1]), (flow.shape[2], size[0])):
-        place = (torch.arange(fine, device=flow.device, dtype=torch.float32) + 0.5) / fine
-        if grid == "published":
-            axes.append((place * coarse - 0.5).clamp(0, coarse - 1) * (2 / (coarse - 1)) - 1)
-            steps.append(2 / (coarse - 1))
-        else:
-            axes.append(2 * place - 1)
-            steps.append(2 / coarse)
-    columns, rows = axes
-    identity = torch.stack((columns.expand(size), rows[:, None].expand(size)))
-    step = torch.tensor(steps, device=flow.device)[:, None, None]
-    return (identity + step * enlarge(flow, size)).permute(0, 2, 3, 1)
+    _, _, height, width = flow.shape
+    places = pixel_centres(size, flow.device)
+    if grid == "aligned":
+        identity, step = places, flow.new_tensor([2 / width, 2 / height])
+    else:
+        last = flow.new_tensor([width - 1, height - 1])[:, None, None]
+        coarse = (places + 1) / 2 * (last + 1) - 0.5
+        identity, step = coarse.clamp_min(0).minimum(last) / last * 2 - 1, 2 / last[:, 0, 0]
+    return (identity + step[:, None, None] * enlarge(flow, size)).permute(0, 2, 3, 1)
+
+
+def pixel_centres(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Coordinates x, y of each pixel's centre, -1 and 1 being the picture's edges: (2, H, W)."""
+    height, width = size
+    x = (2 * torch.arange(width, device=device, dtype=torch.float32) + 1) / width - 1
+    y = (2 * torch.arange(height, device=device, dtype=torch.float32) + 1) / height - 1
+    return torch.stack((x.expand(size), y[:, None].expand(size)))
 
 
 def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -43,8 +47,7 @@ def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if not torch.compiler.is_exporting():
         return F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
-    unmoved = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], device=flow.device)
-    where = F.affine_grid(unmoved, [1, 2, *size], align_corners=False).expand(flow.shape[0], -1, -1, -1)
+    where = pixel_centres(size, flow.device).permute(1, 2, 0).expand(flow.shape[0], -1, -1, -1)
     return F.grid_sample(flow, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -1,0 +1,79 @@
+"""Settings become an engine; `auto` takes the fastest that this machine has."""
+
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from model.engines.engine import Engine
+from model.engines.torch_engine import TorchEngine
+from model.errors import EngineError
+from model.renderer.network import PIRenderer
+
+log = structlog.get_logger(__name__)
+
+
+class EngineSettings(BaseModel):
+    """Which engine, where, and how it shares the machine.
+
+    engine: "auto" is torch on a CUDA device, OpenVINO on a CPU, and torch wherever those fail.
+    device: "auto", "cpu", "cuda" or "cuda:N". precision: "auto" is bfloat16 where the device computes in it.
+    threads, streams, batch_size: see OpenVINOEngine. cache_directory: compiled graphs are kept there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: PositiveInt | None = None
+    streams: PositiveInt = 1
+    batch_size: PositiveInt = 1
+    cache_directory: Path | None = None
+
+
+def build_engine(network: PIRenderer, settings: EngineSettings | None = None) -> Engine:
+    """The engine that `settings` ask for, around a copy of the network.
+
+    Raises:
+        EngineError: the engine or device was asked for by name and this machine lacks it.
+    """
+    settings = settings or EngineSettings()
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and settings.engine != "openvino" else "cpu"
+    if settings.engine == "openvino" and device != "cpu":
+        raise EngineError(f"engine 'openvino' runs on the CPU; device is {device!r}, allowed are 'auto' and 'cpu'")
+    if settings.engine == "openvino" or (settings.engine == "auto" and device == "cpu"):
+        try:
+            engine = _openvino(network, settings)
+        except (ImportError, RuntimeError, EngineError) as error:
+            if settings.engine == "openvino":
+                raise EngineError(f"engine 'openvino' is not available: {error}; 'torch' would work") from error
+            log.warning("engine falls back to torch", wanted="openvino", reason=str(error))
+        else:
+            log.info("engine", name=engine.name)
+            return engine
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bfloat16" if device != "cpu" else "float32"
+    engine = TorchEngine(network, device=device, precision=precision)
+    if device == "cpu" and settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    log.info("engine", name=engine.name)
+    return engine
+
+
+def _openvino(network: PIRenderer, settings: EngineSettings) -> Engine:
+    from model.engines.openvino_engine import OpenVINOEngine  # noqa: PLC0415 - an optional package
+
+    return OpenVINOEngine(
+        network,
+        precision=settings.precision,
+        threads=settings.threads,
+        streams=settings.streams,
+        batch_size=settings.batch_size,
+        cache_directory=settings.cache_directory,
+    )

@@ -1,0 +1,59 @@
+"""The interface of an engine: the renderer's network, run fast, frame batch by frame batch.
+
+Letters: B frames of a batch, T frames of a sequence, D motion dimension, Z descriptor size, H W image, h w flow map.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.renderer.network import PIRenderer, PortraitState
+
+Frames = npt.NDArray[np.uint8]
+"""RGB pictures (B, H, W, 3)."""
+
+
+class Engine(ABC):
+    """One network on one device. Engines differ in speed and rounding, and in nothing else."""
+
+    def __init__(self, network: PIRenderer, *, name: str) -> None:
+        self.network = network
+        self.name = name
+
+    @torch.inference_mode()
+    def describe(self, motions: Tensor) -> Tensor:
+        """Descriptors (T, Z) of a whole sequence of motions (T, D)."""
+        return self.network.mapping.describe_sequence(motions.to(self._device))
+
+    @torch.inference_mode()
+    def prepare(self, source: Tensor) -> PortraitState:
+        """Once per portrait: source (1, 3, H, W) in [-1, 1]."""
+        return self.network.prepare(source.to(self._device))
+
+    @abstractmethod
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1], float32, of descriptors (B, Z) and, when guided, prior_flow (B, 2, h, w)."""
+
+    @torch.inference_mode()
+    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
+        """`render` as RGB bytes (B, H, W, 3)."""
+        return to_frames(self.render(portrait, descriptors, prior_flow))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def to_frames(images: Tensor) -> Frames:
+    """Images (B, 3, H, W) in [-1, 1] on any device -> RGB bytes (B, H, W, 3)."""
+    levels = images.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    frames: Frames = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return frames
+
+
+def to_image(frame: Frames) -> Tensor:
+    """RGB bytes (H, W, 3) -> a source image (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)

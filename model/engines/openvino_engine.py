@@ -1,0 +1,113 @@
+"""The network on the CPU through OpenVINO: fused kernels, float32 or bfloat16, one frame per stream."""
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino
+import structlog
+import torch
+from torch import Tensor
+
+from model.engines.engine import Engine
+from model.engines.openvino_graph import cached_graph
+from model.engines.torch_engine import Precision
+from model.errors import EngineError
+from model.renderer.network import PIRenderer, PortraitState
+
+log = structlog.get_logger(__name__)
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def native_precision() -> Precision:
+    """bfloat16 where the processor computes in it, else float32."""
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in capabilities else "float32"
+
+
+class OpenVINOEngine(Engine):
+    """Compiles a graph per image size and batch size, when the first batch of that size comes.
+
+    threads: of the processor, all when None. streams: how many batches are under way at once, the threads being shared
+    out among them. batch_size: frames per run of the graph; what is left of a batch runs frame by frame.
+    """
+
+    def __init__(
+        self,
+        network: PIRenderer,
+        *,
+        precision: Precision | Literal["auto"] = "auto",
+        threads: int | None = None,
+        streams: int = 1,
+        batch_size: int = 1,
+        cache_directory: Path | None = None,
+    ) -> None:
+        """Raises EngineError when a number is not positive."""
+        for name, value in (("threads", threads), ("streams", streams), ("batch_size", batch_size)):
+            if value is not None and value < 1:
+                raise EngineError(f"{name} is {value}; it must be at least 1")
+        self.precision: Precision = native_precision() if precision == "auto" else precision
+        network = copy.deepcopy(network).cpu().eval().requires_grad_(requires_grad=False)
+        super().__init__(network, name=f"openvino-cpu-{self.precision}")
+        self.streams = streams
+        self.batch_size = batch_size
+        self._cache_directory = cache_directory
+        self._properties: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "NUM_STREAMS": streams,
+            **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+            **({"CACHE_DIR": str(cache_directory)} if cache_directory else {}),
+        }
+        self._queues: dict[tuple[int, int, int], Any] = {}
+        self._loaded: dict[tuple[int, int, int], PortraitState] = {}
+
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
+        """See `Engine.render`."""
+        if self.network.config.guided != (prior_flow is not None):
+            raise EngineError(f"the network is {'' if self.network.config.guided else 'not '}guided by a prior flow")
+        count = len(descriptors)
+        images = np.empty((count, *portrait.source.shape[1:]), np.float32)
+        whole = count - count % self.batch_size
+        batches = [(start, self.batch_size) for start in range(0, whole, self.batch_size)]
+        batches += [(start, 1) for start in range(whole, count)]
+        for size in {size for _, size in batches}:
+            queue = self._queue(portrait, size)
+            for start in (start for start, length in batches if length == size):
+                stop = start + size
+                inputs = {"z": descriptors[start:stop].float().numpy()}
+                if prior_flow is not None:
+                    inputs["prior_flow"] = prior_flow[start:stop].float().contiguous().numpy()
+                queue.start_async(inputs, (images, start, stop))
+            queue.wait_all()
+        return torch.from_numpy(images)
+
+    def _queue(self, portrait: PortraitState, batch: int) -> Any:
+        """The compiled graph's requests, holding this portrait."""
+        height, width = portrait.source.shape[2:]
+        key = (batch, height, width)
+        if key not in self._queues:
+            graph = cached_graph(self.network, self._cache_directory, batch=batch, height=height, width=width)
+            compiled = openvino.Core().compile_model(graph, "CPU", self._properties)
+            queue = openvino.AsyncInferQueue(compiled, self.streams)
+            queue.set_callback(_store)
+            self._queues[key] = queue
+            log.info("engine compiled", engine=self.name, batch=batch, height=height, width=width, streams=self.streams)
+        if self._loaded.get(key) is not portrait:
+            parts = {
+                "source": portrait.source,
+                "warping_stem": portrait.warping_stem.permute(0, 2, 3, 1),
+                "editing_stem": portrait.editing_stem.permute(0, 2, 3, 1),
+            }
+            for request in self._queues[key]:
+                for name, part in parts.items():
+                    request.set_tensor(name, openvino.Tensor(part.float().contiguous().numpy()))
+            self._loaded[key] = portrait
+        return self._queues[key]
+
+
+def _store(request: Any, place: tuple[Any, int, int]) -> None:
+    """Called when a request is done: keeps its images where the batch wants them."""
+    images, start, stop = place
+    images[start:stop] = request.get_output_tensor(0).data
