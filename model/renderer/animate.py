@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
-from model.errors import MotionSpaceError
+from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer

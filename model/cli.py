@@ -1,0 +1,157 @@
+"""Commands of the offline side: `train`, `evaluate`, `weights` and `benchmark`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from model.errors import ModelError
+
+train = typer.Typer(no_args_is_help=True, help="Train a model on a corpus folder; resumes by itself.")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure a released model on a corpus folder's held-out people.")
+weights = typer.Typer(no_args_is_help=True, help="Import and inspect weights.")
+
+Config = TypeVar("Config", bound=BaseModel)
+DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; what it leaves out has its default.")]
+MinutesOption = Annotated[float | None, typer.Option("--minutes", min=0.01, help="Time budget, earlier parts counted.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@train.command("morphable")
+def train_morphable(
+    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+) -> None:
+    """Build the morphable model from landmarks; deterministic, a few minutes."""
+    from model.morphable.train import MorphableConfig, train as run  # noqa: PLC0415 - torch loads only when asked for
+
+    _train(MorphableConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+
+
+@train.command("extractor")
+def train_extractor(
+    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+) -> None:
+    """Train the extractor: face crop to landmarks and confidence."""
+    from model.extractor.train import ExtractorConfig, train as run  # noqa: PLC0415
+
+    _train(ExtractorConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+
+
+@train.command("renderer")
+def train_renderer(
+    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+) -> None:
+    """Train the renderer: mapping, warping and editing networks."""
+    from model.renderer.train import RendererTrainingConfig, train as run  # noqa: PLC0415
+
+    _train(RendererTrainingConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+
+
+@train.command("audio")
+def train_audio(
+    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+) -> None:
+    """Train the audio flow: speech to motion."""
+    from model.audio.train import AudioConfig, train as run  # noqa: PLC0415
+
+    _train(AudioConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+
+
+@evaluate.command("extractor")
+def evaluate_extractor(data: DataOption, *, as_json: JsonOption = False) -> None:
+    """Landmark, pose and face-finding errors."""
+    from model.extractor.evaluate import evaluate as run  # noqa: PLC0415
+
+    _show(run(data), as_json=as_json)
+
+
+@evaluate.command("renderer")
+def evaluate_renderer(
+    data: DataOption,
+    *,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a PNG of the held-out people there.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Same-identity reconstruction beside copying the source and the prior's warp alone."""
+    from model.renderer.evaluate import evaluate as run  # noqa: PLC0415
+
+    _show(run(data, sheet=sheet), as_json=as_json)
+
+
+@evaluate.command("audio")
+def evaluate_audio(data: DataOption, *, as_json: JsonOption = False) -> None:
+    """Likelihood, lip synchrony and motion statistics."""
+    from model.audio.evaluate import evaluate_corpus as run  # noqa: PLC0415
+
+    _show(run(data), as_json=as_json)
+
+
+@weights.command("import")
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' checkpoint (a .pt file).")],
+    *,
+    motion_space: Annotated[str, typer.Option(help="What its coefficients are, such as bfm-deep3d.")],
+    out: OutOption,
+) -> None:
+    """Turn the authors' checkpoint into safetensors with a card; nothing of the pickle is executed."""
+    from model.renderer.official import import_official  # noqa: PLC0415
+
+    typer.echo(_or_exit(lambda: import_official(checkpoint, motion_space, out)))
+
+
+@weights.command("inspect")
+def inspect_weights(path: Annotated[Path, typer.Argument(help="A .safetensors file.")], *, as_json: JsonOption = False) -> None:
+    """Print what a weights file is: its card, tensors and parameter counts."""
+    from model.weights.inspect import inspect_weights as run  # noqa: PLC0415
+
+    _show(_or_exit(lambda: run(path)), as_json=as_json)
+
+
+def benchmark(
+    *,
+    frames: Annotated[int, typer.Option(min=1, help="Frames per engine and round.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure eager fp32 against each engine, interleaved in one run."""
+    from model.engines.benchmark import benchmark as run  # noqa: PLC0415
+
+    _show(run(frames=frames, rounds=rounds), as_json=as_json)
+
+
+def _train(
+    kind: type[Config], run: Any, *, data: Path, out: Path, config: Path | None, minutes: float | None, dry_run: bool  # noqa: ANN401
+) -> None:
+    try:
+        values = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
+        resolved = kind.model_validate(values)
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise typer.BadParameter(str(error), param_hint="--config") from error
+    if dry_run:
+        typer.echo(resolved.model_dump_json(indent=2))
+        return
+    _or_exit(lambda: run(resolved, data=data, out=out, minutes=minutes))
+
+
+def _or_exit(action: Any) -> Any:  # noqa: ANN401 - whatever the action returns
+    try:
+        return action()
+    except ModelError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _show(figures: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON of any shape
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name:40} {value}")
