@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+import structlog
 import torch
 from openvino import opset13
 from torch import Tensor, nn
 
 from model.renderer.network import PIRenderer, PortraitState
+
+log = structlog.get_logger(__name__)
 
 GRAPH_VERSION = 1
 """Part of the name of a cached graph: raise it when this module or the network builds another graph."""
@@ -60,27 +64,34 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
 
 
 def cached_graph(network: PIRenderer, directory: Path | None, *, batch: int, height: int, width: int) -> Any:
-    """`build_graph`, kept as a file in `directory` under a name that tells weights, sizes and versions."""
+    """`build_graph`, kept as a file in `directory`; a damaged file is replaced."""
     if directory is None:
         return build_graph(network, batch=batch, height=height, width=width)
-    digest = hashlib.sha256(
-        json.dumps(
-            [GRAPH_VERSION, openvino.__version__, torch.__version__, network.config.model_dump(), batch, height, width]
-        ).encode()
-    )
+    path = graph_path(network, directory, batch=batch, height=height, width=width)
+    if path.is_file():
+        try:
+            return openvino.Core().read_model(path)
+        except RuntimeError as error:
+            log.warning("cached graph is damaged", path=str(path), reason=str(error).strip().splitlines()[-1])
+    directory.mkdir(parents=True, exist_ok=True)
+    graph = build_graph(network, batch=batch, height=height, width=width)
+    # Weights first, then the file that is looked for: another process sees a whole graph or none.
+    fresh = directory / f".{path.stem}-{os.getpid()}.xml"
+    openvino.save_model(graph, fresh, compress_to_fp16=False)
+    fresh.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    fresh.replace(path)
+    return graph
+
+
+def graph_path(network: PIRenderer, directory: Path, *, batch: int, height: int, width: int) -> Path:
+    """Where `cached_graph` keeps a graph: the name tells weights, sizes and versions."""
+    versions = [GRAPH_VERSION, openvino.__version__, torch.__version__]
+    described = json.dumps([versions, network.config.model_dump(), batch, height, width])
+    digest = hashlib.sha256(described.encode())
     for key, value in network.state_dict().items():
         digest.update(key.encode())
         digest.update(value.contiguous().numpy())
-    path = directory / f"renderer-{digest.hexdigest()[:24]}.xml"
-    if not path.is_file():
-        directory.mkdir(parents=True, exist_ok=True)
-        graph = build_graph(network, batch=batch, height=height, width=width)
-        # Weights first, then the file that is looked for: another process sees a whole graph or none.
-        fresh = directory / f".{path.stem}-{id(graph)}.xml"
-        openvino.save_model(graph, fresh, compress_to_fp16=False)
-        fresh.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        fresh.replace(path)
-    return openvino.Core().read_model(path)
+    return directory / f"renderer-{digest.hexdigest()[:24]}.xml"
 
 
 def _norms_as_mvn(graph: Any) -> None:

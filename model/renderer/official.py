@@ -13,9 +13,13 @@ from torch import Tensor
 from model.errors import WeightsError
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer
+from model.weights.files import save_weights
 
 NETWORK = "net_G_ema"
 """The averaged weights, the ones meant for use; the same file also holds the raw ones and the optimiser."""
+
+MOTION_SPACES = {"bfm-deep3d": 73, "open478": 70}
+"""Dimensions of the motion spaces that have a name here."""
 
 WITHOUT_EFFECT = re.compile(r"editing_net\.decoder\.res\d+\.res\d+\.(conv1|norm1)\..+")
 """Keys that the authors' file has and their output does not depend on."""
@@ -109,7 +113,7 @@ def network_from_official(state: Mapping[str, Tensor]) -> PIRenderer:
     if misshapen:
         raise WeightsError(f"the checkpoint does not fit the network: misshapen {misshapen}")
     network.load_state_dict(ours, assign=True)
-    return network.requires_grad_(requires_grad=True).eval()
+    return network.eval()
 
 
 def infer_config(state: Mapping[str, Tensor]) -> RendererConfig:
@@ -174,3 +178,33 @@ def _renamed(path: str, kind: str, config: RendererConfig) -> list[str]:
         if count:
             break
     return [f"{_OFFICIAL_PREFIX[part]}.{rest}.{kind}"]
+
+
+def import_official(checkpoint: Path, motion_space: str, out: Path) -> Path:
+    """Write a checkpoint of the authors as `out`/renderer-MOTION_SPACE.safetensors with a card; returns its path.
+
+    The weights are kept in float32, so that the outputs stay the authors' to the last digit that matters.
+
+    Raises:
+        WeightsError: see `load_official_checkpoint`; or motion_space is no name, or one of another dimension.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", motion_space):
+        raise WeightsError(f"motion space is {motion_space!r}; allowed are lower-case letters, digits and '-'")
+    network = load_official_checkpoint(checkpoint)
+    dimension = network.config.motion_dimension
+    if MOTION_SPACES.get(motion_space, dimension) != dimension:
+        raise WeightsError(
+            f"the checkpoint takes motions of dimension {dimension}; {motion_space} has {MOTION_SPACES[motion_space]}"
+        )
+    card = {
+        "kind": "renderer",
+        "version": 1,
+        "motion_space": motion_space,
+        "dimension": dimension,
+        "licence": "as the authors published the checkpoint: CC BY-NC 4.0 unless they say otherwise",
+        "intended_use": "what the authors' licence allows",
+        "data": "see the authors' publication",
+        "recipe": f"imported from {checkpoint.name}, {NETWORK}",
+        "config": network.config.model_dump(),
+    }
+    return save_weights(out, f"renderer-{motion_space}", network.state_dict(), card, dtype=torch.float32)

@@ -6,7 +6,9 @@ import torch
 
 from model.errors import WeightsError
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, WarpingConfig
-from model.renderer.official import load_official_checkpoint, official_keys
+from model.renderer.official import import_official, load_official_checkpoint, official_keys
+from model.weights.files import load_weights
+from model.weights.inspect import inspect_weights
 
 
 @pytest.fixture
@@ -107,3 +109,27 @@ def test_refuses_files_that_are_no_checkpoint(theirs, tmp_path):
         load_official_checkpoint(tmp_path / "other.pt")
     with pytest.raises(WeightsError, match="no checkpoint at"):
         load_official_checkpoint(tmp_path / "absent.pt")
+
+
+def test_import_writes_weights_that_load_as_they_were(network, theirs, tmp_path):
+    checkpoint = save(tmp_path / "epoch.pt", theirs)
+    path = import_official(checkpoint, "my-space", tmp_path / "out")
+    assert path.name == "renderer-my-space.safetensors"
+    state, card = load_weights(path.stem, path.parent)
+    assert RendererConfig.model_validate(card["config"]) == network.config
+    assert (card["motion_space"], card["dimension"]) == ("my-space", 9)
+    for key, value in network.state_dict().items():
+        assert torch.equal(state[key], value), key
+    report = inspect_weights(checkpoint)
+    assert report["dimension"] == 9
+    assert set(report["parameters_by_part"]) == {"mapping_net", "warpping_net", "editing_net"}
+    assert inspect_weights(path)["motion_space"] == "my-space"
+
+
+def test_import_refuses_another_motion_space(theirs, tmp_path):
+    checkpoint = save(tmp_path / "epoch.pt", theirs)
+    with pytest.raises(WeightsError, match="takes motions of dimension 9; bfm-deep3d has 73"):
+        import_official(checkpoint, "bfm-deep3d", tmp_path / "out")
+    with pytest.raises(WeightsError, match=r"motion space is '\.\./x'; allowed are"):
+        import_official(checkpoint, "../x", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
