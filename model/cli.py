@@ -27,40 +27,64 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @train.command("morphable")
 def train_morphable(
-    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    *,
+    minutes: MinutesOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Build the morphable model from landmarks; deterministic, a few minutes."""
-    from model.morphable.train import MorphableConfig, train as run  # noqa: PLC0415 - torch loads only when asked for
+    from model.morphable.train import MorphableConfig  # noqa: PLC0415 - torch loads only when asked for
+    from model.morphable.train import train as run
 
     _train(MorphableConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
 
 
 @train.command("extractor")
 def train_extractor(
-    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    *,
+    minutes: MinutesOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train the extractor: face crop to landmarks and confidence."""
-    from model.extractor.train import ExtractorConfig, train as run  # noqa: PLC0415
+    from model.extractor.train import ExtractorConfig  # noqa: PLC0415
+    from model.extractor.train import train as run
 
     _train(ExtractorConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
 
 
 @train.command("renderer")
 def train_renderer(
-    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    *,
+    minutes: MinutesOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train the renderer: mapping, warping and editing networks."""
-    from model.renderer.train import RendererTrainingConfig, train as run  # noqa: PLC0415
+    from model.renderer.train import RendererTrainingConfig  # noqa: PLC0415
+    from model.renderer.train import train as run
 
     _train(RendererTrainingConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
 
 
 @train.command("audio")
 def train_audio(
-    data: DataOption, out: OutOption, config: ConfigOption = None, *, minutes: MinutesOption = None, dry_run: DryRunOption = False
+    data: DataOption,
+    out: OutOption,
+    config: ConfigOption = None,
+    *,
+    minutes: MinutesOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train the audio flow: speech to motion."""
-    from model.audio.train import AudioConfig, train as run  # noqa: PLC0415
+    from model.audio.train import AudioConfig  # noqa: PLC0415
+    from model.audio.train import train as run
 
     _train(AudioConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
 
@@ -108,7 +132,9 @@ def import_weights(
 
 
 @weights.command("inspect")
-def inspect_weights(path: Annotated[Path, typer.Argument(help="A .safetensors file.")], *, as_json: JsonOption = False) -> None:
+def inspect_weights(
+    path: Annotated[Path, typer.Argument(help="A .safetensors file.")], *, as_json: JsonOption = False
+) -> None:
     """Print what a weights file is: its card, tensors and parameter counts."""
     from model.weights.inspect import inspect_weights as run  # noqa: PLC0415
 
@@ -128,7 +154,14 @@ def benchmark(
 
 
 def _train(
-    kind: type[Config], run: Any, *, data: Path, out: Path, config: Path | None, minutes: float | None, dry_run: bool  # noqa: ANN401
+    kind: type[Config],
+    run: Any,
+    *,
+    data: Path,
+    out: Path,
+    config: Path | None,
+    minutes: float | None,
+    dry_run: bool,
 ) -> None:
     try:
         values = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
@@ -141,7 +174,7 @@ def _train(
     _or_exit(lambda: run(resolved, data=data, out=out, minutes=minutes))
 
 
-def _or_exit(action: Any) -> Any:  # noqa: ANN401 - whatever the action returns
+def _or_exit(action: Any) -> Any:
     try:
         return action()
     except ModelError as error:
@@ -149,7 +182,7 @@ def _or_exit(action: Any) -> Any:  # noqa: ANN401 - whatever the action returns
         raise typer.Exit(1) from error
 
 
-def _show(figures: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON of any shape
+def _show(figures: Any, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return

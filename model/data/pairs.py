@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import structlog
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from model.data.corpus import Item, read_corpus
-from model.extractor.topology import EYES, MOUTH, mirror_permutation
+from model.data.clips import Clip, ClipStore
+from model.extractor.topology import EYES, MOUTH
 from model.morphable import MorphableModel
 
-log = structlog.get_logger(__name__)
-
 WINDOW_RADIUS = 13
+GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
 
 
@@ -39,77 +35,19 @@ class Batch:
     region: Tensor
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One clip's stored frames and its motion at every frame, as it is and mirrored (index 0 and 1)."""
-
-    person: str
-    weight: float
-    rows: slice  # of the frame store
-    frames: np.ndarray  # (n,) frame numbers of the stored pictures
-    landmarks: tuple[Tensor, Tensor]  # (n, 478, 3)
-    motions: tuple[Tensor, Tensor]  # (T, 70)
-    identity: tuple[Tensor, Tensor]  # (1, 80)
-
-
 class PairData:
-    """Frames of a corpus split in one memory-mapped file, and what the morphable model says of them.
+    """Draws pairs from the stored clips of a corpus split, people alike however many clips they have."""
 
-    The first use decodes the clips into `cache` (frames_per_clip pictures of 256x256 a clip) and fits them.
-    """
-
-    def __init__(
-        self, data: Path, cache: Path, *, split: str, frames_per_clip: int, generated_weight: float = 0.4
-    ) -> None:
-        items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= 125]
-        self.sources = sorted({item.repo for item in items})
+    def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int) -> None:
         self.morphable = MorphableModel.load()
-        self.permutation = mirror_permutation(self.morphable.mean.numpy())
-        cache.mkdir(parents=True, exist_ok=True)
-        store = cache / f"{split}-{frames_per_clip}.npy"
-        chosen = [
-            np.unique(np.linspace(0, item.frames - 1, min(item.frames, frames_per_clip)).astype(int)) for item in items
-        ]
-        if not store.is_file():
-            _decode(items, chosen, store)
-        self.images = np.load(store, mmap_mode="r")
-        self.clips: list[Clip] = []
-        start = 0
-        fits = cache / f"{split}-{frames_per_clip}-fits.pt"
-        stored = torch.load(fits, weights_only=True) if fits.is_file() else None
-        kept = []
-        for number, (item, frames) in enumerate(zip(items, chosen, strict=True)):
-            points = torch.from_numpy(item.landmarks())
-            both = (points, self.mirror(points))
-            fit = stored[number] if stored else [tuple(self.morphable.fit_clip(side)[:2]) for side in both]
-            kept.append(fit)
-            self.clips.append(
-                Clip(
-                    person=item.person,
-                    weight=generated_weight if item.generated else 1.0,
-                    rows=slice(start, start + len(frames)),
-                    frames=frames,
-                    landmarks=(both[0][frames], both[1][frames]),
-                    motions=(fit[0][1], fit[1][1]),
-                    identity=(fit[0][0][:1], fit[1][0][:1]),
-                )
-            )
-            start += len(frames)
-        if stored is None:
-            torch.save(kept, fits)
+        store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
+        self.images, self.clips, self.sources = store.images, store.clips, store.sources
         people: dict[str, list[int]] = {}
         for number, clip in enumerate(self.clips):
             people.setdefault(clip.person, []).append(number)
         self.people = list(people.values())
-        weights = np.array([max(self.clips[number].weight for number in clips) for clips in self.people])
-        self._chance = weights / weights.sum()
-        log.info("pairs ready", split=split, clips=len(self.clips), people=len(self.people), frames=start)
-
-    def mirror(self, landmarks: Tensor) -> Tensor:
-        """Landmarks (T, 478, 3) of the mirrored pictures."""
-        mirrored = landmarks[:, self.permutation].clone()
-        mirrored[..., 0] = 256.0 - mirrored[..., 0]
-        return mirrored
+        weights = [GENERATED_WEIGHT if all(self.clips[n].generated for n in clips) else 1.0 for clips in self.people]
+        self._chance = np.array(weights) / np.sum(weights)
 
     def batch(self, generator: np.random.Generator, pairs: int, size: int, *, augment: bool = True) -> Batch:
         """`pairs` random pairs of frames, each in both directions: B = 2 * pairs."""
@@ -190,30 +128,9 @@ def region_weight(landmarks: Tensor, size: int) -> Tensor:
     return torch.einsum("bnh,bnw->bhw", row, column).clamp(max=1.0).unsqueeze(1)
 
 
-def _decode(items: list[Item], chosen: list[np.ndarray], store: Path) -> None:
-    total = sum(len(frames) for frames in chosen)
-    temporary = store.with_suffix(".tmp")
-    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, 256, 256, 3))
-    row = 0
-    for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
-        for image in item.read_frames(frames.tolist()):
-            images[row] = image
-            row += 1
-    images.flush()
-    temporary.replace(store)
-
-
 def _recolour(images: Tensor, generator: np.random.Generator) -> Tensor:
     """The same gain, offset and gamma per channel on all images of a pair."""
     gain = torch.from_numpy(generator.uniform(0.85, 1.15, (1, 3, 1, 1)).astype(np.float32))
     offset = torch.from_numpy(generator.uniform(-0.1, 0.1, (1, 3, 1, 1)).astype(np.float32))
     gamma = float(generator.uniform(0.8, 1.25))
     return (((images + 1.0) / 2.0).pow(gamma) * 2.0 - 1.0).mul(gain).add(offset).clamp(-1.0, 1.0)
-
-
-def batches(data: PairData, *, seed: int, first_step: int, pairs: int, size: int) -> Iterator[Batch]:
-    """Endless batches; the one of a step depends on seed and step alone, so that a resumed run sees the same data."""
-    step = first_step
-    while True:
-        yield data.batch(np.random.default_rng((seed, step)), pairs, size)
-        step += 1

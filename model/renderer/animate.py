@@ -52,9 +52,28 @@ class Animator:
 
     @classmethod
     def load(
-        cls, settings: EngineSettings | None = None, *, name: str = RELEASED, directory: Path | None = None
+        cls,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        cache_directory: Path | None = None,
+        name: str = RELEASED,
+        directory: Path | None = None,
     ) -> Animator:
-        """Load the released renderer, or the weights NAME in `directory`, into the fastest engine `settings` allow."""
+        """Load the released renderer, or the weights NAME in `directory`.
+
+        engine, device and cache_directory are those of `EngineSettings`.
+
+        Raises:
+            WeightsError: weights or card are missing, damaged or do not fit.
+            EngineError: the engine is unknown or this machine lacks it.
+        """
+        try:
+            settings = EngineSettings.model_validate(
+                {"engine": engine, "device": device, "cache_directory": cache_directory}
+            )
+        except ValidationError as error:
+            raise EngineError(f"engine is {engine!r}; allowed are 'auto', 'torch' and 'openvino'") from error
         state, card = load_weights(name, directory)
         network = PIRenderer(RendererConfig.model_validate(card["config"]))
         load_into(network, state, name)

@@ -13,15 +13,13 @@ import numpy as np
 import structlog
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor
 
 from model.data.pairs import Batch, PairData
 from model.losses.total import LossConfig, RendererLoss
-from model.metrics.images import psnr
 from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
-from model.renderer.network import PIRenderer, RendererOutput, initialize
-from model.renderer.prior import prior_flow
+from model.renderer.evaluate import contact_sheet, first_to_farthest_frame, measure, render_batch
+from model.renderer.network import PIRenderer, initialize
 from model.training import Ema, Run
 from model.weights.files import save_weights
 
@@ -96,12 +94,8 @@ def train(
         run.log(step, **scalars)
         if run.seconds - evaluated >= config.evaluate_every_minutes * 60:
             evaluated = run.seconds
-            figures, sheet = trainer.evaluate(held_out, phase.size)
-            run.record(step, **figures)
-            run.sheet(step, "held-out", sheet)
-    figures, sheet = trainer.evaluate(held_out, config.phases[-1].size)
-    run.record(run.step, **figures)
-    run.sheet(run.step, "held-out", sheet)
+            evaluate_held_out(run, trainer.ema.module, held_out, config, size=phase.size)
+    figures = evaluate_held_out(run, trainer.ema.module, held_out, config, size=config.phases[-1].size)
     card = {
         "kind": "renderer",
         "version": 1,
@@ -115,10 +109,20 @@ def train(
         "hardware": torch.cuda.get_device_name()
         if device.type == "cuda"
         else f"{torch.get_num_threads()} CPU thread(s)",
-        "figures": {name: round(value, 3) for name, value in figures.items()},
+        "figures": figures,
         "config": config.network.model_dump(),
     }
     save_weights(out, config.name, trainer.ema.module.state_dict(), card)
+
+
+def evaluate_held_out(
+    run: Run, network: PIRenderer, held_out: PairData, config: RendererTrainingConfig, *, size: int
+) -> dict[str, float]:
+    """Measure on held-out people and record the figures and a sheet."""
+    figures = measure(network, first_to_farthest_frame(held_out, size, clips=config.evaluation_clips))
+    run.record(run.step, **figures)
+    run.sheet(run.step, "held-out", contact_sheet(network, first_to_farthest_frame(held_out, size, clips=12)))
+    return figures
 
 
 class RendererTrainer:
@@ -128,7 +132,8 @@ class RendererTrainer:
         self.config = config
         self.device = device
         generator = torch.Generator().manual_seed(config.seed)
-        self.network = initialize(PIRenderer(config.network), generator).to(device, memory_format=torch.channels_last)
+        self.network = initialize(PIRenderer(config.network), generator).to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - missing in torch's stubs
         self.ema = Ema(self.network, config.ema_half_life_steps)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
@@ -159,7 +164,7 @@ class RendererTrainer:
         """One step of the optimiser; the loss's terms."""
         region, target = batch.region.to(self.device), batch.target.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            output = self.render(self.network, batch)
+            output = render_batch(self.network, batch, edit=self.phase.edit)
             loss = self.objective(output, target, region=region, edited=self.phase.edit)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
@@ -169,38 +174,3 @@ class RendererTrainer:
         return {"loss": loss.total.item(), "gradient_norm": norm.item()} | {
             name: term.item() for name, term in loss.terms.items()
         }
-
-    def render(self, network: PIRenderer, batch: Batch) -> RendererOutput:
-        """The network's output for a batch of pairs."""
-        source = batch.source.to(self.device, memory_format=torch.channels_last)
-        prior = None
-        if self.config.network.guided:
-            prior = prior_flow(
-                batch.source_landmarks.to(self.device), batch.target_landmarks.to(self.device), size=source.shape[-1]
-            )
-        return network(source, batch.motion.to(self.device), prior, edit=self.phase.edit)
-
-    @torch.no_grad()
-    def evaluate(self, held_out: PairData, size: int) -> tuple[dict[str, float], np.ndarray]:
-        """PSNR on held-out people, first frame to a far one, beside copying and the prior's warp; and a sheet of them."""
-        clips = held_out.clips[:: max(1, len(held_out.clips) // self.config.evaluation_clips)][
-            : self.config.evaluation_clips
-        ]
-        sums: dict[str, list[float]] = {"psnr": [], "psnr_warped": [], "psnr_copy": []}
-        rows = []
-        for clip in clips:
-            far = int((clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2)).argmax())
-            batch = held_out.collate([held_out.pair(clip, 0, far, size)], size)
-            output = self.render(self.ema.module, batch)
-            for name, image in (("psnr", output.image), ("psnr_warped", output.warped), ("psnr_copy", batch.source)):
-                sums[name].append(float(psnr(image.float().cpu(), batch.target)[0]))
-            pictures = [batch.source, output.warped.cpu(), output.image.cpu(), batch.target]
-            if output.mask is not None:
-                pictures.append(output.mask.cpu().expand(-1, 3, -1, -1) * 2 - 1)
-            rows.append(torch.cat([picture[0].float() for picture in pictures], 2))
-        return {name: float(np.mean(values)) for name, values in sums.items()}, _sheet(rows[:12])
-
-
-def _sheet(rows: list[Tensor]) -> np.ndarray:
-    sheet = torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).round()
-    return sheet.permute(1, 2, 0).to(torch.uint8).numpy()

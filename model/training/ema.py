@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
 
-class Ema:
+M = TypeVar("M", bound=nn.Module)
+
+
+class Ema(Generic[M]):
     """Averaged copy of `module`; its decay halves a weight's share every `half_life_steps` updates.
 
     The paper's released networks are such averages (DESIGN: decay 0.5^(32/10000) per step is a half-life of 312.5).
     Early on the decay is bounded by (1 + n) / (10 + n), so that the random start is soon forgotten.
     """
 
-    def __init__(self, module: nn.Module, half_life_steps: float) -> None:
+    def __init__(self, module: M, half_life_steps: float) -> None:
         self.source = module
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.module: M = copy.deepcopy(module).eval().requires_grad_(False)
         self.decay = 0.5 ** (1.0 / half_life_steps)
         self.updates = 0
 
@@ -29,8 +32,8 @@ class Ema:
         self.updates += 1
         for average, present in zip(self.module.parameters(), self.source.parameters(), strict=True):
             average.lerp_(present, 1.0 - decay)
-        for average, present in zip(self.module.buffers(), self.source.buffers(), strict=True):
-            average.copy_(present)
+        for kept, current in zip(self.module.buffers(), self.source.buffers(), strict=True):
+            kept.copy_(current)
 
     def state_dict(self) -> dict[str, Any]:
         """State for a checkpoint."""

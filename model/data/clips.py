@@ -1,0 +1,101 @@
+"""Frames of a corpus split in one memory-mapped file, and what the morphable model says of every clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from model.data.corpus import Item, read_corpus
+from model.extractor.topology import mirror_permutation
+from model.morphable import MorphableModel
+
+log = structlog.get_logger(__name__)
+
+SMALLEST_FACE = 125  # pixels in the source; smaller ones are too soft to teach a renderer
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip's stored frames and its motion at every frame, as it is and mirrored (index 0 and 1)."""
+
+    person: str
+    generated: bool
+    rows: slice  # of the store's images
+    frames: np.ndarray  # (n,) frame numbers of the stored pictures
+    landmarks: tuple[Tensor, Tensor]  # (n, 478, 3) in pixels of the 256 crop
+    motions: tuple[Tensor, Tensor]  # (T, 70)
+    identity: tuple[Tensor, Tensor]  # (1, 80)
+
+
+class ClipStore:
+    """`frames_per_clip` pictures (256, 256, 3) of each clip, spread over it, in `images`, and the `clips` themselves.
+
+    The first use decodes the videos and fits the morphable model; both are kept in the folder `cache`.
+    """
+
+    def __init__(self, data: Path, cache: Path, morphable: MorphableModel, *, split: str, frames_per_clip: int) -> None:
+        items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= SMALLEST_FACE]
+        self.sources = sorted({item.repo for item in items})
+        cache.mkdir(parents=True, exist_ok=True)
+        chosen = [
+            np.unique(np.linspace(0, item.frames - 1, min(item.frames, frames_per_clip)).astype(int)) for item in items
+        ]
+        name = f"{split}-{frames_per_clip}"
+        if not (cache / f"{name}.npy").is_file():
+            _decode(items, chosen, cache / f"{name}.npy")
+        self.images = np.load(cache / f"{name}.npy", mmap_mode="r")
+        permutation = mirror_permutation(morphable.mean.numpy())
+        points = [torch.from_numpy(item.landmarks()) for item in items]
+        both = [(landmarks, mirror_landmarks(landmarks, permutation)) for landmarks in points]
+        fits = cache / f"{name}-fits.pt"
+        if not fits.is_file():
+            _fit(morphable, both, fits)
+        self.clips: list[Clip] = []
+        start = 0
+        for item, frames, sides, fit in zip(items, chosen, both, torch.load(fits, weights_only=True), strict=True):
+            self.clips.append(
+                Clip(
+                    person=item.person,
+                    generated=item.generated,
+                    rows=slice(start, start + len(frames)),
+                    frames=frames,
+                    landmarks=(sides[0][frames], sides[1][frames]),
+                    motions=(fit[0][1], fit[1][1]),
+                    identity=(fit[0][0][:1], fit[1][0][:1]),
+                )
+            )
+            start += len(frames)
+        log.info("clips ready", split=split, clips=len(self.clips), frames=start)
+
+
+def mirror_landmarks(landmarks: Tensor, permutation: np.ndarray) -> Tensor:
+    """Landmarks (T, 478, 3) of the mirrored pictures, in pixels of the 256 crop."""
+    mirrored = landmarks[:, permutation].clone()
+    mirrored[..., 0] = 256.0 - mirrored[..., 0]
+    return mirrored
+
+
+def _fit(morphable: MorphableModel, clips: list[tuple[Tensor, Tensor]], path: Path) -> None:
+    fits = [[tuple(morphable.fit_clip(side)[:2]) for side in sides] for sides in tqdm(clips, desc="fitting")]
+    temporary = path.with_suffix(".tmp")
+    torch.save(fits, temporary)
+    temporary.replace(path)
+
+
+def _decode(items: list[Item], chosen: list[np.ndarray], path: Path) -> None:
+    total = sum(len(frames) for frames in chosen)
+    temporary = path.with_suffix(".tmp")
+    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, 256, 256, 3))
+    row = 0
+    for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
+        for image in item.read_frames(frames.tolist()):
+            images[row] = image
+            row += 1
+    images.flush()
+    temporary.replace(path)

@@ -1,0 +1,104 @@
+"""Same-identity reconstruction of held-out people, beside copying the source and the prior's warp alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.data.pairs import Batch, PairData
+from model.metrics.images import l1, psnr, ssim
+from model.renderer.animate import RELEASED
+from model.renderer.config import RendererConfig
+from model.renderer.network import PIRenderer, RendererOutput
+from model.renderer.prior import prior_flow
+from model.weights.files import load_into, load_weights
+
+FRAMES_PER_CLIP = 8
+
+
+def evaluate(data: Path, *, sheet: Path | None = None, weights: Path | None = None) -> dict[str, float]:
+    """Figures of the released renderer, or the one in `weights`, on a corpus folder's val split at 256x256.
+
+    The first frame of every clip of a real person (generated = 0) is driven to 7 later ones spread over the clip.
+    """
+    state, card = load_weights(RELEASED, weights)
+    network = PIRenderer(RendererConfig.model_validate(card["config"])).eval()
+    load_into(network, state, RELEASED)
+    with tempfile.TemporaryDirectory() as cache:
+        held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
+        figures = measure(network, first_to_later_frames(held_out))
+        if sheet is not None:
+            sheet.parent.mkdir(parents=True, exist_ok=True)
+            picture = contact_sheet(network, first_to_farthest_frame(held_out, clips=12))
+            cv2.imwrite(str(sheet), picture[..., ::-1])
+    return figures
+
+
+def render_batch(network: PIRenderer, batch: Batch, *, edit: bool = True) -> RendererOutput:
+    """The network's output for a batch of pairs, on the network's device."""
+    device = next(network.parameters()).device
+    source = batch.source.to(device, memory_format=torch.channels_last)
+    prior = None
+    if network.config.guided:
+        landmarks = (batch.source_landmarks.to(device), batch.target_landmarks.to(device))
+        prior = prior_flow(*landmarks, size=source.shape[-1])
+    return network(source, batch.motion.to(device), prior, edit=edit)
+
+
+def first_to_later_frames(held_out: PairData, size: int = 256) -> Iterator[Batch]:
+    """One batch a clip of a real person: its first stored frame to each of the others."""
+    for clip in held_out.clips:
+        if clip.generated:
+            continue
+        pairs = [held_out.pair(clip, 0, later, size) for later in range(1, len(clip.frames))]
+        yield held_out.collate(pairs, size)
+
+
+def first_to_farthest_frame(held_out: PairData, size: int = 256, *, clips: int) -> Iterator[Batch]:
+    """One pair each of `clips` clips spread over the data: the first frame to the one that moved most."""
+    step = max(1, len(held_out.clips) // clips)
+    for clip in held_out.clips[::step][:clips]:
+        moved = (clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2))
+        yield held_out.collate([held_out.pair(clip, 0, int(moved.argmax()), size)], size)
+
+
+@torch.no_grad()
+def measure(network: PIRenderer, batches: Iterator[Batch]) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and L1 (of 0..1) of the image, of the warped source, and of two baselines, clips alike."""
+    sums: dict[str, list[float]] = {}
+    clips = 0
+    for batch in batches:
+        clips += 1
+        output = render_batch(network, batch)
+        pictures = {"image": output.image, "warped": output.warped, "copy": batch.source}
+        pictures["prior_warp"] = _prior_warp(network, batch)
+        for name, picture in pictures.items():
+            for metric in (psnr, ssim, l1):
+                value = metric(picture.float().cpu(), batch.target).mean()
+                sums.setdefault(f"{metric.__name__}_{name}", []).append(float(value))
+    return {"clips": clips} | {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+
+
+@torch.no_grad()
+def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
+    """RGB uint8, a row a pair: source, warped, image, target and, when guided, the mask."""
+    rows = []
+    for batch in batches:
+        output = render_batch(network, batch)
+        pictures = [batch.source, output.warped, output.image, batch.target]
+        if output.mask is not None:
+            pictures.append(output.mask.expand(-1, 3, -1, -1) * 2 - 1)
+        rows.append(torch.cat([picture[0].float().cpu() for picture in pictures], 2))
+    sheet = torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).round()
+    return sheet.permute(1, 2, 0).to(torch.uint8).numpy()
+
+
+def _prior_warp(network: PIRenderer, batch: Batch) -> Tensor:
+    prior = prior_flow(batch.source_landmarks, batch.target_landmarks, size=batch.source.shape[-1])
+    return network.warp(batch.source, prior)
