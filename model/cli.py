@@ -35,7 +35,7 @@ def train_morphable(
     dry_run: DryRunOption = False,
 ) -> None:
     """Build the morphable model from landmarks; deterministic, a few minutes."""
-    from model.morphable.train import MorphableConfig  # noqa: PLC0415 - torch loads only when asked for
+    from model.morphable.train import MorphableConfig
     from model.morphable.train import train as run
 
     _train(MorphableConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
@@ -51,7 +51,7 @@ def train_extractor(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the extractor: face crop to landmarks and confidence."""
-    from model.extractor.train import ExtractorConfig  # noqa: PLC0415
+    from model.extractor.train import ExtractorConfig
     from model.extractor.train import train as run
 
     _train(ExtractorConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
@@ -67,7 +67,7 @@ def train_renderer(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the renderer: mapping, warping and editing networks."""
-    from model.renderer.train import RendererTrainingConfig  # noqa: PLC0415
+    from model.renderer.train import RendererTrainingConfig
     from model.renderer.train import train as run
 
     _train(RendererTrainingConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
@@ -83,7 +83,7 @@ def train_audio(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the audio flow: speech to motion."""
-    from model.audio.train import AudioConfig  # noqa: PLC0415
+    from model.audio.train import AudioConfig
     from model.audio.train import train as run
 
     _train(AudioConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
@@ -92,7 +92,7 @@ def train_audio(
 @evaluate.command("extractor")
 def evaluate_extractor(data: DataOption, *, as_json: JsonOption = False) -> None:
     """Landmark, pose and face-finding errors."""
-    from model.extractor.evaluate import evaluate as run  # noqa: PLC0415
+    from model.extractor.evaluate import evaluate as run
 
     _show(run(data), as_json=as_json)
 
@@ -105,7 +105,7 @@ def evaluate_renderer(
     as_json: JsonOption = False,
 ) -> None:
     """Same-identity reconstruction beside copying the source and the prior's warp alone."""
-    from model.renderer.evaluate import evaluate as run  # noqa: PLC0415
+    from model.renderer.evaluate import evaluate as run
 
     _show(run(data, sheet=sheet), as_json=as_json)
 
@@ -113,7 +113,7 @@ def evaluate_renderer(
 @evaluate.command("audio")
 def evaluate_audio(data: DataOption, *, as_json: JsonOption = False) -> None:
     """Likelihood, lip synchrony and motion statistics."""
-    from model.audio.evaluate import evaluate_corpus as run  # noqa: PLC0415
+    from model.audio.evaluate import evaluate_corpus as run
 
     _show(run(data), as_json=as_json)
 
@@ -126,7 +126,7 @@ def import_weights(
     out: OutOption,
 ) -> None:
     """Turn the authors' checkpoint into safetensors with a card; nothing of the pickle is executed."""
-    from model.renderer.official import import_official  # noqa: PLC0415
+    from model.renderer.official import import_official
 
     typer.echo(_or_exit(lambda: import_official(checkpoint, motion_space, out)))
 
@@ -136,7 +136,7 @@ def inspect_weights(
     path: Annotated[Path, typer.Argument(help="A .safetensors file.")], *, as_json: JsonOption = False
 ) -> None:
     """Print what a weights file is: its card, tensors and parameter counts."""
-    from model.weights.inspect import inspect_weights as run  # noqa: PLC0415
+    from model.weights.inspect import inspect_weights as run
 
     _show(_or_exit(lambda: run(path)), as_json=as_json)
 
@@ -148,7 +148,7 @@ def benchmark(
     as_json: JsonOption = False,
 ) -> None:
     """Measure eager fp32 against each engine, interleaved in one run."""
-    from model.engines.benchmark import benchmark as run  # noqa: PLC0415
+    from model.engines.benchmark import benchmark as run
 
     _show(run(frames=frames, rounds=rounds), as_json=as_json)
 

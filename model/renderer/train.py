@@ -20,7 +20,7 @@ from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
 from model.renderer.evaluate import contact_sheet, first_to_farthest_frame, measure, render_batch
 from model.renderer.network import PIRenderer, initialize
-from model.training import Ema, Run
+from model.training import Ema, Run, Stateful
 from model.weights.files import save_weights
 
 log = structlog.get_logger(__name__)
@@ -133,7 +133,7 @@ class RendererTrainer:
         self.device = device
         generator = torch.Generator().manual_seed(config.seed)
         self.network = initialize(PIRenderer(config.network), generator).to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] - missing in torch's stubs
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, config.ema_half_life_steps)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
@@ -142,7 +142,7 @@ class RendererTrainer:
         self.objective = RendererLoss(self.phase.loss).to(device)
 
     @property
-    def state(self) -> dict[str, torch.nn.Module | Ema | torch.optim.Optimizer]:
+    def state(self) -> dict[str, Stateful]:
         """All that a checkpoint holds."""
         return {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
 
