@@ -89,7 +89,7 @@ def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool,
     """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion."""
     space = bench.models.animator.motion_space
     if video:
-        rows = follow_face(bench, open_video(source, bench.settings.video_limits))
+        rows = follow_face(bench, open_video(source, bench.settings.video_limits), options.face)
         document = {"space": space, "fps": MODEL_FPS, "frames": [_rounded(row) for row in rows]}
         made = Made("application/json", frames=len(rows), fps=MODEL_FPS, duration=round(len(rows) / MODEL_FPS, 3))
     else:
@@ -122,11 +122,12 @@ def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoO
         sequence = bench.models.speech.generate(
             speech.samples,
             subject.face.motion,
+            identity=subject.face.identity,
             seed=secrets.randbits(32) if options.seed is None else options.seed,
             temperature=options.temperature,
             expression_scale=options.expression_scale,
             pose_scale=options.pose_scale,
-            blink=options.blink,
+            blink=1.0 if options.blink else 0.0,
             still=options.still,
         )
         return motions.resample(sequence, MODEL_FPS, fps)
@@ -136,7 +137,7 @@ def _driven(
     bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
 ) -> tuple[motions.Floats, Sound | None]:
     source = open_video(driving, bench.settings.video_limits, name="driving video")
-    followed = motions.resample(follow_face(bench, source), MODEL_FPS, fps)
+    followed = motions.resample(follow_face(bench, source, options.driving_face), MODEL_FPS, fps)
     sequence = motions.driven(
         followed, subject.face, pose_scale=options.pose_scale, expression_scale=options.expression_scale
     )

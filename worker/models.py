@@ -1,6 +1,7 @@
 """The models a worker drives, each loaded when first needed and then kept."""
 
 from functools import cached_property
+from pathlib import Path
 
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
@@ -9,31 +10,49 @@ from model.renderer.animate import Animator
 
 
 class Models:
-    """One of each. Loading raises model.errors.WeightsError where weights are missing."""
+    """One of each, from `directory` or as released; `engine` and `device` are the renderer's.
 
-    def __init__(self, *, engine: str = "auto") -> None:
+    What an engine compiles is kept in `cache_directory`. Loading raises model.errors.WeightsError where weights are
+    missing and EngineError where this machine lacks the engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        directory: Path | None = None,
+        cache_directory: Path | None = None,
+    ) -> None:
+        self._directory = directory
         self._engine = engine
+        self._device = device
+        self._cache_directory = cache_directory
 
     @cached_property
     def extractor(self) -> Extractor:
         """Photo or frame -> face crop -> motion."""
-        return Extractor.load()
+        return Extractor.load(self._directory)
 
     @cached_property
     def controls(self) -> Controls:
         """Named controls -> motion."""
-        return Controls.load()
+        return Controls.load(directory=self._directory)
 
     @cached_property
     def animator(self) -> Animator:
         """Portrait and motion -> frames."""
-        return Animator.load(engine=self._engine)
+        return Animator.load(
+            engine=self._engine, device=self._device, cache_directory=self._cache_directory, directory=self._directory
+        )
 
     @cached_property
     def speech(self) -> SpeechToMotion:
         """Speech -> motion."""
-        return SpeechToMotion.load()
+        return SpeechToMotion.load(self._directory)
 
-    def load_all(self) -> None:
-        """Load what any job may need."""
-        _ = self.extractor, self.controls, self.animator, self.speech
+    def load_all(self, *, speech: bool = True) -> None:
+        """Load what any job may need; without `speech`, what any needs that has none."""
+        _ = self.extractor, self.controls, self.animator
+        if speech:
+            _ = self.speech

@@ -29,10 +29,17 @@ class AppliesControls(Protocol):
 
 
 class Face(Protocol):
-    """What is known of the portrait: identity (80,) and its own motion (D,)."""
+    """What is known of the person in the portrait."""
 
-    identity: Floats
-    motion: Floats
+    @property
+    def identity(self) -> Floats:
+        """Shape of the face (80,)."""
+        ...
+
+    @property
+    def motion(self) -> Floats:
+        """The portrait's own motion (D,)."""
+        ...
 
 
 def check_space(space: str, lengths: set[int], *, expected_space: str, dimension: int) -> None:

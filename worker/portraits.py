@@ -62,8 +62,18 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
     return faces[index or 0]
 
 
-def follow_face(bench: Workbench, source: VideoSource) -> NDArray[np.float32]:
-    """The motion (T, D) of the face in a video, at 25 frames a second. Frames stream; only the motion is kept."""
+def follow_face(bench: Workbench, source: VideoSource, index: int | None) -> NDArray[np.float32]:
+    """The motion (T, D) of the face in a video, at 25 frames a second. Frames stream; only the motion is kept.
+
+    Raises InputError: what `VideoSource.frames` raises, or no-such-face for another than the largest (0 or None).
+    """
+    if index:
+        raise InputError(
+            ProblemType.NO_SUCH_FACE,
+            f"face {index} of the {source.name} was asked for; in a video only the largest, 0, can be followed",
+            got=index,
+            allowed=[0],
+        )
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
     rows: list[NDArray[np.float32]] = []
     frames = bench.stages.each("decode", source.frames(MODEL_FPS))

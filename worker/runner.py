@@ -32,7 +32,12 @@ class Runner:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.store = JobStore.connect(settings.redis_url)
-        self.models = Models(engine=settings.engine)
+        self.models = Models(
+            engine=settings.engine,
+            device=settings.device,
+            directory=settings.weights_dir,
+            cache_directory=settings.data_dir / "engine-cache",
+        )
         self._settings = settings
         self._artifacts = ArtifactStore(settings.artifacts_dir)
         self._host = socket.gethostname()
@@ -84,8 +89,12 @@ class Runner:
             self.store.cancel_claimed(claim)
             log.info("job canceled", job_id=claim.job_id)
             return
-        except (ClaimLostError, ArtifactMissingError) as error:
-            raise ClaimLostError(str(error)) from error
+        except ClaimLostError:
+            raise
+        except ArtifactMissingError as error:
+            self.store.renew(claim)  # raises ClaimLostError where the job was deleted, and its files with it
+            log.error("a file of the job is gone", job_id=claim.job_id, error=str(error))  # noqa: TRY400
+            problem = problem_of(error)
         except SystemExit:  # the worker is told to stop
             self._let_go(claim)
             raise

@@ -21,7 +21,9 @@ class WorkerSettings(BaseSettings):
         default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")
     )
     data_dir: Path = Path("data")
+    weights_dir: Path | None = None  # unset: those that come with the package
     engine: str = "auto"
+    device: str = "auto"
     batch_size: int = Field(default=8, gt=0, description="Frames rendered at once")
 
     max_portrait_bytes: int = Field(default=20 * MIB, gt=0)

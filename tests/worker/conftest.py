@@ -1,0 +1,162 @@
+"""A real worker process on a real Redis, and the means to give it jobs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.jobs.artifacts import ArtifactStore, new_job_id
+from service.jobs.queues import make_celery, send
+from service.jobs.records import JobRecord
+from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoSpec
+from service.jobs.store import JobStore
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "service" / "samples"
+WEIGHTS = ROOT / "model" / "weights"
+
+START_WORKER = """
+from worker.app import run_worker
+from worker.logs import configure_logging
+from worker.settings import WorkerSettings
+
+configure_logging()
+raise SystemExit(run_worker(WorkerSettings()))
+"""
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Path:
+    return SAMPLES / "portrait.jpg"
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    return SAMPLES / "speech.flac"
+
+
+@pytest.fixture(scope="session")
+def weights() -> None:
+    """Skips what needs trained weights where they are not installed."""
+    for name in ("open478", "extractor", "renderer-guided-light", "audio-flow"):
+        if not (WEIGHTS / f"{name}.safetensors").is_file():
+            pytest.skip(f"no weights {name!r} in {WEIGHTS}")
+
+
+class WorkerProcess:
+    """`pirenderer worker` as its own process."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", START_WORKER], env=environment, cwd=ROOT, stdout=output, stderr=output
+            )
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """As an operator's or the kernel's kill -9; the children follow by themselves."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the front-end does: stores inputs, makes jobs, sends their messages, and looks."""
+
+    store: JobStore
+    artifacts: ArtifactStore
+    celery: Any
+    environment: dict[str, str]
+    folder: Path
+
+    def start_worker(self) -> WorkerProcess:
+        return WorkerProcess(self.environment, self.folder / "worker.log")
+
+    def put(self, job_id: str, name: str, source: Path | bytes, media_type: str) -> InputFile:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        artifact = self.artifacts.put(job_id, name, [data])
+        return InputFile(key=artifact.key, media_type=media_type, bytes=artifact.bytes, sha256=artifact.sha256)
+
+    def submit(self, make_spec: Callable[[str], ImageSpec | VideoSpec | MotionSpec]) -> str:
+        """Make a job of the specification that `make_spec(job_id)` builds, and queue it."""
+        job_id = new_job_id()
+        self.artifacts.create_folder(job_id)
+        spec = make_spec(job_id)
+        self.store.create(job_id, spec, owner="tests")
+        send(self.celery, job_id, JobKind(spec.kind))
+        return job_id
+
+    def job(self, job_id: str) -> JobRecord:
+        record = self.store.get(job_id)
+        assert record is not None
+        return record
+
+    def wait(self, job_id: str, until: Callable[[JobRecord], bool], timeout: float = 240.0) -> JobRecord:
+        deadline = time.monotonic() + timeout
+        while not until(record := self.job(job_id)):
+            if time.monotonic() > deadline:
+                log = (self.folder / "worker.log").read_text(errors="replace")[-4000:]
+                pytest.fail(f"job is {record.status} at {record.progress} after {timeout} s; worker log:\n{log}")
+            time.sleep(0.05)
+        return record
+
+    def finished(self, job_id: str) -> JobRecord:
+        return self.wait(job_id, lambda record: record.status.finished)
+
+    def rendering(self, job_id: str) -> JobRecord:
+        """The job when its first frames are rendered."""
+        return self.wait(
+            job_id,
+            lambda record: (
+                record.status.finished
+                or (record.progress is not None and record.progress.stage == "render" and record.progress.done > 0)
+            ),
+        )
+
+    def kill_child(self, job_id: str) -> int:
+        """Kill -9 the process that works on a job."""
+        holder = self.store.lock_holder(job_id)
+        assert holder is not None
+        pid = int(holder.rpartition(":")[2])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def result(self, record: JobRecord) -> Path:
+        assert record.result_key is not None, record.error
+        return self.artifacts.path(record.result_key)
+
+    def files(self, job_id: str) -> set[str]:
+        return {path.name for path in self.artifacts.path(f"{job_id}/x").parent.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("data")
+    environment = {**os.environ, "PIRENDERER_REDIS_URL": redis_url, "PIRENDERER_DATA_DIR": str(folder)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    celery = make_celery(redis_url)
+    store = JobStore.connect(redis_url)
+    yield Bench(store, ArtifactStore(folder / "artifacts"), celery, environment, folder)
+    celery.close()
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def worker_process(weights: None, bench: Bench) -> Iterator[WorkerProcess]:
+    process = bench.start_worker()
+    yield process
+    process.stop()

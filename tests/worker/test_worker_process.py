@@ -1,0 +1,384 @@
+"""Jobs through a real Redis and a real worker process with the released models."""
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from pydantic import TypeAdapter
+
+from service.jobs.motions import (
+    CoefficientsMotion,
+    ControlsMotion,
+    FramesMotion,
+    Keyframe,
+    KeyframesMotion,
+    Motion,
+)
+from service.jobs.problems import ProblemType
+from service.jobs.queues import send
+from service.jobs.schemas import (
+    ImageOptions,
+    ImageSpec,
+    InputFile,
+    JobKind,
+    JobStatus,
+    MotionSpec,
+    VideoOptions,
+    VideoSpec,
+)
+from tests.worker.conftest import Bench, WorkerProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
+
+TURN = ControlsMotion(controls={"yaw": 20, "smile": 0.5})
+
+
+def opened(path: Path) -> Image.Image:
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None) -> str:
+    return bench.submit(
+        lambda job: ImageSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motion=TURN,
+            options=options or ImageOptions(),
+        )
+    )
+
+
+def sway(bench: Bench, portrait: Path, seconds: float, options: VideoOptions | None = None) -> str:
+    keyframes = [Keyframe(t=t, controls={"yaw": yaw}) for t, yaw in ((0, 0), (seconds / 2, 15), (seconds, -15))]
+    return bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motion=KeyframesMotion(keyframes=keyframes),
+            options=options or VideoOptions(paste_back=False),
+        )
+    )
+
+
+def test_image_job(bench: Bench, portrait: Path) -> None:
+    record = bench.finished(turn_head(bench, portrait))
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    data = bench.result(record).read_bytes()
+    image = opened(bench.result(record))
+    photo = opened(portrait)
+    assert image.format == "PNG"
+    assert image.size == photo.size
+    changed = np.abs(np.asarray(image).astype(int) - np.asarray(photo.convert("RGB"))).max(axis=2)
+    assert (changed > 12).mean() > 0.01
+    assert record.result is not None
+    assert (record.result.media_type, record.result.bytes) == ("image/png", len(data))
+    assert (record.result.width, record.result.height) == photo.size
+    assert record.result.sha256 == hashlib.sha256(data).hexdigest()
+    assert {"decode", "face", "motion", "render", "paste", "encode"} <= set(record.timings)
+    assert bench.files(record.id) == {"portrait.jpg", "result.png"}
+
+
+def test_image_options(bench: Bench, portrait: Path) -> None:
+    record = bench.finished(turn_head(bench, portrait, ImageOptions(paste_back=False, size=300, format="webp")))
+    image = opened(bench.result(record))
+    assert (image.format, image.size) == ("WEBP", (300, 300))
+
+
+@pytest.fixture(scope="module")
+def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess) -> Path:
+    """The talking head made of the sample portrait and two seconds of the sample speech."""
+    samples, rate = soundfile.read(speech, frames=2 * soundfile.info(speech).samplerate)
+    sound = io.BytesIO()
+    soundfile.write(sound, samples, rate, format="WAV")
+    job_id = bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            audio=bench.put(job, "audio.wav", sound.getvalue(), "audio/wav"),
+            options=VideoOptions(seed=1, size=320),
+        )
+    )
+    record = bench.finished(job_id)
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.frames, record.result.fps, record.result.duration) == (50, 25.0, 2.0)
+    assert max(record.result.width or 0, record.result.height or 0) == 320
+    return bench.result(record)
+
+
+def test_talking_head_job(talking: Path) -> None:
+    assert talking.read_bytes().index(b"moov") < talking.read_bytes().index(b"mdat")
+    with av.open(str(talking)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.pix_fmt, audio.codec_context.name) == ("h264", "yuv420p", "aac")
+        assert float(video.duration * video.time_base) == pytest.approx(2.0, abs=0.04)
+        assert float(audio.duration * audio.time_base) == pytest.approx(2.0, abs=0.04)
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    assert len(frames) == 50
+    assert max(np.abs(frame - frames[0]).max() for frame in frames) > 40  # the face moves
+
+
+def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Path) -> None:
+    extraction = bench.submit(lambda job: MotionSpec(source=bench.put(job, "source.mp4", talking, "video/mp4")))
+    followed = bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            driving=bench.put(job, "driving.mp4", talking, "video/mp4"),
+            options=VideoOptions(paste_back=False),
+        )
+    )
+    record = bench.finished(extraction)
+    motion = TypeAdapter(Motion).validate_json(bench.result(record).read_text())
+    assert isinstance(motion, FramesMotion)
+    assert np.asarray(motion.frames).shape == (50, 70)
+    record = bench.finished(followed)
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.frames, record.result.width, record.result.height) == (50, 256, 256)
+    with av.open(str(bench.result(record))) as container:
+        assert len(container.streams.audio) == 1  # the driving video's sound came along
+
+
+def test_motion_of_a_photo_drives_it_again(bench: Bench, portrait: Path) -> None:
+    extraction = bench.submit(lambda job: MotionSpec(source=bench.put(job, "source.jpg", portrait, "image/jpeg")))
+    motion = TypeAdapter(Motion).validate_json(bench.result(bench.finished(extraction)).read_text())
+    assert isinstance(motion, CoefficientsMotion)
+    record = bench.finished(
+        bench.submit(
+            lambda job: ImageSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                motion=motion,
+                options=ImageOptions(format="jpeg"),
+            )
+        )
+    )
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    again = np.asarray(opened(bench.result(record))).astype(int)
+    difference = np.abs(again - np.asarray(opened(portrait).convert("RGB")))
+    assert difference.mean() < 6  # its own motion leaves a photo nearly as it was
+
+
+def test_driving_image(bench: Bench, portrait: Path) -> None:
+    record = bench.finished(
+        bench.submit(
+            lambda job: ImageSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                driving=bench.put(job, "driving.jpg", portrait, "image/jpeg"),
+            )
+        )
+    )
+    assert record.status is JobStatus.SUCCEEDED, record.error
+
+
+def test_frames_at_another_rate(bench: Bench, portrait: Path) -> None:
+    rows = [[0.0] * 64 + [0.01 * t] + [0.0] * 5 for t in range(15)]
+    record = bench.finished(
+        bench.submit(
+            lambda job: VideoSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                motion=FramesMotion(space="open478", fps=30, frames=rows),
+                options=VideoOptions(fps=10, paste_back=False, size=128),
+            )
+        )
+    )
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.frames, record.result.fps, record.result.width) == (5, 10.0, 128)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def wav(samples: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16_000, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def still(job: str, bench: Bench, photo: Path | bytes, motion: Motion = TURN, **options: object) -> ImageSpec:
+    portrait: InputFile = bench.put(job, "portrait.jpg", photo, "image/jpeg")
+    return ImageSpec(portrait=portrait, motion=motion, options=ImageOptions.model_validate(options))
+
+
+def spoken(job: str, bench: Bench, photo: Path, sound: bytes) -> VideoSpec:
+    return VideoSpec(
+        portrait=bench.put(job, "portrait.jpg", photo, "image/jpeg"),
+        audio=bench.put(job, "audio.wav", sound, "audio/wav"),
+    )
+
+
+NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000)
+BAD_INPUTS: dict[str, tuple[Callable[[str, Bench, Path], ImageSpec | VideoSpec], ProblemType, str]] = {
+    "not an image": (lambda j, b, p: still(j, b, b"hello, world"), ProblemType.UNSUPPORTED_MEDIA, "JPEG, PNG or WebP"),
+    "bomb": (lambda j, b, p: still(j, b, bomb()), ProblemType.TOO_MANY_PIXELS, "1600000000 pixels; at most 50000000"),
+    "truncated": (lambda j, b, p: still(j, b, p.read_bytes()[:9000]), ProblemType.UNREADABLE_MEDIA, "truncated"),
+    "no face": (
+        lambda j, b, p: still(j, b, jpeg(np.full((300, 400, 3), 128, np.uint8))),
+        ProblemType.NO_FACE,
+        "400 x 300",
+    ),
+    "no such face": (lambda j, b, p: still(j, b, p, face=7), ProblemType.NO_SUCH_FACE, "face 7"),
+    "wrong space": (
+        lambda j, b, p: still(j, b, p, CoefficientsMotion(space="bfm-deep3d", coefficients=[0.0] * 73)),
+        ProblemType.WRONG_MOTION_SPACE,
+        "'bfm-deep3d'; this renderer takes 'open478'",
+    ),
+    "wrong length": (
+        lambda j, b, p: still(j, b, p, CoefficientsMotion(space="open478", coefficients=[0.0] * 69)),
+        ProblemType.INVALID_MOTION,
+        "69 numbers; 'open478' takes 70",
+    ),
+    "unknown control": (
+        lambda j, b, p: still(j, b, p, ControlsMotion(controls={"wings": 1})),
+        ProblemType.INVALID_MOTION,
+        "'wings'",
+    ),
+    "control out of range": (
+        lambda j, b, p: still(j, b, p, ControlsMotion(controls={"yaw": 400})),
+        ProblemType.INVALID_MOTION,
+        "400",
+    ),
+    "sequence for an image": (
+        lambda j, b, p: still(j, b, p, FramesMotion(space="open478", frames=[[0.0] * 70])),
+        ProblemType.INVALID_MOTION,
+        "single pose",
+    ),
+    "no samples": (lambda j, b, p: spoken(j, b, p, wav(np.zeros(0))), ProblemType.SILENT_AUDIO, "0 seconds of sound"),
+    "silence": (lambda j, b, p: spoken(j, b, p, wav(np.zeros(16_000))), ProblemType.SILENT_AUDIO, "silent"),
+    "NaN sound": (
+        lambda j, b, p: spoken(j, b, p, wav(np.where(np.arange(16_000) == 7, np.nan, NOISE))),
+        ProblemType.SILENT_AUDIO,
+        "1 samples that are no numbers",
+    ),
+    "too long": (
+        lambda j, b, p: spoken(j, b, p, wav(np.tile(NOISE, 301))),
+        ProblemType.AUDIO_TOO_LONG,
+        "301.0 seconds long; at most 300",
+    ),
+    "not sound": (lambda j, b, p: spoken(j, b, p, b"la la la " * 99), ProblemType.UNSUPPORTED_MEDIA, "is not a sound"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input_ends_the_job_with_its_problem(bench: Bench, portrait: Path, name: str) -> None:
+    make, problem, text = BAD_INPUTS[name]
+    record = bench.finished(bench.submit(lambda job: make(job, bench, portrait)))
+    assert record.status is JobStatus.FAILED
+    assert record.error is not None
+    assert (record.error.type, record.error.status) == (problem.uri, problem.status)
+    assert text in record.error.detail
+    assert record.deliveries == 1
+    assert not [file for file in bench.files(record.id) if "result" in file]
+
+
+def test_the_next_job_works(bench: Bench, portrait: Path) -> None:
+    bench.finished(bench.submit(lambda job: still(job, bench, b"broken")))
+    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+
+
+def test_a_fault_of_our_own_tells_nothing(bench: Bench, portrait: Path) -> None:
+    """The stored upload vanishes."""
+
+    def spoiled(job: str) -> ImageSpec:
+        spec = still(job, bench, portrait)
+        bench.artifacts.path(spec.portrait.key).unlink()
+        return spec
+
+    record = bench.finished(bench.submit(spoiled))
+    assert record.status is JobStatus.FAILED
+    assert record.error is not None
+    assert (record.error.type, record.error.status) == (ProblemType.INTERNAL.uri, 500)
+    assert str(bench.folder) not in record.error.model_dump_json()
+
+
+def test_cancel(bench: Bench, portrait: Path) -> None:
+    job_id = sway(bench, portrait, 60)
+    assert bench.rendering(job_id).status is JobStatus.RUNNING
+    bench.store.request_cancel(job_id)
+    record = bench.wait(job_id, lambda record: record.status.finished, timeout=30)
+    assert record.status is JobStatus.CANCELED
+    assert bench.files(job_id) == {"portrait.jpg"}
+    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+
+
+def test_delete_while_running(bench: Bench, portrait: Path) -> None:
+    job_id = sway(bench, portrait, 60)
+    bench.rendering(job_id)
+    bench.store.delete(job_id)
+    bench.artifacts.delete_job(job_id)
+    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+    assert bench.store.get(job_id) is None
+    assert not bench.artifacts.path(f"{job_id}/x").parent.exists()
+
+
+def whole(path: Path) -> int:
+    """Decode every frame; returns how many."""
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_kill_9_of_the_child_in_the_middle_of_a_job(bench: Bench, portrait: Path) -> None:
+    job_id = sway(bench, portrait, 4)
+    bench.rendering(job_id)
+    bench.kill_child(job_id)
+    record = bench.finished(job_id)
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.deliveries == 2
+    assert whole(bench.result(record)) == 101
+    assert record.result is not None
+    assert record.result.frames == 101
+
+
+def test_a_job_that_kills_every_child_is_given_up(bench: Bench, portrait: Path) -> None:
+    job_id = sway(bench, portrait, 60)
+    killed: set[int] = set()
+    for _ in range(3):
+        bench.wait(
+            job_id,
+            lambda record: (
+                record.status is JobStatus.RUNNING
+                and record.progress is not None
+                and record.progress.stage == "render"
+                and (bench.store.lock_holder(job_id) or ":0").rpartition(":")[2] not in {str(pid) for pid in killed}
+            ),
+        )
+        killed.add(bench.kill_child(job_id))
+    record = bench.finished(job_id)
+    assert record.status is JobStatus.FAILED
+    assert record.error is not None
+    assert record.error.type == ProblemType.WORKER_LOST.uri
+    assert record.deliveries == 3
+    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+
+
+def test_kill_9_of_a_whole_worker(bench: Bench, portrait: Path, worker_process: WorkerProcess) -> None:
+    """Its message is gone with it; the lease lapses, housekeeping queues the job again, another worker does it."""
+    job_id = sway(bench, portrait, 4)
+    bench.rendering(job_id)
+    worker_process.kill()
+    successor = bench.start_worker()
+    try:
+        bench.wait(job_id, lambda _: bench.store.lock_holder(job_id) is None, timeout=40)
+        assert [job for job, _ in bench.store.recover_orphans()] == [job_id]
+        send(bench.celery, job_id, JobKind.VIDEO)
+        record = bench.finished(job_id)
+        assert record.status is JobStatus.SUCCEEDED, record.error
+        assert whole(bench.result(record)) == 101
+    finally:
+        successor.stop()
