@@ -17,8 +17,9 @@ DEPTH = 40.0  # of two points at one place, the one nearer by this many pixels c
 
 # Upper outline of the face from temple to temple, and the scalp as multiples of its distance from the face's centre.
 _OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
-_CENTRE, _EARS = 168, (234, 454)
-_SCALP = ((0.22, 0.3), (0.45, 0.7))  # (outwards, backwards) as shares
+_CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
+# (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
+_SCALP = ((0.2, 0.25, 0.12), (0.4, 0.6, 0.3))
 
 
 def with_scalp(landmarks: Tensor) -> Tensor:
@@ -28,7 +29,8 @@ def with_scalp(landmarks: Tensor) -> Tensor:
     """
     outline, centre = landmarks[:, _OUTLINE], landmarks[:, _CENTRE : _CENTRE + 1]
     backwards = landmarks[:, _EARS].mean(1, keepdim=True) - centre
-    rings = [outline + out * (outline - centre) + back * backwards for out, back in _SCALP]
+    upwards = (landmarks[:, _TOP] - landmarks[:, _CHIN]).unsqueeze(1)
+    rings = [outline + out * (outline - centre) + back * backwards + up * upwards for out, back, up in _SCALP]
     return torch.cat([landmarks, *rings], 1)
 
 

@@ -37,7 +37,8 @@ def test_every_setting_named_is_one_that_is_read(compose: dict[str, Any]) -> Non
     overlay = yaml.safe_load((ROOT / "docker/gpu.yml").read_text())
     named = {name for service in compose["services"].values() for name in service.get("environment", {})}
     named |= {name for service in overlay["services"].values() for name in service.get("environment", {})}
-    known = {f"PIRENDERER_{field.upper()}" for settings in (Settings, WorkerSettings) for field in settings.model_fields}
+    fields = [*Settings.model_fields, *WorkerSettings.model_fields]
+    known = {f"PIRENDERER_{field.upper()}" for field in fields}
     assert named
     assert named <= known
 

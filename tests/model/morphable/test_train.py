@@ -1,0 +1,23 @@
+"""The model is built from landmarks, twice the same."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from model.morphable import MorphableModel
+from model.morphable.train import MorphableConfig, train
+from model.weights.files import read_card
+
+
+def test_training_is_deterministic_and_usable(tiny_corpus: Path, tmp_path: Path) -> None:
+    config = MorphableConfig(frames_per_clip=20)
+    for name in ("first", "second"):
+        train(config, data=tiny_corpus, out=tmp_path / name)
+    first, second = (load_file(tmp_path / name / "open478.safetensors") for name in ("first", "second"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    card = read_card("open478", tmp_path / "first")
+    assert card["dimension"] == 70
+    assert card["figures"]["expression_left_px"] < 0.5 * card["figures"]["expression_px"]
+    model = MorphableModel.load(tmp_path / "first")
+    assert torch.isfinite(model.landmarks(torch.zeros(1, 80), torch.zeros(1, 70))).all()

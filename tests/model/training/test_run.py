@@ -1,0 +1,84 @@
+"""A run that is stopped and taken up again ends where one that was not stopped ends, bit for bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from model.errors import TrainingDivergedError
+from model.training import Ema, Run
+
+
+class Config(BaseModel):
+    seed: int = 0
+
+
+def fit_line(directory: Path, stop_after: int, total: int = 40) -> torch.Tensor:
+    torch.manual_seed(0)
+    network = nn.Linear(3, 1)
+    average = Ema(network, half_life_steps=5)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    run = Run(
+        directory, Config(), {"network": network, "average": average, "optimizer": optimizer}, steps=total, log_every=1
+    )
+    for step in run.steps():
+        x = torch.randn(8, 3)  # from the global generator: its state must be resumed too
+        loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update()
+        run.log(step, loss=loss.item())
+        if step + 1 == stop_after:
+            run.step += 1
+            run.save()
+            return average.module.weight.detach()
+    return average.module.weight.detach()
+
+
+def test_resume_is_bit_exact(tmp_path: Path) -> None:
+    whole = fit_line(tmp_path / "whole", stop_after=40)
+    fit_line(tmp_path / "parts", stop_after=17)
+    resumed = fit_line(tmp_path / "parts", stop_after=40)
+    assert torch.equal(whole, resumed)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts/log.jsonl").read_text().splitlines()]
+    assert steps == list(range(40))
+
+
+def test_old_checkpoints_go_and_half_written_ones_never_show(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+    run = Run(tmp_path, Config(), {"network": network}, steps=10, keep=2)
+    for run.step in (1, 2, 3):
+        run.save()
+    assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == [
+        "checkpoint-00000002.pt",
+        "checkpoint-00000003.pt",
+    ]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), {"network": nn.Linear(1, 1)}, steps=10)
+    run.save()
+    with pytest.raises(TrainingDivergedError, match=r"loss is nan at step 3.*checkpoint-00000000"):
+        run.log(3, loss=float("nan"))
+
+
+def test_a_run_ends_with_its_time_budget(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), {"network": nn.Linear(1, 1)}, steps=10**9, minutes=0.002)
+    for _ in run.steps():
+        pass
+    assert 0 < run.step < 10**9
+    assert run.progress == 1.0
+
+
+def test_average_follows_the_network() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    average = Ema(network, half_life_steps=10)
+    nn.init.ones_(network.weight)
+    for _ in range(2000):
+        average.update()
+    assert average.module.weight.item() == pytest.approx(1.0, abs=1e-3)
