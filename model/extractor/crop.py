@@ -41,22 +41,27 @@ class Crop:
         # warpAffine's coordinates are those of pixel middles, hence the halves
         to_source = np.array([[step, 0.0, self.x + 0.5 * step - 0.5], [0.0, step, self.y + 0.5 * step - 0.5]])
         interpolation = cv2.INTER_LINEAR if samples > 1 else cv2.INTER_CUBIC
-        sampled = cv2.warpAffine(
+        sampled: np.ndarray = cv2.warpAffine(
             np.ascontiguousarray(rgb),
             to_source,
             (size * samples, size * samples),
             flags=interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT,
         )
-        return sampled if samples == 1 else cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
+        if samples == 1:
+            return sampled
+        averaged: np.ndarray = cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
+        return averaged
 
     def points_to_crop(self, points: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
         """Points (..., 2 or 3) from source pixels to pixels of the crop; depth is scaled alike."""
-        return (np.asarray(points, dtype=np.float32) - self._origin(points)) * np.float32(size / self.side)
+        moved: np.ndarray = (np.asarray(points, dtype=np.float32) - self._origin(points)) * np.float32(size / self.side)
+        return moved
 
     def points_to_source(self, points: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
         """Points (..., 2 or 3) from pixels of the crop to source pixels; depth is scaled alike."""
-        return np.asarray(points, dtype=np.float32) * np.float32(self.side / size) + self._origin(points)
+        moved: np.ndarray = np.asarray(points, dtype=np.float32) * np.float32(self.side / size) + self._origin(points)
+        return moved
 
     def _origin(self, points: np.ndarray) -> np.ndarray:
         return np.array([self.x, self.y, 0.0][: np.shape(points)[-1]], dtype=np.float32)

@@ -1,0 +1,152 @@
+"""Finding faces in a whole photo.
+
+Proposals come from OpenCV's Haar cascades and from a coarse grid of windows; the network looks at all of them, follows
+those that show something of a face, and its own judgement of the last look decides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from model.extractor.reader import FaceReader, Sighting
+from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Pyramid, Window
+
+CASCADES = ("haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml")
+CASCADE_EXTENT = 1000  # longest side of the picture the cascades see
+SMALLEST_FACE = 40  # pixels; smaller faces have too few of them to read a motion from
+PROMISING = 0.15  # presence at a first look that is worth a second
+CERTAIN = 0.5  # presence at the last look that makes a face
+SAME = 0.3  # overlap of two windows that are one face
+GRID_STEP = 0.4  # of a window's side
+GRID_RATIO = 1.7  # between window sizes
+GRID_DEPTH = 5  # how often the finest grid's windows fit the shorter side; smaller faces are left to the cascades
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face found: the box of its landmarks in source pixels, how sure, and its turn in the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float  # 0..1
+    angle: float = 0.0  # radians, clockwise as seen
+
+    @property
+    def window(self) -> Window:
+        """Where to start looking for it again."""
+        # the box of a turned face is larger than the face
+        upright = self.height / (abs(math.cos(self.angle)) + 0.8 * abs(math.sin(self.angle)))
+        middle = (self.x + self.width / 2, self.y + self.height / 2)
+        return Window(*middle, WINDOW_PER_FACE_HEIGHT * max(upright, 1.0), self.angle)
+
+
+class FaceDetector:
+    """Proposals, looks, and choosing among what they saw."""
+
+    def __init__(self, reader: FaceReader) -> None:
+        self.reader = reader
+        folder = Path(cv2.__file__).parent / "data"
+        self._cascades = [cv2.CascadeClassifier(str(folder / name)) for name in CASCADES]
+
+    def find(self, rgb: np.ndarray) -> list[Face]:
+        """Faces of a photo (H, W, 3) uint8, largest first; none is an empty list."""
+        return [face_of(sighting) for sighting in self.sightings(rgb)]
+
+    def sightings(self, rgb: np.ndarray) -> list[Sighting]:
+        """The last look at each face, largest first.
+
+        The cascades and the windows of nearly the whole picture come first; only where they find nothing, a finer grid.
+        """
+        picture = Pyramid(rgb)
+        height, width = rgb.shape[:2]
+        found = self._follow(
+            picture, self._cascade_windows(rgb) + grid(width, height, smallest=0.6 * min(width, height))
+        )
+        if not found:
+            smallest = max(WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE, min(width, height) / GRID_DEPTH)
+            found = self._follow(picture, grid(width, height, smallest=smallest))
+        return sorted(found, key=lambda sighting: -sighting.window.side)
+
+    def _follow(self, picture: Pyramid, windows: list[Window]) -> list[Sighting]:
+        """Look once at all windows, then twice more where it is promising; keep one of each face."""
+        promising = [s for s in self.reader.look([picture] * len(windows), windows) if s.presence >= PROMISING]
+        promising = suppress(promising)
+        looked = [s.window for s in promising]
+        for _ in range(2):
+            promising = self.reader.look([picture] * len(looked), looked)
+            looked = [s.window for s in promising]
+        certain = [s for s in promising if s.presence >= CERTAIN and _in_picture(s, picture) and _large_enough(s)]
+        return suppress(certain)
+
+    def _cascade_windows(self, rgb: np.ndarray) -> list[Window]:
+        height, width = rgb.shape[:2]
+        scale = min(1.0, CASCADE_EXTENT / max(height, width))
+        shrunk = cv2.resize(
+            rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+        )
+        grey = cv2.equalizeHist(cv2.cvtColor(shrunk, cv2.COLOR_RGB2GRAY))
+        windows = []
+        for cascade, mirrored in ((self._cascades[0], False), (self._cascades[1], False), (self._cascades[1], True)):
+            boxes = cascade.detectMultiScale(
+                grey[:, ::-1] if mirrored else grey, scaleFactor=1.15, minNeighbors=2, minSize=(24, 24)
+            )
+            for x, y, w, h in np.reshape(boxes, (-1, 4)).tolist():
+                left = grey.shape[1] - x - w if mirrored else x
+                windows.append(Window((left + w / 2) / scale, (y + h / 2) / scale, 1.35 * h / scale))
+        return windows
+
+
+def face_of(sighting: Sighting) -> Face:
+    """The public face of a sighting."""
+    return Face(*sighting.box, confidence=confidence_of(sighting), angle=sighting.window.angle)
+
+
+def confidence_of(sighting: Sighting) -> float:
+    """Presence, lessened where the landmarks are expected to be off by more than a few pixels of a 256 crop."""
+    return sighting.presence * min(1.0, 6.0 / max(sighting.error_px, 1e-3))
+
+
+def grid(width: int, height: int, *, smallest: float) -> list[Window]:
+    """Windows over a picture, from one of its shorter side's size down to `smallest`, large ones first."""
+    windows = []
+    side = 1.15 * min(width, height)
+    while side >= smallest:
+        for y in _places(height, side):
+            windows += [Window(x, y, side) for x in _places(width, side)]
+        side /= GRID_RATIO
+    return windows
+
+
+def suppress(sightings: list[Sighting]) -> list[Sighting]:
+    """Of sightings whose windows overlap, the surest only."""
+    kept: list[Sighting] = []
+    for sighting in sorted(sightings, key=lambda s: -confidence_of(s)):
+        if all(sighting.window.overlap(other.window) < SAME for other in kept):
+            kept.append(sighting)
+    return kept
+
+
+def _places(extent: int, side: float) -> list[float]:
+    """Middles of windows along an axis: steps of GRID_STEP sides, the outermost a third of a side from the border."""
+    margin = min(side / 3, extent / 2)
+    count = 1 + math.ceil((extent - 2 * margin) / (GRID_STEP * side))
+    places: list[float] = np.linspace(margin, extent - margin, count).tolist() if count > 1 else [extent / 2]
+    return places
+
+
+def _in_picture(sighting: Sighting, picture: Pyramid) -> bool:
+    """Whether most landmarks lie in the picture."""
+    x, y = sighting.landmarks[:, 0], sighting.landmarks[:, 1]
+    inside = (x >= 0) & (y >= 0) & (x <= picture.width) & (y <= picture.height)
+    return bool(inside.mean() > 0.7)
+
+
+def _large_enough(sighting: Sighting) -> bool:
+    return sighting.window.side >= WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE

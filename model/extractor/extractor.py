@@ -1,0 +1,167 @@
+"""Photo or video -> face crop, landmarks and morphable-model coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.errors import NoFaceError
+from model.extractor.crop import Crop, crop_from_landmarks
+from model.extractor.detect import SMALLEST_FACE, Face, FaceDetector, confidence_of
+from model.extractor.reader import FaceReader, Sighting
+from model.extractor.smoothing import smoothed
+from model.extractor.window import Pyramid, Window
+from model.morphable import MorphableModel
+
+FIRST_FRAMES = 16  # of a video, which decide its crop and the identity
+BATCH_FRAMES = 8
+LOST = 0.3  # presence below which a frame's landmarks are not believed
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A face as the renderer takes it."""
+
+    crop: Crop
+    image: np.ndarray  # (256, 256, 3) uint8, the crop
+    landmarks: np.ndarray  # (478, 3) float32 in pixels of the crop
+    identity: np.ndarray  # (80,) float32
+    motion: np.ndarray  # (70,) float32
+    confidence: float  # 0..1
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    frame: np.ndarray
+    landmarks: np.ndarray  # source pixels
+    confidence: float
+
+
+class Extractor:
+    """Face finding, landmarks and coefficients, for photos and videos."""
+
+    def __init__(self, reader: FaceReader, morphable: MorphableModel) -> None:
+        self.reader = reader
+        self.detector = FaceDetector(reader)
+        self.morphable = morphable
+
+    @classmethod
+    def load(cls, directory: Path | None = None) -> Extractor:
+        """Load the released network and morphable model, or those in `directory`.
+
+        Raises:
+            WeightsError: a file is missing, damaged or does not fit.
+        """
+        return cls(FaceReader.load(directory), MorphableModel.load(directory))
+
+    def find_faces(self, rgb: np.ndarray) -> list[Face]:
+        """Faces of a photo (H, W, 3) uint8, largest first; an empty list where there is none."""
+        return self.detector.find(_checked(rgb))
+
+    def extract(self, rgb: np.ndarray, face: Face | None = None) -> Extraction:
+        """The largest face of a photo (H, W, 3) uint8, or the one given.
+
+        Raises:
+            NoFaceError: no face was found, or there is none where `face` says.
+        """
+        picture = Pyramid(_checked(rgb))
+        if face is None:
+            sighting = self._largest(rgb)
+        else:
+            sighting = self.reader.refine([picture], [face.window])[0]
+            if sighting.presence < LOST:
+                raise NoFaceError(
+                    f"no face at x {face.x:.0f}, y {face.y:.0f}, {face.width:.0f} x {face.height:.0f} pixels: "
+                    f"confidence {sighting.presence:.2f}, allowed is {LOST} or more"
+                )
+        crop = crop_from_landmarks(sighting.landmarks, (picture.width, picture.height))
+        landmarks = crop.points_to_crop(sighting.landmarks)
+        fit = self.morphable.fit(torch.from_numpy(landmarks)[None])
+        return Extraction(
+            crop, crop.cut(rgb), landmarks, fit.identity[0].numpy(), fit.motion[0].numpy(), confidence_of(sighting)
+        )
+
+    def extract_video(self, frames: Iterable[np.ndarray]) -> Iterator[Extraction]:
+        """The largest face of a video's first frames, followed to its end: one extraction for each frame, in order.
+
+        Frames (H, W, 3) uint8 are streamed; about two dozen are held at a time. The first 16 decide the crop, which is
+        the same for the whole video, and the identity. Landmarks are smoothed over five frames, two of them ahead.
+        Where the face is lost, the last landmarks stay and the confidence says so.
+
+        Raises:
+            NoFaceError: none of the first frames shows a face, or there are no frames.
+        """
+        stream = self._tracked(iter(frames))
+        first = list(islice(stream, FIRST_FRAMES))
+        if not first:
+            raise NoFaceError("the video has no frames; allowed is one or more")
+        height, width = first[0].frame.shape[:2]
+        crop = crop_from_landmarks(np.stack([tracked.landmarks for tracked in first]), (width, height))
+        shapes = crop.points_to_crop(np.stack([tracked.landmarks for tracked in first]))
+        identity = self.morphable.fit(torch.from_numpy(shapes)).identity.mean(0, keepdim=True)
+        followed: list[_Tracked] = []
+
+        def landmarks() -> Iterator[np.ndarray]:
+            for tracked in chain(first, stream):
+                followed.append(tracked)
+                yield crop.points_to_crop(tracked.landmarks)
+
+        for points in smoothed(landmarks()):
+            tracked = followed.pop(0)
+            motion = self.morphable.fit(torch.from_numpy(points)[None], identity).motion[0].numpy()
+            yield Extraction(crop, crop.cut(tracked.frame), points, identity[0].numpy(), motion, tracked.confidence)
+
+    def _tracked(self, frames: Iterator[np.ndarray]) -> Iterator[_Tracked]:
+        """Landmarks of each frame, a batch of frames at a time, starting where the batch before ended."""
+        last: Sighting | None = None
+        pending: list[np.ndarray] = []  # first frames, before any face was seen
+        while batch := [_checked(frame) for frame in islice(frames, BATCH_FRAMES)]:
+            pictures = [Pyramid(frame) for frame in batch]
+            if last is None:
+                found = next((seen for frame in batch if (seen := self.detector.sightings(frame))), None)
+                if found is None:
+                    pending += batch
+                    if len(pending) >= FIRST_FRAMES:
+                        break
+                    continue
+                last = found[0]
+                yield from (_Tracked(frame, last.landmarks, 0.0) for frame in pending)
+                pending = []
+            for frame, sighting in zip(batch, self._follow(pictures, batch, last), strict=True):
+                if sighting.presence >= LOST:
+                    last = sighting
+                yield _Tracked(frame, last.landmarks, confidence_of(sighting))
+        if last is None and pending:
+            raise NoFaceError(f"no face in the first {len(pending)} frames of the video; {_looked_for()}")
+
+    def _follow(self, pictures: list[Pyramid], frames: list[np.ndarray], last: Sighting) -> list[Sighting]:
+        sightings = self.reader.refine(pictures, [last.window] * len(pictures), looks=2)
+        for index, sighting in enumerate(sightings):
+            if sighting.presence < LOST:  # it moved far, or the scene was cut: search the frame, once for the batch
+                found = self.detector.sightings(frames[index])
+                if found:
+                    again: list[Window] = [found[0].window] * (len(pictures) - index)
+                    sightings[index:] = self.reader.refine(pictures[index:], again, looks=2)
+                break
+        return sightings
+
+    def _largest(self, rgb: np.ndarray) -> Sighting:
+        found = self.detector.sightings(rgb)
+        if not found:
+            raise NoFaceError(f"no face in the picture of {rgb.shape[1]} x {rgb.shape[0]} pixels; {_looked_for()}")
+        return found[0]
+
+
+def _looked_for() -> str:
+    return f"looked for whole faces at least {SMALLEST_FACE} pixels high, turned or tilted by up to about 45 degrees"
+
+
+def _checked(rgb: np.ndarray) -> np.ndarray:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise ValueError(f"picture of shape {rgb.shape} and type {rgb.dtype}; allowed is (height, width, 3) uint8")
+    return rgb

@@ -1,0 +1,60 @@
+"""The 478 points of MediaPipe's face mesh with irises: which ones outline what, and which mirrors which.
+
+"left" and "right" are the person's own; the person's right eye is at the viewer's left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+POINTS = 478
+
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
+LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
+IRISES = tuple(range(468, 478))
+
+MOUTH = OUTER_LIPS + INNER_LIPS
+EYES = RIGHT_EYE + LEFT_EYE
+BROWS = RIGHT_BROW + LEFT_BROW
+
+# Pairs whose difference is what a viewer sees of an expression: (upper, lower) lids and lips, iris and eye corner.
+LID_PAIRS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
+GAZE_PAIRS = ((468, 33), (468, 133), (473, 263), (473, 362))
+
+
+def mirror_permutation(shape: np.ndarray) -> np.ndarray:
+    """Which point takes each point's place when the picture is mirrored: (N,) with p[p] = identity.
+
+    Args:
+        shape: mean frontal shape (N, 3), x right; it need not be centred nor quite frontal.
+
+    The reflected shape is laid onto the shape itself by a rotation (Kabsch 1976), points are paired with the nearest
+    reflected ones, and the pairs give a better rotation.
+    """
+    points = np.asarray(shape, dtype=np.float64) - np.mean(shape, axis=0)
+    reflected = points * (-1.0, 1.0, 1.0)
+    rotation = np.eye(3)
+    for _ in range(10):
+        turned = reflected @ rotation
+        turned = turned - turned.mean(axis=0)
+        distance = np.square(turned[:, None] - points[None]).sum(-1)
+        permutation = _matching(distance + distance.T)
+        u, _, vt = np.linalg.svd(reflected.T @ points[permutation])
+        rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    return permutation
+
+
+def _matching(distance: np.ndarray) -> np.ndarray:
+    """Pair points (or a point with itself) greedily by a symmetric (N, N) distance, nearest first."""
+    count = len(distance)
+    permutation = np.full(count, -1)
+    for flat in np.argsort(distance, axis=None, kind="stable"):
+        first, second = divmod(int(flat), count)
+        if permutation[first] < 0 and permutation[second] < 0:
+            permutation[first], permutation[second] = second, first
+    return permutation
