@@ -29,6 +29,7 @@ class Clip:
     rows: slice  # of the store's images
     frames: np.ndarray  # (n,) frame numbers of the stored pictures
     landmarks: tuple[Tensor, Tensor]  # (n, 478, 3) in pixels of the 256 crop
+    openings: np.ndarray  # (n, 2) eyes and mouth, see `openings`
     motions: tuple[Tensor, Tensor]  # (T, 70)
     identity: tuple[Tensor, Tensor]  # (1, 80)
 
@@ -43,15 +44,13 @@ class ClipStore:
         items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= SMALLEST_FACE]
         self.sources = sorted({item.repo for item in items})
         cache.mkdir(parents=True, exist_ok=True)
-        chosen = [
-            np.unique(np.linspace(0, item.frames - 1, min(item.frames, frames_per_clip)).astype(int)) for item in items
-        ]
+        points = [torch.from_numpy(item.landmarks()) for item in items]
+        chosen = [choose_frames(landmarks.numpy(), frames_per_clip) for landmarks in points]
         name = f"{split}-{frames_per_clip}"
         if not (cache / f"{name}.npy").is_file():
             _decode(items, chosen, cache / f"{name}.npy")
         self.images = np.load(cache / f"{name}.npy", mmap_mode="r")
         permutation = mirror_permutation(morphable.mean.numpy())
-        points = [torch.from_numpy(item.landmarks()) for item in items]
         both = [(landmarks, mirror_landmarks(landmarks, permutation)) for landmarks in points]
         fits = cache / f"{name}-fits.pt"
         if not fits.is_file():
@@ -66,12 +65,36 @@ class ClipStore:
                     rows=slice(start, start + len(frames)),
                     frames=frames,
                     landmarks=(sides[0][frames], sides[1][frames]),
+                    openings=openings(sides[0][frames].numpy()),
                     motions=(fit[0][1], fit[1][1]),
                     identity=(fit[0][0][:1], fit[1][0][:1]),
                 )
             )
             start += len(frames)
         log.info("clips ready", split=split, clips=len(self.clips), frames=start)
+
+
+def openings(landmarks: np.ndarray) -> np.ndarray:
+    """How far eyes and mouth are open (T, 2) of landmarks (T, 478, 3), as shares of the eyes' width and face height."""
+
+    def gap(a: int, b: int) -> np.ndarray:
+        return np.linalg.norm(landmarks[:, a, :2] - landmarks[:, b, :2], axis=1)
+
+    eyes = (gap(159, 145) + gap(386, 374)) / (gap(33, 133) + gap(263, 362))
+    return np.stack([eyes, gap(13, 14) / gap(10, 152)], 1)
+
+
+def choose_frames(landmarks: np.ndarray, count: int) -> np.ndarray:
+    """Frame numbers, at most `count`: most spread evenly, a quarter of them the most closed eyes and most open mouths.
+
+    Blinks are a few frames in a hundred; a network that hardly ever sees one does not learn to blink.
+    """
+    frames = len(landmarks)
+    extremes = count // 8
+    eyes, mouth = openings(landmarks).T
+    picked = [np.argsort(eyes, kind="stable")[:extremes], np.argsort(-mouth, kind="stable")[:extremes]]
+    spread = np.linspace(0, frames - 1, min(frames, count - 2 * extremes)).astype(int)
+    return np.unique(np.concatenate([spread, *picked]))
 
 
 def mirror_landmarks(landmarks: Tensor, permutation: np.ndarray) -> Tensor:

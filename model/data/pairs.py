@@ -15,6 +15,7 @@ from model.extractor.topology import EYES, MOUTH
 from model.morphable import MorphableModel
 
 WINDOW_RADIUS = 13
+OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
 GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
 
@@ -96,11 +97,14 @@ class PairData:
 
     @staticmethod
     def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
-        """A random frame and, of three others, the one whose landmarks differ most."""
+        """A random frame and, of four others, the one most different: by turns in all points, or in eyes and mouth."""
         count = len(clip.frames)
         first = int(generator.integers(count))
-        others = generator.integers(count, size=3)
-        distance = (clip.landmarks[0][others] - clip.landmarks[0][first]).abs().mean((1, 2))
+        others = generator.integers(count, size=4)
+        if generator.random() < 0.5:
+            distance = (clip.landmarks[0][others] - clip.landmarks[0][first]).abs().mean((1, 2)).numpy()
+        else:
+            distance = np.abs(clip.openings[others] - clip.openings[first]) @ OPENING_WEIGHTS
         return first, int(others[int(distance.argmax())])
 
     def _image(self, row: int, size: int, mirrored: bool) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 # Widths in pixels of the 256 crop. `floor` is the sum of kernel values at which a kernel's word counts half.
-NARROW, MIDDLE, WIDE = 5.0, 14.0, 28.0
-NARROW_FLOOR, MIDDLE_FLOOR, WIDE_FLOOR = 0.3, 0.5, 1.0
+# The narrow one is under a pixel of the flow map, so that upper and lower lid do not average each other away.
+NARROW, MIDDLE, WIDE = 3.0, 14.0, 28.0
+NARROW_FLOOR, MIDDLE_FLOOR, WIDE_FLOOR = 0.2, 0.5, 1.0
 DEPTH = 40.0  # of two points at one place, the one nearer by this many pixels counts e times more
 
 # Upper outline of the face from temple to temple, and the scalp as multiples of its distance from the face's centre.

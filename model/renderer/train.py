@@ -26,7 +26,7 @@ from model.weights.files import save_weights
 log = structlog.get_logger(__name__)
 
 CPU_LOSS = LossConfig(
-    perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1.0, l1_image=1.0, region_image=0.5, scales=3
+    perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1.0, l1_image=1.0, region_image=1.0, scales=3
 )
 
 

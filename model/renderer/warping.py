@@ -11,44 +11,40 @@ from model.renderer.layers import AdaIN, LayerNorm2d, SourceConv2d, lrelu, norma
 
 Grid = Literal["published", "aligned"]
 
+OUTSIDE: dict[Grid, str] = {"published": "zeros", "aligned": "border"}
+"""What grid_sample reads outside the source."""
+
 
 def sampling_grid(flow: Tensor, size: tuple[int, int], *, grid: Grid) -> Tensor:
     """Where in the source each image pixel comes from, in grid_sample's coordinates.
 
     flow (B, 2, h, w) in pixels of the flow map, x right then y down; size (H, W) -> (B, H, W, 2) in float32.
+    """
+    identity, step = grid_frame((flow.shape[2], flow.shape[3]), size, grid=grid)
+    fine = F.interpolate(flow.float(), size=size, mode="bilinear", align_corners=False)
+    return (identity.to(flow.device) + step.to(flow.device) * fine).permute(0, 2, 3, 1)
+
+
+def grid_frame(flow_size: tuple[int, int], size: tuple[int, int], *, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Coordinates of an unmoved picture (2, H, W), and of a step of one flow-map pixel (2, 1, 1); x, then y.
+
     The published weights were trained with a grid whose corners are pixel centres, enlarged and read by calls whose
     corners are pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
     """
-    flow = flow.float()
-    _, _, height, width = flow.shape
-    places = pixel_centres(size, flow.device)
+    places = pixel_centres(size)
+    cells = torch.tensor([flow_size[1], flow_size[0]], dtype=torch.float32)[:, None, None]
     if grid == "aligned":
-        identity, step = places, flow.new_tensor([2 / width, 2 / height])
-    else:
-        last = flow.new_tensor([width - 1, height - 1])[:, None, None]
-        coarse = (places + 1) / 2 * (last + 1) - 0.5
-        identity, step = coarse.clamp_min(0).minimum(last) / last * 2 - 1, 2 / last[:, 0, 0]
-    return (identity + step[:, None, None] * enlarge(flow, size)).permute(0, 2, 3, 1)
+        return places, 2 / cells
+    coarse = (places + 1) / 2 * cells - 0.5
+    return coarse.clamp_min(0).minimum(cells - 1) / (cells - 1) * 2 - 1, 2 / (cells - 1)
 
 
-def pixel_centres(size: tuple[int, int], device: torch.device) -> Tensor:
+def pixel_centres(size: tuple[int, int]) -> Tensor:
     """Coordinates x, y of each pixel's centre, -1 and 1 being the picture's edges: (2, H, W)."""
     height, width = size
-    x = (2 * torch.arange(width, device=device, dtype=torch.float32) + 1) / width - 1
-    y = (2 * torch.arange(height, device=device, dtype=torch.float32) + 1) / height - 1
+    x = (2 * torch.arange(width, dtype=torch.float32) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=torch.float32) + 1) / height - 1
     return torch.stack((x.expand(size), y[:, None].expand(size)))
-
-
-def enlarge(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear enlargement of a flow (B, 2, h, w) to (B, 2, H, W).
-
-    In an exported graph it is written as the sampling that it is: engines that compute in bfloat16 resize in it too,
-    which would blur the coordinates, but keep grid_sample in float32.
-    """
-    if not torch.compiler.is_exporting():
-        return F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
-    where = pixel_centres(size, flow.device).permute(1, 2, 0).expand(flow.shape[0], -1, -1, -1)
-    return F.grid_sample(flow, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def warp(image: Tensor, flow: Tensor, *, grid: Grid) -> Tensor:
@@ -58,9 +54,10 @@ def warp(image: Tensor, flow: Tensor, *, grid: Grid) -> Tensor:
     """
     image_size = (image.shape[2], image.shape[3])
     where = sampling_grid(flow, image_size, grid=grid)
-    outside = "zeros" if grid == "published" else "border"
     image32 = image.float().expand(flow.shape[0], -1, -1, -1)
-    return F.grid_sample(image32, where, mode="bilinear", padding_mode=outside, align_corners=False).to(image.dtype)
+    return F.grid_sample(image32, where, mode="bilinear", padding_mode=OUTSIDE[grid], align_corners=False).to(
+        image.dtype
+    )
 
 
 class EncoderBlock(nn.Module):
