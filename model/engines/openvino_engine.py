@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.engines.engine import Engine
-from model.engines.openvino_graph import cached_graph
+from model.engines.openvino_graph import build_graph, styles
 from model.engines.torch_engine import Precision
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
@@ -53,7 +53,6 @@ class OpenVINOEngine(Engine):
         super().__init__(network, name=f"openvino-cpu-{self.precision}")
         self.streams = streams
         self.batch_size = batch_size
-        self._cache_directory = cache_directory
         self._properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "NUM_STREAMS": streams,
@@ -63,11 +62,13 @@ class OpenVINOEngine(Engine):
         self._queues: dict[tuple[int, int, int], Any] = {}
         self._loaded: dict[tuple[int, int, int], PortraitState] = {}
 
+    @torch.inference_mode()
     def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
         """See `Engine.render`."""
         if self.network.config.guided != (prior_flow is not None):
             raise EngineError(f"the network is {'' if self.network.config.guided else 'not '}guided by a prior flow")
         count = len(descriptors)
+        parameters = styles(self.network, descriptors).numpy()
         images = np.empty((count, *portrait.source.shape[1:]), np.float32)
         whole = count - count % self.batch_size
         batches = [(start, self.batch_size) for start in range(0, whole, self.batch_size)]
@@ -76,7 +77,7 @@ class OpenVINOEngine(Engine):
             queue = self._queue(portrait, size)
             for start in (start for start, length in batches if length == size):
                 stop = start + size
-                inputs = {"z": descriptors[start:stop].float().numpy()}
+                inputs = {"styles": parameters[start:stop]}
                 if prior_flow is not None:
                     inputs["prior_flow"] = prior_flow[start:stop].float().contiguous().numpy()
                 queue.start_async(inputs, (images, start, stop))
@@ -88,7 +89,7 @@ class OpenVINOEngine(Engine):
         height, width = portrait.source.shape[2:]
         key = (batch, height, width)
         if key not in self._queues:
-            graph = cached_graph(self.network, self._cache_directory, batch=batch, height=height, width=width)
+            graph = build_graph(self.network, batch=batch, height=height, width=width)
             compiled = openvino.Core().compile_model(graph, "CPU", self._properties)
             queue = openvino.AsyncInferQueue(compiled, self.streams)
             queue.set_callback(_store)

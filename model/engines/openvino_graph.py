@@ -1,112 +1,227 @@
-"""The renderer as an OpenVINO graph of fixed shapes."""
+"""The renderer as an OpenVINO graph of fixed shapes, built operation by operation.
 
-import hashlib
-import json
-import os
-import warnings
-from pathlib import Path
-from typing import Any
+It mirrors `PIRenderer.render` and differs where the CPU plugin is faster or more exact for it: the affine parameters of
+all AdaINs are an input, the stems come with channels last, every norm is an MVN (which runs in the convolutions' layout
+and fuses with what follows), and the flow is enlarged by GridSample, which stays in float32 when the rest is bfloat16.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import openvino
-import structlog
 import torch
-from openvino import opset13
+from openvino import opset13 as ops
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from model.renderer.network import PIRenderer, PortraitState
+from model.renderer.editing import DecoderBlock as EditingDecoderBlock
+from model.renderer.editing import ResidualBlock
+from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, LayerNorm2d, SourceConv2d
+from model.renderer.network import PIRenderer
+from model.renderer.warping import OUTSIDE, EncoderBlock, grid_frame, pixel_centres
+from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
 
-log = structlog.get_logger(__name__)
+Node = Any
+"""An operation of the graph, or one of its outputs."""
 
-GRAPH_VERSION = 1
-"""Part of the name of a cached graph: raise it when this module or the network builds another graph."""
-
-
-class _Frame(nn.Module):
-    """`PIRenderer.render` with tensors for arguments; the stems come with channels last, as the CPU wants them."""
-
-    def __init__(self, network: PIRenderer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, source: Tensor, warping_stem: Tensor, editing_stem: Tensor, z: Tensor, prior_flow: Tensor | None = None
-    ) -> Tensor:
-        portrait = PortraitState(source, warping_stem.permute(0, 3, 1, 2), editing_stem.permute(0, 3, 1, 2))
-        return self.network.render(portrait, z, prior_flow).image
+Module = TypeVar("Module", bound=nn.Module)
 
 
-def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> Any:
-    """Export the network on the CPU.
+def style_layers(network: PIRenderer) -> list[AdaIN]:
+    """Every AdaIN, in the order of the columns of `styles`."""
+    return [module for module in network.modules() if isinstance(module, AdaIN)]
 
-    Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), z (B, Z) and, when the network is
-    guided, prior_flow (B, 2, h, w). Output: image (B, 3, H, W).
+
+def styles(network: PIRenderer, z: Tensor) -> Tensor:
+    """The scales (1 + gamma) and shifts (beta) of all AdaINs for descriptors z (B, Z), side by side: (B, S)."""
+    columns = []
+    for layer in style_layers(network):
+        gamma, beta = layer.affine(F.relu(layer.hidden(z))).chunk(2, dim=1)
+        columns += [1 + gamma, beta]
+    return torch.cat(columns, dim=1)
+
+
+def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> Node:
+    """The graph of `batch` frames of one portrait, an openvino.Model.
+
+    Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
+    is guided, prior_flow (B, 2, h, w). Output: image (B, 3, H, W).
     """
     config = network.config
     scale = config.warping.flow_scale
-    examples = [
-        torch.zeros(1, 3, height, width),
-        torch.zeros(1, height, width, config.warping.base_channels),
-        torch.zeros(1, height, width, config.editing.base_channels),
-        torch.zeros(batch, config.descriptor_size),
-    ]
+    shapes = {
+        "source": (1, 3, height, width),
+        "warping_stem": (1, height, width, config.warping.base_channels),
+        "editing_stem": (1, height, width, config.editing.base_channels),
+        "styles": (batch, sum(layer.affine.out_features for layer in style_layers(network))),
+    }
     if config.guided:
-        examples.append(torch.zeros(batch, 2, height // scale, width // scale))
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch warns of its own internals here
-        program = torch.export.export(_Frame(network.eval()), tuple(examples))
-        graph = openvino.convert_model(program)
-    names = ("source", "warping_stem", "editing_stem", "z", "prior_flow")
-    graph.reshape({name: list(example.shape) for name, example in zip(names, examples, strict=False)})
-    _norms_as_mvn(graph)
-    graph.validate_nodes_and_infer_types()
-    return graph
+        shapes["prior_flow"] = (batch, 2, height // scale, width // scale)
+    inputs = {name: ops.parameter(shape, np.float32, name=name) for name, shape in shapes.items()}
+    for name, node in inputs.items():
+        node.output(0).get_tensor().set_names({name})
+    with torch.no_grad():
+        image = _Builder(network, inputs["styles"], size=(height, width), batch=batch).frame(inputs)
+    return openvino.Model([ops.result(image, name="image")], list(inputs.values()), "renderer")
 
 
-def cached_graph(network: PIRenderer, directory: Path | None, *, batch: int, height: int, width: int) -> Any:
-    """`build_graph`, kept as a file in `directory`; a damaged file is replaced."""
-    if directory is None:
-        return build_graph(network, batch=batch, height=height, width=width)
-    path = graph_path(network, directory, batch=batch, height=height, width=width)
-    if path.is_file():
-        try:
-            return openvino.Core().read_model(path)
-        except RuntimeError as error:
-            log.warning("cached graph is damaged", path=str(path), reason=str(error).strip().splitlines()[-1])
-    directory.mkdir(parents=True, exist_ok=True)
-    graph = build_graph(network, batch=batch, height=height, width=width)
-    # Weights first, then the file that is looked for: another process sees a whole graph or none.
-    fresh = directory / f".{path.stem}-{os.getpid()}.xml"
-    openvino.save_model(graph, fresh, compress_to_fp16=False)
-    fresh.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    fresh.replace(path)
-    return graph
+class _Builder:
+    """Methods add to the graph what the modules of that name compute."""
+
+    def __init__(self, network: PIRenderer, style_input: Node, *, size: tuple[int, int], batch: int) -> None:
+        self.network = network
+        self.size = size
+        self.batch = batch
+        layers = style_layers(network)
+        widths = [layer.affine.out_features // 2 for layer in layers for _ in ("scale", "shift")]
+        columns = ops.variadic_split(style_input, np.int64(1), np.array(widths, np.int64))
+        shaped = [_reshaped(columns.output(index), (batch, width, 1, 1)) for index, width in enumerate(widths)]
+        self.styles = dict(zip(layers, zip(shaped[::2], shaped[1::2], strict=True), strict=True))
+
+    def frame(self, inputs: dict[str, Node]) -> Node:
+        network = self.network
+        source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
+        stem = _channels_first(inputs["warping_stem"])
+        prior = inputs.get("prior_flow")
+        if prior is not None:
+            stem = ops.add(stem, _conv_frame_part(self.warp(source, prior), network.warping.first))
+        flow = self.warping(stem)
+        if prior is not None:
+            flow = ops.add(prior, flow)
+        warped = self.warp(source, flow)
+        stem = ops.add(_channels_first(inputs["editing_stem"]), _conv_frame_part(warped, network.editing.first))
+        return self.image(self.editing(stem), warped)
+
+    def warp(self, image: Node, flow: Node) -> Node:
+        config = self.network.config
+        scale = config.warping.flow_scale
+        identity, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=config.grid)
+        centres = pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1)
+        fine = _grid_sample(flow, _constant(centres), outside="border")  # bilinear enlargement
+        where = ops.add(_constant(identity[None]), ops.multiply(_constant(step[None]), fine))
+        return _grid_sample(image, ops.transpose(where, _integers(0, 2, 3, 1)), outside=OUTSIDE[config.grid])
+
+    def warping(self, stem: Node) -> Node:
+        part = self.network.warping
+        x, maps = stem, []
+        for encoder in _typed(part.encoder, EncoderBlock):
+            x = _conv(_lrelu(self.styled(_instances(x), encoder.norm_0)), encoder.conv_0)
+            x = _conv(_lrelu(self.styled(_instances(x), encoder.norm_1)), encoder.conv_1)
+            maps.append(x)
+        maps.pop()
+        for decoder in _typed(part.decoder, WarpingDecoderBlock):
+            normalized = _instances(x)
+            shortcut = _transposed_conv(_lrelu(self.styled(normalized, decoder.norm_s)), decoder.conv_s)
+            y = _conv(_lrelu(self.styled(normalized, decoder.norm_0)), decoder.conv_0)
+            y = _transposed_conv(_lrelu(self.styled(_instances(y), decoder.norm_1)), decoder.conv_1)
+            x = ops.concat([ops.add(y, shortcut), maps.pop()], 1)
+        return _conv(_lrelu(_layer_norm(x, part.norm)), part.last)
+
+    def editing(self, stem: Node) -> Node:
+        part = self.network.editing
+        x, maps = _lrelu(_layer_norm(stem, part.first_norm)), []
+        for encoder in _typed(part.encoder, ConvNorm):
+            maps.append(x)
+            x = ops.avg_pool(_conv_norm(x, encoder), [2, 2], [0, 0], [0, 0], [2, 2], exclude_pad=False)
+        for decoder in _typed(part.decoder, EditingDecoderBlock):
+            for block in _typed(decoder.residual, ResidualBlock):
+                x = ops.add(x, self.styled(_instances(_conv(x, block.conv)), block.norm))
+            x = ops.add(_conv_norm(_doubled(x), decoder.up), _conv_norm(maps.pop(), decoder.skip))
+        return _conv(x, part.last)
+
+    def image(self, last: Node, warped: Node) -> Node:
+        if not self.network.config.guided:
+            return ops.tanh(last)
+        parts = ops.variadic_split(last, np.int64(1), _integers(3, 1))
+        colour, mask = ops.tanh(parts.output(0)), ops.sigmoid(parts.output(1))
+        return ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
+
+    def styled(self, normalized: Node, layer: AdaIN) -> Node:
+        scale, shift = self.styles[layer]
+        return ops.add(ops.multiply(normalized, scale), shift)
 
 
-def graph_path(network: PIRenderer, directory: Path, *, batch: int, height: int, width: int) -> Path:
-    """Where `cached_graph` keeps a graph: the name tells weights, sizes and versions."""
-    versions = [GRAPH_VERSION, openvino.__version__, torch.__version__]
-    described = json.dumps([versions, network.config.model_dump(), batch, height, width])
-    digest = hashlib.sha256(described.encode())
-    for key, value in network.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy())
-    return directory / f"renderer-{digest.hexdigest()[:24]}.xml"
+def _typed(modules: nn.ModuleList, kind: type[Module]) -> Iterator[Module]:
+    """The modules of a list, as what they are."""
+    for module in modules:
+        if not isinstance(module, kind):
+            raise TypeError(f"{type(module).__name__} where this graph expects {kind.__name__}")
+        yield module
 
 
-def _norms_as_mvn(graph: Any) -> None:
-    """Rewrite group norms as MVN, which OpenVINO runs in the convolutions' layout and fuses with what follows."""
-    for node in graph.get_ops():
-        if node.get_type_name() != "GroupNormalization":
-            continue
-        data, weight, bias = (port.get_source_output() for port in node.inputs())
-        attributes = node.get_attributes()
-        channels = data.get_partial_shape()[1].get_length()
-        over_channels = attributes["num_groups"] == 1
-        axes = np.array([1, 2, 3] if over_channels else [2, 3], np.int64)
-        normalized = opset13.mvn(data, axes, normalize_variance=True, eps=attributes["epsilon"], eps_mode="inside_sqrt")
-        if over_channels:  # a layer norm has an affine; the norm in an AdaIN has none
-            shape = np.array([1, channels, 1, 1], np.int64)
-            scaled = opset13.multiply(normalized, opset13.reshape(weight, shape, special_zero=False))
-            normalized = opset13.add(scaled, opset13.reshape(bias, shape, special_zero=False))
-        node.output(0).replace(normalized.output(0))
+def _constant(value: Tensor) -> Node:
+    return ops.constant(value.detach().float().contiguous().numpy())
+
+
+def _integers(*values: int) -> npt.NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def _reshaped(node: Node, shape: tuple[int, ...]) -> Node:
+    return ops.reshape(node, _integers(*shape), special_zero=False)
+
+
+def _channels_first(node: Node) -> Node:
+    return ops.transpose(node, _integers(0, 3, 1, 2))
+
+
+def _biased(node: Node, bias: Tensor | None) -> Node:
+    return node if bias is None else ops.add(node, _constant(bias[None, :, None, None]))
+
+
+def _conv(x: Node, layer: nn.Conv2d) -> Node:
+    stride, padding = list(layer.stride), [int(side) for side in layer.padding]
+    return _biased(ops.convolution(x, _constant(layer.weight), stride, padding, padding, [1, 1]), layer.bias)
+
+
+def _conv_frame_part(x: Node, layer: SourceConv2d) -> Node:
+    padding = [int(side) for side in layer.padding]
+    return ops.convolution(x, _constant(layer.weight[:, layer.source_channels :]), [1, 1], padding, padding, [1, 1])
+
+
+def _transposed_conv(x: Node, layer: nn.ConvTranspose2d) -> Node:
+    y = ops.convolution_backprop_data(
+        x,
+        _constant(layer.weight),
+        list(layer.stride),
+        pads_begin=[int(side) for side in layer.padding],
+        pads_end=[int(side) for side in layer.padding],
+        output_padding=list(layer.output_padding),
+    )
+    return _biased(y, layer.bias)
+
+
+def _instances(x: Node) -> Node:
+    return ops.mvn(x, _integers(2, 3), normalize_variance=True, eps=EPSILON, eps_mode="inside_sqrt")
+
+
+def _layer_norm(x: Node, layer: LayerNorm2d) -> Node:
+    normalized = ops.mvn(x, _integers(1, 2, 3), normalize_variance=True, eps=EPSILON, eps_mode="inside_sqrt")
+    return _biased(ops.multiply(normalized, _constant(layer.weight[None, :, None, None])), layer.bias)
+
+
+def _conv_norm(x: Node, block: ConvNorm) -> Node:
+    return _lrelu(_layer_norm(_conv(x, block.conv), block.norm))
+
+
+def _lrelu(x: Node) -> Node:
+    return ops.prelu(x, np.array([NEGATIVE_SLOPE], np.float32))
+
+
+def _doubled(x: Node) -> Node:
+    """Nearest-neighbour enlargement by two."""
+    return ops.interpolate(
+        x,
+        np.array([2, 2], np.float32),
+        "nearest",
+        "scales",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+        axes=_integers(2, 3),
+    )
+
+
+def _grid_sample(image: Node, where: Node, *, outside: str) -> Node:
+    return ops.grid_sample(image, where, {"align_corners": False, "mode": "bilinear", "padding_mode": outside})

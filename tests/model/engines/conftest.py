@@ -1,5 +1,4 @@
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -33,12 +32,6 @@ def make_case(*, guided: bool, frames: int = 3) -> Case:
     source = F.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=(64, 64), mode="bicubic").clamp(-1, 1)
     prior = F.interpolate(torch.randn(frames, 2, 4, 4), size=(16, 16), mode="bicubic") if guided else None
     return Case(network, source, torch.randn(frames, 6), prior)
-
-
-@pytest.fixture(scope="session")
-def graphs(tmp_path_factory) -> Path:
-    """Compiled graphs, shared by the tests: exporting one takes seconds."""
-    return tmp_path_factory.mktemp("graphs")
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "guided"])

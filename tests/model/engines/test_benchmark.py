@@ -3,8 +3,8 @@ import json
 from model.engines.benchmark import EAGER, benchmark
 
 
-def test_measures_every_engine_against_eager(guided_case, graphs):
-    report = benchmark(frames=2, rounds=1, network=guided_case.network, size=64, threads=1, cache_directory=graphs)
+def test_measures_every_engine_against_eager(guided_case, tmp_path):
+    report = benchmark(frames=2, rounds=1, network=guided_case.network, size=64, threads=1, cache_directory=tmp_path)
     json.dumps(report)
     engines = {
         name: figures for name, figures in report.items() if isinstance(figures, dict) and "ms_per_frame" in figures
