@@ -113,7 +113,7 @@ class PairData:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
         if mirrored:
             image = image[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 
 def _window(motions: Tensor, frame: int) -> Tensor:
