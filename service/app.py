@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -24,6 +23,7 @@ from service.metrics import Metrics, RequestMetrics
 from service.routes import discovery, health, images, jobs, motions, videos
 from service.security import ApiKeys, LoopbackGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
+from service.version import package_version
 
 WEB = Path(__file__).with_name("web")
 
@@ -74,14 +74,6 @@ def make_context(settings: Settings) -> Context:
         metrics=Metrics(store),
         api_keys=ApiKeys(key.get_secret_value() for key in settings.api_keys),
     )
-
-
-def package_version() -> str:
-    """The installed version, or 0 when run from a tree that was never installed."""
-    try:
-        return version("pirenderer")
-    except PackageNotFoundError:
-        return "0"
 
 
 @contextlib.asynccontextmanager

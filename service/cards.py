@@ -12,6 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 log = structlog.get_logger(__name__)
 
+# What a card says to people; the rest (directions of controls and the like) is for the models themselves.
+FACTS = (
+    "name", "kind", "version", "motion_space", "dimension", "created", "licence", "intended_use", "data", "recipe",
+    "hours", "hardware", "figures", "sha256",
+)  # fmt: skip
+
 
 class Control(BaseModel):
     """One named control of a motion space, with its range in `unit`."""
@@ -28,7 +34,7 @@ class Control(BaseModel):
 
 
 class Card(BaseModel):
-    """The card of one released model: what we read of it, and all it says as `facts`."""
+    """The card of one released model: what we read of it, and what it tells people as `facts`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -64,7 +70,7 @@ class Catalogue:
         for path in sorted(folder.glob("*.json")) if folder else []:
             try:
                 facts = json.loads(path.read_text())
-                card = Card.model_validate({**facts, "facts": facts})
+                card = Card.model_validate({**facts, "facts": {key: facts[key] for key in FACTS if key in facts}})
             except (ValueError, TypeError, ValidationError) as error:
                 log.warning("a weights card cannot be read", card=path.name, error=str(error))
                 continue

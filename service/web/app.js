@@ -68,7 +68,7 @@ function slider(control) {
   label.title = control.description;
   const input = document.createElement("input");
   const output = document.createElement("output");
-  Object.assign(input, { type: "range", min: control.minimum, max: control.maximum, step: (control.maximum - control.minimum) / 100 });
+  Object.assign(input, { type: "range", min: control.minimum, max: control.maximum, step: "any" }); // any: steps would miss the neutral value
   input.dataset.control = control.name;
   input.dataset.neutral = control.neutral;
   input.value = control.neutral;

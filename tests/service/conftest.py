@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -45,10 +46,8 @@ def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[s
             "description": name}  # fmt: skip
 
 
-@pytest.fixture
-def weights_dir(tmp_path: Path) -> Path:
+def write_weights(folder: Path) -> Path:
     """Cards of four small models; the front-end reads the cards alone."""
-    folder = tmp_path / "weights"
     folder.mkdir()
     common = {"motion_space": "open478", "dimension": DIMENSION, "version": "1", "licence": "Apache-2.0"}
     controls = [control("yaw", -45, 45, "degrees"), control("jaw_open", 0, 1)]
@@ -57,6 +56,11 @@ def weights_dir(tmp_path: Path) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(card))
         (folder / f"{name}.safetensors").write_bytes(b"")
     return folder
+
+
+@pytest.fixture
+def weights_dir(tmp_path: Path) -> Path:
+    return write_weights(tmp_path / "weights")
 
 
 @dataclass
@@ -128,9 +132,20 @@ def start(store: JobStore, redis_url: str, tmp_path: Path, weights_dir: Path) ->
         yield start_server
 
 
+@pytest.fixture(scope="session")
+def shared_server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("service")
+    weights = write_weights(folder / "weights")
+    with running(Settings(redis_url=redis_url, data_dir=folder / "data", weights_dir=weights)) as server:
+        yield server
+
+
 @pytest.fixture
-def server(start: Start) -> Server:
-    return start()
+def server(store: JobStore, shared_server: Server) -> Iterator[Server]:
+    """A server with the usual settings and no jobs; `start` makes others."""
+    yield shared_server
+    shutil.rmtree(shared_server.context.artifacts.root)
+    shared_server.context.artifacts.root.mkdir()
 
 
 def photo(width: int = 64, height: int = 48, form: str = "JPEG") -> bytes:

@@ -36,7 +36,8 @@ def test_readiness_needs_redis(start: Start, server: Server) -> None:
         assert response.headers["retry-after"] == "5"
 
 
-def test_metrics_count_requests_by_route_and_jobs_by_kind(server: Server, portrait: bytes) -> None:
+def test_metrics_count_requests_by_route_and_jobs_by_kind(start: Start, portrait: bytes) -> None:
+    server = start()
     server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
     server.client.get("/v1/jobs/nonsense")
     text = server.client.get("/metrics").text

@@ -206,7 +206,8 @@ def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) ->
         time.sleep(0.05)
 
 
-def test_the_job_of_a_dead_worker_is_queued_again(server: Server, portrait: bytes) -> None:
+def test_the_job_of_a_dead_worker_is_queued_again(start: Start, portrait: bytes) -> None:
+    server = start()
     job_id = create(server, portrait)
     server.context.store.claim(job_id, holder="dead:1", lease_s=0.1)
     deadline = time.monotonic() + 10

@@ -1,0 +1,92 @@
+"""The one command line, `pirenderer`. Commands are imported when they are called, so that `--help` is immediate and
+`pirenderer api` needs neither torch nor the models."""
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from service.version import package_version
+
+# name: where it lives, what the list of commands says of it
+COMMANDS = {
+    "demo": ("service.commands.demo:demo", "See it work: start everything and animate the packaged portrait."),
+    "serve": ("service.commands.serve:serve", "Serve on this machine: Redis, workers and API, stopped together."),
+    "submit": ("service.commands.submit:submit", "Send a job to a running server and fetch its result."),
+    "render": ("worker.cli:render", "Animate a portrait in this process, without any server."),
+    "extract": ("worker.cli:extract", "Extract the motion of an image or a video."),
+    "api": ("service.commands.api:api", "Run the HTTP front-end alone, against a given Redis."),
+    "worker": ("worker.cli:worker", "Run one worker, against a given Redis."),
+    "train": ("model.cli:train", "Train the morphable model, extractor, renderer or audio model."),
+    "evaluate": ("model.cli:evaluate", "Measure trained models."),
+    "benchmark": ("model.cli:benchmark", "Time the engines."),
+    "weights": ("model.cli:weights", "Import and inspect weights."),
+    "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
+    "test": ("service.commands.suite:test", "Run the tests."),
+}
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command until it is called."""
+
+    def __init__(self, name: str, target: str, help_text: str) -> None:
+        super().__init__(name, help=help_text)
+        self._target = target
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Load the command and let it make its own context."""
+        return self._load().make_context(info_name, args, parent=parent, **extra)
+
+    def _load(self) -> Any:
+        module_name, _, attribute = self._target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except ModuleNotFoundError as error:
+            typer.echo(
+                f"error: `pirenderer {self.name}` needs the module {error.name}, which is not installed; "
+                'install "pirenderer[worker,train,standalone]"',
+                err=True,
+            )
+            raise typer.Exit(1) from error
+        if isinstance(found, typer.Typer):
+            return get_group(found)
+        alone = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+        alone.command(self.name, context_settings=getattr(found, "context_settings", None))(found)
+        return get_command(alone)
+
+
+class LazyGroup(TyperGroup):
+    """The commands of the table."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.commands = {name: LazyCommand(name, target, text) for name, (target, text) in COMMANDS.items()}
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """Portrait animation: a photo and a pose, or a photo and speech, in; an image or a talking-head video out."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="pirenderer")
+
+
+if __name__ == "__main__":
+    main()

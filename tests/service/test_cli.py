@@ -1,0 +1,169 @@
+"""The command line: lazy, and what `submit` and `doctor` do."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import COMMANDS, app
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.schemas import ImageSpec, Progress, VideoSpec
+from tests.service.conftest import Server, photo
+from tests.service.routes.test_create import WAV
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def portrait_file(tmp_path: Path) -> Path:
+    path = tmp_path / "me.jpg"
+    path.write_bytes(photo())
+    return path
+
+
+def test_help_lists_every_command_and_imports_none_of_them() -> None:
+    script = (
+        "import sys; sys.argv = ['pirenderer', '--help']\n"
+        "from service.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "heavy = {'torch', 'celery', 'fastapi', 'worker', 'model', 'av', 'redis'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in COMMANDS:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    "module", ["service.app", "service.jobs.store", "service.jobs.queues", "service.commands.serve"]
+)
+def test_the_front_end_imports_no_model(module: str) -> None:
+    script = f"import sys, {module}; assert not {{'torch', 'worker', 'av', 'cv2', 'numpy'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_typo_is_answered_with_the_nearest_command() -> None:
+    result = runner.invoke(app, ["subnit"])
+    assert result.exit_code == 2
+    assert "'submit'" in result.output
+
+
+def test_a_command_whose_libraries_are_missing_says_what_to_install() -> None:
+    script = (
+        "from service import cli\n"
+        "cli.COMMANDS['render'] = ('no_such_module.cli:render', '')\n"
+        "import sys; sys.argv = ['pirenderer', 'render']; cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs the module no_such_module" in done.stderr
+    assert "pirenderer[worker" in done.stderr
+
+
+def work(server: Server, queue: str) -> threading.Thread:
+    """Play a worker that does the next job of a queue."""
+
+    def run() -> None:
+        while not (jobs := server.queued_messages(queue)):
+            pass
+        claim = server.claim(jobs[0])
+        server.context.store.progress(claim, Progress(stage="render", done=1, total=2))
+        server.context.store.give_back(claim)
+        server.succeed(jobs[0], b"the result")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_submit_follows_a_job_and_writes_its_result(server: Server, portrait_file: Path) -> None:
+    worker = work(server, "images")
+    arguments = ["submit", str(portrait_file), "--control", "yaw=20", "--control", "jaw_open=0.5", "--absolute"]
+    result = runner.invoke(app, [*arguments, "--option", "format=jpeg", "--url", server.url, "--json"])
+    worker.join()
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["status"] == "succeeded"
+    assert Path(answer["output"]) == portrait_file.with_name("me-animated.png")
+    assert Path(answer["output"]).read_bytes() == b"the result"
+    spec = server.context.store.spec(answer["id"])
+    assert isinstance(spec, ImageSpec)
+    assert spec.motion is not None
+    assert spec.motion.model_dump()["controls"] == {"yaw": 20.0, "jaw_open": 0.5}
+    assert spec.motion.model_dump()["relative"] is False
+    assert spec.options.format == "jpeg"
+
+
+def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Path, tmp_path: Path) -> None:
+    speech, output = tmp_path / "speech.wav", tmp_path / "made" / "out.mp4"
+    speech.write_bytes(WAV)
+    worker = work(server, "videos")
+    arguments = ["submit", str(portrait_file), "--audio", str(speech), "--option", "seed=7", "-o", str(output)]
+    result = runner.invoke(app, [*arguments, "--url", server.url])
+    worker.join()
+    assert result.exit_code == 0, result.output
+    assert output.read_bytes() == b"the result"
+    (record,), _ = server.context.store.page("everyone")
+    spec = server.context.store.spec(record.id)
+    assert isinstance(spec, VideoSpec)
+    assert spec.options.seed == 7
+
+
+def test_submit_says_why_a_job_failed(server: Server, portrait_file: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        while not (jobs := server.queued_messages("images")):
+            pass
+        problem = Problem.of(ProblemType.NO_FACE, "no face in a picture of 64 x 48 pixels")
+        server.context.store.fail(server.claim(jobs[0]), problem)
+
+    worker = threading.Thread(target=fail)
+    worker.start()
+    output = tmp_path / "out.png"
+    arguments = ["submit", str(portrait_file), "--control", "yaw=20", "--url", server.url, "-o", str(output)]
+    result = runner.invoke(app, arguments)
+    worker.join()
+    assert result.exit_code == 1
+    assert "No face was found: no face in a picture of 64 x 48 pixels" in result.stderr
+    assert not output.exists()
+
+
+def test_submit_shows_what_the_service_refuses(server: Server, portrait_file: Path) -> None:
+    result = runner.invoke(app, ["submit", str(portrait_file), "--control", "yaw=99", "--url", server.url])
+    assert result.exit_code == 1
+    assert "yaw is 99; allowed is -45 to 45 degrees" in result.stderr
+
+
+def test_submit_without_a_server_says_how_to_start_one(portrait_file: Path) -> None:
+    result = runner.invoke(app, ["submit", str(portrait_file), "--control", "yaw=1", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "is `pirenderer serve` running?" in result.stderr
+
+
+def test_submit_needs_exactly_one_driver(portrait_file: Path) -> None:
+    result = runner.invoke(app, ["submit", str(portrait_file)])
+    assert result.exit_code == 2
+    assert "exactly one of" in result.output
+
+
+def test_doctor_finds_what_is_there_and_what_is_not(
+    redis_url: str, weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIRENDERER_REDIS_URL", redis_url)
+    monkeypatch.setenv("PIRENDERER_WEIGHTS_DIR", str(weights_dir))
+
+    def verdicts() -> tuple[int, dict[str, str]]:
+        result = runner.invoke(app, ["doctor", "--json"])
+        return result.exit_code, {check["name"]: check["verdict"] for check in json.loads(result.stdout)}
+
+    _, found = verdicts()
+    assert found["Python"] == found["Redis"] == found["renderer weights"] == "ok"
+    (weights_dir / "light.safetensors").unlink()
+    monkeypatch.setenv("PIRENDERER_REDIS_URL", "redis://127.0.0.1:1/0")
+    code, found = verdicts()
+    assert (code, found["Redis"], found["renderer weights"], found["audio weights"]) == (1, "fail", "fail", "ok")
+    assert "pirenderer train renderer" in runner.invoke(app, ["doctor"]).stdout.replace("\n", "")
