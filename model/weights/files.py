@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.errors import WeightsError
@@ -91,7 +91,7 @@ def save_weights(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.safetensors"
     temporary = path.with_suffix(".tmp")
-    save_file(stored, temporary)
+    temporary.write_bytes(save(stored))
     temporary.replace(path)
     full_card = {
         "name": name,
