@@ -1,0 +1,103 @@
+"""The page in a real browser: a portrait, a slider, a result."""
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+
+from service.jobs.motions import ControlsMotion
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.schemas import ImageSpec, Progress, VideoSpec
+from tests.service.conftest import Server, photo
+from tests.service.routes.test_create import WAV
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    installed = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except Error as error:
+            pytest.skip(f"no browser: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(server.url)
+    yield page
+    page.close()
+    assert complaints == []  # among them, anything the content security policy stopped
+
+
+@pytest.fixture
+def portrait_file(tmp_path: Path) -> Path:
+    path = tmp_path / "me.jpg"
+    path.write_bytes(photo(320, 240))
+    return path
+
+
+def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path) -> None:
+    def work() -> None:
+        while not (jobs := server.queued_messages("images")):
+            pass
+        claim = server.claim(jobs[0])
+        server.context.store.progress(claim, Progress(stage="render", done=1, total=4))
+        server.context.store.give_back(claim)
+        server.succeed(jobs[0], photo(200, 100, "PNG"))
+
+    expect(page.locator("#submit")).to_be_disabled()
+    page.locator("#portrait").set_input_files(portrait_file)
+    expect(page.locator("#preview")).to_be_visible()
+    page.locator("[data-control=yaw]").fill("30")
+    worker = threading.Thread(target=work)
+    worker.start()
+    page.locator("#submit").click()
+    expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+    worker.join()
+    assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+    expect(page.locator("#status")).to_have_text("succeeded")
+    (record,), _ = server.context.store.page("everyone")
+    spec = server.context.store.spec(record.id)
+    assert isinstance(spec, ImageSpec)
+    assert spec.motion == ControlsMotion(controls={"yaw": 30.0})
+    assert spec.options.paste_back is True
+
+
+def test_speech_goes_to_the_videos_and_a_failure_is_told(
+    page: Page, server: Server, portrait_file: Path, tmp_path: Path
+) -> None:
+    def fail() -> None:
+        while not (jobs := server.queued_messages("videos")):
+            pass
+        problem = Problem.of(ProblemType.NO_FACE, "no face in the portrait")
+        server.context.store.fail(server.claim(jobs[0]), problem)
+
+    speech = tmp_path / "speech.wav"
+    speech.write_bytes(WAV)
+    page.locator("#portrait").set_input_files(portrait_file)
+    page.locator("#tab-speech").click()
+    expect(page.locator("#submit")).to_be_disabled()
+    page.locator("#audio").set_input_files(speech)
+    page.locator("#still").check()
+    worker = threading.Thread(target=fail)
+    worker.start()
+    page.locator("#submit").click()
+    expect(page.locator("#result")).to_have_text(re.compile("no face in the portrait"), timeout=30_000)
+    worker.join()
+    (record,), _ = server.context.store.page("everyone")
+    spec = server.context.store.spec(record.id)
+    assert isinstance(spec, VideoSpec)
+    assert spec.options.still is True
