@@ -1,27 +1,17 @@
 """Commands of the worker side: `worker`, and `render` and `extract`, which need no server."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from model.errors import ModelError
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.app import run_worker
-from worker.console import StageBars, show_outcome
-from worker.errors import InputError
-from worker.jobs import extract_motion, make_image, make_video
 from worker.logs import configure_logging
-from worker.media.files import written
-from worker.models import Models
-from worker.render import Made
 from worker.settings import WorkerSettings
-from worker.stages import Stages
-from worker.workbench import Workbench
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".png": "png",
@@ -32,7 +22,6 @@ IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
 MOTION: TypeAdapter[Motion] = TypeAdapter(Motion)
 
 Options = TypeVar("Options", bound=BaseModel)
-Job = Callable[[Workbench, Path], Made]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the seconds of each stage as JSON.")]
 OptionList = Annotated[
     list[str] | None, typer.Option("--option", help="An option as in the API: fps=30, paste_back=false; repeatable.")
@@ -75,9 +64,17 @@ def render(
     given = [name for name, value in drivers.items() if value]
     if len(given) != 1:
         raise typer.BadParameter(f"exactly one of {', '.join(drivers)} is needed, got {', '.join(given) or 'none'}")
-    wanted = _motion(control, motion, relative=not absolute)
-    job = _render_job(portrait, output, motion=wanted, audio=audio, driving=driving, pairs=option or [])
-    _run(job, output, speech=audio is not None, as_json=as_json)
+    from worker.offline import render_offline
+
+    render_offline(
+        portrait,
+        output,
+        motion=_motion(control, motion, relative=not absolute),
+        audio=audio,
+        driving=driving,
+        options=_render_options(output, option or [], speech=audio is not None),
+        as_json=as_json,
+    )
 
 
 def extract(
@@ -87,53 +84,22 @@ def extract(
     as_json: JsonFlag = False,
 ) -> None:
     """Extract the motion of the face in an image or a video."""
+    from worker.offline import extract_offline
+
     options = _options(MotionOptions, option or [])
     video = source.suffix.lower() not in IMAGE_FORMATS
-
-    def job(bench: Workbench, path: Path) -> Made:
-        return extract_motion(bench, source, path, video=video, options=options)
-
-    _run(job, output, speech=False, as_json=as_json)
+    extract_offline(source, output, video=video, options=options, as_json=as_json)
 
 
-def _render_job(
-    portrait: Path,
-    output: Path,
-    *,
-    motion: Motion | None,
-    audio: Path | None,
-    driving: Path | None,
-    pairs: list[str],
-) -> Job:
-    """An image or a video job, as the output's suffix says."""
+def _render_options(output: Path, pairs: list[str], *, speech: bool) -> ImageOptions | VideoOptions:
+    """Those of an image or of a video, as the output's suffix says."""
     suffix = output.suffix.lower()
     if suffix == ".mp4":
-        moving = _options(VideoOptions, pairs)
-        return lambda bench, path: make_video(
-            bench, portrait, path, audio=audio, motion=motion, driving=driving, options=moving
-        )
-    if suffix not in IMAGE_FORMATS or audio is not None:
-        allowed = ".mp4" if audio is not None else ", ".join([*IMAGE_FORMATS, ".mp4"])
-        raise typer.BadParameter(f"{output.name!r}; allowed is {allowed}", param_hint="--output")
-    still = _options(ImageOptions, pairs, format=IMAGE_FORMATS[suffix])
-    return lambda bench, path: make_image(bench, portrait, path, motion=motion, driving=driving, options=still)
-
-
-def _run(job: Job, output: Path, *, speech: bool, as_json: bool) -> None:
-    """Run a job with progress bars; errors that are the user's end the command with their text and code 1."""
-    settings = WorkerSettings()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with StageBars() as bars, written(output) as temporary:
-            stages = Stages(bars.report)
-            with stages.run("load"):
-                models = Models(engine=settings.engine, device=settings.device, directory=settings.weights_dir)
-                models.load_all(speech=speech)
-            made = job(Workbench(models, settings, stages), temporary)
-    except (InputError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    show_outcome(output, made, stages.seconds, as_json=as_json)
+        return _options(VideoOptions, pairs)
+    if suffix in IMAGE_FORMATS and not speech:
+        return _options(ImageOptions, pairs, format=IMAGE_FORMATS[suffix])
+    allowed = ".mp4" if speech else ", ".join([*IMAGE_FORMATS, ".mp4"])
+    raise typer.BadParameter(f"{output.name!r}; allowed is {allowed}", param_hint="--output")
 
 
 def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> Motion | None:

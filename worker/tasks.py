@@ -1,7 +1,8 @@
 """The tasks, one for each kind of job, and what Celery must be told around them."""
 
+import contextlib
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -12,9 +13,12 @@ from model.errors import ModelError
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.queues import TASK_TIME_LIMIT_S, TASKS
 from service.jobs.schemas import JobKind
+from service.jobs.store import JobStore
 from worker.logs import configure_logging
-from worker.runner import Runner
 from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from worker.runner import Runner
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +26,10 @@ RETRY_DELAY_S = 1  # before a job whose process died is sent again
 
 
 @functools.cache
-def process_runner() -> Runner:
-    """The one runner of this process, made in it: neither models nor sockets can be handed to a spawned process."""
+def process_runner() -> "Runner":
+    """The one runner of a child process, made in it: neither models nor sockets can be handed to a spawned process."""
+    from worker.runner import Runner  # noqa: PLC0415 - the parent stays small without torch
+
     return Runner(WorkerSettings())
 
 
@@ -42,11 +48,14 @@ def load_models(**_: Any) -> None:
 
 def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
     """In the parent: end a job whose process could not, having been killed once too often or for taking too long."""
-    store = process_runner().store
     if isinstance(exception, TimeLimitExceeded):
-        store.abandon(task_id, Problem.of(ProblemType.TIMED_OUT, f"stopped after {TASK_TIME_LIMIT_S} seconds"))
+        problem = Problem.of(ProblemType.TIMED_OUT, f"stopped after {TASK_TIME_LIMIT_S} seconds")
     elif isinstance(exception, WorkerLostError):
-        store.abandon(task_id, Problem.of(ProblemType.WORKER_LOST, "given up: each attempt ended its worker process"))
+        problem = Problem.of(ProblemType.WORKER_LOST, "given up: each attempt ended its worker process")
+    else:
+        return
+    with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
+        store.abandon(task_id, problem)
 
 
 def use_our_logging(**_: Any) -> None:

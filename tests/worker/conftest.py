@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from service.jobs.artifacts import ArtifactStore, new_job_id
+from service.jobs.motions import Keyframe, KeyframesMotion
 from service.jobs.queues import make_celery, send
 from service.jobs.records import JobRecord
-from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoSpec
+from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoOptions, VideoSpec
 from service.jobs.store import JobStore
 
 ROOT = Path(__file__).parents[2]
@@ -83,8 +85,8 @@ class Bench:
     environment: dict[str, str]
     folder: Path
 
-    def start_worker(self) -> WorkerProcess:
-        return WorkerProcess(self.environment, self.folder / "worker.log")
+    def start_worker(self, **environment: str) -> WorkerProcess:
+        return WorkerProcess({**self.environment, **environment}, self.folder / "worker.log")
 
     def put(self, job_id: str, name: str, source: Path | bytes, media_type: str) -> InputFile:
         data = source if isinstance(source, bytes) else source.read_bytes()
@@ -114,6 +116,18 @@ class Bench:
             time.sleep(0.05)
         return record
 
+    def submit_sway(self, portrait: Path, seconds: float) -> str:
+        """A video job in which the head turns to one side and to the other, in `25 * seconds + 1` frames."""
+        turns = ((0.0, 0), (seconds / 2, 15), (seconds, -15))
+        motion = KeyframesMotion(keyframes=[Keyframe(t=t, controls={"yaw": yaw}) for t, yaw in turns])
+        return self.submit(
+            lambda job: VideoSpec(
+                portrait=self.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                motion=motion,
+                options=VideoOptions(paste_back=False),
+            )
+        )
+
     def finished(self, job_id: str) -> JobRecord:
         return self.wait(job_id, lambda record: record.status.finished)
 
@@ -141,6 +155,12 @@ class Bench:
 
     def files(self, job_id: str) -> set[str]:
         return {path.name for path in self.artifacts.path(f"{job_id}/x").parent.iterdir()}
+
+
+def frames_in(path: Path) -> int:
+    """Decode every frame of a video; returns how many there are."""
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
 
 
 @pytest.fixture(scope="module")

@@ -18,23 +18,19 @@ from service.jobs.motions import (
     CoefficientsMotion,
     ControlsMotion,
     FramesMotion,
-    Keyframe,
-    KeyframesMotion,
     Motion,
 )
 from service.jobs.problems import ProblemType
-from service.jobs.queues import send
 from service.jobs.schemas import (
     ImageOptions,
     ImageSpec,
     InputFile,
-    JobKind,
     JobStatus,
     MotionSpec,
     VideoOptions,
     VideoSpec,
 )
-from tests.worker.conftest import Bench, WorkerProcess
+from tests.worker.conftest import Bench, WorkerProcess, frames_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
@@ -51,17 +47,6 @@ def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None)
             portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
             motion=TURN,
             options=options or ImageOptions(),
-        )
-    )
-
-
-def sway(bench: Bench, portrait: Path, seconds: float, options: VideoOptions | None = None) -> str:
-    keyframes = [Keyframe(t=t, controls={"yaw": yaw}) for t, yaw in ((0, 0), (seconds / 2, 15), (seconds, -15))]
-    return bench.submit(
-        lambda job: VideoSpec(
-            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-            motion=KeyframesMotion(keyframes=keyframes),
-            options=options or VideoOptions(paste_back=False),
         )
     )
 
@@ -308,7 +293,7 @@ def test_a_fault_of_our_own_tells_nothing(bench: Bench, portrait: Path) -> None:
 
 
 def test_cancel(bench: Bench, portrait: Path) -> None:
-    job_id = sway(bench, portrait, 60)
+    job_id = bench.submit_sway(portrait, 60)
     assert bench.rendering(job_id).status is JobStatus.RUNNING
     bench.store.request_cancel(job_id)
     record = bench.wait(job_id, lambda record: record.status.finished, timeout=30)
@@ -318,7 +303,7 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
 
 
 def test_delete_while_running(bench: Bench, portrait: Path) -> None:
-    job_id = sway(bench, portrait, 60)
+    job_id = bench.submit_sway(portrait, 60)
     bench.rendering(job_id)
     bench.store.delete(job_id)
     bench.artifacts.delete_job(job_id)
@@ -327,26 +312,20 @@ def test_delete_while_running(bench: Bench, portrait: Path) -> None:
     assert not bench.artifacts.path(f"{job_id}/x").parent.exists()
 
 
-def whole(path: Path) -> int:
-    """Decode every frame; returns how many."""
-    with av.open(str(path)) as container:
-        return sum(1 for _ in container.decode(video=0))
-
-
 def test_kill_9_of_the_child_in_the_middle_of_a_job(bench: Bench, portrait: Path) -> None:
-    job_id = sway(bench, portrait, 4)
+    job_id = bench.submit_sway(portrait, 4)
     bench.rendering(job_id)
     bench.kill_child(job_id)
     record = bench.finished(job_id)
     assert record.status is JobStatus.SUCCEEDED, record.error
     assert record.deliveries == 2
-    assert whole(bench.result(record)) == 101
+    assert frames_in(bench.result(record)) == 101
     assert record.result is not None
     assert record.result.frames == 101
 
 
 def test_a_job_that_kills_every_child_is_given_up(bench: Bench, portrait: Path) -> None:
-    job_id = sway(bench, portrait, 60)
+    job_id = bench.submit_sway(portrait, 60)
     killed: set[int] = set()
     for _ in range(3):
         bench.wait(
@@ -365,20 +344,3 @@ def test_a_job_that_kills_every_child_is_given_up(bench: Bench, portrait: Path) 
     assert record.error.type == ProblemType.WORKER_LOST.uri
     assert record.deliveries == 3
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
-
-
-def test_kill_9_of_a_whole_worker(bench: Bench, portrait: Path, worker_process: WorkerProcess) -> None:
-    """Its message is gone with it; the lease lapses, housekeeping queues the job again, another worker does it."""
-    job_id = sway(bench, portrait, 4)
-    bench.rendering(job_id)
-    worker_process.kill()
-    successor = bench.start_worker()
-    try:
-        bench.wait(job_id, lambda _: bench.store.lock_holder(job_id) is None, timeout=40)
-        assert [job for job, _ in bench.store.recover_orphans()] == [job_id]
-        send(bench.celery, job_id, JobKind.VIDEO)
-        record = bench.finished(job_id)
-        assert record.status is JobStatus.SUCCEEDED, record.error
-        assert whole(bench.result(record)) == 101
-    finally:
-        successor.stop()

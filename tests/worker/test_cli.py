@@ -1,0 +1,86 @@
+"""The commands of the worker side."""
+
+import json
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from service.cli import app
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "exactly one of --control, --motion, --audio, --driving"),
+        (["--control", "yaw=5", "--driving", "PORTRAIT"], "got --control, --driving"),
+        (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
+        (["--control", "yaw=left"], "controls.yaw"),
+        (["--control", "yaw=5", "--option", "colour=red"], "colour"),
+        (["--control", "yaw=5", "-o", "a.gif"], "allowed is .png, .jpg, .jpeg, .webp, .mp4"),
+        (["--audio", "PORTRAIT", "-o", "a.png"], "allowed is .mp4"),
+    ],
+)
+def test_what_render_cannot_do_is_said_before_anything_is_loaded(
+    portrait: Path, arguments: list[str], text: str
+) -> None:
+    given = [str(portrait) if argument == "PORTRAIT" else argument for argument in arguments]
+    result = run("render", portrait, *(() if "-o" in given else ("-o", "a.png")), *given)
+    assert result.exit_code == 2
+    assert text in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_unknown_queue_is_refused() -> None:
+    result = run("worker", "--queues", "images,songs")
+    assert result.exit_code == 2
+    assert "songs" in result.output
+    assert "motions" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_render_an_image(portrait: Path, tmp_path: Path) -> None:
+    output = tmp_path / "deeper" / "out.jpg"
+    result = run("render", portrait, "--control", "yaw=20", "--control", "smile=0.5", "-o", output, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    with Image.open(output) as image, Image.open(portrait) as photo:
+        assert image.format == "JPEG"
+        assert image.size == photo.size
+        assert told["result"] == {"media_type": "image/jpeg", "width": photo.width, "height": photo.height}
+    assert {"load", "decode", "face", "motion", "render", "encode"} <= set(told["timings"])
+    assert [path.name for path in output.parent.iterdir()] == ["out.jpg"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_extract_and_render_what_was_extracted(portrait: Path, tmp_path: Path) -> None:
+    motion = tmp_path / "motion.json"
+    assert run("extract", portrait, "-o", motion).exit_code == 0
+    coefficients = json.loads(motion.read_text())["coefficients"]
+    assert len(coefficients) == 70
+    sequence = {"space": "open478", "fps": 25, "frames": [coefficients] * 6}
+    motion.write_text(json.dumps(sequence))
+    output = tmp_path / "out.mp4"
+    result = run("render", portrait, "--motion", motion, "-o", output, "--option", "paste_back=false")
+    assert result.exit_code == 0, result.output
+    assert "6 frames at 25 fps" in result.output
+    with av.open(str(output)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_bad_input_ends_with_its_text(portrait: Path, tmp_path: Path) -> None:
+    sound = tmp_path / "speech.wav"
+    sound.write_text("la la la")
+    result = run("render", portrait, "--audio", sound, "-o", tmp_path / "out.mp4")
+    assert result.exit_code == 1
+    assert "is not a sound file" in result.output
+    assert not (tmp_path / "out.mp4").exists()

@@ -1,0 +1,65 @@
+"""Jobs on the command line: no server, progress bars on the standard error stream."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from model.errors import ModelError
+from service.jobs.motions import Motion
+from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from worker.console import StageBars, show_outcome
+from worker.errors import InputError
+from worker.jobs import extract_motion, make_image, make_video
+from worker.media.files import written
+from worker.models import Models
+from worker.render import Made
+from worker.settings import WorkerSettings
+from worker.stages import Stages
+from worker.workbench import Workbench
+
+
+def render_offline(
+    portrait: Path,
+    output: Path,
+    *,
+    motion: Motion | None,
+    audio: Path | None,
+    driving: Path | None,
+    options: ImageOptions | VideoOptions,
+    as_json: bool,
+) -> None:
+    """Make an image or a video, as the options are for the one or the other."""
+
+    def job(bench: Workbench, path: Path) -> Made:
+        if isinstance(options, ImageOptions):
+            return make_image(bench, portrait, path, motion=motion, driving=driving, options=options)
+        return make_video(bench, portrait, path, audio=audio, motion=motion, driving=driving, options=options)
+
+    _run(job, output, speech=audio is not None, as_json=as_json)
+
+
+def extract_offline(source: Path, output: Path, *, video: bool, options: MotionOptions, as_json: bool) -> None:
+    """Extract the motion of an image or a video."""
+
+    def job(bench: Workbench, path: Path) -> Made:
+        return extract_motion(bench, source, path, video=video, options=options)
+
+    _run(job, output, speech=False, as_json=as_json)
+
+
+def _run(job: Callable[[Workbench, Path], Made], output: Path, *, speech: bool, as_json: bool) -> None:
+    """Run a job; errors that are the user's end the command with their text and code 1."""
+    settings = WorkerSettings()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with StageBars() as bars, written(output) as temporary:
+            stages = Stages(bars.report)
+            with stages.run("load"):
+                models = Models(engine=settings.engine, device=settings.device, directory=settings.weights_dir)
+                models.load_all(speech=speech)
+            made = job(Workbench(models, settings, stages), temporary)
+    except (InputError, ModelError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    show_outcome(output, made, stages.seconds, as_json=as_json)
