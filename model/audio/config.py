@@ -24,9 +24,9 @@ class NetworkConfig(BaseModel):
     condition_blocks: Count = 4
     history_frames: Count = 8
     history_channels: Count = 32
-    expression_steps: Count = 6
+    expression_steps: Count = 4
     expression_hidden: Count = 64
-    pose_steps: Count = 4
+    pose_steps: Count = 3
     pose_hidden: Count = 32
     flow_dropout: Share = 0.1
 
@@ -38,9 +38,10 @@ class AudioConfig(BaseModel):
 
     network: NetworkConfig = NetworkConfig()
     seed: int = 0
-    window_frames: Annotated[int, Field(ge=16)] = 64
+    regressor_frames: Annotated[int, Field(ge=8)] = 64  # of a window of a clip
+    flow_frames: Annotated[int, Field(ge=8)] = 32
     regressor_batch: Count = 16  # windows for each member
-    flow_batch: Count = 24
+    flow_batch: Count = 48
     regressor_steps: Count = 1500
     regressor_rate: Annotated[float, Field(gt=0)] = 2e-3
     flow_steps: Count = 4000
@@ -49,7 +50,7 @@ class AudioConfig(BaseModel):
     ema_half_life_steps: Annotated[float, Field(gt=0)] = 150.0
     history_dropout: Share = 0.4  # frames whose past is hidden from the flow, so that it listens
     history_noise: Annotated[float, Field(ge=0)] = 0.1  # deviation of noise on the past, in units of the code
-    evaluate_every: Count = 200
+    evaluate_every: Count = 100
     patience: Count = 8  # evaluations without a better held-out likelihood before the end
     clips_at_most: Count | None = None  # of each split; for trials
 

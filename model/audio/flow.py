@@ -9,6 +9,7 @@ Shapes: B batch, T frames, D dimensions of a frame, C of its condition.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,15 +49,24 @@ class InvertibleLinear(nn.Module):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        rotation = torch.linalg.qr(torch.randn(dimension, dimension))[0]
-        permutation, lower, upper = torch.linalg.lu(rotation)
         self.permutation: Tensor
         self.sign: Tensor
-        self.register_buffer("permutation", permutation)
-        self.register_buffer("sign", upper.diagonal().sign())
-        self.lower = nn.Parameter(lower.tril(-1))
-        self.upper = nn.Parameter(upper.triu(1))
-        self.log_diagonal = nn.Parameter(upper.diagonal().abs().log())
+        self.register_buffer("permutation", torch.zeros(dimension, dimension))
+        self.register_buffer("sign", torch.zeros(dimension))
+        self.lower = nn.Parameter(torch.zeros(dimension, dimension))
+        self.upper = nn.Parameter(torch.zeros(dimension, dimension))
+        self.log_diagonal = nn.Parameter(torch.zeros(dimension))
+        self.initialise(torch.linalg.qr(torch.randn(dimension, dimension))[0])
+
+    @torch.no_grad()
+    def initialise(self, weight: Tensor) -> None:
+        """Set W (D, D), which must be invertible."""
+        permutation, lower, upper = torch.linalg.lu(weight)
+        self.permutation.copy_(permutation)
+        self.lower.copy_(lower.tril(-1))
+        self.upper.copy_(upper.triu(1))
+        self.sign.copy_(upper.diagonal().sign())
+        self.log_diagonal.copy_(upper.diagonal().abs().log())
 
     def triangles(self) -> tuple[Tensor, Tensor]:
         """Return L (D, D), with its unit diagonal, and U (D, D) with the diagonal s."""
@@ -74,10 +84,13 @@ class InvertibleLinear(nn.Module):
         return columns.T.reshape(x.shape), -self.log_diagonal.sum()
 
 
+def bounded(raw: Tensor) -> Tensor:
+    """Return the log scale of a coupling: `raw` kept under 2, so that one odd frame can not blow up the inverse."""
+    return 2 * torch.tanh(raw / 2)
+
+
 class RecurrentCoupling(nn.Module):
     """Half of x scales and shifts the rest through a GRU that also sees the condition; it starts as the identity."""
-
-    SOFTEST = 2.0  # |log scale| stays under this, so that one odd frame can not blow up the inverse
 
     def __init__(self, dimension: int, condition: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -96,7 +109,7 @@ class RecurrentCoupling(nn.Module):
         # the kept half is the same before and after, so both directions feed the network the same and its states agree
         hidden, state = self.gru(torch.cat([kept, condition], dim=-1), state)
         raw, shift = self.out(self.dropout(hidden)).chunk(2, dim=-1)
-        log_scale = self.SOFTEST * torch.tanh(raw / self.SOFTEST)
+        log_scale = bounded(raw)
         if reverse:
             changed, log_determinant = changed * torch.exp(-log_scale) - shift, -log_scale.sum(dim=-1)
         else:
@@ -150,6 +163,18 @@ class ConditionalFlow(nn.Module):
             x, step, states[k] = self.steps[k](x, condition, None if state is None else state[k], reverse=reverse)
             log_determinant = log_determinant + step
         return x, log_determinant, states
+
+    @torch.no_grad()
+    def whiten(self, x: Tensor) -> None:
+        """Start as the Gaussian of x (N, D): the first step turns its mean and covariance into 0 and 1.
+
+        All further steps begin as rotations, so that the flow's first likelihood is the Gaussian's.
+        """
+        first = cast(FlowStep, self.steps[0])
+        first.norm.initialise(x[None])
+        scaled = first.norm(x[None])[0][0]
+        covariance = torch.cov(scaled.T).double()
+        first.mix.initialise(torch.linalg.inv(torch.linalg.cholesky(covariance)).float())
 
     def nll(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the exact negative log-likelihood (B, T) of each frame given those before it, in nats."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model.audio.blinks import BlinkModel
 from model.audio.config import NetworkConfig
 from model.audio.features import MELS, SUBFRAMES
-from model.audio.flow import ConditionalFlow, State
+from model.audio.flow import ConditionalFlow
 from model.audio.motion_code import POSE, MotionCode
 from model.audio.regressor import DilatedBlocks, RegressorEnsemble
 
@@ -66,12 +66,6 @@ class ResidualFlow(nn.Module):
         """Return the exact negative log-likelihood (B, T) in nats of residuals (B, T, D)."""
         expected, condition = self.context(sound, past, known)
         return self.flow.nll(residual - expected, condition)
-
-    def step(self, noise: Tensor, sound: Tensor, past: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Return one frame's residual (B, D) from noise (B, D), sound (B, C) and past (B, H, D), and the next state."""
-        expected, condition = self.context(sound[:, None], past[:, None], sound.new_ones(len(sound), 1, 1))
-        innovation, _, state = self.flow(noise[:, None], condition, state, reverse=True)
-        return (innovation + expected)[:, 0], state
 
 
 def histories(residual: Tensor, history: int) -> Tensor:

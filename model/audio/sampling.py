@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from model.audio.batches import cut
 from model.audio.features import SUBFRAMES
-from model.audio.flow import State
+from model.audio.flow import ConditionalFlow, FlowStep, bounded
 from model.audio.motion_code import POSE
 from model.audio.network import ResidualFlow, SpeechNetwork
 
@@ -27,17 +29,64 @@ def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) ->
     return torch.cat(pieces)
 
 
+class QuickReverse:
+    """A flow's reverse direction for one frame at a time, its weights laid out once; as `ConditionalFlow` reversed.
+
+    ActNorm and the linear map of a step become one affine map, and the recurrent network a single cell.
+    """
+
+    def __init__(self, flow: ConditionalFlow) -> None:
+        self.steps = [_QuickStep(cast(FlowStep, step)) for step in reversed(flow.steps)]
+
+    def __call__(self, x: Tensor, condition: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Noise (B, D), condition (B, C), states (B, H) in order of use -> frame (B, D) and the next states."""
+        states = []
+        for step, hidden in zip(self.steps, state, strict=True):
+            x, hidden = step(x, condition, hidden)  # noqa: PLW2901 - the state moves on
+            states.append(hidden)
+        return x, states
+
+    def start(self, batch: int) -> list[Tensor]:
+        """Return the states before the first frame."""
+        return [torch.zeros(batch, step.hidden) for step in self.steps]
+
+
+class _QuickStep:
+    def __init__(self, step: FlowStep) -> None:
+        dimension = len(step.norm.shift)
+        unmixed = step.mix(torch.eye(dimension)[None], reverse=True)[0][0]
+        self.matrix = (unmixed * torch.exp(-step.norm.log_scale)).detach()
+        self.shift = -step.norm.shift.detach()
+        self.kept = step.coupling.kept
+        gru = step.coupling.gru
+        self.hidden = gru.hidden_size
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        self.cell = [getattr(gru, name).detach() for name in names]
+        self.out = step.coupling.out
+
+    def __call__(self, x: Tensor, condition: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        kept = x[:, : self.kept]
+        hidden = torch.gru_cell(torch.cat([kept, condition], dim=1), hidden, *self.cell)
+        raw, shift = self.out(hidden).chunk(2, dim=1)
+        changed = x[:, self.kept :] * torch.exp(-bounded(raw)) - shift
+        return torch.addmm(self.shift, torch.cat([kept, changed], dim=1), self.matrix), hidden
+
+
 @torch.no_grad()
 def sample_residuals(flow: ResidualFlow, sound: Tensor, noise: Tensor, first: Tensor) -> Tensor:
     """Return residuals (N, T, D) of N takes from noise (N, T, D), all hearing `sound` (T, C).
 
     The past before the first frame is the residual `first` (N, D), held.
     """
+    reverse = QuickReverse(flow.flow)
+    state = reverse.start(len(noise))
     past = first[:, None].repeat(1, flow.history, 1)
-    state: State | None = None
+    known = torch.ones(len(noise), 1, 1)
     frames = []
     for t in range(len(sound)):
-        frame, state = flow.step(noise[:, t], sound[t].expand(len(noise), -1), past, state)
+        expected, condition = flow.context(sound[t].expand(len(noise), 1, -1), past[:, None], known)
+        innovation, state = reverse(noise[:, t], condition[:, 0], state)
+        frame = innovation + expected[:, 0]
         frames.append(frame)
         past = torch.cat([frame[:, None], past[:, :-1]], dim=1)
     return torch.stack(frames, dim=1)

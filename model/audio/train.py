@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import torch
@@ -122,7 +122,7 @@ class Trainer:
         for number, member in enumerate(ensemble.members):
             shown = torch.tensor([float(fold != number) for fold in self.folds])
             windows = Windows.draw(
-                self.lengths, self.weights * shown, batch=config.regressor_batch, frames=config.window_frames
+                self.lengths, self.weights * shown, batch=config.regressor_batch, frames=config.regressor_frames
             )
             mel = windows.cut([clip.mel for clip in self.clips], rate=SUBFRAMES, margin=margin)
             mel = torch.roll(augment(mel), int(torch.randint(-1, 2, ())), dims=1)  # up to 10 ms early or late
@@ -134,8 +134,8 @@ class Trainer:
         self.regressor_ema.update()
         return {"regression": total.item() / len(ensemble.members)}
 
-    def begin_flows(self) -> None:
-        """Fix the regressors at their average, predict every clip with them, and set the autoregressions."""
+    def begin_flows(self, *, anew: bool) -> None:
+        """Fix the regressors at their average, predict every clip with them, and let new flows start as Gaussians."""
         network, e = self.network, self.config.network.components
         network.regressors.load_state_dict(self.regressor_ema.module.state_dict())
         network.regressors.eval()
@@ -150,14 +150,29 @@ class Trainer:
         ]
         self.pasts = [histories(residual[None], self.config.network.history_frames)[0] for residual in residuals]
         weights = autoregression(residuals, self.pasts, self.config.history_noise)
-        network.flows.expression.autoregression.copy_(weights[:, :e])
-        network.flows.pose.autoregression.copy_(weights[:, e:])
+        flows = network.flows
+        flows.expression.autoregression.copy_(weights[:, :e])
+        flows.pose.autoregression.copy_(weights[:, e:])
+        if anew:
+            chosen = self._trusted_frames()
+            innovation = torch.cat(
+                [residual - (past * weights).sum(dim=1) for residual, past in zip(residuals, self.pasts, strict=True)]
+            )[chosen]
+            flows.expression.flow.whiten(innovation[:, :e])
+            flows.pose.flow.whiten(innovation[:, e:])
+            self.flow_ema.module.load_state_dict(flows.state_dict())
+
+    def _trusted_frames(self) -> Tensor:
+        """Return numbers (N,) of frames of all clips in a row, each clip's as often as it is trusted."""
+        weights = torch.cat([torch.full((clip.frames,), clip.trust) for clip in self.clips])
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return torch.multinomial(weights, len(weights), replacement=True, generator=generator)
 
     def flow_step(self, rate: float) -> dict[str, float]:
         """Lower the negative log-likelihood of windows, the past now and then hidden or noisy."""
         config, flows = self.config, self.network.flows.train()
         margin = flows.reach
-        windows = Windows.draw(self.lengths, self.weights, batch=config.flow_batch, frames=config.window_frames)
+        windows = Windows.draw(self.lengths, self.weights, batch=config.flow_batch, frames=config.flow_frames)
         past = windows.cut(self.pasts)
         past = past + config.history_noise * torch.randn_like(past)
         known = (torch.rand(*past.shape[:2], 1) >= config.history_dropout).float()
@@ -178,17 +193,17 @@ class Trainer:
         """Run both stages, from wherever the run stands."""
         share = self.config.regressor_steps / run.total_steps
         if self.stage.number == 1:
-            self.begin_flows()
+            self.begin_flows(anew=False)
         for step in run.steps():
             if self.stage.number == 0 and run.progress >= share:
                 self.stage.number = 1
-                self.begin_flows()
+                self.begin_flows(anew=True)
             if self.stage.number == 0:
                 run.log(step, **self.regressor_step(annealed(run.progress / share)))
                 continue
             run.log(step, **self.flow_step(annealed((run.progress - share) / (1 - share))))
             if step % self.config.evaluate_every == self.config.evaluate_every - 1:
-                averaged = cast(Flows, self.flow_ema.module)
+                averaged = self.flow_ema.module
                 figures = self.held_out_nll(averaged)
                 self.best.offer(averaged, figures["held_out_nll"], step)
                 run.record(step, **figures)

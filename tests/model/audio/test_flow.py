@@ -92,3 +92,15 @@ def test_the_linear_map_starts_as_a_rotation() -> None:
     rows, log_determinant = InvertibleLinear(6)(torch.eye(6)[None])
     torch.testing.assert_close(rows[0] @ rows[0].T, torch.eye(6), atol=1e-5, rtol=0)
     assert log_determinant.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_whitening_starts_the_flow_as_the_gaussian_of_its_data() -> None:
+    torch.manual_seed(3)
+    data = torch.randn(5000, 4) @ torch.randn(4, 4) + torch.randn(4)
+    flow = ConditionalFlow(4, 2, steps=3, hidden=8)
+    flow.whiten(data)
+    flow.train()
+    flow(data[None], torch.zeros(1, 5000, 2))
+    gaussian = torch.distributions.MultivariateNormal(data.mean(dim=0), torch.cov(data.T))
+    nll = flow.nll(data[None], torch.zeros(1, 5000, 2)).detach()
+    assert nll.mean().item() == pytest.approx(-gaussian.log_prob(data).mean().item(), abs=1e-2)

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from model.audio.blinks import TEMPLATE, BlinkModel, find_blinks
+
+SHAPE = np.array([0, 0.1, 0.4, 0.9, 1.0, 0.8, 0.5, 0.2, 0.1], np.float32)
+
+
+def blinking(frames: int, every: int) -> np.ndarray:
+    closure = np.zeros(frames, np.float32)
+    for first in range(20, frames - len(SHAPE), every):
+        closure[first : first + len(SHAPE)] = SHAPE
+    return closure
+
+
+def test_blinks_are_found_and_long_closings_are_not() -> None:
+    closure = blinking(400, 100)
+    closure[340:390] = 0.9  # eyes shut
+    assert find_blinks(closure) == [24, 124, 224, 324]
+
+
+def test_the_model_learns_shape_and_rate() -> None:
+    model = BlinkModel()
+    figures = model.fit([blinking(1500, 75)])
+    assert figures["blinks_per_minute"] == pytest.approx(20, rel=0.05)
+    made = model.generate(25 * 60 * 20, 1.0, np.random.default_rng(0))
+    assert len(find_blinks(made)) / 20 == pytest.approx(20, rel=0.2)
+    assert made.max() == pytest.approx(1.0)
+    assert made.min() == 0.0
+
+
+def test_the_rate_can_be_chosen() -> None:
+    model = BlinkModel()
+    model.fit([blinking(1500, 100)])
+    counts = [len(find_blinks(model.generate(15_000, rate, np.random.default_rng(1)))) for rate in (0, 0.5, 1, 2)]
+    assert counts[0] == 0
+    assert counts[1] < counts[2] < counts[3]
+
+
+def test_short_tracks_are_served() -> None:
+    model = BlinkModel()
+    model.fit([blinking(500, 50)])
+    assert [len(model.generate(n, 50.0, np.random.default_rng(2))) for n in (1, 3, TEMPLATE)] == [1, 3, TEMPLATE]

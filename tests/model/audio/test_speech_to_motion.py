@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+import torch
+
+from model.audio import SpeechToMotion
+from model.audio import sampling as sampling_module
+from model.audio.evaluate import best_lag, correlation, gaussian_nll, opening_gradient
+from model.audio.features import log_mel
+from model.audio.sampling import sample_codes, sound_track
+from model.audio.speech_to_motion import ramp, speech_presence
+from model.errors import AudioError, ControlError, MotionSpaceError
+from model.morphable import MorphableModel
+
+
+@pytest.fixture(scope="module")
+def speaker() -> SpeechToMotion:
+    return SpeechToMotion.load()
+
+
+@pytest.fixture(scope="module")
+def start() -> np.ndarray:
+    motion = (0.5 * np.random.default_rng(4).standard_normal(70)).astype(np.float32)
+    motion[64:] = [0.3, -0.1, 0.05, 0.1, 0.02, -0.03]
+    return motion
+
+
+@pytest.mark.parametrize("samples", [0, 1, 319, 961, 16_000, 33_333])
+def test_there_are_as_many_frames_as_sound(
+    samples: int, speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
+) -> None:
+    motions = speaker.generate(speech[:samples], start, seed=1)
+    assert motions.shape == (max(1, round(samples / 640)), 70)
+    assert motions.dtype == np.float32
+    assert np.isfinite(motions).all()
+
+
+def test_the_same_seed_gives_the_same_motion_bit_for_bit(
+    speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
+) -> None:
+    first, again, other = (speaker.generate(speech, start, seed=seed) for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert np.abs(first[:, 64:67] - other[:, 64:67]).max() > 1e-3
+
+
+def test_motion_leaves_from_the_portrait_and_comes_back_without_a_jump(
+    speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
+) -> None:
+    motions = speaker.generate(speech, start, seed=2, blink=0)
+    np.testing.assert_allclose(motions[0], start, atol=1e-5)
+    np.testing.assert_allclose(motions[-1, :64], start[:64], atol=1e-5)
+    steps = np.abs(np.diff(motions[:, :64], axis=0)).mean(axis=1)
+    assert steps[:3].max() < 2 * steps[10:-10].max()
+
+
+def test_silence_keeps_the_portraits_face(speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray) -> None:
+    motions = speaker.generate(np.zeros(16_000 * 4, np.float32), start, seed=3, blink=0)
+    assert np.abs(motions[:, :64] - start[:64]).max() < 0.05
+    speech = speaker.generate(np.concatenate([speech, np.zeros(48_000, np.float32)]), start, seed=3, blink=0)
+    assert np.abs(speech[:60, :64] - start[:64]).max() > 0.5
+    assert np.abs(speech[100:, :64] - start[:64]).max() < 0.05
+
+
+def test_the_mouth_opens_with_the_sound(speech: np.ndarray, speaker: SpeechToMotion) -> None:
+    gradient = opening_gradient(MorphableModel.load()).numpy()
+    motions = speaker.generate(speech, np.zeros(70, np.float32), seed=0, temperature=0, blink=0)
+    energy = log_mel(speech).reshape(-1, 256).mean(dim=1).numpy()
+    assert best_lag(motions[6:-8, :64] @ gradient, energy[6:-8])[0] > 0.2
+
+
+def test_a_head_held_still_still_speaks_and_blinks(
+    speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
+) -> None:
+    moving = speaker.generate(speech, start, seed=4)
+    still = speaker.generate(speech, start, seed=4, still=True)
+    assert (still[:, 64:] == start[64:]).all()
+    np.testing.assert_array_equal(still[:, :64], moving[:, :64])
+
+
+def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray) -> None:
+    def spread(**settings: float) -> tuple[float, float]:
+        moved = speaker.generate(speech, start, seed=5, blink=0, **settings) - start
+        return float(np.abs(moved[:, :64]).mean()), float(np.abs(moved[:, 64:]).mean())
+
+    (face, head), (large_face, large_head) = spread(), spread(expression_scale=1.5, pose_scale=0.5)
+    assert large_face == pytest.approx(1.5 * face, rel=1e-3)
+    assert large_head == pytest.approx(0.5 * head, rel=1e-3)
+    silence = np.zeros(16_000 * 60, np.float32)
+    blinks = [
+        np.abs(speaker.generate(silence, start, seed=6, blink=rate, still=True) - start).max(axis=1) > 0.5
+        for rate in (0, 1, 3)
+    ]
+    onsets = [int((np.diff(shut.astype(int)) == 1).sum()) for shut in blinks]
+    assert onsets[0] == 0
+    assert 4 <= onsets[1] < onsets[2]
+
+
+def test_a_long_speech_keeps_the_head_near_where_it_began(
+    speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
+) -> None:
+    motions = speaker.generate(np.tile(speech, 20), start, seed=7, temperature=1.0)
+    moved = np.abs(motions[:, 64:] - start[64:])
+    assert (moved <= 3 * speaker.network.code.pose_deviation.numpy() + 1e-4).all()
+    halves = [np.abs(half.mean(axis=0)) for half in np.split(motions[:1500, 64:67] - start[64:67], 2)]
+    assert max(float(half.max()) for half in halves) < np.radians(10)
+
+
+def test_sound_in_pieces_is_sound_in_one(
+    speech: np.ndarray, speaker: SpeechToMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mel = log_mel(np.tile(speech, 2))
+    whole = sound_track(speaker.network, mel)
+    monkeypatch.setattr(sampling_module, "BLOCK_FRAMES", 40)
+    torch.testing.assert_close(sound_track(speaker.network, mel), whole, atol=1e-5, rtol=0)
+
+
+def test_takes_drawn_together_differ_and_the_coldest_do_not(speech: np.ndarray, speaker: SpeechToMotion) -> None:
+    track = sound_track(speaker.network, log_mel(speech))
+    warm, _ = sample_codes(speaker.network, track, seed=1, temperature=1.0, takes=3)
+    cold, _ = sample_codes(speaker.network, track, seed=1, temperature=0.0, takes=3)
+    assert (warm[0] - warm[1]).abs().max() > 0.1
+    torch.testing.assert_close(cold[0], cold[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"samples": np.zeros((2, 9), np.float32)}, AudioError, r"shape \(2, 9\)"),
+        ({"samples": np.array([np.inf], np.float32)}, AudioError, "1 samples that are NaN"),
+        ({"start": np.zeros(73, np.float32)}, MotionSpaceError, r"shape \(73,\)"),
+        ({"start": np.full(70, np.nan, np.float32)}, MotionSpaceError, "70 non-finite"),
+        ({"identity": np.zeros(3, np.float32)}, MotionSpaceError, "identity of shape"),
+        ({"temperature": -1.0}, ControlError, "temperature is -1.0"),
+        ({"blink": float("nan")}, ControlError, "blink is nan"),
+    ],
+)
+def test_bad_arguments_are_refused_with_what_was_got(
+    change: dict, error: type[Exception], message: str, speech: np.ndarray, speaker: SpeechToMotion
+) -> None:
+    arguments = {"samples": speech, "start": np.zeros(70, np.float32)} | change
+    with pytest.raises(error, match=message):
+        speaker.generate(arguments.pop("samples"), arguments.pop("start"), **arguments)
+
+
+def test_presence_bridges_short_pauses_and_sees_long_ones() -> None:
+    loud, quiet = 0.2 * np.sign(np.sin(np.arange(32_000) / 18)).astype(np.float32), np.zeros(640, np.float32)
+    short = speech_presence(log_mel(np.concatenate([loud, np.tile(quiet, 6), loud])))
+    long = speech_presence(log_mel(np.concatenate([loud, np.tile(quiet, 60), loud])))
+    assert short[10:-10].min() > 0.9
+    assert long[80].item() < 0.05
+    assert long[10].item() > 0.95
+
+
+def test_ramp_is_smooth_and_whole() -> None:
+    rising = ramp(20, 8)
+    assert rising[0] == 0
+    assert (rising[8:] == 1).all()
+    assert (rising.diff() >= 0).all()
+
+
+def test_lags_and_likelihoods_are_measured_rightly() -> None:
+    truth = np.random.default_rng(0).standard_normal(200).astype(np.float32)
+    assert correlation(truth, 3 * truth + 1) == pytest.approx(1)
+    assert best_lag(np.roll(truth, 2), truth) == (pytest.approx(1), 2)
+    white = torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0))
+    assert gaussian_nll([white]) == pytest.approx(2 * 0.5 * np.log(2 * np.pi * np.e), abs=0.02)
