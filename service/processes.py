@@ -36,5 +36,5 @@ def spawn(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=before_exec,  # noqa: PLW1509 - the supervisor has no other threads when it starts children
+        preexec_fn=before_exec,  # noqa: PLW1509 - one system call, which takes no lock
     )

@@ -2,6 +2,8 @@
 
 import json
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from service.commands.sheet import contact_sheet
 from service.embedded import free_port
 from service.jobs.schemas import Job
 from service.settings import Settings
-from service.supervisor import ChildDiedError
+from service.supervisor import ChildDiedError, Supervisor
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
@@ -42,8 +44,7 @@ def demo(
             console.print("starting Redis, a worker and the API…")
             with serving(settings, workers=1, output=log) as (supervisor, url), Client(url) as client:
                 console.print(f"everything runs at {url}")
-                jobs = run_jobs(client, portrait, speech, out)
-                supervisor.check()
+                jobs = _watched(supervisor, lambda: run_jobs(client, portrait, speech, out))
         except (CannotServeError, ChildDiedError, ServiceError) as error:
             typer.echo(f"error: {error}", err=True)
             log.flush()
@@ -73,6 +74,21 @@ def run_jobs(client: Client, portrait: Path, speech: Path, out: Path) -> dict[st
     require_success(video)
     client.fetch(video, out / "talking-head.mp4")
     return {"image": image, "video": video}
+
+
+def _watched(supervisor: Supervisor, work: Callable[[], dict[str, Job]]) -> dict[str, Job]:
+    """Do the work in a thread while this one watches the processes; Ctrl-C ends both."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        future.add_done_callback(lambda _: supervisor.request_stop())
+        try:
+            supervisor.watch()
+        finally:
+            if not future.done():  # interrupted, or a process died: without the API the work ends by itself
+                supervisor.stop()
+        if not future.done():
+            raise typer.Exit(130)
+        return future.result()
 
 
 def _words(pose: dict[str, Any]) -> str:
