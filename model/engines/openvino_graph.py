@@ -2,7 +2,9 @@
 
 It mirrors `PIRenderer.render` and differs where the CPU plugin is faster or more exact for it: the affine parameters of
 all AdaINs are an input, the stems come with channels last, every norm is an MVN (which runs in the convolutions' layout
-and fuses with what follows), and the flow is enlarged by GridSample, which stays in float32 when the rest is bfloat16.
+and fuses with what follows), and what warping computes stays in float32 when the rest is bfloat16: the plugin keeps to
+float32 what lies between a result and the last heavy operation above it, so every warped picture is a result as well,
+and the flow is enlarged by GridSample, which is not one of the heavy operations.
 """
 
 from collections.abc import Iterator
@@ -47,7 +49,7 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
-    is guided, prior_flow (B, 2, h, w). Output: image (B, 3, H, W).
+    is guided, prior_flow (B, 2, h, w). Results: image (B, 3, H, W), then the warped pictures that led to it.
     """
     config = network.config
     scale = config.warping.flow_scale
@@ -63,8 +65,10 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
     for name, node in inputs.items():
         node.output(0).get_tensor().set_names({name})
     with torch.no_grad():
-        image = _Builder(network, inputs["styles"], size=(height, width), batch=batch).frame(inputs)
-    return openvino.Model([ops.result(image, name="image")], list(inputs.values()), "renderer")
+        pictures = _Builder(network, inputs["styles"], size=(height, width), batch=batch).frame(inputs)
+    # Named, since the name OpenVINO would count up is part of what a compiled graph is found by in the cache.
+    results = [ops.result(picture, name=name) for name, picture in pictures.items()]
+    return openvino.Model(results, list(inputs.values()), "renderer")
 
 
 class _Builder:
@@ -80,19 +84,21 @@ class _Builder:
         shaped = [_reshaped(columns.output(index), (batch, width, 1, 1)) for index, width in enumerate(widths)]
         self.styles = dict(zip(layers, zip(shaped[::2], shaped[1::2], strict=True), strict=True))
 
-    def frame(self, inputs: dict[str, Node]) -> Node:
+    def frame(self, inputs: dict[str, Node]) -> dict[str, Node]:
         network = self.network
         source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
         stem = _channels_first(inputs["warping_stem"])
         prior = inputs.get("prior_flow")
+        pictures = {}
         if prior is not None:
-            stem = ops.add(stem, _conv_frame_part(self.warp(source, prior), network.warping.first))
+            pictures["guide"] = self.warp(source, prior)
+            stem = ops.add(stem, _conv_frame_part(pictures["guide"], network.warping.first))
         flow = self.warping(stem)
         if prior is not None:
             flow = ops.add(prior, flow)
         warped = self.warp(source, flow)
         stem = ops.add(_channels_first(inputs["editing_stem"]), _conv_frame_part(warped, network.editing.first))
-        return self.image(self.editing(stem), warped)
+        return {"image": self.image(self.editing(stem), warped), "warped": warped, **pictures}
 
     def warp(self, image: Node, flow: Node) -> Node:
         config = self.network.config

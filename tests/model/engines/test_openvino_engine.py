@@ -29,7 +29,7 @@ def test_float32_is_the_reference(case):
 def test_bfloat16_is_near(case):
     reference, fast = both(case, precision="bfloat16")
     assert fast.dtype == torch.float32
-    assert psnr(fast, reference).min() > 35  # random weights are harsher than trained ones
+    assert psnr(fast, reference).min() > 50
 
 
 @pytest.mark.parametrize(("streams", "batch_size"), [(2, 1), (1, 2)])
