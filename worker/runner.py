@@ -1,11 +1,13 @@
 """One job from claim to end: what a task does, without Celery."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
 
 import structlog
 import torch
+from redis import RedisError
 
 from service.jobs.artifacts import ArtifactMissingError, ArtifactStore
 from service.jobs.lease import Lease
@@ -56,7 +58,8 @@ class Runner:
 
                 def report(stage: str, done: int, total: int | None) -> None:
                     lease.check()
-                    self.store.progress(claim, Progress(stage=stage, done=done, total=total))
+                    with contextlib.suppress(RedisError):  # the lease outlasts a short absence, and then says so
+                        self.store.progress(claim, Progress(stage=stage, done=done, total=total))
 
                 stages.report = report
                 self._end(claim, stages)

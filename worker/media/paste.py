@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 FEATHER = 0.14  # width of the soft edge, in crop sides
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides
 REACH = 0.10  # sigma of the blur that carries those colours inwards, in crop sides
+COARSE = 64  # side of the grid on which colours are matched
 BAND = 128  # rows blended at once, so that a large photo needs little memory beside itself
 
 
@@ -49,10 +50,11 @@ class Paster:
         self._crop = crop
         self._size = still.shape[0]
         self._scale = self._size / crop.side  # crop pixels in a photo pixel
-        self._still = still.astype(np.float32)
+        self._mask = _smoothstep(_edge_distance(self._size) / FEATHER)
 
-        edge = _edge_distance(self._size)
-        self._mask = _smoothstep(edge / FEATHER)
+        # colours are matched on a coarse grid, since what is added is smooth
+        self._still = self._coarse(still)
+        edge = _edge_distance(COARSE)
         self._ring = (edge < SEAM).astype(np.float32)
         self._ring_weight = self._blur(self._ring) + 1e-3
         self._fade = 1 - _smoothstep(edge / (3 * REACH))
@@ -73,14 +75,24 @@ class Paster:
         return image
 
     def _correction(self, animated: NDArray[np.uint8]) -> NDArray[np.float32]:
-        difference = (self._still - animated) * self._ring[:, :, None]
+        """What to add to the crop's colours: (S, S, 3)."""
+        difference = (self._still - self._coarse(animated)) * self._ring[:, :, None]
         spread = self._blur(difference) / self._ring_weight[:, :, None]
-        return np.asarray(spread * self._fade[:, :, None], np.float32)
-
-    def _blur(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        blurred: NDArray[np.float32] = cv2.GaussianBlur(
-            image, (0, 0), REACH * self._size, borderType=cv2.BORDER_CONSTANT
+        correction: NDArray[np.float32] = cv2.resize(
+            spread * self._fade[:, :, None], (self._size, self._size), interpolation=cv2.INTER_LINEAR
         )
+        return correction
+
+    @staticmethod
+    def _coarse(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        coarse: NDArray[np.float32] = cv2.resize(
+            image.astype(np.float32), (COARSE, COARSE), interpolation=cv2.INTER_AREA
+        )
+        return coarse
+
+    @staticmethod
+    def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        blurred: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), REACH * COARSE, borderType=cv2.BORDER_CONSTANT)
         return blurred
 
     def _resample(self, layers: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
