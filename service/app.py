@@ -65,6 +65,7 @@ def make_context(settings: Settings) -> Context:
     store = JobStore(redis)
     return Context(
         settings=settings,
+        redis=redis,
         store=store,
         events=JobEvents.connect(settings.redis_url),
         artifacts=ArtifactStore(settings.artifacts_dir),

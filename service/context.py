@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from celery import Celery
 from fastapi import Depends, Request
+from redis import Redis
 
 from service.cards import Catalogue
 from service.idempotency import IdempotencyKeys
@@ -21,6 +22,7 @@ class Context:
     """Settings, stores, queue and catalogue of one application."""
 
     settings: Settings
+    redis: Redis
     store: JobStore
     events: JobEvents
     artifacts: ArtifactStore

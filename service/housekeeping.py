@@ -1,4 +1,4 @@
-"""Runs beside the API: queues lost jobs again, lets results expire, sweeps folders nobody owns."""
+"""Runs beside the API: queues lost jobs and lost messages again, lets results expire, sweeps folders nobody owns."""
 
 import asyncio
 import time
@@ -9,10 +9,12 @@ from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
-from service.jobs.queues import send
+from service.jobs.queues import send, waiting_messages
+from service.jobs.schemas import JobKind
 
 log = structlog.get_logger(__name__)
 
+RESEND_AFTER_S = 30.0
 SWEEP_EVERY_S = 3600.0
 SWEEP_OLDER_THAN_S = 3600.0
 
@@ -32,10 +34,15 @@ async def housekeeping(context: Context) -> None:
 
 
 def tidy(context: Context) -> None:
-    """Queue jobs of dead workers again and remove the files of expired jobs."""
+    """Queue jobs of dead workers again, send lost messages again, remove the files of expired jobs."""
     for job_id, kind in context.store.recover_orphans():
         log.warning("a worker was lost; its job is queued again", job=job_id)
         send(context.celery, job_id, kind)
+    for kind in JobKind:
+        messages = waiting_messages(context.redis, kind)
+        for job_id in context.store.due_for_resend(kind, messages=messages, age_s=RESEND_AFTER_S):
+            log.warning("a message was lost and is sent again", job=job_id)
+            send(context.celery, job_id, kind)
     for job_id in context.store.expire_due():
         context.artifacts.delete_job(job_id)
         log.info("job expired", job=job_id)

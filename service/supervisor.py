@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.2
 RESTARTS = 5  # within the window; more, and the child is not worth another
 RESTART_WINDOW_S = 120.0
-STOP_S = 20.0  # then it is killed
+STOP_S = 10.0  # twice what a worker gives its job; then it is killed
 
 
 @dataclass

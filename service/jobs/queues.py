@@ -1,7 +1,11 @@
 """Queues, task names and the Celery settings that front-end and workers must share."""
 
+import json
+from typing import cast
+
 from celery import Celery
 from kombu import Queue
+from redis import Redis
 
 from service.jobs.schemas import JobKind
 
@@ -50,12 +54,18 @@ def make_celery(redis_url: str) -> Celery:
         worker_pool_start_method="spawn",
         worker_proc_alive_timeout=300,
         worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_soft_shutdown_timeout=10.0,
+        worker_soft_shutdown_timeout=5.0,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         timezone="UTC",
     )
     return app
+
+
+def waiting_messages(redis: Redis, kind: JobKind) -> set[str]:
+    """The ids of the jobs whose messages wait in a queue; `redis` decodes its responses."""
+    messages = cast("list[str]", redis.lrange(QUEUES[kind], 0, -1))
+    return {json.loads(message)["headers"]["id"] for message in messages}
 
 
 def send(app: Celery, job_id: str, kind: JobKind) -> None:

@@ -33,7 +33,7 @@ local function finish(status)
   publish_status(status)
 end
 local function requeue()
-  redis.call('HSET', job, 'status', 'queued')
+  redis.call('HSET', job, 'status', 'queued', 'queued_at', now())
   redis.call('HDEL', job, 'progress')
   redis.call('ZREM', prefix .. 'running', id)
   redis.call('ZADD', queue(), get('number'), id)
@@ -48,7 +48,7 @@ local kind, owner = ARGV[3], ARGV[4]
 if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 0 end
 local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
-           'created_at', now(), 'retention', ARGV[6], 'deliveries', 0)
+           'created_at', now(), 'queued_at', now(), 'retention', ARGV[6], 'deliveries', 0)
 redis.call('SET', spec, ARGV[5])
 redis.call('ZADD', queue(), number, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, number, id)
@@ -140,6 +140,14 @@ if redis.call('EXISTS', job) == 0 then redis.call('ZREM', prefix .. 'running', i
 if get('status') ~= 'running' or redis.call('EXISTS', lock) == 1 then return 0 end
 if get('cancel') then finish('canceled') return 0 end
 requeue()
+return 1
+"""
+
+# age in seconds -> 1 when the job has waited as long since its message was sent last; its next one is due now
+RESEND = """
+local sent = get('queued_at')
+if get('status') ~= 'queued' or tonumber(now()) - tonumber(sent) < tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', job, 'queued_at', now())
 return 1
 """
 

@@ -1,7 +1,7 @@
 """The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Self, cast
 
 from redis import Redis
@@ -121,6 +121,16 @@ class JobStore:
             if self._run(scripts.RECOVER, job_id) and (record := self.get(job_id)) is not None:
                 recovered.append((job_id, record.kind))
         return recovered
+
+    def due_for_resend(self, kind: JobKind, *, messages: Container[str], age_s: float) -> list[str]:
+        """Waiting jobs that have no message among `messages` and whose last was sent `age_s` seconds ago.
+
+        The message was lost: its sender died before sending it, or a worker died that had taken it. The caller sends
+        it anew; should it turn up after all, the copy steps back.
+        """
+        waiting = cast("list[str]", self._redis.zrange(self._key("queue", kind.value), 0, -1))
+        silent = [job_id for job_id in waiting if job_id not in messages]
+        return [job_id for job_id in silent if self._run(scripts.RESEND, job_id, age_s)]
 
     def expire_due(self) -> list[str]:
         """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts."""

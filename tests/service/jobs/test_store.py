@@ -182,6 +182,21 @@ def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -
     assert claim(store, orphan).attempt == 2
 
 
+def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> None:
+    lost, present, held = (create(store) for _ in range(3))
+    claim(store, held)
+
+    def due(age_s: float) -> list[str]:
+        return store.due_for_resend(JobKind.IMAGE, messages={present}, age_s=age_s)
+
+    assert due(60) == []
+    time.sleep(0.1)
+    assert due(0.1) == [lost]
+    assert due(0.1) == []  # one front-end sends it, once
+    time.sleep(0.1)
+    assert due(0.1) == [lost]
+
+
 def test_a_lease_outlives_its_length_and_tells_of_cancellation(store: JobStore) -> None:
     job_id = create(store)
     taken = claim(store, job_id, lease_s=0.3)

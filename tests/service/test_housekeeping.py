@@ -1,0 +1,42 @@
+"""What housekeeping mends and sweeps."""
+
+import os
+import time
+
+import pytest
+
+from service import housekeeping
+from service.housekeeping import sweep, tidy
+from service.jobs.artifacts import new_job_id
+from tests.service.conftest import Server
+from tests.service.routes.test_create import YAW
+
+
+def create(server: Server, portrait: bytes) -> str:
+    response = server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
+    return str(response.json()["id"])
+
+
+def test_a_lost_message_is_sent_again(server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
+    lost = create(server, portrait)
+    server.context.redis.delete("images")
+    kept = create(server, portrait)
+    tidy(server.context)
+    assert server.queued_messages("images") == [kept, lost]
+    tidy(server.context)
+    assert server.queued_messages("images") == [kept, lost]
+
+
+def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: bytes) -> None:
+    job_id, orphan, uploading = create(server, portrait), new_job_id(), new_job_id()
+    artifacts = server.context.artifacts
+    folders = {each: artifacts.path(f"{each}/x").parent for each in (job_id, orphan, uploading)}
+    for each in (orphan, uploading):
+        artifacts.create_folder(each)
+        artifacts.put(each, "portrait.jpg", [b"x"])
+    hours_ago = time.time() - 2 * 3600
+    for each in (job_id, orphan):
+        os.utime(folders[each], (hours_ago, hours_ago))
+    sweep(server.context)
+    assert {each: folder.exists() for each, folder in folders.items()} == {job_id: True, orphan: False, uploading: True}
