@@ -8,6 +8,9 @@ from redis.asyncio import Redis
 
 from service.jobs.records import Event
 
+READ_TIMEOUT_S = 60.0  # longer than any heartbeat: a quiet stream is not a dead Redis
+MAX_FOLLOWERS = 2000  # each holds a connection while it waits
+
 
 class JobEvents:
     """Reads the event streams that the job store writes."""
@@ -19,7 +22,9 @@ class JobEvents:
     @classmethod
     def connect(cls, url: str) -> Self:
         """A reader on the Redis at `url`; connects on first use."""
-        return cls(Redis.from_url(url, decode_responses=True))
+        return cls(
+            Redis.from_url(url, decode_responses=True, socket_timeout=READ_TIMEOUT_S, max_connections=MAX_FOLLOWERS)
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -275,6 +275,24 @@ def test_events_resume_after_an_id_and_end_with_the_job(store: JobStore, redis_u
     assert asyncio.run(follow(everything[1][0])) == everything[2:]
 
 
+def test_a_quiet_stream_beats_and_goes_on(store: JobStore, redis_url: str) -> None:
+    job_id = create(store)
+
+    async def follow() -> list[str | None]:
+        events = JobEvents.connect(redis_url)
+        seen: list[str | None] = []
+        try:
+            async for event in events.follow(job_id, heartbeat_s=5.5):  # longer than redis-py waits unless told
+                seen.append(event and event.data)
+                if event is None:
+                    store.request_cancel(job_id)
+        finally:
+            await events.close()
+        return seen
+
+    assert asyncio.run(follow()) == ['{"status":"queued"}', None, '{"status":"canceled"}']
+
+
 def test_waiting_ends_with_the_job_or_the_time(store: JobStore, redis_url: str) -> None:
     job_id = create(store)
 
