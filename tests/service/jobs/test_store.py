@@ -283,7 +283,7 @@ def test_a_quiet_stream_beats_and_goes_on(store: JobStore, redis_url: str) -> No
         seen: list[str | None] = []
         try:
             async for event in events.follow(job_id, heartbeat_s=5.5):  # longer than redis-py waits unless told
-                seen.append(event and event.data)
+                seen.append(event.data if event is not None else None)
                 if event is None:
                     store.request_cancel(job_id)
         finally:
