@@ -21,6 +21,7 @@ CASCADE_EXTENT = 1000  # longest side of the picture the cascades see
 SMALLEST_FACE = 40  # pixels; smaller faces have too few of them to read a motion from
 PROMISING = 0.15  # presence at a first look that is worth a second
 CERTAIN = 0.5  # presence at the last look that makes a face
+MOST_TILTED = math.radians(65)  # what the network was taught to read, and some
 SAME = 0.3  # overlap of two windows that are one face
 GRID_STEP = 0.4  # of a window's side
 GRID_RATIO = 1.7  # between window sizes
@@ -59,17 +60,20 @@ class FaceDetector:
         """Faces of a photo (H, W, 3) uint8, largest first; none is an empty list."""
         return [face_of(sighting) for sighting in self.sightings(rgb)]
 
-    def sightings(self, rgb: np.ndarray) -> list[Sighting]:
+    def sightings(self, rgb: np.ndarray, *, thorough: bool = True) -> list[Sighting]:
         """The last look at each face, largest first.
 
-        The cascades and the windows of nearly the whole picture come first; only where they find nothing, a finer grid.
+        The cascades and the windows of nearly the whole picture come first; only where they find nothing, a finer grid
+        (unless `thorough` is false).
         """
-        picture = Pyramid(rgb)
         height, width = rgb.shape[:2]
+        if min(height, width) < SMALLEST_FACE:
+            return []
+        picture = Pyramid(rgb)
         found = self._follow(
             picture, self._cascade_windows(rgb) + grid(width, height, smallest=0.6 * min(width, height))
         )
-        if not found:
+        if not found and thorough:
             smallest = max(WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE, min(width, height) / GRID_DEPTH)
             found = self._follow(picture, grid(width, height, smallest=smallest))
         return sorted(found, key=lambda sighting: -sighting.window.side)
@@ -82,7 +86,7 @@ class FaceDetector:
         for _ in range(2):
             promising = self.reader.look([picture] * len(looked), looked)
             looked = [s.window for s in promising]
-        certain = [s for s in promising if s.presence >= CERTAIN and _in_picture(s, picture) and _large_enough(s)]
+        certain = [s for s in promising if s.presence >= CERTAIN and _plausible(s, picture)]
         return suppress(certain)
 
     def _cascade_windows(self, rgb: np.ndarray) -> list[Window]:
@@ -141,12 +145,10 @@ def _places(extent: int, side: float) -> list[float]:
     return places
 
 
-def _in_picture(sighting: Sighting, picture: Pyramid) -> bool:
-    """Whether most landmarks lie in the picture."""
+def _plausible(sighting: Sighting, picture: Pyramid) -> bool:
+    """Whether most landmarks lie in the picture, the face is large enough to read, and about upright."""
     x, y = sighting.landmarks[:, 0], sighting.landmarks[:, 1]
     inside = (x >= 0) & (y >= 0) & (x <= picture.width) & (y <= picture.height)
-    return bool(inside.mean() > 0.7)
-
-
-def _large_enough(sighting: Sighting) -> bool:
-    return sighting.window.side >= WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE
+    large_enough = sighting.window.side >= WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE
+    turn = math.remainder(sighting.window.angle, math.tau)
+    return bool(inside.mean() > 0.7) and large_enough and abs(turn) <= MOST_TILTED

@@ -123,7 +123,8 @@ class Extractor:
         while batch := [_checked(frame) for frame in islice(frames, BATCH_FRAMES)]:
             pictures = [Pyramid(frame) for frame in batch]
             if last is None:
-                found = next((seen for frame in batch if (seen := self.detector.sightings(frame))), None)
+                searches = (self.detector.sightings(frame, thorough=n == 0) for n, frame in enumerate(batch))
+                found = next((seen for seen in searches if seen), None)
                 if found is None:
                     pending += batch
                     if len(pending) >= FIRST_FRAMES:
@@ -143,7 +144,7 @@ class Extractor:
         sightings = self.reader.refine(pictures, [last.window] * len(pictures), looks=2)
         for index, sighting in enumerate(sightings):
             if sighting.presence < LOST:  # it moved far, or the scene was cut: search the frame, once for the batch
-                found = self.detector.sightings(frames[index])
+                found = self.detector.sightings(frames[index], thorough=False)
                 if found:
                     again: list[Window] = [found[0].window] * (len(pictures) - index)
                     sightings[index:] = self.reader.refine(pictures[index:], again, looks=2)

@@ -18,9 +18,10 @@ HALF_WINDOW_PX = CROP_SIZE / SIDE_PER_FACE_HEIGHT * WINDOW_PER_FACE_HEIGHT / 2
 
 
 class Losses(NamedTuple):
-    """Terms of the loss, each a scalar; `landmarks`, `apertures` in pixels of the 256 crop."""
+    """Terms of the loss, each a scalar; `landmarks`, `shape`, `apertures` in pixels of the 256 crop."""
 
     landmarks: Tensor
+    shape: Tensor
     apertures: Tensor
     presence: Tensor
     confidence: Tensor
@@ -28,7 +29,7 @@ class Losses(NamedTuple):
     @property
     def total(self) -> Tensor:
         """The weighted sum that is minimised."""
-        return self.landmarks + 0.7 * self.apertures + 4.0 * self.presence + 0.5 * self.confidence
+        return 0.5 * self.landmarks + 2.0 * self.shape + self.apertures + 4.0 * self.presence + 0.5 * self.confidence
 
 
 def point_weights() -> Tensor:
@@ -42,32 +43,45 @@ def point_weights() -> Tensor:
     return weights / weights.mean()
 
 
-def extractor_losses(prediction: Prediction, landmarks: Tensor, log_scale: Tensor, presence: Tensor) -> Losses:
+def extractor_losses(prediction: Prediction, landmarks: Tensor, pose: Tensor, presence: Tensor) -> Losses:
     """Losses of a batch.
 
-    Landmarks count by the face's presence and relative to its size, as L1; so do the gaps between lids and lips and the
-    irises' places between the eye corners, which are what a viewer sees of an expression. The expected error is learned
-    as the log of the error made.
+    Landmarks count by the face's presence and relative to its size, as L1. The upright face is judged a second time on
+    its own: as long as place and turn are off by more than the shape is, the sign of a landmark's error says nothing of
+    the shape. The gaps between lids and lips and the irises' places between the eye corners, which are what a viewer
+    sees of an expression, count once more. The expected error is learned as the log of the error made.
 
     Args:
         prediction: of the network.
         landmarks: (B, 478, 3) in window units.
-        log_scale: (B,) size of each face against the reference.
+        pose: (B, 4) x, y, log_scale, angle of the similarity that lays the reference onto them.
         presence: (B,) 0..1.
     """
     counted = (presence > 0.05).float() * presence.clamp(min=0.3)
     counted = counted / counted.sum().clamp(min=1.0)
-    to_px = HALF_WINDOW_PX * torch.exp(-log_scale)[:, None, None]
+    to_px = HALF_WINDOW_PX * torch.exp(-pose[:, 2])[:, None, None]
     difference = (prediction.landmarks - landmarks) * to_px
     weights = point_weights().to(difference.device)
     per_sample = (difference.abs() * weights).mean((1, 2))
+    of_face = (prediction.face - upright(landmarks, pose)) * HALF_WINDOW_PX
+    shape = (of_face.abs() * weights).mean((1, 2))
     first, second = torch.tensor(LID_PAIRS + LIP_PAIRS + GAZE_PAIRS, device=difference.device).T
-    gaps = (difference[:, first, :2] - difference[:, second, :2]).abs().mean((1, 2))
+    gaps = (of_face[:, first, :2] - of_face[:, second, :2]).abs().mean((1, 2))
     error = difference.detach()[..., :2].norm(dim=-1).mean(-1)
     confidence = (prediction.log_error - error.clamp(min=0.1).log()).abs()
     return Losses(
         (per_sample * counted).sum(),
+        (shape * counted).sum(),
         (gaps * counted).sum(),
         F.binary_cross_entropy_with_logits(prediction.presence, presence),
         (confidence * counted).sum(),
     )
+
+
+def upright(landmarks: Tensor, pose: Tensor) -> Tensor:
+    """Landmarks (B, 478, 3) with the similarity `pose` (B, 4) undone."""
+    x, y, log_scale, angle = pose[:, :, None].unbind(1)
+    cosine, sine = angle.cos(), angle.sin()
+    moved_x, moved_y = landmarks[..., 0] - x, landmarks[..., 1] - y
+    turned = [cosine * moved_x + sine * moved_y, cosine * moved_y - sine * moved_x, landmarks[..., 2]]
+    return torch.stack(turned, dim=-1) * (-log_scale).exp()[..., None]

@@ -32,6 +32,7 @@ class Prediction(NamedTuple):
     """What one look gives, in window units (-1..1 over the window's side)."""
 
     landmarks: Tensor  # (B, 478, 3)
+    face: Tensor  # (B, 478, 3): the same upright, centred and at the reference's size
     pose: Tensor  # (B, 4): x, y, log_scale, angle of the reference face
     presence: Tensor  # (B,) logit of: a whole face is there, roughly centred
     log_error: Tensor  # (B,) log of the landmarks' expected mean error in pixels of a 256 crop
@@ -110,4 +111,4 @@ class FaceNetwork(nn.Module):
                 dim=-1,
             )
         pose = torch.cat([place, scale.log()[:, None], torch.atan2(sine, cosine)[:, None]], dim=-1)
-        return Prediction(landmarks, pose, presence[:, 0], log_error[:, 0])
+        return Prediction(landmarks, face, pose, presence[:, 0], log_error[:, 0])

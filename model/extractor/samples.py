@@ -19,7 +19,7 @@ class Batch(NamedTuple):
 
     images: np.ndarray  # (B, 3, S, S) uint8
     landmarks: np.ndarray  # (B, 478, 3) float32; arbitrary where `presence` is 0
-    log_scale: np.ndarray  # (B,) float32: size of the face against the reference
+    pose: np.ndarray  # (B, 4) float32: x, y, log_scale, angle of the similarity from the reference to them
     presence: np.ndarray  # (B,) float32, 0..1
 
 
@@ -53,13 +53,13 @@ class Sampler:
         self._cumulative = np.cumsum(store.probability)
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
-        """`count` samples: half seen as in refinement, the others roughly, off the face, or without one."""
+        """`count` samples: most seen as in refinement, the others roughly, off the face, or without one."""
         samples = [self._sample(rng) for _ in range(count)]
         images, landmarks, poses, presence = zip(*samples, strict=True)
         return Batch(
             np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)),
             np.stack(landmarks).astype(np.float32),
-            np.array([pose[2] for pose in poses], np.float32),
+            np.array(poses, np.float32),
             np.array(presence, np.float32),
         )
 
@@ -71,11 +71,11 @@ class Sampler:
         inside = ((landmarks[:, :2] >= 0) & (landmarks[:, :2] <= picture.shape[0])).all(axis=1).mean()
         presence = float(presence_of(pose, inside))
         image = self._look(picture, window, rng)
-        if rng.random() < 0.1:
+        if rng.random() < 0.07:
             image, presence = self._without_face(image, picture, presence, rng), 0.0
-        elif rng.random() < 0.2:
+        elif rng.random() < 0.15:
             image = occlude(image, self._backdrop(rng), rng)
-        return distort(image, rng), local, pose, presence
+        return distort(image, rng) if rng.random() < 0.7 else image, local, pose, presence
 
     def _face(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.store) - 1)
@@ -89,9 +89,9 @@ class Sampler:
     def _window(self, landmarks: np.ndarray, extent: int, rng: np.random.Generator) -> Window:
         face = face_window(landmarks, self.reference)
         draw = rng.random()
-        if draw < 0.55:  # as a second look finds it
+        if draw < 0.7:  # as a second look finds it
             pose = [*rng.normal(0, 0.05, 2), rng.normal(0, 0.08), rng.normal(0, math.radians(6))]
-        elif draw < 0.88:  # as a detector's box or a neighbouring grid cell shows it
+        elif draw < 0.91:  # as a detector's box or a neighbouring grid cell shows it
             limit = math.radians(60 if rng.random() < 0.3 else 40)
             pose = [*rng.uniform(-0.5, 0.5, 2), rng.uniform(math.log(0.6), math.log(2.4)), rng.uniform(-limit, limit)]
         else:  # anywhere

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,7 +87,7 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
     network.set_linear_face(torch.from_numpy(reference), torch.from_numpy(basis))
     optimizer = _optimizer(network, config)
     ema = Ema(network, config.ema_half_life_steps)
-    averaged = cast(FaceNetwork, ema.module)
+    averaged = ema.module
     state: dict[str, Stateful] = {"network": network, "optimizer": optimizer, "ema": ema}
     run = Run(out, config, state, steps=config.steps, minutes=minutes)
     for step in run.steps():
@@ -100,7 +100,7 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
             prediction = network(torch.from_numpy(batch.images))
         losses = extractor_losses(prediction, *_labels(batch))
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         ema.update()
@@ -140,8 +140,10 @@ def validate(network: FaceNetwork, batch: Batch) -> dict[str, float]:
     """Figures on held-out people after one look: landmark errors in pixels of the 256 crop, presence right or wrong."""
     network.eval()
     prediction = network(torch.from_numpy(batch.images))
-    landmarks, log_scale, presence = _labels(batch)
-    error = (prediction.landmarks - landmarks)[..., :2].norm(dim=-1) * (HALF_WINDOW_PX * torch.exp(-log_scale))[:, None]
+    landmarks, pose, presence = _labels(batch)
+    error = (prediction.landmarks - landmarks)[..., :2].norm(dim=-1) * (HALF_WINDOW_PX * torch.exp(-pose[:, 2]))[
+        :, None
+    ]
     whole = presence == 1
     eyes, mouth = list(EYES + IRISES), list(MOUTH)
     judged = torch.sigmoid(prediction.presence)
@@ -193,7 +195,7 @@ def _optimizer(network: FaceNetwork, config: ExtractorConfig) -> torch.optim.Opt
 
 
 def _labels(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.from_numpy(batch.landmarks), torch.from_numpy(batch.log_scale), torch.from_numpy(batch.presence)
+    return torch.from_numpy(batch.landmarks), torch.from_numpy(batch.pose), torch.from_numpy(batch.presence)
 
 
 def _schedule(step: int, progress: float, warmup: int) -> float:

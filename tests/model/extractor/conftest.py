@@ -89,3 +89,18 @@ def _write_clip(path: Path, pictures: list[np.ndarray]) -> None:
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """The packaged sample portrait, (H, W, 3) RGB."""
+    path = Path(__file__).parents[3] / "service" / "samples" / "portrait.jpg"
+    image = cv2.imread(str(path))
+    assert image is not None, path
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def portrait_box() -> tuple[float, float, float, float]:
+    """Where its face is, by eye: x, y, width, height from the hat's brim to the chin."""
+    return 178.0, 124.0, 176.0, 207.0

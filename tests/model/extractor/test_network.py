@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from model.extractor.loss import HALF_WINDOW_PX, extractor_losses, point_weights
+from model.extractor.loss import HALF_WINDOW_PX, extractor_losses, point_weights, upright
 from model.extractor.network import FaceNetwork, NetworkConfig, Prediction
+from model.extractor.window import Window
 
 SMALL = NetworkConfig(input_size=32, channels=(4, 8, 8), blocks=(0, 1, 1), hidden=16, components=3)
 
@@ -19,21 +21,18 @@ def network():
 
 def test_shapes_and_ranges(network):
     prediction = network(torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8))
-    assert [tuple(part.shape) for part in prediction] == [(5, 478, 3), (5, 4), (5,), (5,)]
+    assert [tuple(part.shape) for part in prediction] == [(5, 478, 3), (5, 478, 3), (5, 4), (5,), (5,)]
     assert all(torch.isfinite(part).all() for part in prediction)
 
 
-def test_pose_is_the_similarity_applied_to_the_linear_face(network):
+def test_landmarks_are_the_linear_face_moved_by_the_pose(network):
     torch.nn.init.normal_(network.output.weight, std=0.2)
     prediction = network(torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))
-    x, y, log_scale, angle = prediction.pose.unbind(-1)
-    cosine, sine = angle.cos() / log_scale.exp(), angle.sin() / log_scale.exp()
-    moved = prediction.landmarks[..., 0] - x[:, None], prediction.landmarks[..., 1] - y[:, None]
-    face = cosine[:, None] * moved[0] + sine[:, None] * moved[1]
-    unexplained = face - network.reference[:, 0]
-    basis = network.basis.detach().view(3, 478, 3)[..., 0]
-    solution = torch.linalg.lstsq(basis.T, unexplained.T).solution
-    assert torch.allclose(basis.T @ solution, unexplained.T, atol=1e-4)
+    assert torch.allclose(upright(prediction.landmarks, prediction.pose), prediction.face, atol=1e-3)
+    for i in range(4):
+        window = Window(0, 0, 2).compose(prediction.pose[i].detach().numpy())
+        moved = window.points_to_source(prediction.face[i].detach().numpy())
+        assert np.allclose(moved, prediction.landmarks[i].detach().numpy(), atol=1e-3)
 
 
 def test_the_released_size_is_small():
@@ -41,24 +40,40 @@ def test_the_released_size_is_small():
     assert 2 * count < 10e6
 
 
+def perfect(landmarks, pose):
+    count = len(landmarks)
+    sure, precise = torch.full((count,), 20.0), torch.full((count,), math.log(0.1))
+    return Prediction(landmarks, upright(landmarks, pose), pose, sure, precise)
+
+
+POSE = torch.tensor([[0.1, -0.2, 0.0, 0.5], [0.0, 0.3, math.log(2.0), -0.4]])
+
+
 def test_perfect_landmarks_cost_nothing_and_errors_are_in_crop_pixels():
     landmarks = torch.randn(2, 478, 3)
-    log_scale = torch.tensor([0.0, math.log(2.0)])
-    presence = torch.ones(2)
-    perfect = Prediction(landmarks, torch.zeros(2, 4), torch.full((2,), 20.0), torch.full((2,), math.log(0.1)))
-    losses = extractor_losses(perfect, landmarks, log_scale, presence)
-    assert float(losses.total) == pytest.approx(0, abs=1e-4)
-    off = perfect._replace(landmarks=landmarks + torch.tensor([1.0, 1.0, 1.0]))
+    right = perfect(landmarks, POSE)
+    assert float(extractor_losses(right, landmarks, POSE, torch.ones(2)).total) == pytest.approx(0, abs=1e-3)
+    losses = extractor_losses(right._replace(landmarks=landmarks + 1.0), landmarks, POSE, torch.ones(2))
     expected = HALF_WINDOW_PX * (1 + 0.5) / 2  # the face twice as large in its window is off by half as much
-    losses = extractor_losses(off, landmarks, log_scale, presence)
     assert float(losses.landmarks) == pytest.approx(expected, rel=1e-4)
+    assert float(losses.shape) == pytest.approx(0, abs=1e-3)
     assert float(losses.apertures) == pytest.approx(0, abs=1e-3)
 
 
+def test_a_shut_mouth_costs_apertures():
+    landmarks = torch.randn(2, 478, 3)
+    right = perfect(landmarks, POSE)
+    shut = right.face.clone()
+    shut[:, 13] = shut[:, 14]
+    losses = extractor_losses(right._replace(face=shut), landmarks, POSE, torch.ones(2))
+    assert float(losses.apertures) > 0.1
+    assert float(losses.landmarks) == pytest.approx(0, abs=1e-3)
+
+
 def test_windows_without_face_teach_no_landmarks():
-    prediction = Prediction(torch.randn(2, 478, 3), torch.zeros(2, 4), torch.zeros(2), torch.zeros(2))
-    losses = extractor_losses(prediction, torch.zeros(2, 478, 3), torch.zeros(2), torch.zeros(2))
-    assert float(losses.landmarks) == 0
+    prediction = perfect(torch.randn(2, 478, 3), POSE)._replace(presence=torch.zeros(2))
+    losses = extractor_losses(prediction, torch.zeros(2, 478, 3), POSE, torch.zeros(2))
+    assert float(losses.landmarks) == float(losses.shape) == float(losses.apertures) == 0
     assert float(losses.presence) == pytest.approx(math.log(2), rel=1e-4)
 
 
