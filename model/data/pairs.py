@@ -13,6 +13,7 @@ from torch import Tensor
 from model.data.clips import Clip, ClipStore
 from model.extractor.topology import EYES, MOUTH
 from model.morphable import MorphableModel
+from model.renderer.prior import Prior
 
 WINDOW_RADIUS = 13
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
@@ -22,7 +23,8 @@ REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mou
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27); landmarks (B, 478, 3) in pixels of the 256 crop.
+    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27); landmarks (B, 478, 3) in pixels of the 256 crop;
+    prior_flow (B, 2, S/2, S/2) from the former to the latter.
 
     target_landmarks are the morphable model's: the source's own points moved by the change of motion.
     region (B, 1, S, S) is 0..1 near eyes and mouth of the target.
@@ -33,6 +35,7 @@ class Batch:
     motion: Tensor
     source_landmarks: Tensor
     target_landmarks: Tensor
+    prior_flow: Tensor
     region: Tensor
 
 
@@ -41,6 +44,7 @@ class PairData:
 
     def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int) -> None:
         self.morphable = MorphableModel.load()
+        self._prior = Prior(self.morphable)
         store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
         self.images, self.clips, self.sources = store.images, store.clips, store.sources
         people: dict[str, list[int]] = {}
@@ -77,13 +81,18 @@ class PairData:
         images = [self._image(clip.rows.start + row, size, mirrored=False) for row in (source, target)]
         return (*self._pair(clip, 0, source, target, still=False), *images)
 
-    @staticmethod
-    def collate(parts: list[tuple[Tensor, ...]], size: int) -> Batch:
+    def collate(self, parts: list[tuple[Tensor, ...]], size: int) -> Batch:
         """Stack pairs to a batch."""
-        motion, source_landmarks, target_landmarks, source, target = (
-            torch.stack(column) for column in zip(*parts, strict=True)
+        motion, source_points, target_points, source, target = (torch.stack(part) for part in zip(*parts, strict=True))
+        return Batch(
+            source=source,
+            target=target,
+            motion=motion,
+            source_landmarks=source_points,
+            target_landmarks=target_points,
+            prior_flow=self._prior.flow(source_points, target_points, size=size),
+            region=region_weight(target_points, size),
         )
-        return Batch(source, target, motion, source_landmarks, target_landmarks, region_weight(target_landmarks, size))
 
     def _pair(
         self, clip: Clip, mirrored: int, source: int, target: int, *, still: bool

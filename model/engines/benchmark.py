@@ -17,7 +17,7 @@ from model.engines.builder import EngineSettings, build_engine
 from model.engines.engine import Engine, to_frames, to_image
 from model.errors import WeightsError
 from model.metrics.images import psnr
-from model.renderer.config import RendererConfig
+from model.renderer.config import PRIOR_SCALE, RendererConfig
 from model.renderer.cost import count_flops
 from model.renderer.editing import ResidualBlock
 from model.renderer.mapping import motion_windows
@@ -53,7 +53,7 @@ def benchmark(
     source = F.interpolate(torch.rand(1, 3, 16, 16) * 2 - 1, size=(size, size), mode="bicubic").clamp(-1, 1)
     source = to_image(to_frames(source)[0])
     motions = torch.randn(frames, network.config.motion_dimension).cumsum(0) / frames**0.5
-    side = size // network.config.warping.flow_scale
+    side = size // PRIOR_SCALE
     prior = F.interpolate(torch.randn(frames, 2, 4, 4), size=(side, side), mode="bicubic")
     priors = prior if network.config.guided else None
 

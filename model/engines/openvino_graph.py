@@ -18,6 +18,7 @@ from openvino import opset13 as ops
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.renderer.config import PRIOR_SCALE
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import ResidualBlock
 from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, LayerNorm2d, SourceConv2d
@@ -49,10 +50,9 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
-    is guided, prior_flow (B, 2, h, w). Results: image (B, 3, H, W), then the warped pictures that led to it.
+    is guided, prior_flow (B, 2, H/2, W/2). Results: image (B, 3, H, W), then the warped pictures that led to it.
     """
     config = network.config
-    scale = config.warping.flow_scale
     shapes = {
         "source": (1, 3, height, width),
         "warping_stem": (1, height, width, config.warping.base_channels),
@@ -60,7 +60,7 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
         "styles": (batch, sum(layer.affine.out_features for layer in style_layers(network))),
     }
     if config.guided:
-        shapes["prior_flow"] = (batch, 2, height // scale, width // scale)
+        shapes["prior_flow"] = (batch, 2, height // PRIOR_SCALE, width // PRIOR_SCALE)
     inputs = {name: ops.parameter(shape, np.float32, name=name) for name, shape in shapes.items()}
     for name, node in inputs.items():
         node.output(0).get_tensor().set_names({name})
@@ -88,25 +88,26 @@ class _Builder:
         network = self.network
         source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
         stem = _channels_first(inputs["warping_stem"])
-        prior = inputs.get("prior_flow")
+        prior = [(inputs["prior_flow"], PRIOR_SCALE)] if "prior_flow" in inputs else []
         pictures = {}
-        if prior is not None:
+        if prior:
             pictures["guide"] = self.warp(source, prior)
             stem = ops.add(stem, _conv_frame_part(pictures["guide"], network.warping.first))
-        flow = self.warping(stem)
-        if prior is not None:
-            flow = ops.add(prior, flow)
-        warped = self.warp(source, flow)
+        warped = self.warp(source, [(self.warping(stem), network.config.warping.flow_scale), *prior])
         stem = ops.add(_channels_first(inputs["editing_stem"]), _conv_frame_part(warped, network.editing.first))
         return {"image": self.image(self.editing(stem), warped), "warped": warped, **pictures}
 
-    def warp(self, image: Node, flow: Node) -> Node:
+    def warp(self, image: Node, flows: list[tuple[Node, int]]) -> Node:
+        """Move by the sum of flows, each with the number of image pixels that one of its pixels covers."""
         config = self.network.config
-        scale = config.warping.flow_scale
-        identity, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=config.grid)
-        centres = pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1)
-        fine = _grid_sample(flow, _constant(centres), outside="border")  # bilinear enlargement
-        where = ops.add(_constant(identity[None]), ops.multiply(_constant(step[None]), fine))
+        centres = _constant(pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1))
+        where = None
+        for flow, scale in flows:
+            places, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=config.grid)
+            fine = _grid_sample(flow, centres, outside="border")  # bilinear enlargement
+            where = ops.add(
+                _constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), fine)
+            )
         return _grid_sample(image, ops.transpose(where, _integers(0, 2, 3, 1)), outside=OUTSIDE[config.grid])
 
     def warping(self, stem: Node) -> Node:

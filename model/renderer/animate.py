@@ -15,7 +15,7 @@ from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer
-from model.renderer.prior import prior_flow
+from model.renderer.prior import Prior
 from model.weights.files import load_into, load_weights
 
 RELEASED = "renderer-guided-light"
@@ -49,6 +49,7 @@ class Animator:
         self.motion_space = motion_space
         self.dimension = engine.network.config.motion_dimension
         self._morphable = morphable
+        self._prior = None if morphable is None else Prior(morphable)
 
     @classmethod
     def load(
@@ -97,17 +98,16 @@ class Animator:
         descriptors = self.engine.describe(sequence)
         for start in range(0, len(sequence), batch_size):
             part = slice(start, start + batch_size)
-            prior = self._prior(portrait, sequence[part])
-            yield self.engine.render_frames(prepared, descriptors[part], prior)
+            yield self.engine.render_frames(prepared, descriptors[part], self._prior_flow(portrait, sequence[part]))
 
     @torch.inference_mode()
-    def _prior(self, portrait: Portrait, motions: torch.Tensor) -> torch.Tensor | None:
-        """Prior flow (B, 2, 64, 64): the portrait's own landmarks moved as its identity moves."""
-        if self._morphable is None:
+    def _prior_flow(self, portrait: Portrait, motions: torch.Tensor) -> torch.Tensor | None:
+        """Prior flow (B, 2, 128, 128): the portrait's own landmarks moved as its identity moves."""
+        if self._morphable is None or self._prior is None:
             return None
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
         own = torch.from_numpy(np.asarray(portrait.motion, np.float32))[None]
         source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))[None]
         moved = self._morphable.landmarks(identity, torch.cat([own, motions]))
         target = source + moved[1:] - moved[:1]
-        return prior_flow(source.expand(len(motions), -1, -1), target, size=portrait.image.shape[0])
+        return self._prior.flow(source.expand(len(motions), -1, -1), target, size=portrait.image.shape[0])

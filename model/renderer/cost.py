@@ -3,6 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.renderer.config import PRIOR_SCALE
 from model.renderer.network import PIRenderer
 
 
@@ -15,7 +16,7 @@ def count_flops(network: PIRenderer, *, size: int = 256) -> dict[str, int]:
     config = network.config
     parameter = next(network.parameters())
     source = parameter.new_zeros(1, 3, size, size)
-    side = size // config.warping.flow_scale
+    side = size // PRIOR_SCALE
     prior = parameter.new_zeros(1, 2, side, side) if config.guided else None
     motion = parameter.new_zeros(1, config.motion_dimension, config.window)
     with FlopCounterMode(display=False) as portrait:

@@ -9,14 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from model.data.pairs import Batch, PairData
 from model.metrics.images import l1, psnr, ssim
 from model.renderer.animate import RELEASED
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer, RendererOutput
-from model.renderer.prior import prior_flow
 from model.weights.files import load_into, load_weights
 
 FRAMES_PER_CLIP = 8
@@ -44,11 +42,8 @@ def render_batch(network: PIRenderer, batch: Batch, *, edit: bool = True) -> Ren
     """The network's output for a batch of pairs, on the network's device."""
     device = next(network.parameters()).device
     source = batch.source.to(device, memory_format=torch.channels_last)
-    prior = None
-    if network.config.guided:
-        landmarks = (batch.source_landmarks.to(device), batch.target_landmarks.to(device))
-        prior = prior_flow(*landmarks, size=source.shape[-1])
-    return network(source, batch.motion.to(device), prior, edit=edit)
+    prior_flow = batch.prior_flow.to(device) if network.config.guided else None
+    return network(source, batch.motion.to(device), prior_flow, edit=edit)
 
 
 def first_to_later_frames(held_out: PairData, size: int = 256) -> Iterator[Batch]:
@@ -77,7 +72,7 @@ def measure(network: PIRenderer, batches: Iterator[Batch]) -> dict[str, float]:
         clips += 1
         output = render_batch(network, batch)
         pictures = {"image": output.image, "warped": output.warped, "copy": batch.source}
-        pictures["prior_warp"] = _prior_warp(network, batch)
+        pictures["prior_warp"] = network.warp(batch.source, batch.prior_flow)
         for name, picture in pictures.items():
             for metric in (psnr, ssim, l1):
                 value = metric(picture.float().cpu(), batch.target).mean()
@@ -97,8 +92,3 @@ def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
         rows.append(torch.cat([picture[0].float().cpu() for picture in pictures], 2))
     sheet = torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).round()
     return sheet.permute(1, 2, 0).to(torch.uint8).numpy()
-
-
-def _prior_warp(network: PIRenderer, batch: Batch) -> Tensor:
-    prior = prior_flow(batch.source_landmarks, batch.target_landmarks, size=batch.source.shape[-1])
-    return network.warp(batch.source, prior)

@@ -1,6 +1,7 @@
 """The renderer: mapping, warping and editing network in one (Ren et al., "PIRenderer", ICCV 2021).
 
 Letters: B batch, T frames, D motion dimension, Z descriptor size, H W image, h w flow map (a quarter of the image).
+A prior flow has half the image's sides, so that lids and lips can be told apart.
 """
 
 import math
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import ModelError
-from model.renderer.config import RendererConfig
+from model.renderer.config import PRIOR_SCALE, RendererConfig
 from model.renderer.editing import EditingNetwork
 from model.renderer.mapping import MappingNetwork
 from model.renderer.warping import WarpingNetwork, warp
@@ -22,10 +23,10 @@ GUIDED_MASK = 0.9
 
 @dataclass(frozen=True)
 class RendererOutput:
-    """flow (B, 2, h, w) in pixels of the flow map, warped and image (B, 3, H, W) in [-1, 1].
+    """flow (B, 2, h, w), the warping network's, in pixels of the flow map; warped and image (B, 3, H, W) in [-1, 1].
 
-    A guided network also tells its colour (B, 3, H, W) and mask (B, 1, H, W); its image is
-    mask * warped + (1 - mask) * colour.
+    A guided network adds its flow to the prior, and also tells its colour (B, 3, H, W) and mask (B, 1, H, W); its
+    image is mask * warped + (1 - mask) * colour.
     """
 
     flow: Tensor
@@ -62,8 +63,8 @@ class PIRenderer(nn.Module):
     ) -> RendererOutput:
         """Render B frames from B sources.
 
-        source (B, 3, H, W) in [-1, 1]; motion (B, D, 27) windows; prior_flow (B, 2, h, w) in pixels of the flow map,
-        for guided networks and only for them. With `edit` off the editing network is left out and image is warped.
+        source (B, 3, H, W) in [-1, 1]; motion (B, D, 27) windows; prior_flow (B, 2, H/2, W/2) in pixels of its own
+        map, for guided networks and only for them. With `edit` off the editing network is left out and image is warped.
         Raises ModelError when a shape does not fit.
         """
         self._check(source, prior_flow)
@@ -75,10 +76,11 @@ class PIRenderer(nn.Module):
         """`forward` after the mapping network: source (B, 3, H, W), z (B, Z)."""
         if prior_flow is None:
             flow = self.warping(self.warping.first(source), z)
+            warped = self.warp(source, flow)
         else:
             guide = self.warp(source, prior_flow)
-            flow = prior_flow + self.warping(self.warping.first(torch.cat((source, guide), dim=1)), z)
-        warped = self.warp(source, flow)
+            flow = self.warping(self.warping.first(torch.cat((source, guide), dim=1)), z)
+            warped = self.warp(source, flow, prior_flow)
         if not edit:
             return RendererOutput(flow=flow, warped=warped, image=warped, colour=warped, mask=None)
         return self._edit(flow, warped, self.editing.first(torch.cat((source, warped), dim=1)), z)
@@ -88,19 +90,20 @@ class PIRenderer(nn.Module):
         return PortraitState(source, self.warping.first.source_part(source), self.editing.first.source_part(source))
 
     def render(self, portrait: PortraitState, z: Tensor, prior_flow: Tensor | None = None) -> RendererOutput:
-        """B frames of one portrait: z (B, Z), prior_flow (B, 2, h, w). Equal to `render_descriptor` with less work."""
+        """B frames of one portrait: z (B, Z), prior_flow (B, 2, H/2, W/2). `render_descriptor` with less work."""
         self._check(portrait.source, prior_flow)
         if prior_flow is None:
             flow = self.warping(portrait.warping_stem, z)
+            warped = self.warp(portrait.source, flow)
         else:
             guide = self.warp(portrait.source, prior_flow)
-            flow = prior_flow + self.warping(portrait.warping_stem + self.warping.first.frame_part(guide), z)
-        warped = self.warp(portrait.source, flow)
+            flow = self.warping(portrait.warping_stem + self.warping.first.frame_part(guide), z)
+            warped = self.warp(portrait.source, flow, prior_flow)
         return self._edit(flow, warped, portrait.editing_stem + self.editing.first.frame_part(warped), z)
 
-    def warp(self, image: Tensor, flow: Tensor) -> Tensor:
-        """Move image (B or 1, C, H, W) by flow (B, 2, h, w) with this network's grid."""
-        return warp(image, flow, grid=self.config.grid)
+    def warp(self, image: Tensor, *flows: Tensor) -> Tensor:
+        """Move image (B or 1, C, H, W) by the sum of flows (B, 2, h, w) with this network's grid."""
+        return warp(image, *flows, grid=self.config.grid)
 
     def _edit(self, flow: Tensor, warped: Tensor, stem: Tensor, z: Tensor) -> RendererOutput:
         colour, mask = self.editing(stem, z)
@@ -115,7 +118,7 @@ class PIRenderer(nn.Module):
         if self.config.guided != (prior_flow is not None):
             needs = "needs a prior flow" if self.config.guided else "takes no prior flow"
             raise ModelError(f"this renderer {needs}: it is {'' if self.config.guided else 'not '}guided")
-        scale = self.config.warping.flow_scale
+        scale = PRIOR_SCALE
         if prior_flow is not None and prior_flow.shape[1:] != (2, height // scale, width // scale):
             raise ModelError(
                 f"the prior flow is {tuple(prior_flow.shape[1:])}; it must be (2, {height // scale}, {width // scale})"

@@ -1,26 +1,33 @@
 """The prior flow: where the morphable model itself says that each pixel came from.
 
-Source and target landmarks differ by a displacement per point. It is spread over the flow map by Gaussian kernels:
-a narrow one for what lips and lids do, a middle one that also carries the scalp, and a wide one that fades to nothing
-away from the head, so that the background stays. The kernels are separable: spreading is two small matrix products.
+On the face it is the piecewise affine map of a triangle mesh, drawn far triangles first, so that what is hidden stays
+hidden and closing lids cover the eye. Around it the displacement of face and scalp is spread by Gaussian kernels that
+fade to nothing, so that hair and neck follow and the background stays.
 """
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
-# Widths in pixels of the 256 crop. `floor` is the sum of kernel values at which a kernel's word counts half.
-# The narrow one is under a pixel of the flow map, so that upper and lower lid do not average each other away.
-NARROW, MIDDLE, WIDE = 3.0, 14.0, 28.0
-NARROW_FLOOR, MIDDLE_FLOOR, WIDE_FLOOR = 0.2, 0.5, 1.0
-DEPTH = 40.0  # of two points at one place, the one nearer by this many pixels counts e times more
+from model.morphable import MorphableModel
+from model.morphable.controls import MEASURES
+from model.renderer.config import PRIOR_SCALE
+
+# Widths of the kernels in pixels of the 256 crop; the floor is the sum of kernel values that counts half.
+MIDDLE, MIDDLE_FLOOR = 14.0, 0.5
+WIDE, WIDE_FLOOR = 28.0, 1.0
+SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the kernels
 
 # Upper outline of the face from temple to temple, and the scalp as multiples of its distance from the face's centre.
 _OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
 _CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
 # (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
-_SCALP = ((0.2, 0.25, 0.12), (0.4, 0.6, 0.3))
+_SCALP = ((0.2, 0.25, 0.12), (0.4, 0.45, 0.3))
+_IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)  # they overlap the lids, so they are no corners of the mesh
+_SUBPIXEL_BITS = 4
 
 
 def with_scalp(landmarks: Tensor) -> Tensor:
@@ -35,39 +42,98 @@ def with_scalp(landmarks: Tensor) -> Tensor:
     return torch.cat([landmarks, *rings], 1)
 
 
-def prior_flow(source: Tensor, target: Tensor, *, size: int) -> Tensor:
-    """Backward flow (B, 2, size/4, size/4), in pixels of the flow map, that takes the source to the target.
+class Prior:
+    """Computes prior flows; its mesh is the Delaunay triangulation of the mean face with its lips apart."""
 
-    Args:
-        source: landmarks (B, 478, 3) of the source, in pixels of the 256 crop.
-        target: landmarks (B, 478, 3) that the result shall have.
-        size: side of the images in pixels.
-    """
-    side = size // 4
-    unit = 256.0 / side  # pixels of the 256 crop in one of the flow map
-    displacement = (with_scalp(source) - with_scalp(target))[..., :2] / unit
-    points = with_scalp(target)
-    centres = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) * unit
-    faces = source.shape[1]
-    nearness = torch.exp(-(points[..., 2] - points[..., 2].mean(1, keepdim=True)) / DEPTH)
+    def __init__(self, morphable: MorphableModel) -> None:
+        self.triangles = _triangulate(morphable)
 
-    narrow, narrow_share = _spread(
-        points[:, :faces], displacement[:, :faces], nearness[:, :faces], centres, width=NARROW, floor=NARROW_FLOOR
-    )
-    middle, middle_share = _spread(points, displacement, nearness, centres, width=MIDDLE, floor=MIDDLE_FLOOR)
-    wide, wide_share = _spread(points, displacement, nearness, centres, width=WIDE, floor=WIDE_FLOOR)
-    flow = wide * wide_share
-    flow = torch.lerp(flow, middle, middle_share)
-    return torch.lerp(flow, narrow, narrow_share)
+    def flow(self, source: Tensor, target: Tensor, *, size: int) -> Tensor:
+        """Backward flow (B, 2, size/2, size/2), in pixels of its own map, that takes the source to the target.
+
+        Args:
+            source: landmarks (B, 478, 3) of the source, in pixels of the 256 crop.
+            target: landmarks (B, 478, 3) that the result shall have.
+            size: side of the images in pixels.
+        """
+        side = size // PRIOR_SCALE
+        unit = 256.0 / side  # pixels of the 256 crop in one of the map
+        here, there = with_scalp(target.float().cpu()) / unit, with_scalp(source.float().cpu()) / unit
+        around = _spread(here, there, side=side, unit=unit)
+        covered = np.zeros((len(here), 1, side, side), np.float32)
+        mesh = np.zeros((len(here), 2, side, side), np.float32)
+        for index in range(len(here)):
+            mesh[index], covered[index, 0] = self._mesh_flow(here[index].numpy(), there[index].numpy(), side, unit)
+        return torch.lerp(around, torch.from_numpy(mesh), torch.from_numpy(covered)).to(source.device)
+
+    def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
+        """Displacement (2, side, side) of the mesh, and its share (side, side), 0..1, which falls off at the rim.
+
+        here, there: corners (N, 3) in the picture to be made and in the source, in pixels of the map.
+        """
+        corners, origins = here[self.triangles], there[self.triangles, :2]  # (T, 3, 3), (T, 3, 2)
+        edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+        facing = np.flatnonzero(area > 1e-3)  # the mesh winds clockwise as seen; what is turned away is not seen
+        order = facing[np.argsort(-corners[facing, :, 2].mean(1), kind="stable")]
+        drawn = np.full((side, side), -1, np.int32)
+        # A pixel's centre lies half a pixel in; fillConvexPoly counts from the centres.
+        polygons = np.rint((corners[order, :, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        for number, polygon in zip(order.tolist(), polygons, strict=True):
+            cv2.fillConvexPoly(drawn, polygon, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+
+        # On each triangle the displacement is affine: d(x, y) = d_0 + gradient (x - x_0, y - y_0).
+        moved = origins - corners[..., :2]
+        inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1).reshape(-1, 2, 2)
+        inverse = inverse / np.where(area > 1e-3, area, 1.0)[:, None, None]
+        gradient = np.stack([moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]], -1) @ inverse
+        rows, columns = np.nonzero(drawn >= 0)
+        number = drawn[rows, columns]
+        place = np.stack([columns + 0.5, rows + 0.5], -1) - corners[number, 0, :2]
+        flow = np.zeros((2, side, side), np.float32)
+        flow[:, rows, columns] = (moved[number, 0] + (gradient[number] @ place[..., None])[..., 0]).T
+
+        inside = (drawn >= 0).astype(np.uint8)
+        distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+        return flow, np.minimum(distance[1:-1, 1:-1] * (unit / SEAM), 1.0)
 
 
-def _spread(
-    points: Tensor, displacement: Tensor, nearness: Tensor, centres: Tensor, *, width: float, floor: float
-) -> tuple[Tensor, Tensor]:
-    """Kernel-weighted mean displacement (B, 2, h, w), and how far to trust it, 0..1 (B, 1, h, w)."""
-    column = torch.exp(-0.5 * ((points[..., 0, None] - centres) / width).square())  # (B, N, w)
-    row = torch.exp(-0.5 * ((points[..., 1, None] - centres) / width).square()) * nearness.unsqueeze(-1)
+def _spread(here: Tensor, there: Tensor, *, side: int, unit: float) -> Tensor:
+    """Kernel-weighted displacement (B, 2, side, side) of points (B, N, 3) in pixels of the map."""
+    displacement = (there - here)[..., :2]
     values = torch.cat([displacement, torch.ones_like(displacement[..., :1])], -1)  # dx, dy and the kernel's own sum
-    sums = torch.einsum("bnh,bnk,bnw->bkhw", row, values, column)
-    total = sums[:, 2:]
-    return sums[:, :2] / (total + 1e-6), total / (total + floor)
+    coarse = side // 2  # kernels are smooth: half the map's sides are enough
+    centres = (torch.arange(coarse, dtype=here.dtype) + 0.5) * 2.0
+    flow = torch.zeros(())
+    for width, floor in ((WIDE, WIDE_FLOOR), (MIDDLE, MIDDLE_FLOOR)):
+        # Kernels are separable, so spreading is two small matrix products.
+        column = torch.exp(-0.5 * ((here[..., 0, None] - centres) * (unit / width)).square())  # (B, N, w)
+        row = torch.exp(-0.5 * ((here[..., 1, None] - centres) * (unit / width)).square())
+        sums = torch.einsum("bnh,bnk,bnw->bkhw", row, values, column)
+        total = sums[:, 2:]
+        flow = torch.lerp(flow, sums[:, :2] / (total + 1e-6), total / (total + floor))
+    return torch.nn.functional.interpolate(flow, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def _triangulate(morphable: MorphableModel) -> np.ndarray:
+    """Corners (T, 3) of the triangles, clockwise as seen."""
+    jaw = next(measure for measure in MEASURES if measure.name == "jaw_open").vector()
+    gradient = morphable.expression_basis @ jaw
+    apart = 0.12 / float(gradient.square().sum()) * gradient  # lips a few hundredths of the face apart
+    shape = morphable.shape(torch.zeros(1, morphable.identity_basis.shape[0]), apart[None])
+    points = (shape[0, :, :2] * 128.0 + 128.0).numpy().astype(np.float32)
+    low, high = points.min(0) - 8, points.max(0) + 8
+    division = cv2.Subdiv2D((int(low[0]), int(low[1]), int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1))
+    numbers = {}
+    for number in [index for index in range(len(points)) if index not in _IRIS_RINGS]:
+        numbers[division.insert((float(points[number, 0]), float(points[number, 1])))] = number
+    triangles = []
+    for triangle in division.getTriangleList().reshape(-1, 3, 2):
+        corners = [numbers.get(division.locate((float(x), float(y)))[2]) for x, y in triangle]
+        if None not in corners:
+            triangles.append(corners)
+    found = np.array(triangles, np.int64)
+    edge_1, edge_2 = points[found[:, 1]] - points[found[:, 0]], points[found[:, 2]] - points[found[:, 0]]
+    area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+    found[area < 0] = found[area < 0][:, ::-1]
+    return found

@@ -15,14 +15,19 @@ OUTSIDE: dict[Grid, str] = {"published": "zeros", "aligned": "border"}
 """What grid_sample reads outside the source."""
 
 
-def sampling_grid(flow: Tensor, size: tuple[int, int], *, grid: Grid) -> Tensor:
-    """Where in the source each image pixel comes from, in grid_sample's coordinates.
+def sampling_grid(*flows: Tensor, size: tuple[int, int], grid: Grid) -> Tensor:
+    """Where in the source each image pixel comes from, in grid_sample's coordinates: (B, H, W, 2) in float32.
 
-    flow (B, 2, h, w) in pixels of the flow map, x right then y down; size (H, W) -> (B, H, W, 2) in float32.
+    Flows (B, 2, h, w) add up; each has a size of its own and counts in pixels of its own map, x right then y down.
+    size is (H, W).
     """
-    identity, step = grid_frame((flow.shape[2], flow.shape[3]), size, grid=grid)
-    fine = F.interpolate(flow.float(), size=size, mode="bilinear", align_corners=False)
-    return (identity.to(flow.device) + step.to(flow.device) * fine).permute(0, 2, 3, 1)
+    places, _ = grid_frame((flows[0].shape[2], flows[0].shape[3]), size, grid=grid)
+    where = places.to(flows[0].device)
+    for flow in flows:
+        _, step = grid_frame((flow.shape[2], flow.shape[3]), size, grid=grid)
+        fine = F.interpolate(flow.float(), size=size, mode="bilinear", align_corners=False)
+        where = where + step.to(flow.device) * fine
+    return where.permute(0, 2, 3, 1)
 
 
 def grid_frame(flow_size: tuple[int, int], size: tuple[int, int], *, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -47,14 +52,14 @@ def pixel_centres(size: tuple[int, int]) -> Tensor:
     return torch.stack((x.expand(size), y[:, None].expand(size)))
 
 
-def warp(image: Tensor, flow: Tensor, *, grid: Grid) -> Tensor:
-    """Move `image` by `flow`: image (B or 1, C, H, W), flow (B, 2, h, w) -> (B, C, H, W) in the image's dtype.
+def warp(image: Tensor, *flows: Tensor, grid: Grid) -> Tensor:
+    """Move `image` by the sum of `flows`: image (B or 1, C, H, W), flow (B, 2, h, w) -> (B, C, H, W) in its dtype.
 
     Coordinates and interpolation are float32 whatever the dtypes: bfloat16 cannot tell neighbouring pixels apart.
     """
     image_size = (image.shape[2], image.shape[3])
-    where = sampling_grid(flow, image_size, grid=grid)
-    image32 = image.float().expand(flow.shape[0], -1, -1, -1)
+    where = sampling_grid(*flows, size=image_size, grid=grid)
+    image32 = image.float().expand(flows[0].shape[0], -1, -1, -1)
     return F.grid_sample(image32, where, mode="bilinear", padding_mode=OUTSIDE[grid], align_corners=False).to(
         image.dtype
     )
