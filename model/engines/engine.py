@@ -35,7 +35,7 @@ class Engine(ABC):
 
     @abstractmethod
     def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1], float32, of descriptors (B, Z) and, when guided, prior_flow (B, 2, H/2, W/2)."""
+        """Images (B, 3, H, W) in [-1, 1], float32: descriptors (B, Z), if guided prior_flow (B, 2, H/2, W/2)."""
 
     @torch.inference_mode()
     def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:

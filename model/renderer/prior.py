@@ -128,7 +128,7 @@ def _triangulate(morphable: MorphableModel) -> np.ndarray:
     for number in [index for index in range(len(points)) if index not in _IRIS_RINGS]:
         numbers[division.insert((float(points[number, 0]), float(points[number, 1])))] = number
     triangles = []
-    for triangle in division.getTriangleList().reshape(-1, 3, 2):
+    for triangle in np.asarray(division.getTriangleList()).reshape(-1, 3, 2):
         corners = [numbers.get(division.locate((float(x), float(y)))[2]) for x, y in triangle]
         if None not in corners:
             triangles.append(corners)
