@@ -48,7 +48,7 @@ class AudioConfig(BaseModel):
     flow_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     ema_half_life_steps: Annotated[float, Field(gt=0)] = 150.0
-    history_dropout: Share = 0.4  # frames whose past is hidden from the flow, so that it listens
+    history_dropout: Share = 0.1  # frames whose past is hidden from the flow, so that it listens
     history_noise: Annotated[float, Field(ge=0)] = 0.1  # deviation of noise on the past, in units of the code
     evaluate_every: Count = 100
     patience: Count = 8  # evaluations without a better held-out likelihood before the end

@@ -42,6 +42,7 @@ class ResidualFlow(nn.Module):
     """p(r_t | r_{t-1} .. r_{t-H}, sound): a linear autoregression whose innovation is a conditional flow."""
 
     autoregression: Tensor
+    blind_deviation: Tensor
 
     def __init__(
         self, dimension: int, condition: int, *, history: int, channels: int, steps: int, hidden: int, dropout: float
@@ -49,6 +50,9 @@ class ResidualFlow(nn.Module):
         super().__init__()
         self.dimension, self.history = dimension, history
         self.register_buffer("autoregression", torch.zeros(history, dimension))  # weight of the frame 1, 2 .. H ago
+        self.register_buffer(
+            "blind_deviation", torch.ones(dimension)
+        )  # of a residual whose past is hidden, to innovation's
         self.past = nn.Sequential(nn.Linear(history * dimension, channels), nn.Tanh(), nn.Dropout(dropout))
         self.flow = ConditionalFlow(dimension, condition + channels + 1, steps=steps, hidden=hidden, dropout=dropout)
 
@@ -65,7 +69,8 @@ class ResidualFlow(nn.Module):
     def nll(self, residual: Tensor, sound: Tensor, past: Tensor, known: Tensor) -> Tensor:
         """Return the exact negative log-likelihood (B, T) in nats of residuals (B, T, D)."""
         expected, condition = self.context(sound, past, known)
-        return self.flow.nll(residual - expected, condition)
+        scale = known + (1 - known) * self.blind_deviation  # a frame without a past is spread wider, and so scaled
+        return self.flow.nll((residual - expected) / scale, condition) + scale.log().sum(dim=-1)
 
 
 def histories(residual: Tensor, history: int) -> Tensor:

@@ -149,17 +149,18 @@ class Trainer:
             for code, track in zip(self.codes, self.tracks, strict=True)
         ]
         self.pasts = [histories(residual[None], self.config.network.history_frames)[0] for residual in residuals]
-        weights = autoregression(residuals, self.pasts, self.config.history_noise)
-        flows = network.flows
-        flows.expression.autoregression.copy_(weights[:, :e])
-        flows.pose.autoregression.copy_(weights[:, e:])
         if anew:
+            flows = network.flows
+            weights = autoregression(residuals, self.pasts, self.config.history_noise)
+            flows.expression.autoregression.copy_(weights[:, :e])
+            flows.pose.autoregression.copy_(weights[:, e:])
             chosen = self._trusted_frames()
-            innovation = torch.cat(
-                [residual - (past * weights).sum(dim=1) for residual, past in zip(residuals, self.pasts, strict=True)]
-            )[chosen]
-            flows.expression.flow.whiten(innovation[:, :e])
-            flows.pose.flow.whiten(innovation[:, e:])
+            residual, past = torch.cat(residuals)[chosen], torch.cat(self.pasts)[chosen]
+            innovation = residual - (past * weights).sum(dim=1)
+            blind = residual.std(dim=0) / innovation.std(dim=0)
+            for flow, part in ((flows.expression, slice(e)), (flows.pose, slice(e, None))):
+                flow.flow.whiten(innovation[:, part])
+                flow.blind_deviation.copy_(blind[part])
             self.flow_ema.module.load_state_dict(flows.state_dict())
 
     def _trusted_frames(self) -> Tensor:
