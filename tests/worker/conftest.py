@@ -47,7 +47,17 @@ def speech() -> Path:
 @pytest.fixture(scope="session")
 def weights() -> None:
     """Skips what needs trained weights where they are not installed."""
-    for name in ("open478", "extractor", "renderer-guided-light", "audio-flow"):
+    _need("open478", "extractor", "renderer-guided-light")
+
+
+@pytest.fixture(scope="session")
+def speech_weights() -> None:
+    """The same for what makes motion from speech."""
+    _need("audio-flow")
+
+
+def _need(*names: str) -> None:
+    for name in names:
         if not (WEIGHTS / f"{name}.safetensors").is_file():
             pytest.skip(f"no weights {name!r} in {WEIGHTS}")
 

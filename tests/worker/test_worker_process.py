@@ -76,7 +76,7 @@ def test_image_options(bench: Bench, portrait: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess) -> Path:
+def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess, speech_weights: None) -> Path:
     """The talking head made of the sample portrait and two seconds of the sample speech."""
     samples, rate = soundfile.read(speech, frames=2 * soundfile.info(speech).samplerate)
     sound = io.BytesIO()
@@ -296,7 +296,7 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
     job_id = bench.submit_sway(portrait, 60)
     assert bench.rendering(job_id).status is JobStatus.RUNNING
     bench.store.request_cancel(job_id)
-    record = bench.wait(job_id, lambda record: record.status.finished, timeout=30)
+    record = bench.wait(job_id, lambda record: record.status.finished, timeout=60)
     assert record.status is JobStatus.CANCELED
     assert bench.files(job_id) == {"portrait.jpg"}
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
