@@ -61,9 +61,7 @@ class JobRecord(BaseModel):
             queue_position=queue_position,
             progress=Progress.model_validate_json(fields["progress"]) if "progress" in fields else None,
             timings={
-                name.removeprefix(TIMING_PREFIX): round(float(value), 4)
-                for name, value in fields.items()
-                if name.startswith(TIMING_PREFIX)
+                stage: round(float(fields[TIMING_PREFIX + stage]), 4) for stage in fields.get("stages", "").splitlines()
             },
             error=Problem.model_validate_json(fields["error"]) if "error" in fields else None,
             result=Result.model_validate_json(fields["result"]) if "result" in fields else None,

@@ -72,7 +72,7 @@ local attempt = redis.call('HINCRBY', job, 'deliveries', 1)
 local at = now()
 redis.call('HSET', job, 'status', 'running')
 redis.call('HSETNX', job, 'started_at', at)
-redis.call('HDEL', job, 'progress')
+redis.call('HDEL', job, 'progress', 'stages')
 for _, field in ipairs(redis.call('HKEYS', job)) do
   if string.sub(field, 1, 7) == 'timing:' then redis.call('HDEL', job, field) end
 end
@@ -97,7 +97,17 @@ return 'ok'
 )
 
 # stage, seconds
-TIMING = HELD + "redis.call('HINCRBYFLOAT', job, 'timing:' .. ARGV[4], ARGV[5]) return 'ok'"
+TIMING = (
+    HELD
+    + """
+local field = 'timing:' .. ARGV[4]
+if redis.call('HEXISTS', job, field) == 0 then  -- a hash keeps no order, so the stages' is kept beside it
+  redis.call('HSET', job, 'stages', (get('stages') or '') .. ARGV[4] .. '\\n')
+end
+redis.call('HINCRBYFLOAT', job, field, ARGV[5])
+return 'ok'
+"""
+)
 
 # status, then fields and values to set
 FINISH = (

@@ -49,6 +49,8 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     assert taken.spec == SPEC
     assert taken.attempt == 1
     store.progress(taken, Progress(stage="render", done=1, total=2))
+    for stage in ("load", "decode", "crop"):
+        store.timing(taken, stage, 1)
     store.timing(taken, "render", 0.25)
     store.timing(taken, "render", 0.5)
     running = read(store, job_id)
@@ -57,7 +59,7 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     store.succeed(taken, RESULT, key=f"{job_id}/result.png")
     done = read(store, job_id)
     assert (done.status, done.result, done.result_key) == (JobStatus.SUCCEEDED, RESULT, f"{job_id}/result.png")
-    assert done.timings == {"render": 0.75}
+    assert list(done.timings.items()) == [("load", 1), ("decode", 1), ("crop", 1), ("render", 0.75)]
     assert done.created_at <= (done.started_at or done.created_at) <= (done.finished_at or done.created_at)
     assert store.lock_holder(job_id) is None
     assert store.running_count() == 0
