@@ -59,7 +59,10 @@ def _landmark_figures(
             start = face_window(landmarks[index], reference).compose(
                 np.array([*rng.uniform(-0.15, 0.15, 2), rng.uniform(-0.25, 0.25), rng.uniform(-0.35, 0.35)])
             )
-            sighting = extractor.reader.refine([Pyramid(frame)], [start])[0]
+            picture = Pyramid(frame)
+            sighting = extractor.reader.refine([picture], [start])[0]
+            if item.kind == "still":  # read as photos are, and clips' frames as videos' are
+                sighting = extractor.reader.steady(picture, sighting.window)
             truths.append(landmarks[index])
             founds.append(sighting.landmarks)
             presences.append(sighting.presence)

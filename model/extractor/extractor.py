@@ -79,6 +79,7 @@ class Extractor:
                     f"no face at x {face.x:.0f}, y {face.y:.0f}, {face.width:.0f} x {face.height:.0f} pixels: "
                     f"confidence {sighting.presence:.2f}, allowed is {LOST} or more"
                 )
+        sighting = self.reader.steady(picture, sighting.window)
         crop = crop_from_landmarks(sighting.landmarks, (picture.width, picture.height))
         landmarks = crop.points_to_crop(sighting.landmarks)
         fit = self.morphable.fit(torch.from_numpy(landmarks)[None])

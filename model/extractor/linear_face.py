@@ -39,7 +39,8 @@ def linear_face(
     faces = landmarks[:: max(1, len(landmarks) // maximum)].astype(np.float64)
     if permutation is not None:
         faces = np.concatenate([faces, faces[:, permutation] * (-1.0, 1.0, 1.0)])
-    mean = faces[0] - faces[0].mean(axis=0)
+    # the mean of faces as they are: a first guess that stands upright and, with mirror images, is symmetric
+    mean = (faces - faces.mean(axis=1, keepdims=True)).mean(axis=0)
     for _ in range(4):
         mean = _in_window_units(mean)
         aligned = _aligned(faces, mean)

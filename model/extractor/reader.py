@@ -16,6 +16,8 @@ from model.weights.files import load_into, load_weights
 
 WEIGHTS = "extractor"
 LARGEST_BATCH = 64
+# Slightly different windows (x, y, log_scale, angle in their own units) whose landmarks are averaged.
+STEADYING_POSES = ((0.0, 0.0, 0.0, 0.0), (0.04, 0.03, 0.06, 0.05), (-0.04, 0.03, -0.06, -0.05), (0.0, -0.05, 0.03, 0.0))
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class FaceReader:
     def __init__(self, network: FaceNetwork) -> None:
         self.network = network.eval()
         self.size = network.config.input_size
+        # the reference is its own mirror image, so that each point's counterpart is where its reflection falls
+        reference = network.reference
+        self.permutation = (
+            torch.cdist(reference * reference.new_tensor([-1.0, 1.0, 1.0]), reference).argmin(dim=1).numpy()
+        )
 
     @classmethod
     def load(cls, directory: Path | None = None) -> FaceReader:
@@ -57,21 +64,31 @@ class FaceReader:
         load_into(network, state, WEIGHTS)
         return cls(network)
 
-    @torch.inference_mode()
-    def look(self, pictures: Sequence[Pyramid], windows: Sequence[Window]) -> list[Sighting]:
-        """One sighting for each window of the picture beside it."""
+    def look(self, pictures: Sequence[Pyramid], windows: Sequence[Window], *, mirrored: bool = False) -> list[Sighting]:
+        """One sighting for each window of the picture beside it; `mirrored` shows the network mirror images."""
         sightings: list[Sighting] = []
         for start in range(0, len(windows), LARGEST_BATCH):
             batch = windows[start : start + LARGEST_BATCH]
             cuts = [picture.cut(window, self.size) for picture, window in zip(pictures[start:], batch, strict=False)]
-            prediction = self.network(torch.from_numpy(np.stack(cuts).transpose(0, 3, 1, 2)))
-            presence, error = prediction.presence.sigmoid().tolist(), prediction.log_error.exp().tolist()
-            landmarks, poses = prediction.landmarks.numpy(), prediction.pose.numpy()
+            landmarks, poses, presence, error = self._predict(np.stack(cuts), mirrored=mirrored)
             sightings += [
-                Sighting(window.points_to_source(landmarks[i]), window.compose(poses[i]), presence[i], error[i])
+                Sighting(
+                    window.points_to_source(landmarks[i]), window.compose(poses[i]), float(presence[i]), float(error[i])
+                )
                 for i, window in enumerate(batch)
             ]
         return sightings
+
+    @torch.inference_mode()
+    def _predict(self, cuts: np.ndarray, *, mirrored: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Landmarks, poses, presence and expected error for windows (B, S, S, 3)."""
+        images = torch.from_numpy(cuts).permute(0, 3, 1, 2)
+        prediction = self.network(images.flip(-1) if mirrored else images)
+        landmarks, pose = prediction.landmarks.numpy(), prediction.pose.numpy()
+        if mirrored:
+            landmarks = landmarks[:, self.permutation] * np.array([-1.0, 1.0, 1.0], dtype=np.float32)
+            pose = pose * np.array([-1.0, 1.0, 1.0, -1.0], dtype=np.float32)
+        return landmarks, pose, prediction.presence.sigmoid().numpy(), prediction.log_error.exp().numpy()
 
     def refine(self, pictures: Sequence[Pyramid], windows: Sequence[Window], looks: int = 3) -> list[Sighting]:
         """Look `looks` times, each time through the windows that the look before found."""
@@ -79,3 +96,16 @@ class FaceReader:
         for _ in range(looks - 1):
             sightings = self.look(pictures, [sighting.window for sighting in sightings])
         return sightings
+
+    def steady(self, picture: Pyramid, window: Window) -> Sighting:
+        """Several looks at one face through slightly different and mirrored windows, averaged: for single photos."""
+        windows = [window.compose(np.array(pose)) for pose in STEADYING_POSES]
+        pictures = [picture] * len(windows)
+        sightings = self.look(pictures, windows) + self.look(pictures, windows, mirrored=True)
+        seen = [sighting.window for sighting in sightings]
+        return Sighting(
+            np.stack([sighting.landmarks for sighting in sightings]).mean(axis=0),
+            Window(*(float(np.mean([getattr(w, name) for w in seen])) for name in ("x", "y", "side", "angle"))),
+            float(np.mean([sighting.presence for sighting in sightings])),
+            float(np.mean([sighting.error_px for sighting in sightings])),
+        )

@@ -21,7 +21,7 @@ from model.extractor.loss import HALF_WINDOW_PX, extractor_losses
 from model.extractor.network import FaceNetwork, NetworkConfig, Prediction
 from model.extractor.samples import Batch, Sampler
 from model.extractor.topology import EYES, IRISES, MOUTH, mirror_permutation
-from model.morphable import MOTION_SPACE
+from model.morphable import MOTION_SPACE, MorphableModel
 from model.training import Ema, Run, Stateful
 from model.weights.files import save_weights
 
@@ -76,8 +76,7 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
         )
         for split, frames in (("train", config.frames_per_clip), ("val", 4))
     )
-    first_guess, _ = linear_face(store.landmarks, None, 1)
-    permutation = mirror_permutation(first_guess)
+    permutation = mirror_permutation(MorphableModel.load().mean.numpy())
     reference, basis = linear_face(store.landmarks, permutation, config.network.components)
     sampler = Sampler(store, permutation, reference, config.network.input_size)
     validation = _validation_batch(held_out, permutation, reference, config)

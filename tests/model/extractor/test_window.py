@@ -2,11 +2,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.extractor.linear_face import face_pose, face_window, linear_face
+from model.extractor.topology import mirror_permutation
 from model.extractor.window import Pyramid, Window
+from model.morphable import MorphableModel
 
 windows = st.builds(
     Window, st.floats(-100, 900), st.floats(-100, 900), st.floats(10, 800), st.floats(-math.pi, math.pi)
@@ -73,3 +76,19 @@ def test_linear_face_rebuilds_faces_from_few_components():
     residual = (local - reference).reshape(60, -1)
     coefficients = np.linalg.lstsq(basis.T, residual.T, rcond=None)[0]
     assert np.abs(residual - coefficients.T @ basis).mean() < 0.02 * np.abs(residual).mean()
+
+
+def test_with_mirror_images_the_mean_face_is_upright_and_symmetric():
+    """Even when the first faces are tilted and turned to one side."""
+    model = MorphableModel.load()
+    torch.manual_seed(0)
+    motion = torch.zeros(40, 70)
+    motion[:, 64:67] = 0.15 * torch.randn(40, 3) + torch.tensor([0.2, 0.0, 0.3])
+    faces = model.landmarks(torch.randn(40, 80), motion).numpy()
+    permutation = mirror_permutation(model.mean.numpy())
+    reference, _ = linear_face(faces, permutation, 4)
+    assert np.allclose(reference[permutation] * (-1, 1, 1), reference, atol=1e-5)
+    assert reference[10] == pytest.approx([0, -0.7, 0], abs=0.15)  # the top of the forehead is above, the chin below
+    assert reference[152] == pytest.approx([0, 0.7, 0], abs=0.15)
+    turned = face_window(faces[0], reference).angle
+    assert turned == pytest.approx(float(motion[0, 66]), abs=0.1)
