@@ -9,7 +9,7 @@ of each other by construction, to first order and exactly, since shapes are line
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,15 +121,18 @@ _POSE_CONTROLS: tuple[dict[str, Any], ...] = (
 )
 
 
-def fit_control_directions(model: MorphableModel, expressions: Tensor) -> dict[str, list[float]]:
+def fit_control_directions(model: MorphableModel, clips: Sequence[Tensor]) -> dict[str, list[float]]:
     """Direction (64) of each expression control, of the length that value 1 stands for.
 
-    Value 1 is the 99th percentile of what the measure moves from a clip's mean in `expressions` (F, 64), except for
-    blinks: theirs is the unit length of the lids' gap, since how far a lid must go depends on the person.
+    Value 1 is the 99th percentile of how far the measure moves from rest, a clip's 10th percentile, in the expressions
+    (T, 64) of `clips`; for gaze, which goes both ways, half of that. A blink's direction has the unit length of the
+    lids' gap, since how far a lid must go depends on the person.
     """
     rows = torch.stack([measure.vector() for measure in MEASURES])
     gradients = rows @ model.expression_basis.T  # (measures, 64)
-    moved = expressions @ gradients.T
+    moved = [clip @ gradients.T for clip in clips]
+    from_rest = torch.cat([values - torch.quantile(values, 0.1, dim=0) for values in moved])
+    reaches = torch.quantile(from_rest, 0.99, dim=0)
     directions = {}
     for number, measure in enumerate(MEASURES):
         free = FREE.get(measure.name, frozenset())
@@ -137,7 +140,7 @@ def fit_control_directions(model: MorphableModel, expressions: Tensor) -> dict[s
         held_gradients = gradients[held]
         inverse = torch.linalg.inv(held_gradients @ held_gradients.T)
         direction = held_gradients.T @ inverse[:, held.index(number)]
-        reach = 1.0 if measure.name in LIDS else float(torch.quantile(moved[:, number], 0.99))
+        reach = 1.0 if measure.name in LIDS else float(reaches[number]) / (2.0 if measure.minimum < 0 else 1.0)
         directions[measure.name] = [round(float(value), 6) for value in direction * reach]
     return directions
 

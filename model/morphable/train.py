@@ -37,8 +37,8 @@ def train(config: MorphableConfig, *, data: Path, out: Path, minutes: float | No
     points, owner = _sample(items, config.frames_per_clip)
     model, figures = build(points, owner, config)
     figures |= held_out_figures(model, data)
-    fits = _fits_of_clips(model, [item for item in items if item.kind == "clip"], config.frames_per_clip)
-    directions = fit_control_directions(model, fits)
+    expressions = _expressions_of_clips(model, [item for item in items if item.kind == "clip"], config.frames_per_clip)
+    directions = fit_control_directions(model, expressions)
     log.info("morphable model built", **figures)
     card = {
         "kind": "morphable",
@@ -142,14 +142,14 @@ def _sample(items: list[Item], frames_per_clip: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.concatenate(points)), torch.from_numpy(np.concatenate(owner))
 
 
-def _fits_of_clips(model: MorphableModel, items: list[Item], frames_per_clip: int) -> Tensor:
-    """Expressions (F, 64) relative to each clip's mean."""
+def _expressions_of_clips(model: MorphableModel, items: list[Item], frames_per_clip: int) -> list[Tensor]:
+    """Expressions (T, 64) of each clip."""
     expressions = []
     for item in items:
         points = torch.from_numpy(item.landmarks())
-        expression = model.fit_clip(points[:: max(1, len(points) // frames_per_clip)]).motion[:, :EXPRESSION]
-        expressions.append(expression - expression.mean(0))
-    return torch.cat(expressions)
+        motion = model.fit_clip(points[:: max(1, len(points) // frames_per_clip)]).motion
+        expressions.append(motion[:, :EXPRESSION])
+    return expressions
 
 
 def _pivot(centred: Tensor, owner: Tensor, share: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
