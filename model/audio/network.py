@@ -93,8 +93,8 @@ class SpeechNetwork(nn.Module):
             c.members, c.components, c.member_channels, c.member_blocks, c.member_dropout
         )
         self.flows = Flows(c)
-        # factors on the expected expression, which a regression underestimates, and on expression's noise
-        self.register_buffer("sampling", torch.tensor([1.0, 1.0]))
+        # factors on the expected expression, which a regression underestimates, on expression's noise, and on pose
+        self.register_buffer("sampling", torch.tensor([1.0, 1.0, 1.0]))
 
     def track(self, mel: Tensor, fold: int | None = None) -> Tensor:
         """Mel (B, 4 T, MELS) -> sound track (B, T, S): the expected expression code, then coarse mel."""

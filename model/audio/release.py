@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model.audio.clips import SpeechClip
+from model.audio.clips import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
 from model.audio.evaluate import TEMPERATURE, evaluate, opening_gradient
 from model.audio.network import NAME, SpeechNetwork
@@ -19,8 +19,9 @@ from model.morphable.basis import MOTION, MOTION_SPACE
 from model.weights.files import save_weights
 
 LIP_NOISE = 0.5
-LARGEST_ARTICULATION = 2.5
+LARGEST_ARTICULATION, LARGEST_SWAY = 2.5, 2.0
 CALIBRATION_CLIPS = 40
+ANGLES = 3  # of a pose code
 
 
 @torch.no_grad()
@@ -34,18 +35,25 @@ def calibrate(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequen
     """
     gradient = network.code.decoder @ opening_gradient(MorphableModel.load())
     e = network.config.components
-    network.sampling.copy_(torch.tensor([1.0, LIP_NOISE]))
+    network.sampling.copy_(torch.tensor([1.0, LIP_NOISE, 1.0]))
     expected, drawn, real = [], [], []
+    swayed, real_pose = [], []
     longest = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:CALIBRATION_CLIPS]
     for number, (clip, fold) in enumerate(longest):
         track = sound_track(network, clip.mel, fold)
-        code, _ = sample_codes(network, track, seed=number, temperature=TEMPERATURE)
-        expected.append((track[:, :e] @ gradient).var())
-        drawn.append(((code[0] - track[:, :e]) @ gradient).var())
+        code, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE)
+        mean = smoothed(track[:, :e], EXPRESSION_SMOOTHING)
+        expected.append((mean @ gradient).var())
+        drawn.append(((code[0] - mean) @ gradient).var())
         real.append((network.code.expression(clip) @ gradient).var())
+        swayed.append(pose[0, :, :ANGLES].var(dim=0).mean())
+        real_pose.append(network.code.pose(clip)[:, :ANGLES].var(dim=0).mean())
     missing = torch.stack(real).mean() - torch.stack(drawn).mean()
     articulation = (missing.clamp(min=0) / torch.stack(expected).mean()).sqrt().clamp(1.0, LARGEST_ARTICULATION)
     network.sampling[0] = articulation
+    # heads turn slowly and far, which many small steps, each a little off, lose; the temperature keeps its share
+    sway = TEMPERATURE * (torch.stack(real_pose).mean() / torch.stack(swayed).mean()).sqrt()
+    network.sampling[2] = sway.clamp(1.0, LARGEST_SWAY)
 
 
 def release(

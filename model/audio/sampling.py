@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model.audio.batches import cut
+from model.audio.clips import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
 from model.audio.features import SUBFRAMES
 from model.audio.flow import ConditionalFlow, FlowStep, bounded
 from model.audio.motion_code import POSE
@@ -99,10 +100,11 @@ def sample_codes(
     """Return expression codes (N, T, E) and pose codes (N, T, 6) of N takes of a sound track (T, S).
 
     `start` (E,) is the expression code before the first frame, the expected one when not given.
-    The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature.
+    The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature. Takes are
+    smoothed as the motions were that the flows learned.
     """
     flows, e, frames = network.flows, network.config.components, len(track)
-    articulation, lip_noise = network.sampling.tolist()
+    articulation, lip_noise, sway = network.sampling.tolist()
     generator = torch.Generator().manual_seed(seed)
     noise = temperature * torch.randn(takes, frames, e + POSE, generator=generator)
     expected = articulation * track[:, :e]
@@ -111,4 +113,10 @@ def sample_codes(
         flows.expression, flows.expression_sound(track[None])[0], lip_noise * noise[..., :e], first.expand(takes, -1)
     )
     pose = sample_residuals(flows.pose, flows.pose_sound(track[None])[0], noise[..., e:], torch.zeros(takes, POSE))
-    return expected + expression, pose
+    return smoothed_takes(expected + expression, EXPRESSION_SMOOTHING), smoothed_takes(sway * pose, POSE_SMOOTHING)
+
+
+def smoothed_takes(takes: Tensor, deviation: float) -> Tensor:
+    """Return takes (N, T, D) after a Gaussian of that deviation in frames."""
+    rows = takes.transpose(0, 1).flatten(1)
+    return smoothed(rows, deviation).reshape(len(rows), len(takes), -1).transpose(0, 1)
