@@ -87,7 +87,7 @@ class MorphableModel(nn.Module):
 
         Pose in closed form and the coefficients by ridge regression take turns; the ridge is the Gaussian prior of
         unit-variance coefficients under landmark noise of `noise_px` (standard deviation; 1 px suits a network's
-        landmarks). With `identity` (B, 80) or (1, 80) given, as for further frames of one person, only motion is fitted.
+        landmarks). With `identity` (B, 80) or (1, 80) given, as for further frames of a person, only motion is fitted.
         """
         points = (landmarks.float() - landmarks.new_tensor([HALF_CROP, HALF_CROP, 0.0])) / HALF_CROP
         batch = points.shape[0]
