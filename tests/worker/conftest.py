@@ -151,13 +151,16 @@ class Bench:
             ),
         )
 
-    def kill_child(self, job_id: str) -> int:
-        """Kill -9 the process that works on a job."""
+    def child(self, job_id: str) -> int | None:
+        """The process that works on a job."""
         holder = self.store.lock_holder(job_id)
-        assert holder is not None
-        pid = int(holder.rpartition(":")[2])
+        return None if holder is None else int(holder.rpartition(":")[2])
+
+    def kill_child(self, job_id: str) -> None:
+        """Kill -9 the process that works on a job."""
+        pid = self.child(job_id)
+        assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        return pid
 
     def result(self, record: JobRecord) -> Path:
         assert record.result_key is not None, record.error

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FEATHER = 0.14  # width of the soft edge, in crop sides
+FEATHER = 0.10  # width of the soft edge, in crop sides
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides
 REACH = 0.10  # sigma of the blur that carries those colours inwards, in crop sides
+TINT = 40.0  # grey levels up to which a difference of colour counts in full, or nearly so
 COARSE = 64  # side of the grid on which colours are matched
 BAND = 128  # rows blended at once, so that a large photo needs little memory beside itself
 
@@ -76,8 +77,9 @@ class Paster:
 
     def _correction(self, animated: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What to add to the crop's colours: (S, S, 3)."""
-        difference = (self._still - self._coarse(animated)) * self._ring[:, :, None]
-        spread = self._blur(difference) / self._ring_weight[:, :, None]
+        difference = self._still - self._coarse(animated)
+        difference /= 1 + (difference / TINT) ** 2  # small ones are tints, large ones things that have moved
+        spread = self._blur(difference * self._ring[:, :, None]) / self._ring_weight[:, :, None]
         correction: NDArray[np.float32] = cv2.resize(
             spread * self._fade[:, :, None], (self._size, self._size), interpolation=cv2.INTER_LINEAR
         )
