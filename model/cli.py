@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from model.errors import ModelError
 
@@ -16,7 +18,6 @@ train = typer.Typer(no_args_is_help=True, help="Train a model on a corpus folder
 evaluate = typer.Typer(no_args_is_help=True, help="Measure a released model on a corpus folder's held-out people.")
 weights = typer.Typer(no_args_is_help=True, help="Import and inspect weights.")
 
-Config = TypeVar("Config", bound=BaseModel)
 DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; what it leaves out has its default.")]
@@ -25,68 +26,41 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the resolve
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@train.command("morphable")
-def train_morphable(
-    data: DataOption,
-    out: OutOption,
-    config: ConfigOption = None,
-    *,
-    minutes: MinutesOption = None,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Build the morphable model from landmarks; deterministic, a few minutes."""
-    from model.morphable.train import MorphableConfig
-    from model.morphable.train import train as run
-
-    _train(MorphableConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+# name: (module with `train`, its configuration, what --help says)
+TRAININGS = {
+    "morphable": ("model.morphable.train", "MorphableConfig", "Build the morphable model from landmarks; minutes."),
+    "extractor": ("model.extractor.train", "ExtractorConfig", "Train face crop to landmarks and confidence."),
+    "renderer": ("model.renderer.train", "RendererTrainingConfig", "Train mapping, warping and editing networks."),
+    "audio": ("model.audio.train", "AudioConfig", "Train speech to motion."),
+}
 
 
-@train.command("extractor")
-def train_extractor(
-    data: DataOption,
-    out: OutOption,
-    config: ConfigOption = None,
-    *,
-    minutes: MinutesOption = None,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Train the extractor: face crop to landmarks and confidence."""
-    from model.extractor.train import ExtractorConfig
-    from model.extractor.train import train as run
+def _training_command(name: str, module_name: str, config_name: str) -> Callable[..., None]:
+    def command(
+        data: DataOption,
+        out: OutOption,
+        config: ConfigOption = None,
+        *,
+        minutes: MinutesOption = None,
+        dry_run: DryRunOption = False,
+    ) -> None:
+        module = importlib.import_module(module_name)  # here, since torch takes seconds to load
+        try:
+            values = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
+            resolved = getattr(module, config_name).model_validate(values)
+        except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise typer.BadParameter(str(error), param_hint="--config") from error
+        if dry_run:
+            typer.echo(resolved.model_dump_json(indent=2))
+            return
+        _or_exit(lambda: module.train(resolved, data=data, out=out, minutes=minutes))
 
-    _train(ExtractorConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
-
-
-@train.command("renderer")
-def train_renderer(
-    data: DataOption,
-    out: OutOption,
-    config: ConfigOption = None,
-    *,
-    minutes: MinutesOption = None,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Train the renderer: mapping, warping and editing networks."""
-    from model.renderer.train import RendererTrainingConfig
-    from model.renderer.train import train as run
-
-    _train(RendererTrainingConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+    command.__name__ = f"train_{name}"
+    return command
 
 
-@train.command("audio")
-def train_audio(
-    data: DataOption,
-    out: OutOption,
-    config: ConfigOption = None,
-    *,
-    minutes: MinutesOption = None,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Train the audio flow: speech to motion."""
-    from model.audio.train import AudioConfig
-    from model.audio.train import train as run
-
-    _train(AudioConfig, run, data=data, out=out, config=config, minutes=minutes, dry_run=dry_run)
+for _name, (_module, _config, _help) in TRAININGS.items():
+    train.command(_name, help=_help)(_training_command(_name, _module, _config))
 
 
 @evaluate.command("extractor")
@@ -151,27 +125,6 @@ def benchmark(
     from model.engines.benchmark import benchmark as run
 
     _show(run(frames=frames, rounds=rounds), as_json=as_json)
-
-
-def _train(
-    kind: type[Config],
-    run: Any,
-    *,
-    data: Path,
-    out: Path,
-    config: Path | None,
-    minutes: float | None,
-    dry_run: bool,
-) -> None:
-    try:
-        values = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
-        resolved = kind.model_validate(values)
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise typer.BadParameter(str(error), param_hint="--config") from error
-    if dry_run:
-        typer.echo(resolved.model_dump_json(indent=2))
-        return
-    _or_exit(lambda: run(resolved, data=data, out=out, minutes=minutes))
 
 
 def _or_exit(action: Any) -> Any:
