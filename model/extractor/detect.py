@@ -20,9 +20,9 @@ CASCADES = ("haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml")
 CASCADE_EXTENT = 1000  # longest side of the picture the cascades see
 SMALLEST_FACE = 40  # pixels; smaller faces have too few of them to read a motion from
 PROMISING = 0.15  # presence at a first look that is worth a second
-CERTAIN = 0.5  # presence at the last look that makes a face
+CERTAIN = 0.75  # confidence at the last look that makes a face; what is none but looks like one comes to 0.5 or so
 MOST_TILTED = math.radians(65)  # what the network was taught to read, and some
-SAME = 0.3  # overlap of two windows that are one face
+SAME = 0.5  # share of the smaller of two windows that lies in the other when they are one face
 GRID_STEP = 0.4  # of a window's side
 GRID_RATIO = 1.7  # between window sizes
 GRID_DEPTH = 5  # how often the finest grid's windows fit the shorter side; smaller faces are left to the cascades
@@ -86,7 +86,7 @@ class FaceDetector:
         for _ in range(2):
             promising = self.reader.look([picture] * len(looked), looked)
             looked = [s.window for s in promising]
-        certain = [s for s in promising if s.presence >= CERTAIN and _plausible(s, picture)]
+        certain = [s for s in promising if confidence_of(s) >= CERTAIN and _plausible(s, picture)]
         return suppress(certain)
 
     def _cascade_windows(self, rgb: np.ndarray) -> list[Window]:
@@ -129,10 +129,10 @@ def grid(width: int, height: int, *, smallest: float) -> list[Window]:
 
 
 def suppress(sightings: list[Sighting]) -> list[Sighting]:
-    """Of sightings whose windows overlap, the surest only."""
+    """Of sightings whose windows overlap, or lie in one another, the surest only."""
     kept: list[Sighting] = []
     for sighting in sorted(sightings, key=lambda s: -confidence_of(s)):
-        if all(sighting.window.overlap(other.window) < SAME for other in kept):
+        if all(sighting.window.contained(other.window) < SAME for other in kept):
             kept.append(sighting)
     return kept
 

@@ -85,7 +85,7 @@ def _landmark_figures(
         "pitch_degrees": float(angles[:, 1].mean()),
         "roll_degrees": float(angles[:, 2].mean()),
         "presence": float(np.mean(presences)),
-        "missed": float(np.mean(np.array(presences) < 0.5)),
+        "missed": float(np.mean(np.array(presences) < 0.75)),
         "expected_error_correlation": float(np.corrcoef(np.log(expected), np.log(mean_error))[0, 1]),
     }
 

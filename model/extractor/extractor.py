@@ -23,7 +23,7 @@ BATCH_FRAMES = 8
 LOST = 0.3  # presence below which a frame's landmarks are not believed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Extraction:
     """A face as the renderer takes it."""
 
@@ -35,7 +35,7 @@ class Extraction:
     confidence: float  # 0..1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Tracked:
     frame: np.ndarray
     landmarks: np.ndarray  # source pixels

@@ -20,7 +20,7 @@ LARGEST_BATCH = 64
 STEADYING_POSES = ((0.0, 0.0, 0.0, 0.0), (0.04, 0.03, 0.06, 0.05), (-0.04, 0.03, -0.06, -0.05), (0.0, -0.05, 0.03, 0.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sighting:
     """What one look gave: landmarks (478, 3) in source pixels, the face's own window, and how sure it is."""
 

@@ -47,11 +47,18 @@ class Window:
 
     def overlap(self, other: Window) -> float:
         """Intersection over union of the two squares, their turns ignored."""
+        shared = self._shared(other)
+        return shared / (self.side**2 + other.side**2 - shared)
+
+    def contained(self, other: Window) -> float:
+        """Share of the smaller square that lies in the larger one, their turns ignored."""
+        return self._shared(other) / min(self.side, other.side) ** 2
+
+    def _shared(self, other: Window) -> float:
         reach = (self.side + other.side) / 2
         width = min(reach - abs(self.x - other.x), self.side, other.side)
         height = min(reach - abs(self.y - other.y), self.side, other.side)
-        shared = max(0.0, width) * max(0.0, height)
-        return shared / (self.side**2 + other.side**2 - shared)
+        return max(0.0, width) * max(0.0, height)
 
     def _rotation(self) -> np.ndarray:
         cosine, sine = math.cos(self.angle), math.sin(self.angle)

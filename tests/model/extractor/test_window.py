@@ -92,3 +92,10 @@ def test_with_mirror_images_the_mean_face_is_upright_and_symmetric():
     assert reference[152, :2] == pytest.approx([0, 0.7], abs=0.15)
     turned = face_window(faces[0], reference).angle
     assert turned == pytest.approx(float(motion[0, 66]), abs=0.1)
+
+
+def test_a_window_within_another_is_contained_whole():
+    inner, outer = Window(110, 100, 20), Window(100, 100, 80)
+    assert inner.contained(outer) == outer.contained(inner) == pytest.approx(1)
+    assert inner.overlap(outer) == pytest.approx(1 / 16)
+    assert Window(300, 100, 20).contained(outer) == 0
