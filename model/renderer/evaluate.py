@@ -12,8 +12,9 @@ import torch
 
 from model.data.pairs import Batch, PairData
 from model.metrics.images import l1, psnr, ssim
-from model.renderer.animate import RELEASED
+from model.renderer.animate import RELEASED, Animator
 from model.renderer.config import RendererConfig
+from model.renderer.fidelity import follow_controls
 from model.renderer.network import PIRenderer, RendererOutput
 from model.weights.files import load_into, load_weights
 
@@ -23,7 +24,8 @@ FRAMES_PER_CLIP = 8
 def evaluate(data: Path, *, sheet: Path | None = None, weights: Path | None = None) -> dict[str, float]:
     """Figures of the released renderer, or the one in `weights`, on a corpus folder's val split at 256x256.
 
-    The first frame of every clip of a real person (generated = 0) is driven to 7 later ones spread over the clip.
+    The first frame of every clip of a real person (generated = 0) is driven to other frames of it, a good part of them
+    the most expressive ones; held-out stills are driven by named controls (`model.renderer.fidelity`).
     """
     state, card = load_weights(RELEASED, weights)
     network = PIRenderer(RendererConfig.model_validate(card["config"])).eval()
@@ -35,7 +37,7 @@ def evaluate(data: Path, *, sheet: Path | None = None, weights: Path | None = No
             sheet.parent.mkdir(parents=True, exist_ok=True)
             picture = contact_sheet(network, first_to_farthest_frame(held_out, clips=12))
             cv2.imwrite(str(sheet), picture[..., ::-1])
-    return figures
+    return figures | follow_controls(Animator.load(directory=weights), data)
 
 
 def render_batch(network: PIRenderer, batch: Batch, *, edit: bool = True) -> RendererOutput:
