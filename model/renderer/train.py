@@ -29,6 +29,9 @@ CPU_LOSS = LossConfig(
     perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1.0, l1_image=1.0, region_image=1.0, scales=3
 )
 
+# Once the head moves rightly, what is left to learn is in the mouth and the eyes.
+DETAIL_LOSS = CPU_LOSS.model_copy(update={"l1_warped": 0.25, "region_image": 3.0})
+
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,8 +54,8 @@ class RendererTrainingConfig(_Config):
     network: RendererConfig = RendererConfig.light(MOTION)
     phases: tuple[PhaseConfig, ...] = (
         PhaseConfig(until=0.35, size=128, pairs=4, learning_rate=3e-4, loss=CPU_LOSS),
-        PhaseConfig(until=0.8, size=256, pairs=2, learning_rate=2e-4, loss=CPU_LOSS),
-        PhaseConfig(until=1.0, size=256, pairs=2, learning_rate=5e-5, loss=CPU_LOSS),
+        PhaseConfig(until=0.8, size=256, pairs=2, learning_rate=2e-4, loss=DETAIL_LOSS),
+        PhaseConfig(until=1.0, size=256, pairs=2, learning_rate=5e-5, loss=DETAIL_LOSS),
     )
     steps: PositiveInt = 200_000
     seed: int = 0
