@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("weights")]
 def test_kill_9_of_a_whole_worker(bench: Bench, portrait: Path) -> None:
     """Its message is gone with it; the lease lapses, housekeeping queues the job again, another worker does it."""
     worker = bench.start_worker()
-    job_id = bench.submit_sway(portrait, 8)
+    job_id = bench.submit_sway(portrait, 4)
     bench.rendering(job_id)
     worker.kill()
     successor = bench.start_worker()
@@ -25,7 +25,7 @@ def test_kill_9_of_a_whole_worker(bench: Bench, portrait: Path) -> None:
         record = bench.finished(job_id)
         assert record.status is JobStatus.SUCCEEDED, record.error
         assert record.deliveries == 2
-        assert frames_in(bench.result(record)) == 201
+        assert frames_in(bench.result(record)) == 101
     finally:
         successor.stop()
 
