@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from service.context import ContextDep, OwnerDep
+from service.jobs.artifacts import JOB_ID
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import Job, JobStatus
@@ -20,8 +21,10 @@ from service.submissions import public_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
-BYTE_RANGES = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
+# Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
+EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+BYTE_RANGE = r"([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"
+BYTE_RANGES = re.compile(rf"bytes={BYTE_RANGE}(\s*,\s*{BYTE_RANGE})*")
 
 
 class JobPage(BaseModel):
@@ -33,7 +36,7 @@ class JobPage(BaseModel):
 
 def find_job(job_id: str, context: ContextDep, owner: OwnerDep) -> JobRecord:
     """The caller's job. Raises ProblemError (404), also for another's job, so that ids cannot be probed."""
-    record = context.store.get(job_id)
+    record = context.store.get(job_id) if JOB_ID.fullmatch(job_id) else None
     if record is None or record.owner != owner:
         raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {job_id[:64]!r}", got=job_id)
     return record
@@ -168,11 +171,12 @@ def _check_range(request: Request, size: int) -> None:
     header = request.headers.get("range")
     if header is None:
         return
-    if not BYTE_RANGES.fullmatch(header):
+    parts = header.removeprefix("bytes=").split(",") if BYTE_RANGES.fullmatch(header) else []
+    ranges = [part.strip().split("-") for part in parts]
+    if not ranges or any(first and last and int(last) < int(first) for first, last in ranges):
         request.scope["headers"] = [item for item in request.scope["headers"] if item[0] != b"range"]
         return
-    starts = [part.strip().partition("-")[0] for part in header.removeprefix("bytes=").split(",")]
-    if any(start and int(start) >= size for start in starts):
+    if any(int(first) >= size if first else int(last) == 0 for first, last in ranges):
         raise ProblemError(
             ProblemType.RANGE_NOT_SATISFIABLE,
             f"Range is {header}; the result has {size} bytes",

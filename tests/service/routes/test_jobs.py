@@ -67,10 +67,12 @@ def test_the_result_has_an_etag_and_ranges(server: Server, portrait: bytes) -> N
     assert get(Range="bytes=7-").content == b"789"
     assert get(Range="bytes=2-4", If_Range=etag).status_code == 206
     assert get(Range="bytes=2-4", If_Range='"other"').status_code == 200
-    assert get(Range="lines=1-2").status_code == 200
-    outside = get(Range="bytes=10-")
-    refused(outside, ProblemType.RANGE_NOT_SATISFIABLE)
-    assert outside.headers["content-range"] == "bytes */10"
+    for malformed in ("lines=1-2", "bytes=5-2", f"bytes={'9' * 5000}-"):
+        assert get(Range=malformed).status_code == 200
+    for beyond in ("bytes=10-", "bytes=-0"):
+        outside = get(Range=beyond)
+        refused(outside, ProblemType.RANGE_NOT_SATISFIABLE)
+        assert outside.headers["content-range"] == "bytes */10"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,9 @@ def test_a_failed_job_and_its_result_are_the_same_problem(server: Server, portra
     assert (result["got"], result["allowed"]) == (0, [1, 2])
 
 
-def test_unknown_jobs_are_not_found(server: Server) -> None:
-    for job_id in (new_job_id(), "nonsense", "..%2f..%2fetc"):
+def test_unknown_jobs_are_not_found(server: Server, portrait: bytes) -> None:
+    known = create(server, portrait)
+    for job_id in (new_job_id(), "nonsense", "..%2f..%2fetc", f"{known}:spec", f"{known}:events"):
         for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
             refused(server.client.request(method, f"/v1/jobs/{job_id}{path}"), ProblemType.NOT_FOUND)
 
@@ -189,7 +192,8 @@ def test_events_follow_a_job_to_its_end_and_resume(server: Server, portrait: byt
     ]
     assert events(server, job_id, **{"Last-Event-ID": followed[2]["id"]}) == followed[3:]
     assert events(server, job_id, **{"Last-Event-ID": followed[-1]["id"]}) == []
-    assert events(server, job_id, **{"Last-Event-ID": "nonsense"}) == followed
+    for unknown in ("nonsense", f"{'9' * 20}-0"):
+        assert events(server, job_id, **{"Last-Event-ID": unknown}) == followed
 
 
 def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) -> None:
