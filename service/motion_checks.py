@@ -16,7 +16,7 @@ def parse_motion(text: str, spaces: dict[str, MotionSpace], *, moving: bool) -> 
     try:
         motion = ADAPTER.validate_json(text)
     except ValidationError as error:
-        raise validation_error(ProblemType.INVALID_MOTION, error, where="motion") from error
+        raise validation_error(ProblemType.INVALID_MOTION, error, where="motion", tagged=True) from error
     _check_form(motion, moving=moving)
     space = spaces.get(motion.space)
     if space is None:

@@ -41,11 +41,20 @@ class CoefficientsMotion(_Motion):
 
 
 class FramesMotion(_Motion):
-    """A sequence of motion vectors (T, D) at `fps`."""
+    """A sequence of motion vectors (T, D) at `fps`, of at most MAX_SECONDS."""
 
     space: Space
     fps: Fps = 25.0
     frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES)]
+
+    @model_validator(mode="after")
+    def _not_too_long(self) -> Self:
+        seconds = len(self.frames) / self.fps
+        if seconds > MAX_SECONDS:
+            raise ValueError(
+                f"{len(self.frames)} frames at {self.fps:g} fps last {seconds:g} seconds; allowed are {MAX_SECONDS:g}"
+            )
+        return self
 
 
 class Keyframe(_Motion):

@@ -128,7 +128,7 @@ BAD_MOTIONS = [
     ('{"controls": {"nose": 1}}', ProblemType.INVALID_MOTION, "no control 'nose'; space open478 has yaw, jaw_open"),
     ('{"controls": {"yaw": 90}}', ProblemType.INVALID_MOTION, "yaw is 90; allowed is -45 to 45 degrees"),
     ('{"controls": {"jaw_open": -0.5}}', ProblemType.INVALID_MOTION, "jaw_open is -0.5; allowed is 0 to 1"),
-    ('{"controls": {"yaw": NaN}}', ProblemType.INVALID_MOTION, "finite number"),
+    ('{"controls": {"yaw": NaN}}', ProblemType.INVALID_MOTION, "^motion.controls.yaw: .* finite number, got 'nan'"),
     ('{"controls": {"yaw": Infinity}}', ProblemType.INVALID_MOTION, "finite number"),
     ('{"controls": {"yaw": "far"}}', ProblemType.INVALID_MOTION, "valid number"),
     ('{"controls": {"yaw": 1}, "relatif": true}', ProblemType.INVALID_MOTION, "relatif: Extra inputs"),
@@ -161,7 +161,14 @@ def test_a_bad_motion_of_an_image_is_refused(
         ({"space": "open478", "frames": [[0] * 6], "fps": 0}, "greater than or equal to 1"),
         ({"keyframes": [{"t": 1, "controls": {}}, {"t": 1, "controls": {}}]}, "rise strictly, got t = 1 after t = 1"),
         ({"keyframes": [{"t": 0, "controls": {"yaw": 46}}]}, "keyframes.0.controls.yaw is 46"),
-        ({"keyframes": [{"t": 301, "controls": {}}]}, "less than or equal to 300"),
+        (
+            {"keyframes": [{"t": 301, "controls": {}}]},
+            "keyframes.0.t: Input should be less than or equal to 300, got 301",
+        ),
+        (
+            {"space": "open478", "frames": [[0] * 6] * 602, "fps": 2},
+            "602 frames at 2 fps last 301 seconds; allowed are 300",
+        ),
     ],
 )
 def test_a_bad_motion_of_a_video_is_refused(server: Server, portrait: bytes, motion: object, text: str) -> None:
