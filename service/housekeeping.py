@@ -9,6 +9,7 @@ from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
+from service.jobs.artifacts import JOB_ID
 from service.jobs.queues import send, waiting_messages
 from service.jobs.schemas import JobKind
 
@@ -21,15 +22,17 @@ SWEEP_OLDER_THAN_S = 3600.0
 
 async def housekeeping(context: Context) -> None:
     """Until cancelled. Several front-ends may run it at once: each step is atomic in the store."""
-    swept = 0.0
+    sweep_at = time.monotonic()
     while True:
         try:
             await run_in_threadpool(tidy, context)
-            if time.monotonic() - swept >= SWEEP_EVERY_S:
-                swept = time.monotonic()
+            if time.monotonic() >= sweep_at:
+                sweep_at = time.monotonic() + SWEEP_EVERY_S
                 await run_in_threadpool(sweep, context)
         except (RedisError, OperationalError, OSError) as error:
             log.warning("housekeeping failed; it will try again", error=str(error))
+        except Exception:  # a fault of ours must not end it: lost jobs would stay lost
+            log.exception("housekeeping failed unexpectedly; it will try again")
         await asyncio.sleep(context.settings.housekeeping_s)
 
 
@@ -51,6 +54,8 @@ def tidy(context: Context) -> None:
 def sweep(context: Context) -> None:
     """Remove old folders without a job: uploads that broke off, jobs deleted while a worker wrote."""
     for folder in context.artifacts.root.glob("??/*"):
+        if not JOB_ID.fullmatch(folder.name):
+            continue  # not ours
         old = time.time() - folder.stat().st_mtime > SWEEP_OLDER_THAN_S
         if old and context.store.get(folder.name) is None:
             context.artifacts.delete_job(folder.name)

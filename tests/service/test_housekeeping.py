@@ -8,7 +8,7 @@ import pytest
 from service import housekeeping
 from service.housekeeping import sweep, tidy
 from service.jobs.artifacts import new_job_id
-from tests.service.conftest import Server
+from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW
 
 
@@ -36,7 +36,23 @@ def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: byte
         artifacts.create_folder(each)
         artifacts.put(each, "portrait.jpg", [b"x"])
     hours_ago = time.time() - 2 * 3600
-    for each in (job_id, orphan):
-        os.utime(folders[each], (hours_ago, hours_ago))
+    stranger = folders[orphan].with_name("notes")
+    stranger.mkdir()
+    for folder in (folders[job_id], folders[orphan], stranger):
+        os.utime(folder, (hours_ago, hours_ago))
     sweep(server.context)
     assert {each: folder.exists() for each, folder in folders.items()} == {job_id: True, orphan: False, uploading: True}
+    assert stranger.exists()
+
+
+def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
+    server = start()
+    server.context.redis.rpush("images", "no message")  # what this server cannot read
+    time.sleep(0.3)
+    lost = create(server, portrait)
+    server.context.redis.delete("images")
+    deadline = time.monotonic() + 10
+    while server.queued_messages("images") != [lost]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
