@@ -40,11 +40,13 @@ def test_metrics_count_requests_by_route_and_jobs_by_kind(start: Start, portrait
     server = start()
     server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
     server.client.get("/v1/jobs/nonsense")
+    server.client.request("NONSENSE", "/")
     text = server.client.get("/metrics").text
     assert 'pirenderer_jobs_queued{kind="image"} 1.0' in text
     assert 'pirenderer_jobs_submitted_total{kind="image"} 1.0' in text
     assert 'pirenderer_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in text
-    assert "nonsense" not in text
+    assert 'method="other"' in text
+    assert "nonsense" not in text.lower()
 
 
 def references(node: Any) -> Iterator[str]:
