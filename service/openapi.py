@@ -13,6 +13,7 @@ from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The finished job, where `Prefer: wait` saw it end"},
     202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{
         status: {"description": text, **PROBLEM}
@@ -20,10 +21,12 @@ CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
             400: "The form or the JSON in it cannot be read",
             401: "No valid API key",
             409: "A request with this Idempotency-Key is in progress",
+            410: "The job made with this Idempotency-Key has been deleted",
             413: "An upload is larger than allowed",
             415: "A file is of a kind not accepted",
             422: "A field is not valid",
             503: "A model is missing or the queue is full",
+            507: "There is no room to store the upload",
         }.items()
     },
 }

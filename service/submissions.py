@@ -23,7 +23,7 @@ from service.problems import ProblemError, validation_error
 from service.uploads import Fields, Form, read_form
 
 Options = TypeVar("Options", bound=BaseModel)
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ async def submit(context: Context, request: Request, owner: str, submission: Sub
     job_id = new_job_id()
     made = False
     try:
-        await run_in_threadpool(context.artifacts.create_folder, job_id)
+        await run_in_threadpool(_create_folder, context, job_id)
         form = await read_form(request, submission.fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
@@ -118,6 +118,13 @@ def _check_room(context: Context, kind: JobKind) -> None:
     waiting = context.store.queue_lengths()[kind]
     if waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
+
+
+def _create_folder(context: Context, job_id: str) -> None:
+    try:
+        context.artifacts.create_folder(job_id)
+    except OSError as error:
+        raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
 
 
 def _queue_full(context: Context, kind: JobKind) -> ProblemError:

@@ -90,7 +90,7 @@ def test_waiting_answers_with_the_finished_job(server: Server, portrait: bytes) 
 
 def test_waiting_ends_in_time_and_has_a_bound(start: Start, portrait: bytes) -> None:
     server = start(max_wait_s=0.2)
-    response = post(server, "k", portrait, Prefer="wait=9999")
+    response = post(server, "k", portrait, Prefer="Wait=9999")
     assert response.status_code == 202
     assert response.json()["status"] == "queued"
     assert response.headers["preference-applied"] == "wait=0.2"
