@@ -1,12 +1,12 @@
 """A client of the HTTP API."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,6 +15,7 @@ from service.jobs.records import Event
 from service.jobs.schemas import Job
 
 RECONNECTS = 5
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServiceError(Exception):
@@ -31,7 +32,12 @@ class Client:
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._url = url
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(60, connect=10))
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            timeout=httpx.Timeout(60, connect=10),
+            trust_env=urlsplit(url).hostname not in LOOPBACK,  # a proxy cannot reach this machine's own addresses
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +128,5 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
         if line:
             fields[name] = value
         elif "data" in fields:
-            json.loads(fields["data"])
             yield Event(fields.get("id", ""), fields.get("event", "message"), fields["data"])
             fields = {}

@@ -42,7 +42,8 @@ def demo(
         settings = Settings(data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=())
         try:
             console.print("starting Redis, a worker and the API…")
-            with serving(settings, workers=1, output=log) as (supervisor, url), Client(url) as client:
+            everything = serving(settings, workers=1, own_redis=True, output=log)
+            with everything as (supervisor, url), Client(url) as client:
                 console.print(f"everything runs at {url}")
                 jobs = _watched(supervisor, lambda: run_jobs(client, portrait, speech, out))
         except (CannotServeError, ChildDiedError, ServiceError) as error:

@@ -57,8 +57,13 @@ def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, *, workers: int, output: IO[bytes] | None = None) -> Iterator[tuple[Supervisor, str]]:
-    """Everything started and answering; stopped when the block ends. Raises CannotServeError, ChildDiedError."""
+def serving(
+    settings: Settings, *, workers: int, own_redis: bool = False, output: IO[bytes] | None = None
+) -> Iterator[tuple[Supervisor, str]]:
+    """Everything started and answering; stopped when the block ends. Raises CannotServeError, ChildDiedError.
+
+    A Redis is started where none is set, and with `own_redis` always.
+    """
     try:
         check_exposure(settings)
     except InsecureSettingsError as error:
@@ -71,11 +76,12 @@ def serving(settings: Settings, *, workers: int, output: IO[bytes] | None = None
             "PIRENDERER_HOST": settings.host,
             "PIRENDERER_PORT": str(settings.port),
             "PIRENDERER_REDIS_URL": settings.redis_url,
+            "PIRENDERER_API_KEYS": ",".join(key.get_secret_value() for key in settings.api_keys),
         }
         supervisor = Supervisor(output=output)
         with supervisor.signals():
             try:
-                if "redis_url" not in settings.model_fields_set:
+                if own_redis or "redis_url" not in settings.model_fields_set:
                     environment["PIRENDERER_REDIS_URL"] = _start_redis(supervisor, settings.data_dir / "redis")
                 for number in range(1, workers + 1):
                     name = f"worker {number}"
@@ -107,7 +113,7 @@ def _wait_until_ready(supervisor: Supervisor, url: str) -> None:
     while not supervisor.stopping:
         supervisor.check()
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=2).status_code == httpx.codes.OK:
+            if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == httpx.codes.OK:
                 return
         if time.monotonic() > deadline:
             raise CannotServeError(f"the API did not answer at {url}/readyz within {READY_S:g} s")

@@ -14,7 +14,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from service.embedded import start_redis
+from service.client import Client, ServiceError
+from service.commands.serve import serving
+from service.embedded import free_port, start_redis
+from service.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +139,16 @@ def test_the_bundled_redis_serves_where_none_is_installed(tmp_path: Path, monkey
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_it_can_be_started_apart_from_the_service_the_environment_names(
+    tmp_path: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIRENDERER_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("PIRENDERER_API_KEYS", "another's")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    settings = Settings(data_dir=tmp_path, port=free_port(), api_keys=(), weights_dir=weights_dir)
+    with (tmp_path / "log").open("wb") as log:
+        started = serving(settings, workers=1, own_redis=True, output=log)
+        with started as (_, url), Client(url) as client, pytest.raises(ServiceError, match="there is no job"):
+            client.job("0" * 32)
