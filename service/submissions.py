@@ -39,12 +39,13 @@ class Submission:
 async def submit(context: Context, request: Request, owner: str, submission: Submission) -> JSONResponse:
     """Answer a create call: 202 with the job, or 200 when `Prefer: wait` saw it end. Raises ProblemError."""
     require_models(context, submission.models)
-    await run_in_threadpool(_check_room, context, submission.kind)
     key = request.headers.get("idempotency-key")
     answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
     job_id = new_job_id()
     made = False
     try:
+        if answered is None:  # a repeated request takes no room
+            await run_in_threadpool(_check_room, context, submission.kind)
         await run_in_threadpool(_create_folder, context, job_id)
         form = await read_form(request, submission.fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)

@@ -32,6 +32,15 @@ def test_the_same_key_and_form_make_one_job(server: Server, portrait: bytes) -> 
     assert len(list(server.context.artifacts.root.glob("??/*"))) == 2
 
 
+def test_a_repeated_request_is_answered_though_the_queue_is_full(start: Start, portrait: bytes) -> None:
+    server = start(queue_limit=1)
+    first = post(server, "k", portrait)
+    assert post(server, "k", portrait).json()["id"] == first.json()["id"]
+    refused(post(server, "other", portrait), ProblemType.QUEUE_FULL)
+    assert server.client.delete(first.json()["urls"]["self"]).status_code == 204
+    assert post(server, "other", portrait).status_code == 202
+
+
 def test_the_same_key_with_another_form_is_refused(server: Server, portrait: bytes) -> None:
     post(server, "k", portrait)
     refused(post(server, "k", photo(32, 32)), ProblemType.IDEMPOTENCY_MISMATCH)
