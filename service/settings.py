@@ -4,13 +4,17 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class InvalidSettingsError(Exception):
+    """A setting has a value that is not allowed; the text names it and the value got."""
 
 
 class Settings(BaseSettings):
@@ -63,3 +67,13 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def read_settings(**given: Any) -> Settings:
+    """The environment's settings with those given in place of it. Raises InvalidSettingsError."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
+        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {first['input']!r}") from error

@@ -9,7 +9,7 @@ import uvicorn
 from service.app import create_app
 from service.logs import configure_logging
 from service.security import InsecureSettingsError
-from service.settings import Settings
+from service.settings import InvalidSettingsError, read_settings
 
 GRACE_S = 5  # event streams still open after this long are cut
 
@@ -22,11 +22,11 @@ def api(
 ) -> None:
     """Run the HTTP front-end alone, against a given Redis. Everything else is set by PIRENDERER_ variables."""
     given: dict[str, Any] = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging()
     try:
+        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
-    except InsecureSettingsError as error:
+    except (InvalidSettingsError, InsecureSettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     uvicorn.run(

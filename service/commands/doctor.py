@@ -18,7 +18,7 @@ from rich.console import Console
 from service.cards import Catalogue, packaged_weights
 from service.embedded import find_redis_server
 from service.logs import configure_logging
-from service.settings import Settings
+from service.settings import InvalidSettingsError, Settings, read_settings
 
 GIB = 1 << 30
 DISK_GIB = 2.0
@@ -55,7 +55,11 @@ class Check:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
     """Check Python, Redis, weights, the worker's libraries, disk, memory and GPU. Exits 1 when something is missing."""
     configure_logging("ERROR")
-    settings = Settings()
+    try:
+        settings = read_settings()
+    except InvalidSettingsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
     checks = list(examine(settings))
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks]))

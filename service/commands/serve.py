@@ -15,7 +15,7 @@ import typer
 from service.embedded import RedisUnavailableError, free_port, start_redis
 from service.logs import configure_logging
 from service.security import InsecureSettingsError, check_exposure
-from service.settings import Settings
+from service.settings import InvalidSettingsError, Settings, read_settings
 from service.supervisor import Child, ChildDiedError, Supervisor, cli_command
 
 log = structlog.get_logger(__name__)
@@ -44,15 +44,18 @@ def serve(
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()
             typer.echo("stopping", err=True)
-    except (CannotServeError, ChildDiedError) as error:
+    except (InvalidSettingsError, CannotServeError, ChildDiedError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
 
 def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
-    """The environment's settings with what the command line chose; port 0 becomes a free port."""
+    """The environment's settings with what the command line chose; port 0 becomes a free port.
+
+    Raises InvalidSettingsError.
+    """
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     return settings.model_copy(update={"port": free_port()}) if settings.port == 0 else settings
 
 

@@ -146,6 +146,16 @@ def test_submit_without_a_server_says_how_to_start_one(portrait_file: Path) -> N
     assert "is `pirenderer serve` running?" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["api", "serve", "doctor"])
+def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_QUEUE_LIMIT", "many")
+    arguments = [sys.executable, "-m", "service.cli", command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (1, 2)
+    assert "error: PIRENDERER_QUEUE_LIMIT: Input should be a valid integer" in done.stderr
+    assert "got 'many'" in done.stderr
+
+
 def test_submit_needs_exactly_one_driver(portrait_file: Path) -> None:
     result = runner.invoke(app, ["submit", str(portrait_file)])
     assert result.exit_code == 2
