@@ -65,7 +65,8 @@ class Client:
     def follow(self, job: Job) -> Iterator[Event]:
         """The job's events until it ends; a broken connection is taken up where it broke. Raises ServiceError."""
         last = ""
-        for attempt in range(RECONNECTS):
+        failures = 0  # since the last event
+        while failures < RECONNECTS:
             try:
                 headers = {"Last-Event-ID": last} if last else {}
                 with self._http.stream("GET", job.urls.events, headers=headers) as response:
@@ -73,13 +74,14 @@ class Client:
                         response.read()
                         raise _service_error(response)
                     for event in _events(response.iter_lines()):
-                        last = event.id
+                        last, failures = event.id, 0
                         yield event
                         if event.ends:
                             return
             except httpx.TransportError as error:
-                if attempt == RECONNECTS - 1:
+                if failures == RECONNECTS - 1:
                     raise ServiceError(f"the connection to {self._url} broke: {error}") from error
+            failures += 1
             time.sleep(0.5)
         if not self.job(job.id).status.finished:
             raise ServiceError(f"the events of job {job.id} ended before the job did")

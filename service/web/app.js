@@ -1,7 +1,7 @@
 // The page of the service: a portrait, a pose or speech, and what comes of them.
 
 const $ = (id) => document.getElementById(id);
-const state = { portrait: null, audio: null, mode: "pose", space: null, job: null, abort: null };
+const state = { portrait: null, audio: null, mode: "pose", space: null, job: null };
 
 function headers() {
   const key = sessionStorage.getItem("key");
@@ -164,11 +164,11 @@ function showProgress(stage, done, total) {
 }
 
 // Server-sent events read with fetch, since EventSource can send no key; resumed when the line breaks.
-async function follow(job, signal) {
+async function follow(job) {
   let last = "";
   for (let attempt = 0; attempt < 5; attempt += 1) {
     try {
-      const response = await call(job.urls.events, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      const response = await call(job.urls.events, { headers: last ? { "Last-Event-ID": last } : {} });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
       for (;;) {
@@ -187,8 +187,7 @@ async function follow(job, signal) {
           }
         }
       }
-    } catch (error) {
-      if (signal.aborted) return;
+    } catch {
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   }
@@ -224,8 +223,10 @@ $("form").addEventListener("submit", async (event) => {
     let job = await (await call(path, { method: "POST", body: form() })).json();
     state.job = job;
     $("cancel").hidden = false;
-    await follow(job, new AbortController().signal);
-    job = await (await call(job.urls.self)).json();
+    do {
+      await follow(job);
+      job = await (await call(job.urls.self)).json();
+    } while (["queued", "running"].includes(job.status));
     $("status").textContent = job.status;
     if (job.status === "succeeded") await show(job);
     else if (job.error) $("result").replaceChildren(message(job.error.detail));
