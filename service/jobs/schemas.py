@@ -68,8 +68,9 @@ class ImageOptions(_Schema):
 class VideoOptions(_Schema):
     """How a video is made. Unknown fields are refused.
 
-    `face` chooses the portrait's face, `driving_face` that of a driving video (unset: the largest). What follows
-    `seed` governs motion made from speech: its size, whether the person blinks and whether the head keeps still.
+    `face` chooses the portrait's face, `driving_face` that of a driving video, of which only the largest, 0, can be
+    followed. What follows `seed` governs motion made from speech: its size, whether the person blinks and whether the
+    head keeps still.
     """
 
     face: FaceIndex | None = None
@@ -87,7 +88,7 @@ class VideoOptions(_Schema):
 
 
 class MotionOptions(_Schema):
-    """How motion is extracted. Unknown fields are refused."""
+    """How motion is extracted. Unknown fields are refused. In a video only the largest face, 0, can be followed."""
 
     face: FaceIndex | None = None
 
