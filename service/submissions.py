@@ -1,5 +1,6 @@
 """How a request becomes a job: capacity, upload, specification, store, message; or nothing at all."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ValidationError
+from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
@@ -179,9 +181,10 @@ async def _answer(context: Context, request: Request, record: JobRecord, *, repl
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
-        await context.events.wait(record.id, wait_s)
-        ended = await run_in_threadpool(context.store.get, record.id)
-        record = ended or record
+        with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
+            await context.events.wait(record.id, wait_s)
+            ended = await run_in_threadpool(context.store.get, record.id)
+            record = ended or record
     status = 200 if record.status.finished else 202
     if status == 202:
         headers["Retry-After"] = "1"
