@@ -69,8 +69,8 @@ class VideoOptions(_Schema):
     """How a video is made. Unknown fields are refused.
 
     `face` chooses the portrait's face, `driving_face` that of a driving video, of which only the largest, 0, can be
-    followed. What follows `seed` governs motion made from speech: its size, whether the person blinks and whether the
-    head keeps still.
+    followed. What follows `fps` governs motion made from speech: its size, whether the person blinks and whether the
+    head keeps still; the two scales are a driving video's, too.
     """
 
     face: FaceIndex | None = None
