@@ -21,7 +21,7 @@ from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
 from service.routes import discovery, health, images, jobs, motions, videos
-from service.security import ApiKeys, LoopbackGuard, SecurityHeaders, check_exposure
+from service.security import ApiKeys, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
 from service.version import package_version
 
@@ -52,8 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return FileResponse(WEB / "index.html")
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
-    if settings.loopback and not settings.api_keys and not settings.allow_open:
-        app.add_middleware(LoopbackGuard)
+    if not settings.api_keys:
+        app.add_middleware(OpenModeGuard, loopback=settings.loopback and not settings.allow_open)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
     return app

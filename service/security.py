@@ -100,14 +100,17 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class LoopbackGuard:
-    """In open mode on a loopback address, keeps web pages of other origins from using the service.
+class OpenModeGuard:
+    """Without API keys, keeps web pages of other origins from using the service.
 
-    A page the user visits can send forms to 127.0.0.1, or make its own name resolve to it; both show in Origin or Host.
+    A page the user visits can send forms to 127.0.0.1, or make its own name resolve to it. The first shows in Origin.
+    The second shows in Host, which is checked when we listen on a loopback address (`loopback`): other addresses have
+    names that we do not know.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, loopback: bool) -> None:
         self._app = app
+        self._loopback = loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -116,7 +119,7 @@ class LoopbackGuard:
             host = headers.get("host", "")
             origin = headers.get("origin")
             refused = None
-            if host.rpartition(":")[0] not in LOOPBACK_NAMES and host not in LOOPBACK_NAMES:
+            if self._loopback and not {host, host.rpartition(":")[0]} & LOOPBACK_NAMES:
                 refused = ("Host", host, sorted(LOOPBACK_NAMES))
             elif origin is not None and origin.partition("://")[2] != host:
                 refused = ("Origin", origin, [f"http://{host}"])

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from service.jobs.logs import configure_logging
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.app import run_worker
-from worker.logs import configure_logging
 from worker.settings import WorkerSettings
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {

@@ -88,6 +88,7 @@ class Runner:
             name = self._output_name(claim)
             with self._artifacts.writing(claim.job_id, name) as path:
                 made = self._work(claim, path, stages)
+                self.store.renew(claim)  # raises where another copy has taken the job over: its result stays
         except JobCanceledError:
             self.store.cancel_claimed(claim)
             log.info("job canceled", job_id=claim.job_id)

@@ -10,11 +10,11 @@ from celery import shared_task
 from celery.signals import setup_logging, task_failure, worker_process_init
 
 from model.errors import ModelError
+from service.jobs.logs import configure_logging
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.queues import TASK_TIME_LIMIT_S, TASKS
 from service.jobs.schemas import JobKind
 from service.jobs.store import JobStore
-from worker.logs import configure_logging
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:

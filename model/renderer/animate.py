@@ -61,7 +61,7 @@ class Animator:
         name: str = RELEASED,
         directory: Path | None = None,
     ) -> Animator:
-        """Load the released renderer, or the weights NAME in `directory`.
+        """Load the released renderer, or the weights NAME in `directory`, with the packaged morphable model.
 
         engine, device and cache_directory are those of `EngineSettings`.
 

@@ -7,7 +7,7 @@ import typer
 import uvicorn
 
 from service.app import create_app
-from service.logs import configure_logging
+from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError
 from service.settings import InvalidSettingsError, read_settings
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from service.cards import Catalogue, packaged_weights
 from service.embedded import find_redis_server
-from service.logs import configure_logging
+from service.jobs.logs import configure_logging
 from service.settings import InvalidSettingsError, Settings, read_settings
 
 GIB = 1 << 30

@@ -13,7 +13,7 @@ import structlog
 import typer
 
 from service.embedded import RedisUnavailableError, free_port, start_redis
-from service.logs import configure_logging
+from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError, check_exposure
 from service.settings import InvalidSettingsError, Settings, read_settings
 from service.supervisor import Child, ChildDiedError, Supervisor, cli_command

@@ -14,7 +14,9 @@ MAX_CONTROLS = 64
 Number = Annotated[float, Field(allow_inf_nan=False)]
 ControlName = Annotated[str, Field(min_length=1, max_length=64)]
 ControlValues = Annotated[dict[ControlName, Number], Field(max_length=MAX_CONTROLS)]
-Coefficients = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIMENSION)]
+# Coefficients are of unit variance or radians: beyond this no face is meant, and a picture would be garbage.
+Coefficient = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Coefficients = Annotated[list[Coefficient], Field(min_length=1, max_length=MAX_DIMENSION)]
 Space = Annotated[str, Field(min_length=1, max_length=64)]
 Fps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)]
 

@@ -64,6 +64,18 @@ def test_open_mode_refuses_pages_of_other_origins(server: Server, portrait: byte
     assert post(Origin=server.url.rstrip("/")).status_code == 202
 
 
+def test_open_mode_behind_a_proxy_refuses_pages_of_other_origins_too(start: Start, portrait: bytes) -> None:
+    server = start(allow_open=True)
+
+    def post(**headers: str) -> httpx.Response:
+        files, data = {"portrait": portrait}, {"motion": YAW}
+        return server.client.post("/v1/images", files=files, data=data, headers=headers)
+
+    refused(post(Origin="https://evil.example"), ProblemType.FORBIDDEN)
+    assert post(Host="portraits.example").status_code == 202
+    assert post(Host="portraits.example", Origin="https://portraits.example").status_code == 202
+
+
 def test_every_response_carries_the_security_headers(server: Server) -> None:
     for path in ("/", "/v1/jobs", "/nowhere", "/healthz"):
         headers = server.client.get(path).headers

@@ -26,7 +26,7 @@ WEIGHTS = ROOT / "model" / "weights"
 
 START_WORKER = """
 from worker.app import run_worker
-from worker.logs import configure_logging
+from service.jobs.logs import configure_logging
 from worker.settings import WorkerSettings
 
 configure_logging()

@@ -1,4 +1,4 @@
-"""Logging of the front-end: structlog and the standard library through one formatter, to the standard error stream."""
+"""Logging of front-end and workers: structlog and the standard library through one formatter, to standard error."""
 
 import logging
 import sys
