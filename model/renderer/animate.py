@@ -14,6 +14,7 @@ from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.config import RendererConfig
+from model.renderer.mouth import shade_mouths
 from model.renderer.network import PIRenderer
 from model.renderer.prior import Prior
 from model.weights.files import load_into, load_weights
@@ -98,16 +99,22 @@ class Animator:
         descriptors = self.engine.describe(sequence)
         for start in range(0, len(sequence), batch_size):
             part = slice(start, start + batch_size)
-            yield self.engine.render_frames(prepared, descriptors[part], self._prior_flow(portrait, sequence[part]))
+            if self._morphable is None or self._prior is None:
+                yield self.engine.render_frames(prepared, descriptors[part])
+                continue
+            source, target = self._landmarks(self._morphable, portrait, sequence[part])
+            flow = self._prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
+            frames = self.engine.render_frames(prepared, descriptors[part], flow)
+            yield shade_mouths(frames, source[0].numpy(), target.numpy(), portrait.image)
 
+    @staticmethod
     @torch.inference_mode()
-    def _prior_flow(self, portrait: Portrait, motions: torch.Tensor) -> torch.Tensor | None:
-        """Prior flow (B, 2, 128, 128): the portrait's own landmarks moved as its identity moves."""
-        if self._morphable is None or self._prior is None:
-            return None
+    def _landmarks(
+        morphable: MorphableModel, portrait: Portrait, motions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Landmarks (1, 478, 3) of the portrait, and (B, 478, 3) where its identity has them under the motions."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
         own = torch.from_numpy(np.asarray(portrait.motion, np.float32))[None]
         source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))[None]
-        moved = self._morphable.landmarks(identity, torch.cat([own, motions]))
-        target = source + moved[1:] - moved[:1]
-        return self._prior.flow(source.expand(len(motions), -1, -1), target, size=portrait.image.shape[0])
+        moved = morphable.landmarks(identity, torch.cat([own, motions]))
+        return source, source + moved[1:] - moved[:1]
