@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from pydantic import ValidationError
 
 from model.errors import ModelError
 
-train = typer.Typer(no_args_is_help=True, help="Train a model on a corpus folder; resumes by itself.")
-evaluate = typer.Typer(no_args_is_help=True, help="Measure a released model on a corpus folder's held-out people.")
-weights = typer.Typer(no_args_is_help=True, help="Import and inspect weights.")
+
+def log_to_stderr() -> None:
+    """Logs go to the standard error stream, so that the standard output holds the figures alone."""
+    # Looked up at each line: the stream that is current now may be replaced and closed by then.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
+train = typer.Typer(
+    callback=log_to_stderr, no_args_is_help=True, help="Train a model on a corpus folder; resumes by itself."
+)
+evaluate = typer.Typer(
+    callback=log_to_stderr, no_args_is_help=True, help="Measure a released model on a corpus folder's held-out people."
+)
+weights = typer.Typer(callback=log_to_stderr, no_args_is_help=True, help="Import and inspect weights.")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
@@ -122,6 +135,7 @@ def benchmark(
     as_json: JsonOption = False,
 ) -> None:
     """Measure eager fp32 against each engine, interleaved in one run."""
+    log_to_stderr()
     from model.engines.benchmark import benchmark as run
 
     _show(run(frames=frames, rounds=rounds), as_json=as_json)
