@@ -21,7 +21,7 @@ from model.renderer.config import RendererConfig
 from model.renderer.evaluate import contact_sheet, first_to_farthest_frame, measure, render_batch
 from model.renderer.network import PIRenderer, initialize
 from model.training import Ema, Run, Stateful
-from model.weights.files import save_weights
+from model.weights.files import load_into, load_weights, save_weights
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,7 @@ class RendererTrainingConfig(_Config):
     evaluate_every_minutes: PositiveFloat = 5.0
     evaluation_clips: PositiveInt = 24
     name: str = "renderer-guided-light"
+    start_from: Path | None = None  # folder whose weights NAME a new run starts from, such as model/weights
 
     @model_validator(mode="after")
     def _phases_in_order(self) -> Self:
@@ -87,6 +88,8 @@ def train(
     training = PairData(data, cache, split="train", frames_per_clip=config.frames_per_clip)
     held_out = PairData(data, cache, split="val", frames_per_clip=8)
     run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
+    if config.start_from is not None and run.step == 0:
+        trainer.start_from(config.start_from)
     trainer.enter_phase(run.progress, resumed=run.step > 0)
     evaluated = run.seconds
     for step in run.steps():
@@ -148,6 +151,12 @@ class RendererTrainer:
     def state(self) -> dict[str, Stateful]:
         """All that a checkpoint holds."""
         return {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
+
+    def start_from(self, directory: Path) -> None:
+        """Take network and average from released weights; WeightsError when they do not fit."""
+        weights, _ = load_weights(self.config.name, directory)
+        for network in (self.network, self.ema.module):
+            load_into(network, weights, self.config.name)
 
     def enter_phase(self, progress: float, *, resumed: bool = False) -> None:
         """Take up the phase that `progress` (0..1) lies in; the optimiser is made anew when editing starts."""

@@ -30,6 +30,12 @@ def test_a_file_overrides_defaults_and_unknown_keys_are_refused(tmp_path: Path) 
     assert "frames_a_clip" in refused.output
 
 
+def test_the_configuration_in_the_docs_loads() -> None:
+    shipped = Path(__file__).parents[2] / "docs" / "renderer-continue.toml"
+    result = RUNNER.invoke(train, ["renderer", *FOLDERS, "--config", str(shipped), "--dry-run"])
+    assert json.loads(result.stdout)["start_from"] == "model/weights"
+
+
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
     result = RUNNER.invoke(train, ["morphable", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1

@@ -56,6 +56,13 @@ def test_a_longer_run_goes_on_from_the_checkpoint(run: Path, tiny_corpus: Path) 
 
 
 @pytest.mark.slow
+def test_a_new_run_starts_from_released_weights(run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    train(config(1).model_copy(update={"start_from": run}), data=tiny_corpus, out=tmp_path)
+    first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert first["psnr_image"] > first["psnr_copy"] + 0.5
+
+
+@pytest.mark.slow
 def test_the_released_weights_animate_and_evaluate(run: Path, tiny_corpus: Path, morphable: MorphableModel) -> None:
     animator = Animator.load(engine="torch", directory=run)
     landmarks = morphable.landmarks(torch.zeros(1, 80), torch.zeros(1, 70))[0].numpy()
