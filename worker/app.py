@@ -29,6 +29,7 @@ def run_worker(settings: WorkerSettings, queues: Sequence[str] = ()) -> int:
         queues=list(queues) or list(QUEUES.values()),
         without_mingle=True,  # workers do not know of each other
         without_gossip=True,
+        without_heartbeat=True,  # the last beat of a stop would wait for ever for a Redis that is gone
         quiet=True,
     )
     worker.start()
