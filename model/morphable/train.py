@@ -1,4 +1,7 @@
-"""Build the morphable model from a corpus' landmarks: alignment, identity PCA, expression PCA. Deterministic."""
+"""Build the morphable model from a corpus' landmarks: alignment, identity PCA, expression PCA.
+
+Nothing is random: two builds differ by rounding alone.
+"""
 
 from __future__ import annotations
 
@@ -195,7 +198,8 @@ def _principal(rows: Tensor, weight: Tensor, components: int) -> Tensor:
     """First principal axes (components, 478 * 3) of weighted rows, each times its standard deviation; signs fixed."""
     weighted = (rows * (weight / weight.sum()).sqrt().unsqueeze(-1)).double()
     variance, vectors = torch.linalg.eigh(weighted.T @ weighted)
-    kept = min(components, len(rows))
+    # What has no variance to speak of has no direction either: such axes stay zero.
+    kept = min(components, int((variance > 1e-9 * variance[-1]).sum()))
     axes = vectors.flip(1).T[:kept] * variance.flip(0)[:kept, None].clamp(min=0.0).sqrt()
     largest = axes.abs().argmax(1, keepdim=True)
     axes = axes * axes.gather(1, largest).sign()

