@@ -23,18 +23,15 @@ REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mou
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27); landmarks (B, 478, 3) in pixels of the 256 crop;
-    prior_flow (B, 2, S/2, S/2) from the former to the latter.
+    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27), the target's window.
 
-    target_landmarks are the morphable model's: the source's own points moved by the change of motion.
+    prior_flow (B, 2, S/2, S/2) takes the source's landmarks to where the change of motion moves them.
     region (B, 1, S, S) is 0..1 near eyes and mouth of the target.
     """
 
     source: Tensor
     target: Tensor
     motion: Tensor
-    source_landmarks: Tensor
-    target_landmarks: Tensor
     prior_flow: Tensor
     region: Tensor
 
@@ -88,8 +85,6 @@ class PairData:
             source=source,
             target=target,
             motion=motion,
-            source_landmarks=source_points,
-            target_landmarks=target_points,
             prior_flow=self._prior.flow(source_points, target_points, size=size),
             region=region_weight(target_points, size),
         )
@@ -100,9 +95,9 @@ class PairData:
         motions, identity = clip.motions[mirrored], clip.identity[mirrored]
         frame = int(clip.frames[target])
         window = motions[frame].unsqueeze(-1).expand(-1, 27) if still else _window(motions, frame)
-        moved = self.morphable.landmarks(identity, motions[[int(clip.frames[source]), frame]])
         source_landmarks = clip.landmarks[mirrored][source]
-        return window, source_landmarks, source_landmarks + moved[1] - moved[0]
+        own = motions[int(clip.frames[source])]
+        return window, source_landmarks, self.morphable.move(source_landmarks, identity, own, motions[frame][None])[0]
 
     @staticmethod
     def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:

@@ -79,6 +79,15 @@ class MorphableModel(nn.Module):
         centre = scaled.new_tensor([HALF_CROP, HALF_CROP, 0.0])
         return HALF_CROP * (scaled + offset) + centre
 
+    def move(self, landmarks: Tensor, identity: Tensor, own: Tensor, motions: Tensor) -> Tensor:
+        """Where a person's `landmarks` (478, 3), in the motion `own` (70,), come to lie under motions (B, 70).
+
+        Returns (B, 478, 3). Only the displacement is the model's, so that what it does not explain of the landmarks
+        stays. identity is (1, 80).
+        """
+        modelled = self.landmarks(identity, torch.cat([own[None], motions]))
+        return landmarks + modelled[1:] - modelled[:1]
+
     @torch.no_grad()
     def fit(
         self, landmarks: Tensor, identity: Tensor | None = None, *, iterations: int = 4, noise_px: float = 1.0

@@ -114,7 +114,6 @@ class Animator:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Landmarks (1, 478, 3) of the portrait, and (B, 478, 3) where its identity has them under the motions."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
-        own = torch.from_numpy(np.asarray(portrait.motion, np.float32))[None]
-        source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))[None]
-        moved = morphable.landmarks(identity, torch.cat([own, motions]))
-        return source, source + moved[1:] - moved[:1]
+        own = torch.from_numpy(np.asarray(portrait.motion, np.float32))
+        source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))
+        return source[None], morphable.move(source, identity, own, motions)
