@@ -7,6 +7,7 @@ from model.audio import SpeechToMotion
 from model.extractor import Extractor
 from model.morphable.controls import Controls
 from model.renderer.animate import Animator
+from worker.settings import WorkerSettings
 
 
 class Models:
@@ -28,6 +29,16 @@ class Models:
         self._engine = engine
         self._device = device
         self._cache_directory = cache_directory
+
+    @classmethod
+    def of(cls, settings: WorkerSettings, *, cache_directory: Path | None = None) -> "Models":
+        """Those that a worker of these settings drives."""
+        return cls(
+            engine=settings.engine,
+            device=settings.device,
+            directory=settings.weights_dir,
+            cache_directory=cache_directory,
+        )
 
     @cached_property
     def extractor(self) -> Extractor:

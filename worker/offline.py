@@ -56,7 +56,7 @@ def _run(job: Callable[[Workbench, Path], Made], output: Path, *, speech: bool, 
         with StageBars() as bars, written(output) as temporary:
             stages = Stages(bars.report)
             with stages.run("load"):
-                models = Models(engine=settings.engine, device=settings.device, directory=settings.weights_dir)
+                models = Models.of(settings)
                 models.load_all(speech=speech)
             made = job(Workbench(models, settings, stages), temporary)
     except (InputError, ModelError) as error:

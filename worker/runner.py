@@ -34,12 +34,7 @@ class Runner:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.store = JobStore.connect(settings.redis_url)
-        self.models = Models(
-            engine=settings.engine,
-            device=settings.device,
-            directory=settings.weights_dir,
-            cache_directory=settings.data_dir / "engine-cache",
-        )
+        self.models = Models.of(settings, cache_directory=settings.data_dir / "engine-cache")
         self._settings = settings
         self._artifacts = ArtifactStore(settings.artifacts_dir)
         self._host = socket.gethostname()
