@@ -7,7 +7,7 @@ float32 what lies between a result and the last heavy operation above it, so eve
 and the flow is enlarged by GridSample, which is not one of the heavy operations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from openvino import opset13 as ops
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.engines.fusion import enlarging_kernel, neighbours_kernel
 from model.renderer.config import PRIOR_SCALE
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import ResidualBlock
@@ -25,6 +26,9 @@ from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, Laye
 from model.renderer.network import PIRenderer
 from model.renderer.warping import OUTSIDE, EncoderBlock, grid_frame, pixel_centres
 from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
+
+LANES = 16
+"""Of float32 in the widest vectors of the processors at hand."""
 
 Node = Any
 """An operation of the graph, or one of its outputs."""
@@ -46,7 +50,9 @@ def styles(network: PIRenderer, z: Tensor) -> Tensor:
     return torch.cat(columns, dim=1)
 
 
-def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> Node:
+def build_graph(
+    network: PIRenderer, *, batch: int, height: int, width: int, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> Node:
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
@@ -65,7 +71,9 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
     for name, node in inputs.items():
         node.output(0).get_tensor().set_names({name})
     with torch.no_grad():
-        pictures = _Builder(network, inputs["styles"], size=(height, width), batch=batch).frame(inputs)
+        pictures = _Builder(network, inputs["styles"], size=(height, width), batch=batch, ranges=ranges or {}).frame(
+            inputs
+        )
     # Named, since the name OpenVINO would count up is part of what a compiled graph is found by in the cache.
     results = [ops.result(picture, name=name) for name, picture in pictures.items()]
     return openvino.Model(results, list(inputs.values()), "renderer")
@@ -74,8 +82,18 @@ def build_graph(network: PIRenderer, *, batch: int, height: int, width: int) -> 
 class _Builder:
     """Methods add to the graph what the modules of that name compute."""
 
-    def __init__(self, network: PIRenderer, style_input: Node, *, size: tuple[int, int], batch: int) -> None:
+    def __init__(
+        self,
+        network: PIRenderer,
+        style_input: Node,
+        *,
+        size: tuple[int, int],
+        batch: int,
+        ranges: Mapping[str, tuple[float, float]],
+    ) -> None:
         self.network = network
+        self.ranges = ranges
+        self.names = {module: name for name, module in network.named_modules()}
         self.size = size
         self.batch = batch
         layers = style_layers(network)
@@ -88,55 +106,56 @@ class _Builder:
         network = self.network
         source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
         stem = _channels_first(inputs["warping_stem"])
-        prior = [(inputs["prior_flow"], PRIOR_SCALE)] if "prior_flow" in inputs else []
         pictures = {}
-        if prior:
-            pictures["guide"] = self.warp(source, prior)
-            stem = ops.add(stem, _conv_frame_part(pictures["guide"], network.warping.first))
-        warped = self.warp(source, [(self.warping(stem), network.config.warping.flow_scale), *prior])
-        stem = ops.add(_channels_first(inputs["editing_stem"]), _conv_frame_part(warped, network.editing.first))
+        where = None
+        if "prior_flow" in inputs:
+            where = self.moved(where, inputs["prior_flow"], scale=PRIOR_SCALE)
+            pictures["guide"] = self.sample(source, where)
+            stem = ops.add(stem, self.frame_part(pictures["guide"], network.warping.first))
+        where = self.moved(where, self.warping(stem), scale=network.config.warping.flow_scale)
+        warped = self.sample(source, where)
+        stem = ops.add(_channels_first(inputs["editing_stem"]), self.frame_part(warped, network.editing.first))
         return {"image": self.image(self.editing(stem), warped), "warped": warped, **pictures}
 
-    def warp(self, image: Node, flows: list[tuple[Node, int]]) -> Node:
-        """Move by the sum of flows, each with the number of image pixels that one of its pixels covers."""
-        config = self.network.config
+    def moved(self, where: Node | None, flow: Node, *, scale: int) -> Node:
+        """The places (B, 2, H, W) to read, moved on by a flow of which a pixel covers `scale` of the image's."""
         centres = _constant(pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1))
-        where = None
-        for flow, scale in flows:
-            places, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=config.grid)
-            fine = _grid_sample(flow, centres, outside="border")  # bilinear enlargement
-            where = ops.add(
-                _constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), fine)
-            )
-        return _grid_sample(image, ops.transpose(where, _integers(0, 2, 3, 1)), outside=OUTSIDE[config.grid])
+        grid = self.network.config.grid
+        places, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=grid)
+        fine = _grid_sample(flow, centres, outside="border")  # bilinear enlargement
+        return ops.add(_constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), fine))
+
+    def sample(self, image: Node, where: Node) -> Node:
+        return _grid_sample(image, _channels_last(where), outside=OUTSIDE[self.network.config.grid])
 
     def warping(self, stem: Node) -> Node:
         part = self.network.warping
         x, maps = stem, []
         for encoder in _typed(part.encoder, EncoderBlock):
-            x = _conv(_lrelu(self.styled(_instances(x), encoder.norm_0)), encoder.conv_0)
-            x = _conv(_lrelu(self.styled(_instances(x), encoder.norm_1)), encoder.conv_1)
+            x = self.conv(_lrelu(self.styled(_instances(x), encoder.norm_0)), encoder.conv_0)
+            x = self.conv(_lrelu(self.styled(_instances(x), encoder.norm_1)), encoder.conv_1)
             maps.append(x)
         maps.pop()
         for decoder in _typed(part.decoder, WarpingDecoderBlock):
             normalized = _instances(x)
-            shortcut = _transposed_conv(_lrelu(self.styled(normalized, decoder.norm_s)), decoder.conv_s)
-            y = _conv(_lrelu(self.styled(normalized, decoder.norm_0)), decoder.conv_0)
-            y = _transposed_conv(_lrelu(self.styled(_instances(y), decoder.norm_1)), decoder.conv_1)
+            shortcut = self.transposed_conv(_lrelu(self.styled(normalized, decoder.norm_s)), decoder.conv_s)
+            y = self.conv(_lrelu(self.styled(normalized, decoder.norm_0)), decoder.conv_0)
+            y = self.transposed_conv(_lrelu(self.styled(_instances(y), decoder.norm_1)), decoder.conv_1)
             x = ops.concat([ops.add(y, shortcut), maps.pop()], 1)
-        return _conv(_lrelu(_layer_norm(x, part.norm)), part.last)
+        return self.narrow_conv(_lrelu(_layer_norm(x, part.norm)), part.last)
 
     def editing(self, stem: Node) -> Node:
         part = self.network.editing
         x, maps = _lrelu(_layer_norm(stem, part.first_norm)), []
         for encoder in _typed(part.encoder, ConvNorm):
             maps.append(x)
-            x = ops.avg_pool(_conv_norm(x, encoder), [2, 2], [0, 0], [0, 0], [2, 2], exclude_pad=False)
+            x = ops.avg_pool(self.conv_norm(x, encoder), [2, 2], [0, 0], [0, 0], [2, 2], exclude_pad=False)
         for decoder in _typed(part.decoder, EditingDecoderBlock):
             for block in _typed(decoder.residual, ResidualBlock):
-                x = ops.add(x, self.styled(_instances(_conv(x, block.conv)), block.norm))
-            x = ops.add(_conv_norm(_doubled(x), decoder.up), _conv_norm(maps.pop(), decoder.skip))
-        return _conv(x, part.last)
+                x = ops.add(x, self.styled(_instances(self.conv(x, block.conv)), block.norm))
+            enlarged = _lrelu(_layer_norm(self.enlarging_conv(x, decoder.up.conv), decoder.up.norm))
+            x = ops.add(enlarged, self.conv_norm(maps.pop(), decoder.skip))
+        return self.narrow_conv(x, part.last)
 
     def image(self, last: Node, warped: Node) -> Node:
         if not self.network.config.guided:
@@ -144,6 +163,58 @@ class _Builder:
         parts = ops.variadic_split(last, np.int64(1), _integers(3, 1))
         colour, mask = ops.tanh(parts.output(0)), ops.sigmoid(parts.output(1))
         return ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
+
+    def conv(self, x: Node, layer: nn.Conv2d) -> Node:
+        stride, padding = list(layer.stride), [int(side) for side in layer.padding]
+        x, weight = self.operands(x, layer.weight, layer, output_axis=0)
+        return _biased(ops.convolution(x, weight, stride, padding, padding, [1, 1]), layer.bias)
+
+    def transposed_conv(self, x: Node, layer: nn.ConvTranspose2d) -> Node:
+        padding = [int(side) for side in layer.padding]
+        x, weight = self.operands(x, layer.weight, layer, output_axis=1)
+        y = ops.convolution_backprop_data(
+            x,
+            weight,
+            list(layer.stride),
+            pads_begin=padding,
+            pads_end=padding,
+            output_padding=list(layer.output_padding),
+        )
+        return _biased(y, layer.bias)
+
+    def enlarging_conv(self, x: Node, layer: nn.Conv2d) -> Node:
+        """Nearest-neighbour enlargement by two and a convolution, in one."""
+        x, weight = self.operands(x, enlarging_kernel(layer.weight), layer, output_axis=1)
+        return _biased(ops.convolution_backprop_data(x, weight, [2, 2], pads_begin=[1, 1], pads_end=[1, 1]), layer.bias)
+
+    def narrow_conv(self, x: Node, layer: nn.Conv2d) -> Node:
+        """A convolution of few output channels, as many pixels at once as a vector has lanes for."""
+        batch, _, height, width = x.output(0).shape
+        neighbours = next(n for n in (8, 4, 2, 1) if n * layer.out_channels <= LANES and width % n == 0)
+        padding = [int(side) for side in layer.padding]
+        weight = _constant(neighbours_kernel(layer.weight, neighbours))
+        y = _channels_last(ops.convolution(x, weight, [1, neighbours], padding, padding, [1, 1]))
+        return _biased(_channels_first(_reshaped(y, (batch, height, width, layer.out_channels))), layer.bias)
+
+    def frame_part(self, x: Node, layer: SourceConv2d) -> Node:
+        padding = [int(side) for side in layer.padding]
+        x, weight = self.operands(x, layer.weight[:, layer.source_channels :], layer, output_axis=0)
+        return ops.convolution(x, weight, [1, 1], padding, padding, [1, 1])
+
+    def conv_norm(self, x: Node, block: ConvNorm) -> Node:
+        return _lrelu(_layer_norm(self.conv(x, block.conv), block.norm))
+
+    def operands(self, x: Node, weight: Tensor, layer: nn.Module, *, output_axis: int) -> tuple[Node, Node]:
+        """Input and weight of a convolution, rounded to eight bits where the input's range is known."""
+        span = self.ranges.get(self.names[layer])
+        if span is None:
+            return x, _constant(weight)
+        low, high = (np.array(value, np.float32) for value in span)
+        rounded = ops.fake_quantize(x, low, high, low, high, 256)
+        others = [axis for axis in range(weight.dim()) if axis != output_axis]
+        largest = _constant(weight.abs().amax(others, keepdim=True))
+        least = ops.negative(largest)
+        return rounded, ops.fake_quantize(_constant(weight), least, largest, least, largest, 255)
 
     def styled(self, normalized: Node, layer: AdaIN) -> Node:
         scale, shift = self.styles[layer]
@@ -174,30 +245,12 @@ def _channels_first(node: Node) -> Node:
     return ops.transpose(node, _integers(0, 3, 1, 2))
 
 
+def _channels_last(node: Node) -> Node:
+    return ops.transpose(node, _integers(0, 2, 3, 1))
+
+
 def _biased(node: Node, bias: Tensor | None) -> Node:
     return node if bias is None else ops.add(node, _constant(bias[None, :, None, None]))
-
-
-def _conv(x: Node, layer: nn.Conv2d) -> Node:
-    stride, padding = list(layer.stride), [int(side) for side in layer.padding]
-    return _biased(ops.convolution(x, _constant(layer.weight), stride, padding, padding, [1, 1]), layer.bias)
-
-
-def _conv_frame_part(x: Node, layer: SourceConv2d) -> Node:
-    padding = [int(side) for side in layer.padding]
-    return ops.convolution(x, _constant(layer.weight[:, layer.source_channels :]), [1, 1], padding, padding, [1, 1])
-
-
-def _transposed_conv(x: Node, layer: nn.ConvTranspose2d) -> Node:
-    y = ops.convolution_backprop_data(
-        x,
-        _constant(layer.weight),
-        list(layer.stride),
-        pads_begin=[int(side) for side in layer.padding],
-        pads_end=[int(side) for side in layer.padding],
-        output_padding=list(layer.output_padding),
-    )
-    return _biased(y, layer.bias)
 
 
 def _instances(x: Node) -> Node:
@@ -209,25 +262,8 @@ def _layer_norm(x: Node, layer: LayerNorm2d) -> Node:
     return _biased(ops.multiply(normalized, _constant(layer.weight[None, :, None, None])), layer.bias)
 
 
-def _conv_norm(x: Node, block: ConvNorm) -> Node:
-    return _lrelu(_layer_norm(_conv(x, block.conv), block.norm))
-
-
 def _lrelu(x: Node) -> Node:
     return ops.prelu(x, np.array([NEGATIVE_SLOPE], np.float32))
-
-
-def _doubled(x: Node) -> Node:
-    """Nearest-neighbour enlargement by two."""
-    return ops.interpolate(
-        x,
-        np.array([2, 2], np.float32),
-        "nearest",
-        "scales",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-        axes=_integers(2, 3),
-    )
 
 
 def _grid_sample(image: Node, where: Node, *, outside: str) -> Node:

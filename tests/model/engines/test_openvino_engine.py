@@ -61,7 +61,10 @@ def test_the_graph_has_no_work_to_spare(guided_case):
     editing = 1 + 1 + (1 + 2)
     assert kinds["MVN"] == warping + editing
     convolutions = [m for m in guided_case.network.modules() if isinstance(m, nn.Conv2d)]
-    assert kinds["Convolution"] == len(convolutions)
+    assert kinds["Convolution"] == len(convolutions) - 1
+    assert kinds["ConvolutionBackpropData"] == 2 * 1 + 1, "two of a warping decoder block, one that enlarges"
+    assert kinds["GridSample"] == 2 + 2, "each flow is enlarged once"
+    assert kinds["Interpolate"] == 0
     assert kinds["MatMul"] == 0
 
 
