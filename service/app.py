@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from redis import Redis
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from service import openapi, problems
@@ -21,8 +22,9 @@ from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
 from service.routes import discovery, health, images, jobs, motions, videos
-from service.security import ApiKeys, OpenModeGuard, SecurityHeaders, check_exposure
+from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
+from service.throttle import Throttle
 from service.version import package_version
 
 WEB = Path(__file__).with_name("web")
@@ -43,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    openapi.install(app, keyed=bool(settings.api_keys))
+    openapi.install(app)
     for module in (images, videos, motions, jobs, discovery, health):
         app.include_router(module.router)
 
@@ -52,8 +54,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return FileResponse(WEB / "index.html")
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
-    if not settings.api_keys:
-        app.add_middleware(OpenModeGuard, loopback=settings.loopback and not settings.allow_open)
+    loopback = settings.loopback and not settings.allow_open
+    app.add_middleware(OpenModeGuard, loopback=loopback, keyed=lambda: context.access.keyed)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
+            expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Idempotency-Replayed"],
+        )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
     return app
@@ -73,7 +83,8 @@ def make_context(settings: Settings) -> Context:
         celery=make_celery(settings.redis_url),
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),
-        api_keys=ApiKeys(key.get_secret_value() for key in settings.api_keys),
+        access=AccessControl(settings),
+        throttle=Throttle(settings.redis_url),
     )
 
 

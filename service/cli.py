@@ -19,6 +19,7 @@ COMMANDS = {
     "extract": ("worker.cli:extract", "Extract the motion of an image or a video."),
     "api": ("service.commands.api:api", "Run the HTTP front-end alone, against a given Redis."),
     "worker": ("worker.cli:worker", "Run one worker, against a given Redis."),
+    "keys": ("service.commands.keys:keys", "Make, list and revoke API keys."),
     "train": ("model.cli:train", "Train the morphable model, extractor, renderer or audio model."),
     "evaluate": ("model.cli:evaluate", "Measure trained models."),
     "benchmark": ("model.cli:benchmark", "Time the engines."),

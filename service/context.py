@@ -1,5 +1,6 @@
 """What the routes work with, made once by the app factory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -12,9 +13,11 @@ from service.idempotency import IdempotencyKeys
 from service.jobs.artifacts import ArtifactStore
 from service.jobs.events import JobEvents
 from service.jobs.store import JobStore
+from service.keys import KeyScope
 from service.metrics import Metrics
-from service.security import ApiKeys
+from service.security import AccessControl, require
 from service.settings import Settings
+from service.throttle import Caller, Throttle
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Context:
     celery: Celery
     catalogue: Catalogue
     metrics: Metrics
-    api_keys: ApiKeys
+    access: AccessControl
+    throttle: Throttle
 
 
 def get_context(request: Request) -> Context:
@@ -38,10 +42,20 @@ def get_context(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
-def get_owner(request: Request) -> str:
-    """Who asks: stands for the API key, without being it. Raises ProblemError (401)."""
-    return get_context(request).api_keys.owner(request)
+def calling(scope: KeyScope) -> Callable[[Request], Caller]:
+    """A dependency: who asks, when their key allows `scope` and no more was asked than it may. 401, 403, 429."""
+
+    def get_caller(request: Request) -> Caller:
+        context = get_context(request)
+        caller = context.access.caller(request)
+        require(caller, scope)
+        context.throttle.request(caller)
+        return caller
+
+    return get_caller
 
 
 ContextDep = Annotated[Context, Depends(get_context)]
-OwnerDep = Annotated[str, Depends(get_owner)]
+ReaderDep = Annotated[Caller, Depends(calling(KeyScope.READ))]
+WriterDep = Annotated[Caller, Depends(calling(KeyScope.WRITE))]
+OperatorDep = Annotated[Caller, Depends(calling(KeyScope.METRICS))]

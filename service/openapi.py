@@ -12,20 +12,26 @@ from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+ACCESS = {
+    401: "No valid API key",
+    403: "The key lacks a scope; without keys, a page of another origin",
+    429: "More than the key may do; Retry-After says when to ask again",
+    503: "A part of the service is not available; Retry-After says when to ask again",
+}
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The finished job, where `Prefer: wait` saw it end"},
     202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{
         status: {"description": text, **PROBLEM}
         for status, text in {
+            **ACCESS,
             400: "The form or the JSON in it cannot be read",
-            401: "No valid API key",
             409: "A request with this Idempotency-Key is in progress",
             410: "The job made with this Idempotency-Key has been deleted",
             413: "An upload is larger than allowed",
             415: "A file is of a kind not accepted",
             422: "A field is not valid",
-            503: "A model is missing or the queue is full",
+            503: "A model is missing, the queue is full or a part of the service is not available",
             507: "There is no room to store the upload",
         }.items()
     },
@@ -35,6 +41,14 @@ CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
 def problem_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
     """Responses such as `problem_responses(s404="No such job")`, all of them problems."""
     return {int(name[1:]): {"description": text, **PROBLEM} for name, text in texts.items()}
+
+
+def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
+    """The same with those of every call that takes a key."""
+    return {
+        **{status: {"description": text, **PROBLEM} for status, text in ACCESS.items()},
+        **problem_responses(**texts),
+    }
 
 
 def form_body(required: list[str], **fields: str) -> dict[str, Any]:
@@ -61,7 +75,7 @@ def form_body(required: list[str], **fields: str) -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI, *, keyed: bool) -> None:
+def install(app: FastAPI) -> None:
     """Let the application's document hold the schemas that forms and problems refer to."""
 
     def document() -> dict[str, Any]:
@@ -83,12 +97,11 @@ def install(app: FastAPI, *, keyed: bool) -> None:
                 schema = adapter.json_schema(ref_template=REFERENCE)
                 schemas.update(schema.pop("$defs", {}))
                 schemas[name] = schema
-            if keyed:
-                made["components"]["securitySchemes"] = {
-                    "bearer": {"type": "http", "scheme": "bearer"},
-                    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                }
-                made["security"] = [{"bearer": []}, {"header": []}]
+            made["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            made["security"] = [{}, {"bearer": []}, {"header": []}]  # none: where the service runs without keys
             app.openapi_schema = made
         return app.openapi_schema
 

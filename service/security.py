@@ -1,16 +1,18 @@
 """API keys, the open mode's guard, and the headers every response carries."""
 
-import hashlib
 import hmac
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Callable
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.jobs.problems import Problem, ProblemType
+from service.keys import ALL_SCOPES, KeyFile, KeyScope, digest_of
 from service.problems import ProblemError, problem_response
 from service.settings import Settings
+from service.throttle import Caller
 
 # The page loads its own script and style, shows results from blob: URLs, and nothing else from anywhere.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -36,7 +38,6 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 OPEN_OWNER = "everyone"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class InsecureSettingsError(Exception):
@@ -45,35 +46,63 @@ class InsecureSettingsError(Exception):
 
 def check_exposure(settings: Settings) -> None:
     """Raise InsecureSettingsError when neither a key, nor a loopback address, nor an explicit setting guards us."""
-    if not settings.api_keys and not settings.loopback and not settings.allow_open:
+    try:
+        keyed = AccessControl(settings).keyed
+    except ValueError as error:
+        raise InsecureSettingsError(f"{settings.keys_path} is not a file of keys: {error}") from error
+    if not keyed and not settings.loopback and not settings.allow_open:
         raise InsecureSettingsError(
-            f"listening on {settings.host} without an API key would serve everyone who can reach it: set "
-            "PIRENDERER_API_KEYS, or listen on 127.0.0.1, or say PIRENDERER_ALLOW_OPEN=true if a proxy guards it"
+            f"listening on {settings.host} without an API key would serve everyone who can reach it: make one with "
+            f"`pirenderer keys make OWNER --data-dir {settings.data_dir}`, or set PIRENDERER_API_KEYS, or listen on "
+            "127.0.0.1, or say PIRENDERER_ALLOW_OPEN=true if a proxy guards it"
         )
 
 
-class ApiKeys:
-    """The keys that are accepted; without any, everyone is one owner."""
+class AccessControl:
+    """Who may do what: the keys of the key file and of the settings; while there are none, everyone is one owner."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+    def __init__(self, settings: Settings) -> None:
+        self._file = KeyFile(settings.keys_path)
+        self._digests = [digest_of(key.get_secret_value()) for key in settings.api_keys]
+        self._rate = settings.rate
+        self._quota = settings.quota
 
-    def owner(self, request: Request) -> str:
-        """The owner a request's key stands for. Raises ProblemError (401)."""
-        if not self._digests:
-            return OPEN_OWNER
+    @property
+    def keyed(self) -> bool:
+        """Whether a key is needed. Once there were keys it stays so, though all were revoked."""
+        return bool(self._digests or self._file.records())
+
+    def caller(self, request: Request) -> Caller:
+        """Whom a request's key stands for. Raises ProblemError (401)."""
+        if not self.keyed:
+            return Caller(OPEN_OWNER, OPEN_OWNER, ALL_SCOPES)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-        given = hashlib.sha256(key.encode()).digest()
-        # every key is compared, in constant time, so that timing tells nothing
-        if not sum(hmac.compare_digest(given, digest) for digest in self._digests):
-            raise ProblemError(
-                ProblemType.UNAUTHORIZED,
-                f"{'the API key is not valid' if key else 'no API key was sent'}; "
-                "send one as Authorization: Bearer KEY or X-API-Key: KEY",
-                headers={"WWW-Authenticate": 'Bearer realm="pirenderer"'},
-            )
-        return given.hex()[:16]
+        record = self._file.find(key)
+        if record is not None:
+            rate, quota = record.rate or self._rate, record.quota or self._quota
+            return Caller(record.owner, record.id, record.scopes, rate, quota)
+        given = digest_of(key)
+        if sum(hmac.compare_digest(given, digest) for digest in self._digests):
+            return Caller(given[:16], given[:8], ALL_SCOPES, self._rate, self._quota)
+        raise ProblemError(
+            ProblemType.UNAUTHORIZED,
+            f"{'the API key is not valid' if key else 'no API key was sent'}; "
+            "send one as Authorization: Bearer KEY or X-API-Key: KEY",
+            headers={"WWW-Authenticate": 'Bearer realm="pirenderer"'},
+        )
+
+
+def require(caller: Caller, scope: KeyScope) -> None:
+    """Raise ProblemError (403) when a caller's key does not allow something."""
+    if scope not in caller.scopes:
+        got = sorted(caller.scopes)
+        raise ProblemError(
+            ProblemType.FORBIDDEN,
+            f"this needs a key with the scope {scope.value}; this one has {', '.join(got) or 'none'}",
+            got=got,
+            allowed=[scope.value],
+        )
 
 
 class SecurityHeaders:
@@ -108,19 +137,20 @@ class OpenModeGuard:
     names that we do not know.
     """
 
-    def __init__(self, app: ASGIApp, *, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, *, loopback: bool, keyed: Callable[[], bool]) -> None:
         self._app = app
         self._loopback = loopback
+        self._keyed = keyed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not self._keyed():
             headers = Headers(scope=scope)
             host = headers.get("host", "")
             origin = headers.get("origin")
             refused = None
-            if self._loopback and not {host, host.rpartition(":")[0]} & LOOPBACK_NAMES:
-                refused = ("Host", host, sorted(LOOPBACK_NAMES))
+            if self._loopback and not _names_loopback(host):
+                refused = ("Host", host, ["localhost", "127.0.0.1", "[::1]"])
             elif origin is not None and origin.partition("://")[2] != host:
                 refused = ("Origin", origin, [f"http://{host}"])
             if refused is not None:
@@ -134,3 +164,14 @@ class OpenModeGuard:
                 await problem_response(Request(scope), problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header names this machine itself."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

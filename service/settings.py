@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.keys import Rate
+
 MIB = 1 << 20
 
 Positive = Annotated[int, Field(gt=0)]
@@ -32,6 +34,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # comma-separated in the environment
     allow_open: bool = False  # serve others than this machine although no key is set
+    rate: Rate | None = "600/minute"  # requests of a key that has no rate of its own
+    quota: Rate | None = None  # jobs of a key that has no quota of its own
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # whose pages may call us with a key; comma-separated
 
     max_portrait_bytes: Positive = 20 * MIB
     max_pixels: Positive = 50_000_000
@@ -48,7 +53,7 @@ class Settings(BaseSettings):
     retention_s: Seconds = 24 * 3600.0
     housekeeping_s: Seconds = 5.0
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
@@ -57,6 +62,11 @@ class Settings(BaseSettings):
     def artifacts_dir(self) -> Path:
         """The folder of the artifact store."""
         return self.data_dir / "artifacts"
+
+    @property
+    def keys_path(self) -> Path:
+        """The file that holds the digests of the API keys."""
+        return self.data_dir / "keys.json"
 
     @property
     def loopback(self) -> bool:

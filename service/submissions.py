@@ -22,6 +22,7 @@ from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec
 from service.jobs.store import QueueFullError
 from service.problems import ProblemError, validation_error
+from service.throttle import Caller
 from service.uploads import Fields, Form, read_form
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -38,16 +39,17 @@ class Submission:
     build: Callable[[Context, Form], ImageSpec | VideoSpec | MotionSpec]
 
 
-async def submit(context: Context, request: Request, owner: str, submission: Submission) -> JSONResponse:
+async def submit(context: Context, request: Request, caller: Caller, submission: Submission) -> JSONResponse:
     """Answer a create call: 202 with the job, or 200 when `Prefer: wait` saw it end. Raises ProblemError."""
     require_models(context, submission.models)
+    owner = caller.owner
     key = request.headers.get("idempotency-key")
     answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
     job_id = new_job_id()
     made = False
     try:
         if answered is None:  # a repeated request takes no room
-            await run_in_threadpool(_check_room, context, submission.kind)
+            await run_in_threadpool(_check_room, context, caller, submission.kind)
         await run_in_threadpool(_create_folder, context, job_id)
         form = await read_form(request, submission.fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)
@@ -55,7 +57,7 @@ async def submit(context: Context, request: Request, owner: str, submission: Sub
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
             spec = await run_in_threadpool(submission.build, context, form)
-            record = await run_in_threadpool(_queue, context, job_id, spec, owner)
+            record = await run_in_threadpool(_queue, context, job_id, spec, caller)
             made = True
             if key is not None:
                 await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
@@ -116,11 +118,12 @@ def public_job(record: JobRecord) -> Job:
     return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
 
 
-def _check_room(context: Context, kind: JobKind) -> None:
+def _check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     # asked before the upload is read; creating the job asks again, atomically
     waiting = context.store.queue_lengths()[kind]
     if waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
+    context.throttle.check_jobs(caller)
 
 
 def _create_folder(context: Context, job_id: str) -> None:
@@ -141,11 +144,12 @@ def _queue_full(context: Context, kind: JobKind) -> ProblemError:
     )
 
 
-def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, owner: str) -> JobRecord:
+def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller) -> JobRecord:
     settings = context.settings
+    context.throttle.jobs(caller)
     try:
         record = context.store.create(
-            job_id, spec, owner=owner, retention_s=settings.retention_s, queue_limit=settings.queue_limit
+            job_id, spec, owner=caller.owner, retention_s=settings.retention_s, queue_limit=settings.queue_limit
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error

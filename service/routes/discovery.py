@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from service.cards import Control
-from service.context import ContextDep, OwnerDep
-from service.openapi import problem_responses
+from service.context import ContextDep, ReaderDep
+from service.openapi import access_responses
 
-router = APIRouter(prefix="/v1", tags=["discovery"], responses=problem_responses(s401="No valid API key"))
+router = APIRouter(prefix="/v1", tags=["discovery"], responses=access_responses())
 
 
 class SpaceControls(BaseModel):
@@ -33,7 +33,7 @@ class Models(BaseModel):
 
 
 @router.get("/controls")
-def list_controls(context: ContextDep, _: OwnerDep) -> Controls:
+def list_controls(context: ContextDep, _: ReaderDep) -> Controls:
     """Names, ranges and units of the controls of each motion space."""
     return Controls(
         spaces=[
@@ -44,6 +44,6 @@ def list_controls(context: ContextDep, _: OwnerDep) -> Controls:
 
 
 @router.get("/models")
-def list_models(context: ContextDep, _: OwnerDep) -> Models:
+def list_models(context: ContextDep, _: ReaderDep) -> Models:
     """What each model is, was trained on, may be used for and measured."""
     return Models(models=[card.facts for card in context.catalogue.cards])

@@ -7,9 +7,9 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from service.context import ContextDep, OwnerDep
+from service.context import ContextDep, OperatorDep
 from service.jobs.problems import ProblemType
-from service.openapi import problem_responses
+from service.openapi import access_responses, problem_responses
 from service.problems import ProblemError
 
 router = APIRouter(tags=["health"])
@@ -43,7 +43,7 @@ def readyz(context: ContextDep) -> Health:
     return Health()
 
 
-@router.get("/metrics", response_class=Response, responses=problem_responses(s401="No valid API key"))
-def metrics(context: ContextDep, _: OwnerDep) -> Response:
+@router.get("/metrics", response_class=Response, responses=access_responses())
+def metrics(context: ContextDep, _: OperatorDep) -> Response:
     """Prometheus' text format."""
     return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST)

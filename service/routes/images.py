@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from service.context import Context, ContextDep, OwnerDep
+from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import ImageOptions, ImageSpec, Job, JobKind
 from service.media import IMAGE_TYPES, check_image
 from service.motion_checks import parse_motion
@@ -33,7 +33,7 @@ def _build(context: Context, form: Form) -> ImageSpec:
 
 
 @router.post("/v1/images", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
-async def create_image(request: Request, context: ContextDep, owner: OwnerDep) -> JSONResponse:
+async def create_image(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Re-pose a portrait by named controls, by coefficients, or as another image shows."""
     settings = context.settings
     image = FileField(settings.max_portrait_bytes, IMAGE_TYPES)
@@ -44,4 +44,4 @@ async def create_image(request: Request, context: ContextDep, owner: OwnerDep) -
         "options": TextField(settings.max_options_bytes),
     }
     models = ("morphable", "extractor", "renderer")
-    return await submit(context, request, owner, Submission(JobKind.IMAGE, fields, models, _build))
+    return await submit(context, request, caller, Submission(JobKind.IMAGE, fields, models, _build))

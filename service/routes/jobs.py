@@ -3,21 +3,22 @@
 import base64
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from service.context import ContextDep, OwnerDep
+from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.jobs.artifacts import JOB_ID
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import Job, JobStatus
-from service.openapi import problem_responses
+from service.openapi import access_responses, problem_responses
 from service.problems import ProblemError, problem_response
 from service.submissions import public_job
+from service.throttle import Caller
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -34,27 +35,38 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def find_job(job_id: str, context: ContextDep, owner: OwnerDep) -> JobRecord:
+def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
     """The caller's job. Raises ProblemError (404), also for another's job, so that ids cannot be probed."""
     record = context.store.get(job_id) if JOB_ID.fullmatch(job_id) else None
-    if record is None or record.owner != owner:
+    if record is None or record.owner != caller.owner:
         raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {job_id[:64]!r}", got=job_id)
     return record
 
 
-JobDep = Annotated[JobRecord, Depends(find_job)]
-NO_JOB = problem_responses(s401="No valid API key", s404="No such job")
+def readable_job(job_id: str, context: ContextDep, caller: ReaderDep) -> JobRecord:
+    """The caller's job, to look at."""
+    return _find_job(job_id, context, caller)
 
 
-@router.get("", responses=problem_responses(s400="Not a cursor of ours", s401="No valid API key"))
+def writable_job(job_id: str, context: ContextDep, caller: WriterDep) -> JobRecord:
+    """The caller's job, to change."""
+    return _find_job(job_id, context, caller)
+
+
+JobDep = Annotated[JobRecord, Depends(readable_job)]
+OwnJobDep = Annotated[JobRecord, Depends(writable_job)]
+NO_JOB = access_responses(s404="No such job")
+
+
+@router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_jobs(
     context: ContextDep,
-    owner: OwnerDep,
+    caller: ReaderDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
     """The caller's jobs, newest first."""
-    records, before = context.store.page(owner, limit=limit, before=_decode_cursor(cursor) if cursor else None)
+    records, before = context.store.page(caller.owner, limit=limit, before=_decode_cursor(cursor) if cursor else None)
     return JobPage(
         jobs=[public_job(record) for record in records],
         next_cursor=None if before is None else base64.urlsafe_b64encode(b"%d" % before).decode(),
@@ -81,20 +93,27 @@ async def follow_job(
             return
 
 
-@router.get(
-    "/{job_id}/result",
-    response_class=FileResponse,
-    responses={
-        **NO_JOB,
-        200: {
-            "description": "The result",
-            "content": {kind: {} for kind in ("image/png", "video/mp4", "application/json")},
-        },
-        206: {"description": "The range asked for"},
-        304: {"description": "The result has not changed"},
-        **problem_responses(s409="Not finished, or canceled", s410="Expired", s416="Range outside the result"),
-    },
-)
+RESULT_TYPES = ("image/png", "image/jpeg", "image/webp", "video/mp4", "application/json", "application/zip")
+RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **NO_JOB,
+    200: {"description": "The result", "content": {kind: {} for kind in RESULT_TYPES}},
+    206: {"description": "The range asked for", "content": {kind: {} for kind in RESULT_TYPES}},
+    304: {"description": "The result has not changed"},
+    **problem_responses(
+        s409="Not finished, or canceled",
+        s410="Expired",
+        s413="The failed job's problem",
+        s415="The failed job's problem",
+        s416="Range outside the result",
+        s422="The failed job's problem",
+        s500="The failed job's problem",
+        s507="The failed job's problem",
+    ),
+}
+
+
+@router.head("/{job_id}/result", name="head_result", response_class=FileResponse, responses=RESULT_RESPONSES)
+@router.get("/{job_id}/result", response_class=FileResponse, responses=RESULT_RESPONSES)
 def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Response:
     """The PNG, MP4 or JSON a job made; for a failed job, the problem it ended with."""
     if record.status is JobStatus.FAILED and record.error is not None:
@@ -129,7 +148,7 @@ def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Respo
 
 
 @router.post("/{job_id}/cancel", responses={**NO_JOB, **problem_responses(s409="The job has already finished")})
-def cancel_job(record: JobDep, context: ContextDep) -> Job:
+def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
     """Cancel a job: at once while it is queued, at the next batch while it runs."""
     try:
         ended = context.store.request_cancel(record.id)
@@ -146,7 +165,7 @@ def cancel_job(record: JobDep, context: ContextDep) -> Job:
 
 
 @router.delete("/{job_id}", status_code=204, responses=NO_JOB)
-def delete_job(record: JobDep, context: ContextDep) -> None:
+def delete_job(record: OwnJobDep, context: ContextDep) -> None:
     """Stop the job if it runs and remove it with all its files."""
     context.store.delete(record.id)
     context.artifacts.delete_job(record.id)

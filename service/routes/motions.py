@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from service.context import Context, ContextDep, OwnerDep
+from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
 from service.media import IMAGE_TYPES, VIDEO_TYPES, check_image
 from service.openapi import CREATE_RESPONSES, form_body
@@ -27,7 +27,7 @@ def _build(context: Context, form: Form) -> MotionSpec:
 
 
 @router.post("/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
-async def create_motion(request: Request, context: ContextDep, owner: OwnerDep) -> JSONResponse:
+async def create_motion(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Extract coefficients; the result is JSON that can be sent back as a motion."""
     settings = context.settings
     fields: Fields = {
@@ -35,4 +35,4 @@ async def create_motion(request: Request, context: ContextDep, owner: OwnerDep) 
         "options": TextField(settings.max_options_bytes),
     }
     models = ("morphable", "extractor")
-    return await submit(context, request, owner, Submission(JobKind.MOTION, fields, models, _build))
+    return await submit(context, request, caller, Submission(JobKind.MOTION, fields, models, _build))

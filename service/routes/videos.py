@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from service.context import Context, ContextDep, OwnerDep
+from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
 from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES, check_image
 from service.motion_checks import parse_motion
@@ -41,7 +41,7 @@ def _build(context: Context, form: Form) -> VideoSpec:
 
 
 @router.post("/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
-async def create_video(request: Request, context: ContextDep, owner: OwnerDep) -> JSONResponse:
+async def create_video(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Let a portrait speak, move through a sequence or keyframes, or move as another video does."""
     settings = context.settings
     fields: Fields = {
@@ -52,4 +52,4 @@ async def create_video(request: Request, context: ContextDep, owner: OwnerDep) -
         "options": TextField(settings.max_options_bytes),
     }
     models = ("morphable", "extractor", "renderer")
-    return await submit(context, request, owner, Submission(JobKind.VIDEO, fields, models, _build))
+    return await submit(context, request, caller, Submission(JobKind.VIDEO, fields, models, _build))

@@ -55,6 +55,25 @@ def test_open_mode_is_for_this_machine_alone(host: str) -> None:
     create_app(Settings(host=host, api_keys="key"))  # type: ignore[arg-type] # as the environment gives it
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.2:8000", "localhost", "[::1]:8000", "[::1]", "127.1.2.3"])
+def test_open_mode_knows_every_name_of_this_machine(server: Server, host: str) -> None:
+    assert server.client.get("/v1/jobs", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::2]", "10.0.0.1"])
+def test_open_mode_answers_to_no_other_name(server: Server, host: str) -> None:
+    refused(server.client.get("/v1/jobs", headers={"Host": host}), ProblemType.FORBIDDEN)
+
+
+def test_pages_of_chosen_origins_may_call_with_a_key(start: Start) -> None:
+    server = start(api_keys="first", cors_origins="https://studio.example")
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    allowed = server.client.options("/v1/images", headers={"Origin": "https://studio.example", **asked})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://studio.example")
+    other = server.client.options("/v1/images", headers={"Origin": "https://evil.example", **asked})
+    assert "access-control-allow-origin" not in other.headers
+
+
 def test_open_mode_refuses_pages_of_other_origins(server: Server, portrait: bytes) -> None:
     def post(**headers: str) -> httpx.Response:
         return server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW}, headers=headers)

@@ -58,6 +58,11 @@ def test_the_result_has_an_etag_and_ranges(server: Server, portrait: bytes) -> N
     assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, b"0123456789", "image/png")
     assert whole.headers["content-disposition"] == f'inline; filename="{job_id}.png"'
     assert etag == f'"{server.client.get(f"/v1/jobs/{job_id}").json()["result"]["sha256"]}"'
+    head = server.client.head(f"/v1/jobs/{job_id}/result")
+    assert (head.status_code, head.content) == (200, b"")
+    assert {name: head.headers[name] for name in ("etag", "content-length", "content-type")} == {
+        name: whole.headers[name] for name in ("etag", "content-length", "content-type")
+    }
     assert get(If_None_Match=etag).status_code == 304
     assert get(If_None_Match=f'"other", W/{etag}').status_code == 304
     assert get(If_None_Match='"other"').status_code == 200

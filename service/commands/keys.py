@@ -1,0 +1,83 @@
+"""`pirenderer keys`: API keys, made, listed and revoked in the data folder that the front-ends share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from service.keys import KeyFile, KeyRecord, KeyScope, UnknownKeyError
+from service.settings import InvalidSettingsError, read_settings
+
+keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+
+DataDir = Annotated[Path | None, typer.Option(help="The front-ends' data folder (default: data).")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@keys.command()
+def make(
+    owner: Annotated[str, typer.Argument(help="Whose jobs the key sees: a name in a-z, 0-9, '.', '_' and '-'.")],
+    *,
+    scope: Annotated[list[KeyScope] | None, typer.Option(help="What it allows; repeatable (default: all).")] = None,
+    rate: Annotated[str | None, typer.Option(help="Requests it allows, as 600/minute; unset: the service's.")] = None,
+    quota: Annotated[str | None, typer.Option(help="Jobs it allows, as 1000/day; unset: the service's.")] = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a key and print it. It is shown this once: only its digest is kept."""
+    try:
+        key, record = _file(data_dir).make(owner, scopes=frozenset(scope or KeyScope), rate=rate, quota=quota)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message = f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+        raise typer.BadParameter(message) from error
+    if as_json:
+        typer.echo(json.dumps({"key": key, **_shown(record)}))
+    else:
+        typer.echo(key)
+        typer.echo(f"key {record.id} of {record.owner}; it is not shown again", err=True)
+
+
+@keys.command("list")
+def list_keys(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """List the keys, revoked ones too."""
+    records = _file(data_dir).records()
+    if as_json:
+        typer.echo(json.dumps([_shown(record) for record in records]))
+        return
+    table = Table("id", "owner", "scopes", "rate", "quota", "made", "revoked")
+    for record in records:
+        made = f"{record.created_at:%Y-%m-%d %H:%M}"
+        revoked = f"{record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else ""
+        scopes = ", ".join(sorted(record.scopes))
+        table.add_row(record.id, record.owner, scopes, record.rate or "", record.quota or "", made, revoked)
+    Console().print(table)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")], data_dir: DataDir = None
+) -> None:
+    """End a key at once. Its owner's jobs and other keys stay."""
+    try:
+        record = _file(data_dir).revoke(key_id)
+    except UnknownKeyError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"key {record.id} of {record.owner} is revoked", err=True)
+
+
+def _file(data_dir: Path | None) -> KeyFile:
+    try:
+        settings = read_settings(**({"data_dir": data_dir} if data_dir else {}))
+    except InvalidSettingsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    return KeyFile(settings.keys_path)
+
+
+def _shown(record: KeyRecord) -> dict[str, Any]:
+    return record.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
