@@ -11,14 +11,19 @@ import torch
 from torch import Tensor
 
 from model.data.clips import Clip, ClipStore
-from model.extractor.topology import EYES, MOUTH
+from model.data.stills import Still, load_stills, moved_motion
+from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
 from model.renderer.prior import Prior
+from model.renderer.warping import warp
 
 WINDOW_RADIUS = 13
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
 GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
+GAP_WEIGHT = 3.0  # what a pixel between the lips counts more than one of the lips
+OPEN_MOUTH = 0.05  # share of the face's height; a still with such a mouth is chosen twice as often
+CANDIDATES = 8  # frames from which the one most different from the first is taken
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Batch:
     """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27), the target's window.
 
     prior_flow (B, 2, S/2, S/2) takes the source's landmarks to where the change of motion moves them.
-    region (B, 1, S, S) is 0..1 near eyes and mouth of the target.
+    region (B, 1, S, S) is 0..1 near eyes and mouth of the target, and more between its lips.
+    mouth (B, 2) is the middle of the target's mouth, in pixels of the 256 crop.
     """
 
     source: Tensor
@@ -34,12 +40,16 @@ class Batch:
     motion: Tensor
     prior_flow: Tensor
     region: Tensor
+    mouth: Tensor
 
 
 class PairData:
-    """Draws pairs from the stored clips of a corpus split, people alike however many clips they have."""
+    """Draws pairs from the stored clips of a corpus split, people alike however many clips they have.
 
-    def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int) -> None:
+    stills: share of the pairs (0..1) that come from photos instead, see `model.data.stills`.
+    """
+
+    def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int, stills: float = 0.0) -> None:
         self.morphable = MorphableModel.load()
         self._prior = Prior(self.morphable)
         store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
@@ -50,16 +60,25 @@ class PairData:
         self.people = list(people.values())
         weights = [GENERATED_WEIGHT if all(self.clips[n].generated for n in clips) else 1.0 for clips in self.people]
         self._chance = np.array(weights) / np.sum(weights)
+        self._stills = load_stills(data, self.morphable, split=split) if stills else []
+        self._stills_share = stills if self._stills else 0.0
+        favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
+        self._still_chance = favoured / favoured.sum()
 
     def batch(self, generator: np.random.Generator, pairs: int, size: int, *, augment: bool = True) -> Batch:
-        """`pairs` random pairs of frames, each in both directions: B = 2 * pairs."""
+        """`pairs` random pairs of frames, each in both directions, or as many pairs of photos: B = 2 * pairs."""
         parts: list[tuple[Tensor, ...]] = []
         for _ in range(pairs):
+            if self._stills_share and generator.random() < self._stills_share:
+                chosen = generator.choice(len(self._stills), size=2, p=self._still_chance)
+                parts += [self._still_pair(self._stills[number], size, generator) for number in chosen]
+                continue
             clips = self.people[generator.choice(len(self.people), p=self._chance)]
             clip = self.clips[clips[generator.integers(len(clips))]]
             mirrored = int(augment and generator.random() < 0.5)
             first, second = self._far_pair(clip, generator)
-            images = torch.stack([self._image(clip.rows.start + row, size, bool(mirrored)) for row in (first, second)])
+            pictures = [self.images[clip.rows.start + row] for row in (first, second)]
+            images = torch.stack([_to_tensor(picture, size, mirrored=bool(mirrored)) for picture in pictures])
             if augment:
                 images = _recolour(images, generator)
             still = generator.random() < 0.3
@@ -75,7 +94,7 @@ class PairData:
 
     def pair(self, clip: Clip, source: int, target: int, size: int) -> tuple[Tensor, ...]:
         """One pair for `collate`, nothing changed: rows `source` and `target` of the clip's stored frames."""
-        images = [self._image(clip.rows.start + row, size, mirrored=False) for row in (source, target)]
+        images = [_to_tensor(self.images[clip.rows.start + row], size) for row in (source, target)]
         return (*self._pair(clip, 0, source, target, still=False), *images)
 
     def collate(self, parts: list[tuple[Tensor, ...]], size: int) -> Batch:
@@ -87,6 +106,7 @@ class PairData:
             motion=motion,
             prior_flow=self._prior.flow(source_points, target_points, size=size),
             region=region_weight(target_points, size),
+            mouth=target_points[:, MOUTH, :2].mean(1),
         )
 
     def _pair(
@@ -101,23 +121,36 @@ class PairData:
 
     @staticmethod
     def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
-        """A random frame and, of four others, the one most different: by turns in all points, or in eyes and mouth."""
+        """A random frame and, of some others, the one most different: by turns in all points, or in eyes and mouth."""
         count = len(clip.frames)
         first = int(generator.integers(count))
-        others = generator.integers(count, size=4)
+        others = generator.integers(count, size=CANDIDATES)
         if generator.random() < 0.5:
             distance = (clip.landmarks[0][others] - clip.landmarks[0][first]).abs().mean((1, 2)).numpy()
         else:
             distance = np.abs(clip.openings[others] - clip.openings[first]) @ OPENING_WEIGHTS
         return first, int(others[int(distance.argmax())])
 
-    def _image(self, row: int, size: int, mirrored: bool) -> Tensor:
-        image = self.images[row]
-        if size != image.shape[0]:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        if mirrored:
-            image = image[:, ::-1]
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+    def _still_pair(self, still: Still, size: int, generator: np.random.Generator) -> tuple[Tensor, ...]:
+        mirrored = int(generator.random() < 0.5)
+        others = [self.clips[number] for number in generator.integers(len(self.clips), size=4)]
+        frames = torch.stack([clip.motions[0][int(generator.integers(len(clip.motions[0])))] for clip in others])
+        moved = moved_motion(still, mirrored, frames, self.morphable, generator)
+        points, own, identity = still.landmarks[mirrored], still.motions[mirrored], still.identities[mirrored]
+        source_points = self.morphable.move(points, identity, own, moved[None])
+        target = _recolour(_to_tensor(still.image, size, mirrored=bool(mirrored))[None], generator)
+        flow = self._prior.flow(points[None], source_points, size=size)
+        source = warp(target, flow, grid="aligned")
+        return own.unsqueeze(-1).expand(-1, 27), source_points[0], points, source[0], target[0]
+
+
+def _to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:
+    """A picture (256, 256, 3) uint8 as (3, size, size) in [-1, 1]."""
+    if size != image.shape[0]:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    if mirrored:
+        image = image[:, ::-1]
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 
 def _window(motions: Tensor, frame: int) -> Tensor:
@@ -127,13 +160,18 @@ def _window(motions: Tensor, frame: int) -> Tensor:
 
 
 def region_weight(landmarks: Tensor, size: int) -> Tensor:
-    """Weight map (B, 1, size, size), 0..1, near the eyes and the mouth of landmarks (B, 478, 3)."""
+    """Weight map (B, 1, size, size): 0..1 near eyes and mouth of landmarks (B, 478, 3), GAP_WEIGHT more inside it."""
     points = landmarks[:, [*EYES, *MOUTH], :2] * (size / 256.0)
     width = REGION_WIDTH * size / 256.0
     centres = torch.arange(size) + 0.5
     column = torch.exp(-0.5 * ((points[..., 0, None] - centres) / width).square())
     row = torch.exp(-0.5 * ((points[..., 1, None] - centres) / width).square())
-    return torch.einsum("bnh,bnw->bhw", row, column).clamp(max=1.0).unsqueeze(1)
+    weight = torch.einsum("bnh,bnw->bhw", row, column).clamp(max=1.0).unsqueeze(1)
+    for one, outline in zip(weight, landmarks[:, INNER_LIPS, :2].numpy() * (size / 256.0), strict=True):
+        gap = np.zeros((size, size), np.float32)
+        cv2.fillPoly(gap, [np.rint((outline - 0.5) * 16).astype(np.int32)], GAP_WEIGHT, lineType=cv2.LINE_AA, shift=4)
+        one[0] += torch.from_numpy(gap)
+    return weight
 
 
 def _recolour(images: Tensor, generator: np.random.Generator) -> Tensor:

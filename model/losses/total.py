@@ -20,6 +20,8 @@ class LossConfig(BaseModel):
     style: L1 of Gram matrices of the image at full size.
     l1_warped, l1_image: L1 of pixels over the same scales.
     region_image: L1 of the image's pixels weighted by the map given to the loss (eyes and mouth, say).
+    adversarial_mouth, features_mouth: the hinge loss of a patch discriminator that sees the mouth's surroundings, and
+        L1 of its features; the trainer adds both.
     deepest_layer, scales: how much of VGG is run; a CPU affords "relu3_1" and 2.
     """
 
@@ -31,9 +33,16 @@ class LossConfig(BaseModel):
     l1_warped: NonNegativeFloat = 0.0
     l1_image: NonNegativeFloat = 0.0
     region_image: NonNegativeFloat = 0.0
+    adversarial_mouth: NonNegativeFloat = 0.0
+    features_mouth: NonNegativeFloat = 0.0
     deepest_layer: Literal["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"] = "relu5_1"
     scales: int = Field(default=4, ge=1, le=6)
     vgg_weights: Path | None = None
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a discriminator is needed."""
+        return max(self.adversarial_mouth, self.features_mouth) > 0
 
     @property
     def needs_vgg(self) -> bool:

@@ -13,8 +13,10 @@ import numpy as np
 import structlog
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
 
 from model.data.pairs import Batch, PairData
+from model.losses.adversarial import PatchDiscriminator, crops, discriminator_loss, generator_losses
 from model.losses.total import LossConfig, RendererLoss
 from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
@@ -31,6 +33,8 @@ CPU_LOSS = LossConfig(
 
 # Once the head moves rightly, what is left to learn is in the mouth and the eyes.
 DETAIL_LOSS = CPU_LOSS.model_copy(update={"l1_warped": 0.25, "region_image": 3.0})
+
+DISCRIMINATOR_RATE = 4e-4
 
 
 class _Config(BaseModel):
@@ -60,10 +64,12 @@ class RendererTrainingConfig(_Config):
     steps: PositiveInt = 200_000
     seed: int = 0
     frames_per_clip: PositiveInt = 40
+    stills: float = Field(default=0.0, ge=0, le=1)  # share of pairs made of photos
     ema_half_life_steps: PositiveFloat = 312.5
     evaluate_every_minutes: PositiveFloat = 5.0
     evaluation_clips: PositiveInt = 24
     name: str = "renderer-guided-light"
+    bfloat16: bool | None = None  # mixed precision; None: on a GPU alone. CPUs with avx512_bf16 gain from it too
     start_from: Path | None = None  # folder whose weights NAME a new run starts from, such as model/weights
 
     @model_validator(mode="after")
@@ -85,7 +91,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = RendererTrainer(config, device)
     cache = cache or out / "cache"
-    training = PairData(data, cache, split="train", frames_per_clip=config.frames_per_clip)
+    training = PairData(data, cache, split="train", frames_per_clip=config.frames_per_clip, stills=config.stills)
     held_out = PairData(data, cache, split="val", frames_per_clip=8)
     run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
     if config.start_from is not None and run.step == 0:
@@ -144,13 +150,23 @@ class RendererTrainer:
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
         )
+        self.bfloat16 = device.type == "cuda" if config.bfloat16 is None else config.bfloat16
+        self.discriminator: PatchDiscriminator | None = None
+        if any(phase.loss.adversarial for phase in config.phases):
+            self.discriminator = PatchDiscriminator().to(device)
+            self.discriminator_optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), lr=DISCRIMINATOR_RATE, betas=(0.0, 0.99)
+            )
         self.phase = config.phases[0]
         self.objective = RendererLoss(self.phase.loss).to(device)
 
     @property
     def state(self) -> dict[str, Stateful]:
         """All that a checkpoint holds."""
-        return {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
+        state: dict[str, Stateful] = {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
+        if self.discriminator is not None:
+            state |= {"discriminator": self.discriminator, "discriminator_optimizer": self.discriminator_optimizer}
+        return state
 
     def start_from(self, directory: Path) -> None:
         """Take network and average from released weights; WeightsError when they do not fit."""
@@ -173,16 +189,37 @@ class RendererTrainer:
             group["lr"] = phase.learning_rate
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One step of the optimiser; the loss's terms."""
+        """One step of the optimisers; the loss's terms."""
         region, target = batch.region.to(self.device), batch.target.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = render_batch(self.network, batch, edit=self.phase.edit)
             loss = self.objective(output, target, region=region, edited=self.phase.edit)
+        total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
+        if self.phase.loss.adversarial and self.phase.edit:
+            made, real = crops(output.image.float(), batch.mouth), crops(target, batch.mouth)
+            term, more = self._against_discriminator(made, real)
+            total, scalars = total + term, scalars | more
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.ema.update()
-        return {"loss": loss.total.item(), "gradient_norm": norm.item()} | {
-            name: term.item() for name, term in loss.terms.items()
+        return {"loss": total.item(), "gradient_norm": norm.item()} | scalars
+
+    def _against_discriminator(self, made: Tensor, real: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Teach the discriminator these crops (B, 3, s, s), then ask it: the weighted loss, and its terms."""
+        if self.discriminator is None:
+            raise RuntimeError("this phase has no adversarial loss")
+        self.discriminator.requires_grad_(requires_grad=True)
+        judged = discriminator_loss(self.discriminator(real)[0], self.discriminator(made.detach())[0])
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        judged.backward()  # type: ignore[no-untyped-call]
+        self.discriminator_optimizer.step()
+        self.discriminator.requires_grad_(requires_grad=False)
+        adversarial, features = generator_losses(self.discriminator, made, real)
+        weights = self.phase.loss
+        return weights.adversarial_mouth * adversarial + weights.features_mouth * features, {
+            "discriminator": judged.item(),
+            "adversarial_mouth": adversarial.item(),
+            "features_mouth": features.item(),
         }
