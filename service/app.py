@@ -21,7 +21,8 @@ from service.jobs.events import JobEvents
 from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
-from service.routes import discovery, health, images, jobs, motions, videos
+from service.portraits import PortraitStore
+from service.routes import discovery, health, images, jobs, motions, portraits, videos
 from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
 from service.throttle import Throttle
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app)
-    for module in (images, videos, motions, jobs, discovery, health):
+    for module in (portraits, images, videos, motions, jobs, discovery, health):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
@@ -79,6 +80,7 @@ def make_context(settings: Settings) -> Context:
         store=store,
         events=JobEvents.connect(settings.redis_url),
         artifacts=ArtifactStore(settings.artifacts_dir),
+        portraits=PortraitStore(redis),
         idempotency=IdempotencyKeys(redis),
         celery=make_celery(settings.redis_url),
         catalogue=Catalogue.read(settings.weights_dir),

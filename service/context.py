@@ -15,6 +15,7 @@ from service.jobs.events import JobEvents
 from service.jobs.store import JobStore
 from service.keys import KeyScope
 from service.metrics import Metrics
+from service.portraits import PortraitStore
 from service.security import AccessControl, require
 from service.settings import Settings
 from service.throttle import Caller, Throttle
@@ -29,6 +30,7 @@ class Context:
     store: JobStore
     events: JobEvents
     artifacts: ArtifactStore
+    portraits: PortraitStore
     idempotency: IdempotencyKeys
     celery: Celery
     catalogue: Catalogue

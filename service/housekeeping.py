@@ -49,14 +49,17 @@ def tidy(context: Context) -> None:
     for job_id in context.store.expire_due():
         context.artifacts.delete_job(job_id)
         log.info("job expired", job=job_id)
+    for portrait_id in context.portraits.expire_due():
+        context.artifacts.delete_job(portrait_id)
+        log.info("portrait expired", portrait=portrait_id)
 
 
 def sweep(context: Context) -> None:
-    """Remove old folders without a job: uploads that broke off, jobs deleted while a worker wrote."""
+    """Remove old folders without a job or portrait: uploads that broke off, jobs deleted while a worker wrote."""
     for folder in context.artifacts.root.glob("??/*"):
         if not JOB_ID.fullmatch(folder.name):
             continue  # not ours
         old = time.time() - folder.stat().st_mtime > SWEEP_OLDER_THAN_S
-        if old and context.store.get(folder.name) is None:
+        if old and context.store.get(folder.name) is None and context.portraits.get(folder.name) is None:
             context.artifacts.delete_job(folder.name)
             log.info("swept a folder without a job", job=folder.name)

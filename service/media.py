@@ -98,8 +98,8 @@ def accept(field: str, head: bytes, allowed: Sequence[str]) -> str:
     return media_type
 
 
-def check_image(field: str, path: Path, *, max_pixels: int) -> None:
-    """Read an image's size from its header. Raises ProblemError for an unreadable header or too many pixels."""
+def check_image(field: str, path: Path, *, max_pixels: int) -> tuple[int, int]:
+    """Read an image's width and height from its header. Raises ProblemError: header unreadable, too many pixels."""
     with path.open("rb") as file:
         width, height = _image_size(field, file)
     if width * height > max_pixels:
@@ -109,6 +109,7 @@ def check_image(field: str, path: Path, *, max_pixels: int) -> None:
             got=width * height,
             allowed=max_pixels,
         )
+    return width, height
 
 
 def _image_size(field: str, file: BinaryIO) -> tuple[int, int]:

@@ -5,10 +5,12 @@ from pydantic import TypeAdapter, ValidationError
 from service.cards import MotionSpace
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion
 from service.jobs.problems import ProblemType
+from service.jobs.schemas import Motions
 from service.problems import ProblemError, validation_error
 
 AnyMotion = ControlsMotion | CoefficientsMotion | FramesMotion | KeyframesMotion
 ADAPTER: TypeAdapter[AnyMotion] = TypeAdapter(Motion)
+LIST_ADAPTER: TypeAdapter[list[AnyMotion]] = TypeAdapter(Motions)
 
 
 def parse_motion(text: str, spaces: dict[str, MotionSpace], *, moving: bool) -> AnyMotion:
@@ -16,28 +18,41 @@ def parse_motion(text: str, spaces: dict[str, MotionSpace], *, moving: bool) -> 
     try:
         motion = ADAPTER.validate_json(text)
     except ValidationError as error:
-        raise validation_error(ProblemType.INVALID_MOTION, error, where="motion", tagged=True) from error
+        raise validation_error(ProblemType.INVALID_MOTION, error, where="motion", tag=0) from error
+    return _checked(motion, spaces, "motion", moving=moving)
+
+
+def parse_motions(text: str, spaces: dict[str, MotionSpace]) -> list[AnyMotion]:
+    """Read a list of still motions and check each. Raises ProblemError, which says which of them."""
+    try:
+        motions = LIST_ADAPTER.validate_json(text)
+    except ValidationError as error:
+        raise validation_error(ProblemType.INVALID_MOTION, error, where="motions", tag=1) from error
+    return [_checked(motion, spaces, f"motions.{index}", moving=False) for index, motion in enumerate(motions)]
+
+
+def _checked(motion: AnyMotion, spaces: dict[str, MotionSpace], where: str, *, moving: bool) -> AnyMotion:
     _check_form(motion, moving=moving)
     space = spaces.get(motion.space)
     if space is None:
         allowed = sorted(spaces)
         raise ProblemError(
             ProblemType.WRONG_MOTION_SPACE,
-            f"motion.space is {motion.space!r}; the installed renderer speaks {', '.join(allowed)}",
+            f"{where}.space is {motion.space!r}; the installed renderer speaks {', '.join(allowed)}",
             got=motion.space,
             allowed=allowed,
         )
     match motion:
         case ControlsMotion():
-            _check_controls(motion.controls, space, "motion.controls")
+            _check_controls(motion.controls, space, f"{where}.controls")
         case CoefficientsMotion():
-            _check_length(motion.coefficients, space, "motion.coefficients")
+            _check_length(motion.coefficients, space, f"{where}.coefficients")
         case FramesMotion():
             for index, frame in enumerate(motion.frames):
-                _check_length(frame, space, f"motion.frames.{index}")
+                _check_length(frame, space, f"{where}.frames.{index}")
         case KeyframesMotion():
             for index, keyframe in enumerate(motion.keyframes):
-                _check_controls(keyframe.controls, space, f"motion.keyframes.{index}.controls")
+                _check_controls(keyframe.controls, space, f"{where}.keyframes.{index}.controls")
     return motion
 
 

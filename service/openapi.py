@@ -1,5 +1,6 @@
 """Describes the streamed forms and the problems in OpenAPI, which cannot be read off the routes' signatures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter
 
 from service.jobs.motions import Motion
 from service.jobs.problems import Problem
-from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from service.jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
@@ -18,6 +19,10 @@ ACCESS = {
     429: "More than the key may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",
 }
+HEADERS = (
+    ("Prefer", "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds"),
+    ("Idempotency-Key", "the same key and form again answer with the first job"),
+)
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The finished job, where `Prefer: wait` saw it end"},
     202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
@@ -51,21 +56,20 @@ def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def form_body(required: list[str], **fields: str) -> dict[str, Any]:
-    """The request body of a create call. A field is "file: DESCRIPTION" or the name of a schema sent as JSON."""
-    properties = {}
+def form_body(required: list[str], *, headers: Sequence[tuple[str, str]] = HEADERS, **fields: str) -> dict[str, Any]:
+    """The request body of a create call. A field is "file: DESCRIPTION", "text: DESCRIPTION" or the name of a schema
+    sent as JSON."""
+    properties: dict[str, Any] = {}
     encoding = {}
     for name, what in fields.items():
         if what.startswith("file: "):
             properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
+        elif what.startswith("text: "):
+            properties[name] = {"type": "string", "description": what.removeprefix("text: ")}
         else:
             properties[name] = {"$ref": REFERENCE.format(model=what)}
             encoding[name] = {"contentType": "application/json"}
     schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
-    headers = [
-        ("Prefer", "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds"),
-        ("Idempotency-Key", "the same key and form again answer with the first job"),
-    ]
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
         "parameters": [
@@ -89,6 +93,7 @@ def install(app: FastAPI) -> None:
                     operation["responses"]["422"] = {"description": "A value is not valid", **PROBLEM}
             for name, adapter in {
                 "Motion": TypeAdapter[Any](Motion),
+                "Motions": TypeAdapter[Any](Motions),
                 "ImageOptions": TypeAdapter[Any](ImageOptions),
                 "VideoOptions": TypeAdapter[Any](VideoOptions),
                 "MotionOptions": TypeAdapter[Any](MotionOptions),

@@ -66,15 +66,17 @@ def presentable(value: Any) -> Any:
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
 
-def validation_error(kind: ProblemType, error: ValidationError, *, where: str, tagged: bool = False) -> ProblemError:
+def validation_error(kind: ProblemType, error: ValidationError, *, where: str, tag: int | None = None) -> ProblemError:
     """The problem of a form field that does not fit its schema; text that is not JSON is a bad request.
 
-    `tagged`: the schema is a union, whose errors name the member first, which is no part of what was sent.
+    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent.
     """
     found = error.errors(include_url=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return ProblemError(ProblemType.BAD_REQUEST, f"{where}: {found[0]['msg']}", got=found[0].get("input"))
-    errors = error_list([{**each, "loc": each["loc"][1:]} for each in found] if tagged else found, where)
+    if tag is not None:
+        found = [{**each, "loc": (*each["loc"][:tag], *each["loc"][tag + 1 :])} for each in found]
+    errors = error_list(found, where)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     first = errors[0]
     got = "" if isinstance(first["got"], dict | list) else f", got {first['got']!r}"

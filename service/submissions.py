@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
 from service.idempotency import Answered, fingerprint
-from service.jobs.artifacts import new_job_id
+from service.jobs.artifacts import JOB_ID, ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
 from service.jobs.queues import send
 from service.jobs.records import JobRecord
@@ -50,12 +50,13 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     try:
         if answered is None:  # a repeated request takes no room
             await run_in_threadpool(_check_room, context, caller, submission.kind)
-        await run_in_threadpool(_create_folder, context, job_id)
+        await run_in_threadpool(create_folder, context, job_id)
         form = await read_form(request, submission.fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
+            await run_in_threadpool(_use_portrait, context, caller, job_id, form)
             spec = await run_in_threadpool(submission.build, context, form)
             record = await run_in_threadpool(_queue, context, job_id, spec, caller)
             made = True
@@ -126,11 +127,37 @@ def _check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     context.throttle.check_jobs(caller)
 
 
-def _create_folder(context: Context, job_id: str) -> None:
+def create_folder(context: Context, job_id: str) -> None:
+    """Make the folder of a new job or portrait. Raises ProblemError (507)."""
     try:
         context.artifacts.create_folder(job_id)
     except OSError as error:
         raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
+
+
+def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
+    """Put the portrait that `portrait_id` names into the form as if it had been sent. Raises ProblemError (422)."""
+    portrait_id = form.texts.get("portrait_id")
+    if portrait_id is None:
+        return
+    if "portrait" in form.files:
+        both = ["portrait", "portrait_id"]
+        detail = "exactly one of portrait, portrait_id is needed, got both"
+        raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=both, allowed=both)
+    unknown = ProblemError(
+        ProblemType.NO_SUCH_PORTRAIT,
+        f"portrait_id is {portrait_id[:64]!r}; there is no such portrait (any more), upload it again",
+        got=portrait_id,
+    )
+    record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
+    if record is None or record.owner != caller.owner:
+        raise unknown
+    try:
+        key = context.artifacts.link(record.file.key, job_id)
+    except ArtifactMissingError as error:
+        raise unknown from error
+    context.portraits.use(record, retention_s=context.settings.retention_s)
+    form.files["portrait"] = record.file.model_copy(update={"key": key})
 
 
 def _queue_full(context: Context, kind: JobKind) -> ProblemError:
@@ -146,7 +173,8 @@ def _queue_full(context: Context, kind: JobKind) -> ProblemError:
 
 def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller) -> JobRecord:
     settings = context.settings
-    context.throttle.jobs(caller)
+    images = spec.motions if isinstance(spec, ImageSpec) else None
+    context.throttle.jobs(caller, cost=len(images or "1"))
     try:
         record = context.store.create(
             job_id, spec, owner=caller.owner, retention_s=settings.retention_s, queue_limit=settings.queue_limit

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS = 8
+MAX_ID_BYTES = 128  # of a field that holds an id
 FRAMING_BYTES = 64 * 1024  # what boundaries and part headers may add to the fields
 
 

@@ -6,6 +6,8 @@ report of the bench's stages raises passes through, which is how a job is stoppe
 
 import json
 import secrets
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,12 @@ from worker.errors import InputError
 from worker.media.audio import Sound, Speech, open_sound, read_speech
 from worker.media.images import encode_image
 from worker.media.video import open_video
-from worker.portraits import MODEL_FPS, Portrait, follow_face, read_portrait
+from worker.portraits import MODEL_FPS, follow_face, read_portrait
 from worker.render import Made, render_video
-from worker.workbench import Workbench
+from worker.workbench import Portrait, Workbench
 
 LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
+SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
@@ -34,21 +37,40 @@ def make_image(
     output: Path,
     *,
     motion: Motion | None = None,
+    motions: Sequence[Motion] | None = None,
     driving: Path | None = None,
     options: ImageOptions,
 ) -> Made:
-    """Re-pose a portrait by a still motion, or as the person in the image `driving`; write the image to `output`."""
+    """Re-pose a portrait by a still motion, or as the person in the image `driving`; write the image to `output`.
+
+    With `motions`, a ZIP of one image for each is written: `001.png` and so on.
+    """
     subject = read_portrait(bench, portrait, options.face)
-    target = _driven_pose(bench, subject, driving) if driving else _pose(bench, subject, motion)
-    with bench.stages.run("render"):
+    targets = [_driven_pose(bench, subject, driving)] if driving else _poses(bench, subject, motions or [motion])
+    with bench.stages.timed("paste"):
+        canvas = Canvas.of(subject.photo, subject.face, options.size) if options.paste_back else _square(options.size)
+    bench.stages.report("render", 0, len(targets))
+    images = (_rendered(bench, subject, target, canvas, options) for target in targets)
+    if motions is None:
+        output.write_bytes(next(images))
+        return Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height)
+    with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
+        for number, image in enumerate(images, 1):
+            archive.writestr(f"{number:03}.{SUFFIXES[options.format]}", image)
+            bench.stages.report("render", number, len(targets))
+    return Made("application/zip", width=canvas.width, height=canvas.height, images=len(targets))
+
+
+def _rendered(
+    bench: Workbench, subject: Portrait, target: motions.Floats, canvas: Canvas, options: ImageOptions
+) -> bytes:
+    with bench.stages.timed("render"):
         batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
         animated = next(iter(batches))[0]
     with bench.stages.timed("paste"):
-        canvas = Canvas.of(subject.photo, subject.face, options.size) if options.paste_back else _square(options.size)
         image = canvas.compose(animated)
-    with bench.stages.run("encode"):
-        output.write_bytes(encode_image(image, options.format, quality=options.quality))
-    return Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height)
+    with bench.stages.timed("encode"):
+        return encode_image(image, options.format, quality=options.quality)
 
 
 def make_video(
@@ -100,16 +122,20 @@ def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool,
     return made
 
 
-def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
+def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> list[motions.Floats]:
     with bench.stages.run("motion"):
-        if not isinstance(motion, ControlsMotion | CoefficientsMotion):
-            raise InputError(
-                ProblemType.INVALID_MOTION,
-                "an image takes a single pose, not a sequence of them",
-                allowed=["controls", "coefficients"],
-            )
-        _check_space(bench, motion)
-        return motions.still(motion, subject.face, bench.models.controls)
+        return [_pose(bench, subject, motion) for motion in wanted]
+
+
+def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
+    if not isinstance(motion, ControlsMotion | CoefficientsMotion):
+        raise InputError(
+            ProblemType.INVALID_MOTION,
+            "an image takes a single pose, not a sequence of them",
+            allowed=["controls", "coefficients"],
+        )
+    _check_space(bench, motion)
+    return motions.still(motion, subject.face, bench.models.controls)
 
 
 def _driven_pose(bench: Workbench, subject: Portrait, driving: Path) -> motions.Floats:

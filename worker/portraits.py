@@ -1,29 +1,22 @@
 """Faces in photos and videos, as far as the user has a say in them."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.extractor import Extraction, Extractor, Face
+from model.extractor import Extractor, Face
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
+from worker.media.files import check_size
 from worker.media.images import read_image
 from worker.media.video import VideoSource
-from worker.workbench import Workbench
+from worker.workbench import Portrait, Workbench
 
 MODEL_FPS = 25.0  # the rate at which videos are extracted and speech becomes motion
 REPORT_EVERY = 8  # frames
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """The photo, uint8 (H, W, 3), and the face found in it."""
-
-    photo: NDArray[np.uint8]
-    face: Extraction
 
 
 def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> Portrait:
@@ -32,10 +25,17 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
     Raises InputError: what `read_image` raises, no-face or no-such-face.
     """
     with bench.stages.run("decode"):
+        check_size(path, bench.settings.max_portrait_bytes, name)
+        key = (hashlib.sha256(path.read_bytes()).hexdigest(), index or 0)
+        known = bench.portraits.get(key)
+        if known is not None:
+            return known
         photo = read_image(path, bench.settings.image_limits, name=name)
     with bench.stages.run("face"):
         extractor = bench.models.extractor
-        return Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+        portrait = Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+    bench.portraits.put(key, portrait)
+    return portrait
 
 
 def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None, *, name: str) -> Face:

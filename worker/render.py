@@ -27,6 +27,7 @@ class Made:
     frames: int | None = None
     fps: float | None = None
     duration: float | None = None
+    images: int | None = None
 
 
 def render_video(

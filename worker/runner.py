@@ -15,17 +15,16 @@ from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
 from service.jobs.schemas import ImageSpec, InputFile, MotionSpec, Progress, Result, VideoSpec
 from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
-from worker.jobs import extract_motion, make_image, make_video
+from worker.jobs import SUFFIXES, extract_motion, make_image, make_video
 from worker.models import Models
 from worker.problems import is_expected, problem_of
 from worker.render import Made
 from worker.settings import WorkerSettings
 from worker.stages import Stages
-from worker.workbench import Workbench
+from worker.workbench import PortraitCache, Workbench
 
 log = structlog.get_logger(__name__)
 
-SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
 
 
@@ -36,6 +35,7 @@ class Runner:
         self.store = JobStore.connect(settings.redis_url)
         self.models = Models.of(settings, cache_directory=settings.data_dir / "engine-cache")
         self._settings = settings
+        self._portraits = PortraitCache()
         self._artifacts = ArtifactStore(settings.artifacts_dir)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
@@ -126,7 +126,7 @@ class Runner:
             self.store.cancel_claimed(claim)
 
     def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
-        bench = Workbench(self.models, self._settings, stages)
+        bench = Workbench(self.models, self._settings, stages, self._portraits)
         match claim.spec:
             case ImageSpec() as spec:
                 return make_image(
@@ -134,6 +134,7 @@ class Runner:
                     self._input(spec.portrait),
                     path,
                     motion=spec.motion,
+                    motions=spec.motions,
                     driving=self._input(spec.driving) if spec.driving else None,
                     options=spec.options,
                 )
@@ -161,7 +162,7 @@ class Runner:
     def _output_name(claim: Claim) -> str:
         match claim.spec:
             case ImageSpec() as spec:
-                return f"result.{SUFFIXES[spec.options.format]}"
+                return "result.zip" if spec.motions else f"result.{SUFFIXES[spec.options.format]}"
             case VideoSpec():
                 return "result.mp4"
             case MotionSpec():
@@ -185,6 +186,7 @@ def _result(made: Made, size: int, sha256: str) -> Result:
         sha256=sha256,
         width=made.width,
         height=made.height,
+        images=made.images,
         frames=made.frames,
         fps=made.fps,
         duration=made.duration,

@@ -1,16 +1,64 @@
-"""What a job is done with: models, limits, and the stopwatches of its stages."""
+"""What a job is done with: models, limits, portraits seen before, and the stopwatches of its stages."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from model.extractor import Extraction
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 
+PORTRAIT_CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The photo, uint8 (H, W, 3), and the face found in it."""
+
+    photo: NDArray[np.uint8]
+    face: Extraction
+
+
+PortraitKey = tuple[str, int]  # SHA-256 of the file, index of the face
+
+
+class PortraitCache:
+    """The portraits used last, so that the next pose of the same photo needs neither decoding nor face finding.
+
+    Holds `limit` bytes of photos at most; the one not used for longest goes first.
+    """
+
+    def __init__(self, limit: int = PORTRAIT_CACHE_BYTES) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._portraits: OrderedDict[PortraitKey, Portrait] = OrderedDict()
+
+    def get(self, key: PortraitKey) -> Portrait | None:
+        """A portrait kept under `key`."""
+        portrait = self._portraits.get(key)
+        if portrait is not None:
+            self._portraits.move_to_end(key)
+        return portrait
+
+    def put(self, key: PortraitKey, portrait: Portrait) -> None:
+        """Keep a portrait, unless it alone is larger than the limit."""
+        if portrait.photo.nbytes > self._limit or key in self._portraits:
+            return
+        self._portraits[key] = portrait
+        self._bytes += portrait.photo.nbytes
+        while self._bytes > self._limit:
+            _, oldest = self._portraits.popitem(last=False)
+            self._bytes -= oldest.photo.nbytes
+
 
 @dataclass(frozen=True)
 class Workbench:
-    """Models and settings live as long as the process, `stages` as long as the job."""
+    """Models, settings and portraits live as long as the process, `stages` as long as the job."""
 
     models: Models
     settings: WorkerSettings
     stages: Stages = field(default_factory=Stages)
+    portraits: PortraitCache = field(default_factory=PortraitCache)

@@ -109,6 +109,15 @@ class ArtifactStore:
             writer.discard()
             raise
 
+    def link(self, key: str, job_id: str) -> str:
+        """Give an artifact to a job under the same name, without copying it. Raises ArtifactMissingError."""
+        linked = f"{job_id}/{key.partition('/')[2]}"
+        try:
+            self.path(linked).hardlink_to(self.path(key))
+        except FileNotFoundError as error:
+            raise ArtifactMissingError(f"there is no artifact {key}, or no folder for {linked}") from error
+        return linked
+
     @contextmanager
     def writing(self, job_id: str, name: str) -> Iterator[Path]:
         """A path to write a file at by other means (an encoder); renamed to its name if the block ends well.

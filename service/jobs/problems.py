@@ -26,6 +26,7 @@ class ProblemType(Enum):
     UNSUPPORTED_MEDIA = ("unsupported-media", 415, "This kind of file is not accepted")
     RANGE_NOT_SATISFIABLE = ("range-not-satisfiable", 416, "The range lies outside the result")
     INVALID_REQUEST = ("invalid-request", 422, "A part of the request is not valid")
+    NO_SUCH_PORTRAIT = ("no-such-portrait", 422, "There is no portrait with this id")
     INVALID_MOTION = ("invalid-motion", 422, "The motion is not valid")
     WRONG_MOTION_SPACE = ("wrong-motion-space", 422, "The motion is in another motion space")
     INVALID_OPTIONS = ("invalid-options", 422, "The options are not valid")

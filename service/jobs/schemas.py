@@ -102,18 +102,23 @@ class InputFile(_Schema):
     sha256: str
 
 
+MAX_MOTIONS = 64
+Motions = Annotated[list[Motion], Field(min_length=1, max_length=MAX_MOTIONS)]
+
+
 class ImageSpec(_Schema):
-    """Re-pose `portrait` by `motion`, or as the person in the image `driving`."""
+    """Re-pose `portrait` by `motion`, by each of `motions`, or as the person in the image `driving`."""
 
     kind: Literal[JobKind.IMAGE] = JobKind.IMAGE
     portrait: InputFile
     motion: Motion | None = None
+    motions: Motions | None = None
     driving: InputFile | None = None
     options: ImageOptions = ImageOptions()
 
     @model_validator(mode="after")
     def _one_driver(self) -> Self:
-        _exactly_one(motion=self.motion, driving=self.driving)
+        _exactly_one(motion=self.motion, motions=self.motions, driving=self.driving)
         return self
 
 
@@ -161,6 +166,7 @@ class Result(_Schema):
     sha256: str
     width: int | None = None
     height: int | None = None
+    images: Annotated[int, Field(description="How many images a ZIP holds")] | None = None
     frames: int | None = None
     fps: float | None = None
     duration: float | None = None

@@ -1,6 +1,5 @@
 """/v1/jobs: list, read, follow, fetch, cancel, delete."""
 
-import base64
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from service.context import Context, ContextDep, ReaderDep, WriterDep
+from service.cursors import decode_cursor, encode_cursor
 from service.jobs.artifacts import JOB_ID
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
@@ -66,11 +66,8 @@ def list_jobs(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
     """The caller's jobs, newest first."""
-    records, before = context.store.page(caller.owner, limit=limit, before=_decode_cursor(cursor) if cursor else None)
-    return JobPage(
-        jobs=[public_job(record) for record in records],
-        next_cursor=None if before is None else base64.urlsafe_b64encode(b"%d" % before).decode(),
-    )
+    records, before = context.store.page(caller.owner, limit=limit, before=decode_cursor(cursor))
+    return JobPage(jobs=[public_job(record) for record in records], next_cursor=encode_cursor(before))
 
 
 @router.get("/{job_id}", responses=NO_JOB)
@@ -169,15 +166,6 @@ def delete_job(record: OwnJobDep, context: ContextDep) -> None:
     """Stop the job if it runs and remove it with all its files."""
     context.store.delete(record.id)
     context.artifacts.delete_job(record.id)
-
-
-def _decode_cursor(cursor: str) -> int:
-    try:
-        return int(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except ValueError as error:
-        raise ProblemError(
-            ProblemType.BAD_REQUEST, f"cursor {cursor!r} is not a next_cursor of ours", got=cursor
-        ) from error
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

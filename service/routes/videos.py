@@ -9,13 +9,14 @@ from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES, check_image
 from service.motion_checks import parse_motion
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, require_models, submit
-from service.uploads import Fields, FileField, Form, TextField
+from service.uploads import MAX_ID_BYTES, Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
 
 BODY = form_body(
-    ["portrait"],
+    [],
     portrait="file: the photo: JPEG, PNG or WebP",
+    portrait_id="text: instead of portrait, the id of one uploaded before",
     audio="file: speech: WAV, FLAC, OGG, MP3 or M4A",
     motion="Motion",
     driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",
@@ -46,6 +47,7 @@ async def create_video(request: Request, context: ContextDep, caller: WriterDep)
     settings = context.settings
     fields: Fields = {
         "portrait": FileField(settings.max_portrait_bytes, IMAGE_TYPES),
+        "portrait_id": TextField(MAX_ID_BYTES),
         "audio": FileField(settings.max_audio_bytes, AUDIO_TYPES),
         "motion": TextField(settings.max_motion_bytes),
         "driving": FileField(settings.max_video_bytes, VIDEO_TYPES),

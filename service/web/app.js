@@ -1,7 +1,7 @@
 // The page of the service: a portrait, a pose or speech, and what comes of them.
 
 const $ = (id) => document.getElementById(id);
-const state = { portrait: null, audio: null, mode: "pose", space: null, job: null };
+const state = { portrait: null, portraitId: null, audio: null, mode: "pose", space: null, job: null, busy: false, again: false };
 
 function headers() {
   const key = sessionStorage.getItem("key");
@@ -13,7 +13,7 @@ async function call(path, options = {}) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({ detail: response.statusText }));
   if (response.status === 401) $("key-button").hidden = false;
-  throw new Error(problem.detail);
+  throw Object.assign(new Error(problem.detail), { type: problem.type });
 }
 
 // What was chosen
@@ -31,11 +31,12 @@ function droppable(name, onFile) {
 }
 
 function refresh() {
-  $("submit").disabled = !state.portrait || (state.mode === "speech" ? !state.audio : !state.space);
+  $("submit").disabled = state.busy || !state.portrait || (state.mode === "speech" ? !state.audio : !state.space);
 }
 
 droppable("portrait", (file) => {
   state.portrait = file;
+  state.portraitId = null;
   URL.revokeObjectURL($("preview").src);
   $("preview").src = URL.createObjectURL(file);
   $("preview").hidden = false;
@@ -74,7 +75,7 @@ function slider(control) {
   input.value = control.neutral;
   const unit = control.unit.startsWith("deg") ? "°" : "";
   const show = () => { output.textContent = `${Number(input.value).toFixed(unit ? 0 : 2)}${unit}`; };
-  input.addEventListener("input", show);
+  input.addEventListener("input", () => { show(); followSlider(); });
   show();
   label.append(control.name.replaceAll("_", " "), input, output);
   return label;
@@ -138,9 +139,19 @@ function motion() {
   return { space: state.space.space, controls, relative: true };
 }
 
-function form() {
+// The photo is uploaded once; every job after that names it.
+async function portraitId() {
+  if (!state.portraitId) {
+    const data = new FormData();
+    data.append("portrait", state.portrait);
+    state.portraitId = (await (await call("/v1/portraits", { method: "POST", body: data })).json()).id;
+  }
+  return state.portraitId;
+}
+
+async function form() {
   const data = new FormData();
-  data.append("portrait", state.portrait);
+  data.append("portrait_id", await portraitId());
   const options = { paste_back: $("paste_back").checked };
   if (state.mode === "speech") {
     data.append("audio", state.audio);
@@ -208,19 +219,32 @@ async function show(job) {
   const times = document.createElement("p");
   times.className = "quiet";
   times.textContent = Object.entries(job.timings).map(([stage, seconds]) => `${stage} ${seconds.toFixed(2)} s`).join(" · ");
+  for (const old of $("result").querySelectorAll("a")) URL.revokeObjectURL(old.href);
   $("result").replaceChildren(media, link, times);
 }
 
-$("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function create() {
+  const path = state.mode === "speech" ? "/v1/videos" : "/v1/images";
+  const post = async () => (await call(path, { method: "POST", body: await form() })).json();
+  try {
+    return await post();
+  } catch (error) {
+    if (!error.type?.endsWith(":no-such-portrait")) throw error;
+    state.portraitId = null; // it has expired
+    return post();
+  }
+}
+
+async function animate() {
+  state.busy = true;
+  state.again = false;
+  refresh();
   $("outcome").hidden = false;
-  $("result").replaceChildren();
   $("progress").hidden = false;
-  $("submit").disabled = true;
+  if (!$("live").checked) $("result").replaceChildren(); // a slider's picture stays until the next one comes
   showProgress("uploading");
   try {
-    const path = state.mode === "speech" ? "/v1/videos" : "/v1/images";
-    let job = await (await call(path, { method: "POST", body: form() })).json();
+    let job = await create();
     state.job = job;
     $("cancel").hidden = false;
     do {
@@ -236,8 +260,23 @@ $("form").addEventListener("submit", async (event) => {
   } finally {
     $("progress").hidden = true;
     $("cancel").hidden = true;
+    state.busy = false;
     refresh();
   }
+  if (state.again) await animate();
+}
+
+// While a picture is made the sliders move on: then one more is made, of where they are by then.
+function followSlider() {
+  if (!$("live").checked || !state.portrait || state.mode !== "pose") return;
+  if (state.busy) state.again = true;
+  else animate();
+}
+$("live").addEventListener("change", followSlider);
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  animate();
 });
 
 $("cancel").addEventListener("click", () => {

@@ -76,6 +76,42 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     assert spec.options.paste_back is True
 
 
+def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server: Server, portrait_file: Path) -> None:
+    uploads: list[str] = []
+    page.on("request", lambda request: uploads.append(request.url) if request.method == "POST" else None)
+    stop = threading.Event()
+
+    def work() -> None:
+        done: set[str] = set()
+        while not stop.is_set():
+            for job in set(server.queued_messages("images")) - done:
+                done.add(job)
+                server.succeed(job, photo(100 + len(done), 100, "PNG"))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        page.locator("#portrait").set_input_files(portrait_file)
+        page.locator("#live").check()
+        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+        for yaw in ("5", "10", "15", "20"):
+            page.locator("[data-control=yaw]").fill(yaw)
+        for _ in range(300):
+            records, _ = server.context.store.page("everyone")
+            spec = server.context.store.spec(records[0].id)
+            assert isinstance(spec, ImageSpec)
+            if spec.motion == ControlsMotion(controls={"yaw": 20.0}):
+                break
+            page.wait_for_timeout(20)
+        else:
+            pytest.fail("the last pose was not asked for")
+        expect(page.locator("#status")).to_have_text("succeeded")
+    finally:
+        stop.set()
+        worker.join()
+    assert [url.rpartition("/")[2] for url in uploads].count("portraits") == 1
+
+
 def test_speech_goes_to_the_videos_and_a_failure_is_told(
     page: Page, server: Server, portrait_file: Path, tmp_path: Path
 ) -> None:

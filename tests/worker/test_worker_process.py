@@ -3,6 +3,7 @@
 import hashlib
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,37 @@ def test_image_job(bench: Bench, portrait: Path) -> None:
     assert record.result.sha256 == hashlib.sha256(data).hexdigest()
     assert {"decode", "face", "motion", "render", "paste", "encode"} <= set(record.timings)
     assert bench.files(record.id) == {"portrait.jpg", "result.png"}
+
+
+def test_many_poses_of_one_portrait(bench: Bench, portrait: Path) -> None:
+    turns: list[Motion] = [ControlsMotion(controls={"yaw": yaw}) for yaw in (-20, 0, 20)]
+
+    def batch(job: str) -> ImageSpec:
+        stored = bench.put(job, "portrait.jpg", portrait, "image/jpeg")
+        return ImageSpec(portrait=stored, motions=turns, options=ImageOptions(format="webp", paste_back=False))
+
+    record = bench.finished(bench.submit(batch))
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.media_type, record.result.images, record.result.width) == ("application/zip", 3, 256)
+    with zipfile.ZipFile(bench.result(record)) as archive:
+        assert archive.namelist() == ["001.webp", "002.webp", "003.webp"]
+        left, ahead, right = (np.asarray(Image.open(archive.open(name))).astype(int) for name in archive.namelist())
+    assert min(np.abs(left - ahead).mean(), np.abs(right - ahead).mean()) > 2
+    assert np.abs(left - right).mean() > np.abs(left - ahead).mean()
+
+
+def test_a_portrait_seen_before_needs_no_face_finding(bench: Bench, portrait: Path, tmp_path: Path) -> None:
+    other = tmp_path / "portrait.jpg"
+    with Image.open(portrait) as photo:
+        photo.save(other, quality=90)
+    first, again = (bench.finished(turn_head(bench, other)) for _ in range(2))
+    assert "face" in first.timings
+    assert "face" not in again.timings
+    assert bench.result(first).read_bytes() == bench.result(again).read_bytes()
+    chosen = bench.finished(bench.submit(lambda job: still(job, bench, other, face=9)))
+    assert chosen.error is not None  # another face of the same photo is another question
+    assert chosen.error.type == ProblemType.NO_SUCH_FACE.uri
 
 
 def test_image_options(bench: Bench, portrait: Path) -> None:

@@ -253,7 +253,7 @@ def test_an_image_without_a_readable_header_is_refused(server: Server, data: byt
 def test_missing_doubled_and_unknown_fields_are_refused(server: Server, portrait: bytes) -> None:
     cases: list[tuple[dict[str, bytes], dict[str, str], str]] = [
         ({}, {"motion": YAW}, "'portrait' is missing"),
-        ({"portrait": portrait}, {}, "exactly one of motion, driving is needed, got none"),
+        ({"portrait": portrait}, {}, "exactly one of motion, motions, driving is needed, got none"),
         ({"portrait": portrait, "driving": portrait}, {"motion": YAW}, "got motion, driving"),
         (
             {"portrait": portrait},

@@ -1,0 +1,119 @@
+"""/v1/portraits: a photo uploaded once, for many jobs."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from service.context import Context, ContextDep, ReaderDep, WriterDep
+from service.cursors import decode_cursor, encode_cursor
+from service.jobs.artifacts import JOB_ID, new_job_id
+from service.jobs.problems import ProblemType
+from service.media import IMAGE_TYPES, check_image
+from service.openapi import CREATE_RESPONSES, access_responses, form_body
+from service.portraits import Portrait, PortraitRecord
+from service.problems import ProblemError
+from service.submissions import create_folder, require_fields
+from service.throttle import Caller
+from service.uploads import FileField, Form, read_form
+
+router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
+
+BODY = form_body(["portrait"], headers=[], portrait="file: the photo: JPEG, PNG or WebP")
+CREATED: dict[int | str, dict[str, Any]] = {
+    201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
+    **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 413, 415, 422, 429, 503, 507)},
+}
+NO_PORTRAIT = access_responses(s404="No such portrait")
+
+
+class PortraitPage(BaseModel):
+    """Some of the caller's portraits, newest first; `next_cursor` asks for the ones before."""
+
+    portraits: list[Portrait]
+    next_cursor: str | None
+
+
+def _find(portrait_id: str, context: Context, caller: Caller) -> PortraitRecord:
+    record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
+    if record is None or record.owner != caller.owner:
+        raise ProblemError(ProblemType.NOT_FOUND, f"there is no portrait {portrait_id[:64]!r}", got=portrait_id)
+    return record
+
+
+def readable_portrait(portrait_id: str, context: ContextDep, caller: ReaderDep) -> PortraitRecord:
+    """The caller's portrait, to look at."""
+    return _find(portrait_id, context, caller)
+
+
+def writable_portrait(portrait_id: str, context: ContextDep, caller: WriterDep) -> PortraitRecord:
+    """The caller's portrait, to remove."""
+    return _find(portrait_id, context, caller)
+
+
+@router.post("", status_code=201, response_model=Portrait, responses=CREATED, openapi_extra=BODY)
+async def create_portrait(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
+    """Keep a photo, so that forms can name it by `portrait_id` instead of sending it again."""
+    portrait_id = new_job_id()
+    kept = False
+    try:
+        await run_in_threadpool(_check_count, context, caller)
+        await run_in_threadpool(create_folder, context, portrait_id)
+        fields = {"portrait": FileField(context.settings.max_portrait_bytes, IMAGE_TYPES)}
+        form = await read_form(request, fields, context.artifacts, portrait_id)
+        record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
+        kept = True
+    finally:
+        if not kept:
+            await run_in_threadpool(context.artifacts.delete_job, portrait_id)
+    portrait = record.public()
+    return JSONResponse(portrait.model_dump(mode="json"), status_code=201, headers={"Location": portrait.urls.self})
+
+
+@router.get("", responses=access_responses(s400="Not a cursor of ours"))
+def list_portraits(
+    context: ContextDep,
+    caller: ReaderDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> PortraitPage:
+    """The caller's portraits, newest first."""
+    records, before = context.portraits.page(caller.owner, limit=limit, before=decode_cursor(cursor))
+    return PortraitPage(portraits=[record.public() for record in records], next_cursor=encode_cursor(before))
+
+
+@router.get("/{portrait_id}", responses=NO_PORTRAIT)
+def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)]) -> Portrait:
+    """One portrait."""
+    return record.public()
+
+
+@router.delete("/{portrait_id}", status_code=204, responses=NO_PORTRAIT)
+def delete_portrait(record: Annotated[PortraitRecord, Depends(writable_portrait)], context: ContextDep) -> None:
+    """Remove a portrait. Jobs made with it go on."""
+    context.portraits.delete(record)
+    context.artifacts.delete_job(record.id)
+
+
+def _check_count(context: Context, caller: Caller) -> None:
+    kept, most = context.portraits.count(caller.owner), context.settings.max_portraits
+    if kept >= most:
+        raise ProblemError(
+            ProblemType.TOO_MANY_REQUESTS,
+            f"{kept} portraits are kept for this owner, of {most} allowed; delete some",
+            got=kept,
+            allowed=most,
+            headers={"Retry-After": str(context.settings.retry_after_s)},
+        )
+
+
+def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
+    require_fields(form, "portrait")
+    file = form.files["portrait"]
+    path = context.artifacts.path(file.key)
+    width, height = check_image("portrait", path, max_pixels=context.settings.max_pixels)
+    return context.portraits.create(
+        portrait_id, caller.owner, file, width=width, height=height, retention_s=context.settings.retention_s
+    )
