@@ -1,6 +1,6 @@
 """The animated square crop put back into the whole photo, without a visible seam."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +12,9 @@ REACH = 0.10  # sigma of the blur that carries those colours inwards, in crop si
 TINT = 40.0  # grey levels up to which a difference of colour counts in full, or nearly so
 COARSE = 64  # side of the grid on which colours are matched
 BAND = 128  # rows blended at once, so that a large photo needs little memory beside itself
+KEPT = 4_000_000  # pixels of the photo under a crop up to which the mask is kept for the next frame
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Square(Protocol):
@@ -46,12 +49,15 @@ class Paster:
         """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
         height, width = photo.shape[:2]
         self._photo = photo
-        self._top, self._bottom = max(0, int(np.floor(crop.y))), min(height, int(np.ceil(crop.y + crop.side)))
+        top, bottom = max(0, int(np.floor(crop.y))), min(height, int(np.ceil(crop.y + crop.side)))
         self._left, self._right = max(0, int(np.floor(crop.x))), min(width, int(np.ceil(crop.x + crop.side)))
+        self._bands = [(start, min(start + BAND, bottom)) for start in range(top, bottom, BAND)]
         self._crop = crop
         self._size = still.shape[0]
         self._scale = self._size / crop.side  # crop pixels in a photo pixel
         self._mask = _smoothstep(_edge_distance(self._size) / FEATHER)
+        self._keeps = (bottom - top) * (self._right - self._left) <= KEPT
+        self._kept: dict[int, Weights] = {}
 
         # colours are matched on a coarse grid, since what is added is smooth
         self._still = self._coarse(still)
@@ -63,17 +69,25 @@ class Paster:
     def paste(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The whole photo, uint8 (H, W, 3), with `animated`, uint8 (S, S, 3), in its place."""
         image = self._photo.copy()
-        matched = animated + self._correction(animated)
-        layers = np.dstack([matched, self._mask])  # colour and mask are resampled in one go
+        matched = cv2.add(animated, self._correction(animated), dtype=cv2.CV_8U)
         if self._scale > 1:
-            layers = cv2.GaussianBlur(layers, (0, 0), self._scale / 2)
-        for top in range(self._top, self._bottom, BAND):
-            bottom = min(top + BAND, self._bottom)
+            matched = cv2.GaussianBlur(matched, (0, 0), self._scale / 2)
+        # Twice the size by cubics, the rest bilinearly: as smooth as cubics alone, and several times as fast.
+        fine = cv2.resize(matched, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        for top, bottom in self._bands:
             region = image[top:bottom, self._left : self._right]
-            placed = self._resample(layers, top, bottom)
-            mask = np.clip(placed[:, :, 3:], 0, 1)
-            region[:] = np.clip(region + mask * (placed[:, :, :3] - region) + 0.5, 0, 255)
+            region[:] = cv2.blendLinear(self._resample(fine, top, bottom), region, *self._weights(top, bottom))
         return image
+
+    def _weights(self, top: int, bottom: int) -> Weights:
+        """How much of the crop and of the photo is seen in the photo's rows top..bottom."""
+        weights = self._kept.get(top)
+        if weights is None:
+            mask = np.clip(self._resample(self._mask, top, bottom), 0, 1)
+            weights = mask, 1 - mask
+            if self._keeps:
+                self._kept[top] = weights
+        return weights
 
     def _correction(self, animated: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What to add to the crop's colours: (S, S, 3)."""
@@ -97,20 +111,20 @@ class Paster:
         blurred: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), REACH * COARSE, borderType=cv2.BORDER_CONSTANT)
         return blurred
 
-    def _resample(self, layers: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
-        """Crop pixels at the photo's rows top..bottom. Centres of pixels lie at +0.5 in both."""
-        scale, crop = self._scale, self._crop
-        to_crop = np.array(
+    def _resample(self, layer: NDArray[Any], top: int, bottom: int) -> NDArray[Any]:
+        """A picture of the crop, of any size, at the photo's rows top..bottom. Pixels' centres lie at +0.5 in both."""
+        scale, crop = len(layer) / self._crop.side, self._crop
+        to_layer = np.array(
             [
                 [scale, 0, (self._left + 0.5 - crop.x) * scale - 0.5],
                 [0, scale, (top + 0.5 - crop.y) * scale - 0.5],
             ]
         )
-        resampled: NDArray[np.float32] = cv2.warpAffine(
-            layers,
-            to_crop,
+        resampled: NDArray[Any] = cv2.warpAffine(
+            layer,
+            to_layer,
             (self._right - self._left, bottom - top),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
         return resampled
