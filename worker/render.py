@@ -1,5 +1,10 @@
-"""Frames out of the renderer, into the photo and into the file, in step: only a batch of them is ever held."""
+"""Frames out of the renderer, into the photo and into the file: a batch is rendered while the one before is encoded.
 
+Only these two are ever held.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +73,33 @@ def _render(
     batch_size: int,
 ) -> Made:
     stages = bench.stages
-    stages.report("render", 0, len(sequence))
     batches = bench.models.animator.animate(face, sequence, batch_size=batch_size)
-    with mp4_writer(output, width=canvas.width, height=canvas.height, fps=fps, sound=sound) as writer:
-        for batch in stages.each("render", batches):
+    rendered = 0
+    stages.report("render", rendered, len(sequence))
+    with (
+        mp4_writer(output, width=canvas.width, height=canvas.height, fps=fps, sound=sound) as writer,
+        ThreadPoolExecutor(1, "encoder") as encoder,
+    ):
+
+        def write(batch: Iterable[NDArray[np.uint8]]) -> None:
             for animated in batch:
                 with stages.timed("paste"):
                     frame = canvas.compose(animated)
                 with stages.timed("encode"):
                     writer.write(frame)
-            stages.report("render", writer.frames, len(sequence))
-    return Made("video/mp4", writer.width, writer.height, writer.frames, fps, round(writer.seconds, 3))
+
+        written = encoder.submit(write, ())
+        for batch in stages.each("render", batches):
+            written.result()  # no more than one batch waits; and an error ends the job
+            written = encoder.submit(write, batch)
+            rendered += len(batch)
+            stages.report("render", rendered, len(sequence))
+        written.result()
+    return Made(
+        "video/mp4",
+        width=writer.width,
+        height=writer.height,
+        frames=writer.frames,
+        fps=fps,
+        duration=round(writer.seconds, 3),
+    )

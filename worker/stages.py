@@ -21,7 +21,10 @@ def unreported(stage: str, done: int, total: int | None) -> None:
 
 
 class Stages:
-    """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began."""
+    """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began.
+
+    Two threads may time, each its own stages: then stages overlap, and their sum is more than the time that passed.
+    """
 
     def __init__(self, report: Report = unreported) -> None:
         self.report = report

@@ -1,5 +1,7 @@
 """Rendering into a file when the accelerator's memory runs out, which no test machine can be made to do."""
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,3 +71,43 @@ def test_without_room_the_batch_is_halved_and_the_video_is_whole(tmp_path: Path)
 def test_it_is_halved_only_once(tmp_path: Path) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         render(3, tmp_path / "a.mp4")
+
+
+class Recording(Canvas):
+    """Counts how many batches have been begun by the animator when each frame is pasted."""
+
+    def __init__(self, animator: SmallMemory, fails_at: int | None = None) -> None:
+        super().__init__(64, 64, None)
+        self.animator = animator
+        self.fails_at = fails_at
+        self.threads: set[int] = set()
+        self.begun: list[int] = []
+
+    def compose(self, animated: np.ndarray) -> np.ndarray:
+        if len(self.begun) == self.fails_at:
+            raise ValueError("this frame cannot be pasted")
+        time.sleep(0.01)  # slower than the animator
+        self.threads.add(threading.get_ident())
+        self.begun.append(len(self.animator.batches))
+        return super().compose(animated)
+
+
+def render_with(canvas: Recording, output: Path) -> None:
+    bench = Workbench(OneModel(canvas.animator), WorkerSettings(batch_size=4), Stages())  # type: ignore[arg-type]
+    motions = np.full((20, 70), 128, np.float32)
+    render_video(bench, None, motions, canvas, output, fps=25.0, sound=None)  # type: ignore[arg-type]
+
+
+def test_the_next_batch_is_rendered_while_one_is_encoded_and_none_beyond(tmp_path: Path) -> None:
+    canvas = Recording(SmallMemory(8))
+    render_with(canvas, tmp_path / "a.mp4")
+    last_of_each = canvas.begun[3::4]
+    assert last_of_each == [2, 3, 4, 5, 5]
+    assert threading.get_ident() not in canvas.threads
+
+
+def test_an_error_while_encoding_ends_the_job(tmp_path: Path) -> None:
+    canvas = Recording(SmallMemory(8), fails_at=6)
+    with pytest.raises(ValueError, match="cannot be pasted"):
+        render_with(canvas, tmp_path / "a.mp4")
+    assert len(canvas.animator.batches) <= 3
