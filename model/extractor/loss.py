@@ -18,18 +18,21 @@ HALF_WINDOW_PX = CROP_SIZE / SIDE_PER_FACE_HEIGHT * WINDOW_PER_FACE_HEIGHT / 2
 
 
 class Losses(NamedTuple):
-    """Terms of the loss, each a scalar; `landmarks`, `shape`, `apertures` in pixels of the 256 crop."""
+    """Terms of the loss, each a scalar; all but `presence` and `confidence` in pixels of the 256 crop."""
 
     landmarks: Tensor
     shape: Tensor
     apertures: Tensor
+    detail_shape: Tensor
+    detail_apertures: Tensor
     presence: Tensor
     confidence: Tensor
 
     @property
     def total(self) -> Tensor:
         """The weighted sum that is minimised."""
-        return 0.5 * self.landmarks + 2.0 * self.shape + self.apertures + 4.0 * self.presence + 0.5 * self.confidence
+        shape = 2.0 * (self.shape + self.detail_shape) + self.apertures + 2.0 * self.detail_apertures
+        return 0.5 * self.landmarks + shape + 4.0 * self.presence + 0.5 * self.confidence
 
 
 def point_weights() -> Tensor:
@@ -49,7 +52,9 @@ def extractor_losses(prediction: Prediction, landmarks: Tensor, pose: Tensor, pr
     Landmarks count by the face's presence and relative to its size, as L1. The upright face is judged a second time on
     its own: as long as place and turn are off by more than the shape is, the sign of a landmark's error says nothing of
     the shape. The gaps between lids and lips and the irises' places between the eye corners, which are what a viewer
-    sees of an expression, count once more. The expected error is learned as the log of the error made.
+    sees of an expression, count once more. Both are asked of the rough face and of the corrected one, which teach the
+    two halves of the network; without a closer look the second is zero. The expected error is learned as the log of the
+    error made.
 
     Args:
         prediction: of the network.
@@ -63,19 +68,31 @@ def extractor_losses(prediction: Prediction, landmarks: Tensor, pose: Tensor, pr
     difference = (prediction.landmarks - landmarks) * to_px
     weights = point_weights().to(difference.device)
     per_sample = (difference.abs() * weights).mean((1, 2))
-    of_face = (prediction.face - upright(landmarks, pose)) * HALF_WINDOW_PX
-    shape = (of_face.abs() * weights).mean((1, 2))
-    first, second = torch.tensor(LID_PAIRS + LIP_PAIRS + GAZE_PAIRS, device=difference.device).T
-    gaps = (of_face[:, first, :2] - of_face[:, second, :2]).abs().mean((1, 2))
+    truth = upright(landmarks, pose)
+    shapes = [
+        _shape_errors((face - truth) * HALF_WINDOW_PX, weights) for face in (prediction.rough_face, prediction.face)
+    ]
+    (shape, gaps), (detail_shape, detail_gaps) = shapes
+    if prediction.face is prediction.rough_face:
+        detail_shape, detail_gaps = torch.zeros_like(shape), torch.zeros_like(gaps)
     error = difference.detach()[..., :2].norm(dim=-1).mean(-1)
     confidence = (prediction.log_error - error.clamp(min=0.1).log()).abs()
     return Losses(
         (per_sample * counted).sum(),
         (shape * counted).sum(),
         (gaps * counted).sum(),
+        (detail_shape * counted).sum(),
+        (detail_gaps * counted).sum(),
         F.binary_cross_entropy_with_logits(prediction.presence, presence),
         (confidence * counted).sum(),
     )
+
+
+def _shape_errors(difference: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted L1 error (B,) of upright faces off by `difference` (B, 478, 3), and that of their gaps (B,)."""
+    first, second = torch.tensor(LID_PAIRS + LIP_PAIRS + GAZE_PAIRS, device=difference.device).T
+    gaps = (difference[:, first, :2] - difference[:, second, :2]).abs().mean((1, 2))
+    return (difference.abs() * weights).mean((1, 2)), gaps
 
 
 def upright(landmarks: Tensor, pose: Tensor) -> Tensor:

@@ -21,6 +21,25 @@ MOUTH = OUTER_LIPS + INNER_LIPS
 EYES = RIGHT_EYE + LEFT_EYE
 BROWS = RIGHT_BROW + LEFT_BROW
 
+# What a closer look at an eye or the mouth sees: both regions of the eyes list mirrored points at the same place.
+# fmt: off
+_RIGHT_LIDS = (
+    130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247, 226, 31, 228, 229, 230, 231, 232, 233,
+    244, 189, 221, 222, 223, 224, 225, 113,
+)
+_LEFT_LIDS = (
+    359, 255, 339, 254, 253, 252, 256, 341, 463, 414, 286, 258, 257, 259, 260, 467, 446, 261, 448, 449, 450, 451,
+    452, 453, 464, 413, 441, 442, 443, 444, 445, 342,
+)
+RIGHT_EYE_REGION = RIGHT_EYE + _RIGHT_LIDS + RIGHT_BROW + (468, 469, 470, 471, 472)
+LEFT_EYE_REGION = LEFT_EYE + _LEFT_LIDS + LEFT_BROW + (473, 476, 475, 474, 477)
+MOUTH_REGION = (
+    *MOUTH,
+    11, 12, 15, 16, 38, 41, 42, 62, 72, 73, 74, 76, 77, 85, 86, 89, 90, 96, 179, 180, 183, 184, 268, 271, 272, 292,
+    302, 303, 304, 306, 307, 315, 316, 319, 320, 325, 403, 404, 407, 408,
+)
+# fmt: on
+
 # Pairs whose difference is what a viewer sees of an expression: (upper, lower) lids and lips, iris and eye corner.
 LID_PAIRS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))

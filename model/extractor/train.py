@@ -23,7 +23,7 @@ from model.extractor.samples import Batch, Sampler
 from model.extractor.topology import EYES, IRISES, MOUTH, mirror_permutation
 from model.morphable import MOTION_SPACE, MorphableModel
 from model.training import Ema, Run, Stateful
-from model.weights.files import save_weights
+from model.weights.files import load_into, load_weights, save_weights
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +35,9 @@ class ExtractorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: NetworkConfig = NetworkConfig()
-    picture_size: int = Field(192, ge=64, le=256, description="side of the decoded training pictures in pixels")
+    network: NetworkConfig = NetworkConfig(window_size=192)
+    start_from: Path | None = None  # folder whose extractor a new run starts from, such as model/weights
+    picture_size: int = Field(256, ge=64, le=256, description="side of the decoded training pictures in pixels")
     frames_per_clip: int = Field(32, ge=1)
     still_share: float = Field(0.35, ge=0, le=1, description="share of the draws that are stills")
     maximum_items: int | None = Field(None, ge=2, description="use only so many clips and stills of each split")
@@ -78,12 +79,14 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
     )
     permutation = mirror_permutation(MorphableModel.load().mean.numpy())
     reference, basis = linear_face(store.landmarks, permutation, config.network.components)
-    sampler = Sampler(store, permutation, reference, config.network.input_size)
-    validation = _validation_batch(held_out, permutation, reference, config)
-
     network = FaceNetwork(config.network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.set_linear_face(torch.from_numpy(reference), torch.from_numpy(basis))
+    if config.start_from is not None:
+        start_from(network, config.start_from)
+        reference = network.reference.numpy()
+    sampler = Sampler(store, permutation, reference, config.network.sharp_size)
+    validation = _validation_batch(held_out, permutation, reference, config)
     optimizer = _optimizer(network, config)
     ema = Ema(network, config.ema_half_life_steps)
     averaged = ema.module
@@ -110,6 +113,17 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
             run.sheet(step, "landmarks", overlay_sheet(averaged, validation))
             release(averaged, config, out, data, figures, hours=run.seconds / 3600)
     release(averaged, config, out, data, validate(averaged, validation), hours=run.seconds / 3600)
+
+
+def start_from(network: FaceNetwork, directory: Path) -> None:
+    """Take over the released extractor in `directory`; what it lacks of the closer look stays as it is.
+
+    Raises:
+        WeightsError: the files are missing, damaged or do not fit.
+    """
+    released, _ = load_weights(NAME, directory)
+    fresh = {name: value for name, value in network.state_dict().items() if name.startswith("details.")}
+    load_into(network, fresh | released, NAME)
 
 
 def release(
@@ -177,7 +191,7 @@ def overlay_sheet(network: FaceNetwork, batch: Batch, columns: int = 8) -> np.nd
 def _validation_batch(
     held_out: FrameStore, permutation: np.ndarray, reference: np.ndarray, config: ExtractorConfig
 ) -> Batch:
-    sampler = Sampler(held_out, permutation, reference, config.network.input_size)
+    sampler = Sampler(held_out, permutation, reference, config.network.sharp_size)
     return sampler.batch(np.random.default_rng((config.seed, 2**32)), 256)
 
 

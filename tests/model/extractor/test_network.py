@@ -21,7 +21,7 @@ def network():
 
 def test_shapes_and_ranges(network):
     prediction = network(torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8))
-    assert [tuple(part.shape) for part in prediction] == [(5, 478, 3), (5, 478, 3), (5, 4), (5,), (5,)]
+    assert [tuple(part.shape) for part in prediction] == [(5, 478, 3)] * 3 + [(5, 4), (5,), (5,)]
     assert all(torch.isfinite(part).all() for part in prediction)
 
 
@@ -43,7 +43,8 @@ def test_the_released_size_is_small():
 def perfect(landmarks, pose):
     count = len(landmarks)
     sure, precise = torch.full((count,), 20.0), torch.full((count,), math.log(0.1))
-    return Prediction(landmarks, upright(landmarks, pose), pose, sure, precise)
+    face = upright(landmarks, pose)
+    return Prediction(landmarks, face, face.clone(), pose, sure, precise)
 
 
 POSE = torch.tensor([[0.1, -0.2, 0.0, 0.5], [0.0, 0.3, math.log(2.0), -0.4]])
@@ -60,14 +61,25 @@ def test_perfect_landmarks_cost_nothing_and_errors_are_in_crop_pixels():
     assert float(losses.apertures) == pytest.approx(0, abs=1e-3)
 
 
-def test_a_shut_mouth_costs_apertures():
+@pytest.mark.parametrize(("face", "term"), [("rough_face", "apertures"), ("face", "detail_apertures")])
+def test_a_shut_mouth_costs_apertures(face, term):
     landmarks = torch.randn(2, 478, 3)
     right = perfect(landmarks, POSE)
     shut = right.face.clone()
     shut[:, 13] = shut[:, 14]
-    losses = extractor_losses(right._replace(face=shut), landmarks, POSE, torch.ones(2))
-    assert float(losses.apertures) > 0.1
-    assert float(losses.landmarks) == pytest.approx(0, abs=1e-3)
+    losses = extractor_losses(right._replace(**{face: shut}), landmarks, POSE, torch.ones(2))
+    charged = {name for name, loss in losses._asdict().items() if float(loss) > 0.02}
+    assert charged == {term, term.replace("apertures", "shape")}
+
+
+def test_without_a_closer_look_only_the_rough_face_costs():
+    landmarks = torch.randn(2, 478, 3)
+    face = torch.zeros(2, 478, 3)
+    losses = extractor_losses(
+        perfect(landmarks, POSE)._replace(face=face, rough_face=face), landmarks, POSE, torch.ones(2)
+    )
+    assert float(losses.shape) > 1
+    assert float(losses.detail_shape) == float(losses.detail_apertures) == 0
 
 
 def test_windows_without_face_teach_no_landmarks():

@@ -4,9 +4,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.extractor.network import NetworkConfig
+from model.errors import WeightsError
+from model.extractor.network import FaceNetwork, NetworkConfig
 from model.extractor.reader import FaceReader
-from model.extractor.train import ExtractorConfig, train
+from model.extractor.train import ExtractorConfig, start_from, train
 from model.weights.files import read_card
 
 TINY = ExtractorConfig(
@@ -46,6 +47,19 @@ def test_the_same_steps_give_the_same_network(drawn_corpus, tmp_path):
         train(config, data=drawn_corpus, out=tmp_path / name)
     first, second = (FaceReader.load(tmp_path / name).network.state_dict() for name in ("a", "b"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_starts_from_released_weights_without_a_closer_look(drawn_corpus, tmp_path):
+    config = TINY.model_copy(update={"steps": 1})
+    train(config, data=drawn_corpus, out=tmp_path / "first")
+    closer = config.network.model_copy(update={"window_size": 48})
+    network = FaceNetwork(closer)
+    start_from(network, tmp_path / "first")
+    released = FaceReader.load(tmp_path / "first").network.state_dict()
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in released.items())
+    other = FaceNetwork(config.network.model_copy(update={"components": 5}))
+    with pytest.raises(WeightsError, match=r"misshapen \['basis"):
+        start_from(other, tmp_path / "first")
 
 
 def test_unknown_settings_are_refused():
