@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     max_portraits: Positive = 1000  # kept for one owner
 
     queue_limit: Positive = 100  # waiting jobs of one kind
+    queue_share: Positive = 50  # of these, one owner's
     retry_after_s: Positive = 15
     max_wait_s: Seconds = 60.0
     retention_s: Seconds = 24 * 3600.0

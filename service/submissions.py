@@ -20,8 +20,9 @@ from service.jobs.problems import ProblemType
 from service.jobs.queues import send
 from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec
-from service.jobs.store import QueueFullError
+from service.jobs.store import QueueFullError, ShareUsedError
 from service.problems import ProblemError, validation_error
+from service.security import OPEN_OWNER
 from service.throttle import Caller
 from service.uploads import Fields, Form, read_form
 
@@ -124,6 +125,9 @@ def _check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     waiting = context.store.queue_lengths()[kind]
     if waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
+    share = _share(context, caller)
+    if share is not None and context.store.waiting_of(caller.owner, kind) >= share:
+        raise _share_used(context, kind)
     context.throttle.check_jobs(caller)
 
 
@@ -171,16 +175,39 @@ def _queue_full(context: Context, kind: JobKind) -> ProblemError:
     )
 
 
+def _share(context: Context, caller: Caller) -> int | None:
+    """How many jobs of a kind may wait for one owner; without keys everyone is one owner and has the whole queue."""
+    return None if caller.owner == OPEN_OWNER else context.settings.queue_share
+
+
+def _share_used(context: Context, kind: JobKind) -> ProblemError:
+    share = context.settings.queue_share
+    return ProblemError(
+        ProblemType.TOO_MANY_REQUESTS,
+        f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have",
+        got=share,
+        allowed=share,
+        headers={"Retry-After": str(context.settings.retry_after_s)},
+    )
+
+
 def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller) -> JobRecord:
     settings = context.settings
     images = spec.motions if isinstance(spec, ImageSpec) else None
     context.throttle.jobs(caller, cost=len(images or "1"))
     try:
         record = context.store.create(
-            job_id, spec, owner=caller.owner, retention_s=settings.retention_s, queue_limit=settings.queue_limit
+            job_id,
+            spec,
+            owner=caller.owner,
+            retention_s=settings.retention_s,
+            queue_limit=settings.queue_limit,
+            share=_share(context, caller),
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error
+    except ShareUsedError as error:
+        raise _share_used(context, spec.kind) from error
     try:
         send(context.celery, job_id, spec.kind)
     except OperationalError:

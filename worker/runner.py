@@ -13,8 +13,9 @@ from service.jobs.artifacts import ArtifactMissingError, ArtifactStore
 from service.jobs.lease import Lease
 from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
-from service.jobs.schemas import ImageSpec, InputFile, MotionSpec, Progress, Result, VideoSpec
+from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, Progress, Result, VideoSpec
 from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
+from worker.heartbeat import Heartbeat
 from worker.jobs import SUFFIXES, extract_motion, make_image, make_video
 from worker.models import Models
 from worker.problems import is_expected, problem_of
@@ -39,13 +40,15 @@ class Runner:
         self._artifacts = ArtifactStore(settings.artifacts_dir)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
+        self.heartbeat = Heartbeat(self.store, self._holder, batch_size=settings.batch_size)
 
-    def run(self, job_id: str) -> None:
-        """Work on a job unless it is another's, or has ended already."""
-        claim = self._claim(job_id)
-        if isinstance(claim, Refusal):
-            log.info("stepped back", job_id=job_id, reason=claim.value)
+    def run(self, kind: JobKind, token: str) -> None:
+        """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
+        claim = self._next(kind, token)
+        if claim is None:
+            log.info("nothing waits", kind=kind.value)
             return
+        job_id = claim.job_id
         log.info("job begins", job_id=job_id, kind=claim.spec.kind.value, attempt=claim.attempt)
         stages = Stages()
         try:
@@ -61,14 +64,22 @@ class Runner:
         except ClaimLostError:
             log.warning("claim lost, nothing is written", job_id=job_id)
 
-    def _claim(self, job_id: str) -> Claim | Refusal:
+    def _next(self, kind: JobKind, token: str) -> Claim | None:
+        for job_id in self.store.turns(kind, token):
+            claim = self._claim(job_id, token)
+            if isinstance(claim, Claim):
+                return claim
+            log.info("stepped back", job_id=job_id, reason=claim.value)
+        return None
+
+    def _claim(self, job_id: str, token: str) -> Claim | Refusal:
         """Claim a job, also from a process of this machine that has died."""
-        claim = self.store.claim(job_id, holder=self._holder)
+        claim = self.store.claim(job_id, holder=self._holder, token=token)
         if claim is Refusal.BUSY:
             holder = self.store.lock_holder(job_id)
             if holder is not None and self._is_dead(holder) and self.store.break_lock(job_id, holder):
                 log.warning("its worker died, taking over", job_id=job_id, holder=holder)
-                claim = self.store.claim(job_id, holder=self._holder)
+                claim = self.store.claim(job_id, holder=self._holder, token=token)
         return claim
 
     def _is_dead(self, holder: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import shared_task
-from celery.signals import setup_logging, task_failure, worker_process_init
+from celery.signals import setup_logging, task_failure, worker_process_init, worker_process_shutdown
 
 from model.errors import ModelError
 from service.jobs.logs import configure_logging
@@ -33,17 +33,28 @@ def process_runner() -> "Runner":
     return Runner(WorkerSettings())
 
 
-def run_job(job_id: str) -> None:
-    """Work on a job. Nothing is returned and nothing of the job is raised: its state is in the job store."""
-    process_runner().run(job_id)
+def run_job(task: Any, job_id: str) -> None:
+    """Work on a job of the task's kind: whose turn it is, which need not be the one whose message this was.
+
+    Nothing is returned and nothing of the job is raised: its state is in the job store.
+    """
+    process_runner().run(JobKind(task.name.rpartition(".")[2]), token=job_id)
 
 
 def load_models(**_: Any) -> None:
     """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
+    runner = process_runner()
+    runner.heartbeat.start()
     try:
-        process_runner().models.load_all()
+        runner.models.load_all()
     except ModelError as error:
         log.warning("a model is missing", error=str(error))
+    runner.heartbeat.ready()
+
+
+def leave(**_: Any) -> None:
+    """Say that this child ends."""
+    process_runner().heartbeat.stop()
 
 
 def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
@@ -55,7 +66,8 @@ def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
     else:
         return
     with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
-        store.abandon(task_id, problem)
+        if job_id := store.job_of_token(task_id):
+            store.abandon(job_id, problem)
 
 
 def use_our_logging(**_: Any) -> None:
@@ -64,7 +76,8 @@ def use_our_logging(**_: Any) -> None:
 
 
 for kind in JobKind:
-    shared_task(name=TASKS[kind], default_retry_delay=RETRY_DELAY_S)(run_job)
+    shared_task(name=TASKS[kind], bind=True, default_retry_delay=RETRY_DELAY_S)(run_job)
 worker_process_init.connect(load_models)
+worker_process_shutdown.connect(leave)
 task_failure.connect(abandon)
 setup_logging.connect(use_our_logging)

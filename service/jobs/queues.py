@@ -1,14 +1,12 @@
 """Queues, task names and the Celery settings that front-end and workers must share."""
 
-import json
-from typing import cast
-
 from celery import Celery
 from kombu import Queue
 from redis import Redis
 
 from service.jobs.schemas import JobKind
 
+# Workers empty them in the order of their names: an image, which somebody waits for, goes before a video.
 QUEUES = {JobKind.IMAGE: "images", JobKind.VIDEO: "videos", JobKind.MOTION: "motions"}
 TASKS = {
     JobKind.IMAGE: "pirenderer.image",
@@ -44,7 +42,11 @@ def make_celery(redis_url: str) -> Celery:
         worker_prefetch_multiplier=1,
         task_time_limit=TASK_TIME_LIMIT_S,
         task_soft_time_limit=TASK_SOFT_TIME_LIMIT_S,
-        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S, "socket_keepalive": True},
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_keepalive": True,
+            "queue_order_strategy": "sorted",
+        },
         result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
         visibility_timeout=VISIBILITY_TIMEOUT_S,
         broker_connection_retry_on_startup=True,
@@ -62,12 +64,14 @@ def make_celery(redis_url: str) -> Celery:
     return app
 
 
-def waiting_messages(redis: Redis, kind: JobKind) -> set[str]:
-    """The ids of the jobs whose messages wait in a queue; `redis` decodes its responses."""
-    messages = cast("list[str]", redis.lrange(QUEUES[kind], 0, -1))
-    return {json.loads(message)["headers"]["id"] for message in messages}
+def waiting_messages(redis: Redis, kind: JobKind) -> int:
+    """How many messages wait in a queue."""
+    return redis.llen(QUEUES[kind])
 
 
 def send(app: Celery, job_id: str, kind: JobKind) -> None:
-    """Queue the message of a job. Raises kombu.exceptions.OperationalError when Redis is away."""
+    """Queue a message saying that a job of a kind waits; the worker that takes it asks the store whose turn it is.
+
+    Raises kombu.exceptions.OperationalError when Redis is away.
+    """
     app.send_task(TASKS[kind], args=[job_id], task_id=job_id, queue=QUEUES[kind], retry=False)

@@ -31,6 +31,7 @@ class JobRecord(BaseModel):
     expires_at: datetime | None = None
     cancel_requested: bool = False
     queue_position: int | None = None
+    estimated_wait_s: float | None = None
     progress: Progress | None = None
     timings: dict[str, float] = {}
     error: Problem | None = None
@@ -38,7 +39,9 @@ class JobRecord(BaseModel):
     result_key: str | None = None
 
     @classmethod
-    def from_hash(cls, fields: Mapping[str, str], queue_position: int | None = None) -> "JobRecord":
+    def from_hash(
+        cls, fields: Mapping[str, str], queue_position: int | None = None, estimated_wait_s: float | None = None
+    ) -> "JobRecord":
         """Read the fields of a job's hash."""
 
         def time(name: str) -> datetime | None:
@@ -59,6 +62,7 @@ class JobRecord(BaseModel):
             expires_at=time("expires_at"),
             cancel_requested="cancel" in fields,
             queue_position=queue_position,
+            estimated_wait_s=estimated_wait_s,
             progress=Progress.model_validate_json(fields["progress"]) if "progress" in fields else None,
             timings={
                 stage: round(float(fields[TIMING_PREFIX + stage]), 4) for stage in fields.get("stages", "").splitlines()

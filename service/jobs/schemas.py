@@ -193,6 +193,9 @@ class Job(_Schema):
     expires_at: datetime | None = None
     cancel_requested: bool = False
     queue_position: Annotated[int, Field(description="Jobs of this kind ahead; only while queued")] | None = None
+    estimated_wait_s: (
+        Annotated[float, Field(description="Seconds until it begins, by the pace of late; only while queued")] | None
+    ) = None
     progress: Progress | None = None
     timings: Annotated[dict[str, float], Field(description="Seconds spent in each stage")] = {}
     error: Problem | None = None

@@ -1,12 +1,22 @@
 """The job store's transitions as Lua, so that each is atomic in Redis.
 
 Every script starts with the same prelude, which binds the keys of one job and the few steps transitions share.
-Keys (under the prefix): `job:ID` hash, `job:ID:spec`, `job:ID:lock`, `job:ID:events` stream; `queue:KIND`,
-`owner:OWNER` sorted sets by creation number; `running` by start, `expiring` by time of expiry.
+Keys (under the prefix): `job:ID` hash, `job:ID:spec`, `job:ID:lock`, `job:ID:events` stream; sorted sets `queue:KIND`
+by place, `owner:OWNER` by creation number, `running` by start, `expiring` and `tombstones` by the time they are due,
+`workers` by their last sign; hash `worker:NAME`; `token:ID`, the job that a message was used for; hashes `metrics` (see
+service/jobs/figures.py) and `pace`.
 Time is Redis' own clock, so that machines need not agree on theirs.
+
+Owners share a queue by start-time fair queuing (Goyal, Vin and Cheng, "Start-time fair queuing", SIGCOMM 1996) with
+jobs of length 1: a job's place is the greater of the queue's virtual time (`virtual:KIND`, the place served last) and
+the end of its owner's job before (`ends:KIND`). So one owner's thousand jobs do not stand before another's first.
 """
 
-PRELUDE = """
+from service.jobs.figures import BUCKETS
+
+PRELUDE = (
+    f"local BUCKETS = {{{', '.join(map(str, BUCKETS))}}}"
+    + """
 local prefix, id = ARGV[1], ARGV[2]
 local job = prefix .. 'job:' .. id
 local lock, events, spec = job .. ':lock', job .. ':events', job .. ':spec'
@@ -21,12 +31,59 @@ local function publish(event, data)
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'event', event, 'data', data)
 end
 local function publish_status(status) publish('status', '{"status":"' .. status .. '"}') end
+local function count(name, amount) redis.call('HINCRBY', prefix .. 'metrics', name, amount) end
+local function observe(name, seconds)
+  local bucket = #BUCKETS + 1
+  for i = #BUCKETS, 1, -1 do if seconds <= BUCKETS[i] then bucket = i end end
+  count(name .. '|' .. bucket, 1)
+  redis.call('HINCRBYFLOAT', prefix .. 'metrics', name .. '|sum', seconds)
+end
+local function virtual() return tonumber(redis.call('GET', prefix .. 'virtual:' .. get('kind')) or 0) end
+local function order(number) return tonumber(number) % 1000000 / 1000000 end  -- among equal places: as they came
+local function enqueue(place)
+  redis.call('HSET', job, 'place', string.format('%.6f', place))
+  redis.call('ZADD', queue(), string.format('%.6f', place), id)
+  redis.call('HINCRBY', prefix .. 'waiting:' .. get('kind'), get('owner'), 1)
+end
+local function dequeue()
+  if redis.call('ZREM', queue(), id) == 0 then return end
+  local kind, owner = get('kind'), get('owner')
+  if redis.call('HINCRBY', prefix .. 'waiting:' .. kind, owner, -1) <= 0 then
+    redis.call('HDEL', prefix .. 'waiting:' .. kind, owner)
+  end
+  if redis.call('EXISTS', queue()) == 0 then  -- nobody waits: whoever comes next begins anew
+    redis.call('DEL', prefix .. 'virtual:' .. kind, prefix .. 'ends:' .. kind)
+  end
+end
 local function live() local status = get('status'); return status == 'queued' or status == 'running' end
+local function summarize(status, at)
+  local kind = get('kind')
+  count('jobs|' .. kind .. '|' .. status, 1)
+  if get('claimed_at') then
+    local ran = tonumber(at) - tonumber(get('claimed_at'))
+    observe('run|' .. kind, ran)
+    if status == 'succeeded' then
+      local pace = redis.call('HGET', prefix .. 'pace', kind)
+      redis.call('HSET', prefix .. 'pace', kind, pace and 0.8 * pace + 0.2 * ran or ran)
+    end
+  end
+  for stage in string.gmatch(get('stages') or '', '[^\\n]+') do
+    observe('stage|' .. kind .. '|' .. stage, tonumber(get('timing:' .. stage)))
+  end
+  if status == 'failed' and get('error') then count('errors|' .. kind .. '|' .. cjson.decode(get('error')).type, 1) end
+  if status == 'succeeded' then
+    local result = cjson.decode(get('result'))
+    for _, made in ipairs({'frames', 'images'}) do
+      if type(result[made]) == 'number' then count('made|' .. made, result[made]) end
+    end
+  end
+end
 local function finish(status)
   local at = now()
+  summarize(status, at)
   local expires = string.format('%.6f', tonumber(at) + tonumber(get('retention')))
   redis.call('HSET', job, 'status', status, 'finished_at', at, 'expires_at', expires)
-  redis.call('ZREM', queue(), id)
+  dequeue()
   redis.call('ZREM', prefix .. 'running', id)
   redis.call('ZADD', prefix .. 'expiring', expires, id)
   redis.call('DEL', lock)
@@ -34,29 +91,34 @@ local function finish(status)
 end
 local function requeue()
   redis.call('HSET', job, 'status', 'queued', 'queued_at', now())
-  redis.call('HDEL', job, 'progress')
+  redis.call('HDEL', job, 'progress', 'claimed_at')
   redis.call('ZREM', prefix .. 'running', id)
-  redis.call('ZADD', queue(), get('number'), id)
+  enqueue(math.min(tonumber(get('place') or 0), virtual() + order(get('number'))))
   redis.call('DEL', lock)
   publish_status('queued')
 end
 """
+)
 
-# kind, owner, specification, retention in seconds, queue bound -> 1, or 0 when the queue is full
+# kind, owner, specification, retention in seconds, queue bound, an owner's bound -> 'ok', 'full' or 'share'
 CREATE = """
 local kind, owner = ARGV[3], ARGV[4]
-if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 0 end
+if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 'full' end
+if tonumber(redis.call('HGET', prefix .. 'waiting:' .. kind, owner) or 0) >= tonumber(ARGV[8]) then return 'share' end
 local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', ARGV[6], 'deliveries', 0)
 redis.call('SET', spec, ARGV[5])
-redis.call('ZADD', queue(), number, id)
+local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
+redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
+enqueue(start + order(number))
 redis.call('ZADD', prefix .. 'owner:' .. owner, number, id)
 publish_status('queued')
-return 1
+return 'ok'
 """
 
-# lock value, lease in ms, most deliveries, problem when there are more -> outcome, attempt, specification
+# lock value, lease in ms, most deliveries, problem when there are more, token or '', its life in seconds
+# -> outcome, attempt, specification
 CLAIM = """
 if redis.call('EXISTS', job) == 0 then return {'unknown'} end
 if not live() then return {'finished'} end
@@ -70,13 +132,18 @@ end
 redis.call('SET', lock, ARGV[3], 'PX', ARGV[4])
 local attempt = redis.call('HINCRBY', job, 'deliveries', 1)
 local at = now()
-redis.call('HSET', job, 'status', 'running')
+if attempt == 1 then observe('wait|' .. get('kind'), tonumber(at) - tonumber(get('created_at'))) end
+if ARGV[7] ~= '' then redis.call('SET', prefix .. 'token:' .. ARGV[7], id, 'EX', ARGV[8]) end
+redis.call('HSET', job, 'status', 'running', 'claimed_at', at)
 redis.call('HSETNX', job, 'started_at', at)
 redis.call('HDEL', job, 'progress', 'stages')
 for _, field in ipairs(redis.call('HKEYS', job)) do
   if string.sub(field, 1, 7) == 'timing:' then redis.call('HDEL', job, field) end
 end
-redis.call('ZREM', queue(), id)
+local kind, served = get('kind'), math.max(virtual(), tonumber(get('place') or 0))
+redis.call('SET', prefix .. 'virtual:' .. kind, string.format('%.6f', served))
+redis.call('ZREMRANGEBYSCORE', prefix .. 'ends:' .. kind, '-inf', math.floor(served))
+dequeue()
 redis.call('ZADD', prefix .. 'running', at, id)
 publish_status('running')
 return {'claimed', attempt, redis.call('GET', spec)}
@@ -161,24 +228,35 @@ redis.call('HSET', job, 'queued_at', now())
 return 1
 """
 
-# tombstone's life in seconds: what is left says that there was such a job
+# tombstone's life in seconds: what is left until it is deleted says that there was such a job
 EXPIRE = """
 redis.call('ZREM', prefix .. 'expiring', id)
 if redis.call('EXISTS', job) == 0 or live() then return 0 end
 redis.call('HSET', job, 'status', 'expired')
 publish_status('expired')
 redis.call('DEL', spec)
-redis.call('EXPIRE', job, ARGV[3])
-redis.call('EXPIRE', events, ARGV[3])
+redis.call('ZADD', prefix .. 'tombstones', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)
 return 1
 """
 
 DELETE = """
+redis.call('ZREM', prefix .. 'tombstones', id)
 if redis.call('EXISTS', job) == 0 then return 0 end
-redis.call('ZREM', queue(), id)
+dequeue()
 redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
 redis.call('ZREM', prefix .. 'running', id)
 redis.call('ZREM', prefix .. 'expiring', id)
 redis.call('DEL', job, spec, lock, events)
+return 1
+"""
+
+# A worker's process that lives: holder in place of the id, then fields and values; kept for ARGV[3] seconds
+BEAT = """
+local worker = prefix .. 'worker:' .. id
+redis.call('DEL', worker)
+for i = 4, #ARGV, 2 do redis.call('HSET', worker, ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', worker, ARGV[3])
+redis.call('ZADD', prefix .. 'workers', now(), id)
+redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', tonumber(now()) - tonumber(ARGV[3]))
 return 1
 """

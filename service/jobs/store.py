@@ -1,19 +1,24 @@
 """The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
 
 import secrets
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, cast
 
 from redis import Redis
 
 from service.jobs import scripts
+from service.jobs.figures import Figures
+from service.jobs.outlook import Outlook
 from service.jobs.problems import Problem, ProblemType
+from service.jobs.queues import VISIBILITY_TIMEOUT_S
 from service.jobs.records import Claim, JobRecord, Refusal
 from service.jobs.schemas import JOB_SPEC, JobKind, JobSpec, JobStatus, Progress, Result
 
 MAX_DELIVERIES = 3
 LEASE_SECONDS = 30.0
 TOMBSTONE_SECONDS = 7 * 24 * 3600
+TOKEN_SECONDS = 2 * VISIBILITY_TIMEOUT_S
+LIVE_SECONDS = 20  # a worker that has not been heard of for as long is not counted
 
 
 class JobStoreError(Exception):
@@ -22,6 +27,10 @@ class JobStoreError(Exception):
 
 class QueueFullError(JobStoreError):
     """As many jobs of this kind wait as are allowed."""
+
+
+class ShareUsedError(JobStoreError):
+    """As many of the owner's jobs of this kind wait as are allowed to one owner."""
 
 
 class ClaimLostError(JobStoreError):
@@ -56,12 +65,27 @@ class JobStore:
     # The front-end's side
 
     def create(
-        self, job_id: str, spec: JobSpec, *, owner: str, retention_s: float = 86400.0, queue_limit: int = 10_000
+        self,
+        job_id: str,
+        spec: JobSpec,
+        *,
+        owner: str,
+        retention_s: float = 86400.0,
+        queue_limit: int = 10_000,
+        share: int | None = None,
     ) -> JobRecord:
-        """Put a new job into its queue. Raises QueueFullError when `queue_limit` jobs of its kind wait already."""
-        args = (spec.kind.value, owner, spec.model_dump_json(), retention_s, queue_limit)
-        if not self._run(scripts.CREATE, job_id, *args):
-            raise QueueFullError(f"{queue_limit} {spec.kind.value} jobs are waiting, which is all the queue holds")
+        """Put a new job into its queue, at its owner's turn.
+
+        Raises QueueFullError when `queue_limit` jobs of its kind wait already, ShareUsedError when `share` of its
+        owner's do.
+        """
+        kind = spec.kind.value
+        args = (kind, owner, spec.model_dump_json(), retention_s, queue_limit, queue_limit if share is None else share)
+        match self._run(scripts.CREATE, job_id, *args):
+            case "full":
+                raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
+            case "share":
+                raise ShareUsedError(f"{share} {kind} jobs of this key's owner are waiting, which is all one may have")
         record = self.get(job_id)
         if record is None:
             raise JobStoreError(f"job {job_id} vanished while it was made")
@@ -108,6 +132,35 @@ class JobStore:
         """How many jobs of each kind wait."""
         return {kind: self._redis.zcard(self._key("queue", kind.value)) for kind in JobKind}
 
+    def waiting_of(self, owner: str, kind: JobKind) -> int:
+        """How many jobs of an owner wait."""
+        return int(cast("str | None", self._redis.hget(self._key("waiting", kind.value), owner)) or 0)
+
+    def oldest_waiting_s(self) -> dict[JobKind, float]:
+        """How long the job at the head of each queue has waited, in seconds; 0 where none waits."""
+        seconds, _ = self._redis.time()
+        heads = {kind: self._redis.zrange(self._key("queue", kind.value), 0, 0) for kind in JobKind}
+        records = {kind: self.get(cast("list[str]", head)[0]) if head else None for kind, head in heads.items()}
+        return {
+            kind: 0.0 if record is None else max(0.0, seconds - record.created_at.timestamp())
+            for kind, record in records.items()
+        }
+
+    def figures(self) -> Figures:
+        """What has been counted."""
+        return Figures.from_hash(cast("dict[str, str]", self._redis.hgetall(self._key("metrics"))))
+
+    def workers(self) -> dict[str, dict[str, str]]:
+        """What each live worker said of itself last, by its name `host:pid`."""
+        names = self._live_workers(self._redis.time()[0])
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(self._key("worker", name))
+            return dict(zip(names, cast("list[dict[str, str]]", pipe.execute()), strict=True))
+
+    def _live_workers(self, now: float) -> list[str]:
+        return cast("list[str]", self._redis.zrangebyscore(self._key("workers"), now - LIVE_SECONDS, "+inf"))
+
     def running_count(self) -> int:
         """How many jobs are held by workers."""
         return self._redis.zcard(self._key("running"))
@@ -122,34 +175,75 @@ class JobStore:
                 recovered.append((job_id, record.kind))
         return recovered
 
-    def due_for_resend(self, kind: JobKind, *, messages: Container[str], age_s: float) -> list[str]:
-        """Waiting jobs that have no message among `messages` and whose last was sent `age_s` seconds ago.
+    def due_for_resend(self, kind: JobKind, *, messages: int, age_s: float) -> list[str]:
+        """As many waiting jobs as there are too few `messages`, of those whose last was sent `age_s` seconds ago.
 
-        The message was lost: its sender died before sending it, or a worker died that had taken it. The caller sends
-        it anew; should it turn up after all, the copy steps back.
+        A message was lost: its sender died before sending it, or a worker died that had taken it. The caller sends
+        it anew; should it turn up after all, the worker that takes it finds nothing to do.
         """
         waiting = cast("list[str]", self._redis.zrange(self._key("queue", kind.value), 0, -1))
-        silent = [job_id for job_id in waiting if job_id not in messages]
-        return [job_id for job_id in silent if self._run(scripts.RESEND, job_id, age_s)]
+        lacking = len(waiting) - messages
+        due: list[str] = []
+        for job_id in waiting if lacking > 0 else []:
+            if len(due) < lacking and self._run(scripts.RESEND, job_id, age_s):
+                due.append(job_id)
+        return due
 
-    def expire_due(self) -> list[str]:
-        """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts."""
+    def expire_due(self, *, tombstone_s: float = TOMBSTONE_SECONDS) -> list[str]:
+        """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts.
+
+        Tombstones older than `tombstone_s` are forgotten.
+        """
         seconds, _ = self._redis.time()
-        due = cast("list[str]", self._redis.zrangebyscore(self._key("expiring"), "-inf", seconds, start=0, num=1000))
-        return [job_id for job_id in due if self._run(scripts.EXPIRE, job_id, TOMBSTONE_SECONDS)]
+        for job_id in self._due("tombstones", seconds):
+            self._run(scripts.DELETE, job_id)
+        return [job_id for job_id in self._due("expiring", seconds) if self._run(scripts.EXPIRE, job_id, tombstone_s)]
+
+    def _due(self, name: str, now: float) -> list[str]:
+        return cast("list[str]", self._redis.zrangebyscore(self._key(name), "-inf", now, start=0, num=1000))
 
     # The worker's side
 
+    def turns(self, kind: JobKind, token: str) -> Iterator[str]:
+        """The jobs a message calls for: the one it was used for before, if it is sent again, then whose turn it is.
+
+        A message says that some job of its kind waits, not which; `token` is its id. Claim the first that can be had.
+        """
+        if before := self.job_of_token(token):
+            yield before
+        yield from cast("list[str]", self._redis.zrange(self._key("queue", kind.value), 0, 99))
+
+    def job_of_token(self, token: str) -> str | None:
+        """The job that the message with this id was used for."""
+        return cast("str | None", self._redis.get(self._key("token", token)))
+
+    def beat(self, holder: str, facts: Mapping[str, str | float]) -> None:
+        """Say that the worker `holder` lives, and what it is."""
+        pairs = [each for name, value in facts.items() for each in (name, value)]
+        self._run(scripts.BEAT, holder, 3 * LIVE_SECONDS, *pairs)
+
+    def leave(self, holder: str) -> None:
+        """Say that the worker `holder` ends."""
+        self._redis.zrem(self._key("workers"), holder)
+        self._redis.delete(self._key("worker", holder))
+
     def claim(
-        self, job_id: str, *, holder: str, lease_s: float = LEASE_SECONDS, max_deliveries: int = MAX_DELIVERIES
+        self,
+        job_id: str,
+        *,
+        holder: str,
+        token: str = "",
+        lease_s: float = LEASE_SECONDS,
+        max_deliveries: int = MAX_DELIVERIES,
     ) -> Claim | Refusal:
-        """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`."""
+        """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`, and `token`
+        the message that called for it."""
         lock = f"{holder}|{secrets.token_hex(8)}"
         lease_ms = int(1000 * lease_s)
         poison = Problem.of(
             ProblemType.WORKER_LOST, f"given up after {max_deliveries} attempts that each ended its worker"
         ).model_dump_json()
-        outcome, *rest = self._run(scripts.CLAIM, job_id, lock, lease_ms, max_deliveries, poison)
+        outcome, *rest = self._run(scripts.CLAIM, job_id, lock, lease_ms, max_deliveries, poison, token, TOKEN_SECONDS)
         if outcome != "claimed":
             return Refusal(outcome)
         attempt, spec = rest
@@ -222,7 +316,26 @@ class JobStore:
             for fields in waiting:
                 pipe.zrank(self._key("queue", fields["kind"]), fields["id"])
             ranks = dict(zip((fields["id"] for fields in waiting), pipe.execute(), strict=True))
-        return [JobRecord.from_hash(fields, ranks.get(fields["id"])) for fields in hashes if "id" in fields]
+        outlook = self._outlook() if waiting else None
+        records = []
+        for fields in hashes:
+            if "id" in fields:
+                rank = ranks.get(fields["id"])
+                wait_s = outlook.wait_s(JobKind(fields["kind"]), rank) if outlook and rank is not None else None
+                records.append(JobRecord.from_hash(fields, rank, wait_s))
+        return records
+
+    def _outlook(self) -> Outlook:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key("pace"))
+            pipe.time()
+            pipe.zcard(self._key("running"))
+            for kind in JobKind:
+                pipe.zcard(self._key("queue", kind.value))
+            pace, (now, _), running, *lengths = pipe.execute()
+        paces = {JobKind(kind): float(seconds) for kind, seconds in pace.items()}
+        waiting = dict(zip(JobKind, lengths, strict=True))
+        return Outlook(paces, waiting, running=running, workers=len(self._live_workers(now)))
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)

@@ -42,13 +42,14 @@ def opened(path: Path) -> Image.Image:
     return Image.open(io.BytesIO(path.read_bytes()))
 
 
-def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None) -> str:
+def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None, *, owner: str = "tests") -> str:
     return bench.submit(
         lambda job: ImageSpec(
             portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
             motion=TURN,
             options=options or ImageOptions(),
-        )
+        ),
+        owner=owner,
     )
 
 
@@ -332,6 +333,26 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
     assert record.status is JobStatus.CANCELED
     assert bench.files(job_id) == {"portrait.jpg"}
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+
+
+def test_an_image_goes_before_a_video_and_owners_take_turns(bench: Bench, portrait: Path) -> None:
+    running = bench.submit_sway(portrait, 4)
+    bench.rendering(running)
+    video = bench.submit_sway(portrait, 0.1)
+    images = [turn_head(bench, portrait, owner=owner) for owner in ("busy", "busy", "busy", "modest")]
+    records = [bench.finished(job) for job in (*images, video)]
+    assert all(record.status is JobStatus.SUCCEEDED for record in records)
+    order = sorted(records, key=lambda record: record.started_at or record.created_at)
+    assert [record.id for record in order] == [images[0], images[3], images[1], images[2], video]
+
+
+def test_the_worker_is_known_while_it_lives(bench: Bench, portrait: Path) -> None:
+    (worker,) = bench.store.workers().values()
+    assert worker["state"] == "ready"
+    job_id = bench.submit_sway(portrait, 1)
+    bench.rendering(job_id)
+    assert str(bench.child(job_id)) == worker["pid"]
+    bench.finished(job_id)
 
 
 def test_delete_while_running(bench: Bench, portrait: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from service.jobs.artifacts import new_job_id
 from service.jobs.events import JobEvents
+from service.jobs.figures import BUCKETS
 from service.jobs.lease import Lease
 from service.jobs.motions import ControlsMotion
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.records import Claim, JobRecord, Refusal
 from service.jobs.schemas import ImageSpec, InputFile, JobKind, JobStatus, Progress, Result
-from service.jobs.store import ClaimLostError, JobCanceledError, JobStore, QueueFullError
+from service.jobs.store import ClaimLostError, JobCanceledError, JobStore, QueueFullError, ShareUsedError
 
 SPEC = ImageSpec(
     portrait=InputFile(key="portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0"),
@@ -71,6 +72,118 @@ def test_queue_position_counts_the_jobs_of_the_kind_ahead(store: JobStore) -> No
     claim(store, first)
     assert [read(store, job).queue_position for job in (first, second, third)] == [None, 0, 1]
     assert store.queue_lengths() == {JobKind.IMAGE: 2, JobKind.VIDEO: 0, JobKind.MOTION: 0}
+
+
+def test_owners_take_turns(store: JobStore) -> None:
+    many = [create(store, owner="busy") for _ in range(5)]
+    one = create(store, owner="modest")
+    assert read(store, one).queue_position == 1
+    two = create(store, owner="modest")
+    served: list[str] = []
+    while turn := next(store.turns(JobKind.IMAGE, ""), None):
+        served.append(turn)
+        store.succeed(claim(store, turn), RESULT, key="k")
+        if len(served) == 4:  # who comes late stands beside who is first, not behind everybody
+            late = create(store, owner="late")
+            assert read(store, late).queue_position == 0
+    assert served == [many[0], one, many[1], two, late, *many[2:]]
+
+
+def test_who_asks_for_one_after_the_other_does_not_starve_the_rest(store: JobStore) -> None:
+    waiting = [create(store, owner="busy") for _ in range(3)]
+    served: list[str] = []
+    hasty = create(store, owner="hasty")
+    while len(served) < 6:
+        turn = next(store.turns(JobKind.IMAGE, ""))
+        taken = claim(store, turn)
+        if turn == hasty:  # the next one is there before a worker is free again
+            hasty = create(store, owner="hasty")
+        served.append("busy" if turn in waiting else "hasty")
+        store.succeed(taken, RESULT, key="k")
+    assert served.count("busy") == 3
+
+
+def test_a_job_given_back_is_next_again(store: JobStore) -> None:
+    first = create(store, owner="a")
+    others = [create(store, owner=owner) for owner in "bcd"]
+    taken = claim(store, first)
+    for other in others[:2]:
+        store.succeed(claim(store, other), RESULT, key="k")
+    late = create(store, owner="e")
+    store.give_back(taken)
+    assert next(store.turns(JobKind.IMAGE, "")) == first
+    assert read(store, late).queue_position == 2
+
+
+def test_a_message_sent_again_calls_for_the_job_it_was_used_for(store: JobStore) -> None:
+    first, second = create(store), create(store)
+    taken = store.claim(first, holder="host:1", token="m")
+    assert isinstance(taken, Claim)
+    assert list(store.turns(JobKind.IMAGE, "m")) == [first, second]
+    assert list(store.turns(JobKind.IMAGE, "other")) == [second]
+    assert store.job_of_token("m") == first
+    assert store.job_of_token("other") is None
+
+
+def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
+    first = create(store, share=2)
+    create(store, share=2)
+    with pytest.raises(ShareUsedError, match="2 image jobs of this key's owner are waiting"):
+        create(store, share=2)
+    assert store.waiting_of("me", JobKind.IMAGE) == 2
+    create(store, owner="another", share=2)
+    taken = claim(store, first)
+    assert store.waiting_of("me", JobKind.IMAGE) == 1
+    store.give_back(taken)
+    assert store.waiting_of("me", JobKind.IMAGE) == 2
+    store.request_cancel(first)
+    create(store, share=2)
+
+
+def test_nothing_of_the_queue_stays_when_it_is_empty(store: JobStore) -> None:
+    for _ in range(3):
+        create(store)
+    while turn := next(store.turns(JobKind.IMAGE, ""), None):
+        store.delete(turn)
+    left = {key.removeprefix("pirenderer:") for key in store._redis.scan_iter()}
+    assert left <= {"number"}
+
+
+def test_the_wait_is_estimated_by_the_pace_of_late(store: JobStore) -> None:
+    first = create(store)
+    assert read(store, first).estimated_wait_s is None  # nothing is known yet
+    taken = claim(store, first)
+    time.sleep(0.4)
+    store.succeed(taken, RESULT, key="k")
+    second, third = create(store), create(store)
+    assert read(store, third).estimated_wait_s is None  # nobody works
+    store.beat("host:1", {"state": "ready"})
+    assert read(store, second).estimated_wait_s == 0
+    assert read(store, third).estimated_wait_s == pytest.approx(0.4, abs=0.2)
+    store.beat("host:2", {"state": "ready"})
+    assert read(store, third).estimated_wait_s == pytest.approx(0.2, abs=0.11)
+    assert sorted(store.workers()) == ["host:1", "host:2"]
+    store.leave("host:2")
+    assert store.workers() == {"host:1": {"state": "ready"}}
+
+
+def test_what_is_done_is_counted(store: JobStore) -> None:
+    good, bad, gone = (create(store) for _ in range(3))
+    taken = claim(store, good)
+    store.timing(taken, "render", 0.3)
+    store.timing(taken, "decode", 3000)
+    store.succeed(taken, RESULT.model_copy(update={"frames": 25}), key="k")
+    store.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.request_cancel(gone)
+    figures = store.figures()
+    assert figures.jobs == {("image", "succeeded"): 1, ("image", "failed"): 1, ("image", "canceled"): 1}
+    assert figures.errors == {("image", ProblemType.NO_FACE.uri): 1}
+    assert figures.made == {("frames",): 25}
+    assert sum(figures.spreads["wait"]["image",].buckets) == 2
+    assert figures.spreads["run"]["image",].sum < 5
+    render, decode = (figures.spreads["stage"]["image", stage] for stage in ("render", "decode"))
+    assert (render.buckets[BUCKETS.index(0.5)], render.sum) == (1, 0.3)
+    assert (decode.buckets[-1], decode.sum) == (1, 3000)
 
 
 def test_a_full_queue_refuses(store: JobStore) -> None:
@@ -185,18 +298,20 @@ def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -
 
 
 def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> None:
-    lost, present, held = (create(store) for _ in range(3))
+    first, second, held = (create(store) for _ in range(3))
     claim(store, held)
 
-    def due(age_s: float) -> list[str]:
-        return store.due_for_resend(JobKind.IMAGE, messages={present}, age_s=age_s)
+    def due(age_s: float, messages: int) -> list[str]:
+        return store.due_for_resend(JobKind.IMAGE, messages=messages, age_s=age_s)
 
-    assert due(60) == []
+    assert due(60, 1) == []
     time.sleep(0.1)
-    assert due(0.1) == [lost]
-    assert due(0.1) == []  # one front-end sends it, once
+    assert due(0.1, 2) == []  # as many messages as jobs
+    assert due(0.1, 1) == [first]
+    assert due(0.1, 0) == [second]  # one front-end sends each, once
+    assert due(0.1, 0) == []
     time.sleep(0.1)
-    assert due(0.1) == [lost]
+    assert due(0.1, 0) == [first, second]
 
 
 def test_a_lease_outlives_its_length_and_tells_of_cancellation(store: JobStore) -> None:
@@ -225,11 +340,16 @@ def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
     for job in (kept, due):
         store.succeed(claim(store, job), RESULT, key="k")
     time.sleep(1.1)  # Redis compares whole seconds
-    assert store.expire_due() == [due]
+    assert store.expire_due(tombstone_s=1) == [due]
     assert read(store, due).status is JobStatus.EXPIRED
     assert store.spec(due) is None
     assert store.expire_due() == []
     assert read(store, kept).status is JobStatus.SUCCEEDED
+    time.sleep(2.1)
+    store.expire_due()
+    assert store.get(due) is None
+    assert store._redis.zrange("pirenderer:owner:me", 0, -1) == [kept]
+    assert not [key for key in store._redis.scan_iter() if due in key]
 
 
 def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:

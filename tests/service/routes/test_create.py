@@ -322,6 +322,23 @@ def test_without_models_jobs_are_refused(start: Start, portrait: bytes, weights_
     assert post(without_renderer, "motions", {"source": portrait}).status_code == 202
 
 
+def test_one_owner_may_not_fill_the_queue(start: Start, portrait: bytes) -> None:
+    server = start(api_keys="first,second", queue_limit=3, queue_share=2, retry_after_s=7)
+
+    def ask(key: str) -> httpx.Response:
+        files, data = {"portrait": portrait}, {"motion": YAW}
+        return server.client.post("/v1/images", files=files, data=data, headers={"X-API-Key": key})
+
+    assert [ask("first").status_code for _ in range(2)] == [202, 202]
+    most = ask("first")
+    problem = refused(most, ProblemType.TOO_MANY_REQUESTS)
+    assert problem["detail"] == "2 image jobs of this key's owner are waiting, which is all one owner may have"
+    assert most.headers["retry-after"] == "7"
+    job = ask("second").json()
+    assert (job["queue_position"], job["estimated_wait_s"]) == (1, None)  # before the other's second one
+    refused(ask("second"), ProblemType.QUEUE_FULL)
+
+
 def test_a_full_queue_asks_to_come_back(start: Start, portrait: bytes) -> None:
     server = start(queue_limit=1, retry_after_s=7)
     assert post(server, "images", {"portrait": portrait}, motion=YAW).status_code == 202
