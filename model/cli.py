@@ -29,7 +29,7 @@ train = typer.Typer(
 evaluate = typer.Typer(
     callback=log_to_stderr, no_args_is_help=True, help="Measure a released model on a corpus folder's held-out people."
 )
-weights = typer.Typer(callback=log_to_stderr, no_args_is_help=True, help="Import and inspect weights.")
+weights = typer.Typer(callback=log_to_stderr, no_args_is_help=True, help="Import, inspect and calibrate weights.")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
@@ -116,6 +116,19 @@ def import_weights(
     from model.renderer.official import import_official
 
     typer.echo(_or_exit(lambda: import_official(checkpoint, motion_space, out)))
+
+
+@weights.command("calibrate")
+def calibrate_weights(
+    data: DataOption,
+    *,
+    directory: Annotated[Path | None, typer.Option(help="Folder of the weights; unset, the packaged ones.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find how the renderer computes in eight bits, measure its picture, and write both to its card."""
+    from model.renderer.calibrate import calibrate as run
+
+    _show(_or_exit(lambda: run(data, directory)), as_json=as_json)
 
 
 @weights.command("inspect")

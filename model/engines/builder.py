@@ -7,6 +7,7 @@ import structlog
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from model.engines.calibration import Calibration
 from model.engines.engine import Engine
 from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
@@ -19,7 +20,8 @@ class EngineSettings(BaseModel):
     """Which engine, where, and how it shares the machine.
 
     engine: "auto" is torch on a CUDA device, OpenVINO on a CPU, and torch wherever those fail.
-    device: "auto", "cpu", "cuda" or "cuda:N". precision: "auto" is bfloat16 where the device computes in it.
+    device: "auto", "cpu", "cuda" or "cuda:N". precision: "auto" is the fastest that the device computes in and whose
+    picture holds; "int8" is OpenVINO's, and needs calibrated weights.
     threads, streams, batch_size: see OpenVINOEngine. cache_directory: compiled graphs are kept there.
     """
 
@@ -27,18 +29,20 @@ class EngineSettings(BaseModel):
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     threads: PositiveInt | None = None
     streams: PositiveInt = 1
     batch_size: PositiveInt = 1
     cache_directory: Path | None = None
 
 
-def build_engine(network: PIRenderer, settings: EngineSettings | None = None) -> Engine:
-    """The engine that `settings` ask for, around a copy of the network.
+def build_engine(
+    network: PIRenderer, settings: EngineSettings | None = None, *, calibration: Calibration | None = None
+) -> Engine:
+    """The engine that `settings` ask for, around a copy of the network; `calibration` is that of its weights.
 
     Raises:
-        EngineError: the engine or device was asked for by name and this machine lacks it.
+        EngineError: the engine, device or precision was asked for by name and this machine or these weights lack it.
     """
     settings = settings or EngineSettings()
     device = settings.device
@@ -48,7 +52,7 @@ def build_engine(network: PIRenderer, settings: EngineSettings | None = None) ->
         raise EngineError(f"engine 'openvino' runs on the CPU; device is {device!r}, allowed are 'auto' and 'cpu'")
     if settings.engine == "openvino" or (settings.engine == "auto" and device == "cpu"):
         try:
-            engine = _openvino(network, settings)
+            engine = _openvino(network, settings, calibration)
         except (ImportError, RuntimeError, EngineError) as error:
             if settings.engine == "openvino":
                 raise EngineError(f"engine 'openvino' is not available: {error}; 'torch' would work") from error
@@ -57,6 +61,11 @@ def build_engine(network: PIRenderer, settings: EngineSettings | None = None) ->
             log.info("engine", name=engine.name)
             return engine
     precision = settings.precision
+    if precision == "int8":
+        raise EngineError(
+            f"precision 'int8' is for engine 'openvino' on a CPU; here are engine {settings.engine!r} and device "
+            f"{device!r}, for which 'float32' and 'bfloat16' would work"
+        )
     if precision == "auto":
         precision = "bfloat16" if device != "cpu" else "float32"
     engine = TorchEngine(network, device=device, precision=precision)
@@ -66,12 +75,13 @@ def build_engine(network: PIRenderer, settings: EngineSettings | None = None) ->
     return engine
 
 
-def _openvino(network: PIRenderer, settings: EngineSettings) -> Engine:
+def _openvino(network: PIRenderer, settings: EngineSettings, calibration: Calibration | None) -> Engine:
     from model.engines.openvino_engine import OpenVINOEngine  # noqa: PLC0415 - an optional package
 
     return OpenVINOEngine(
         network,
         precision=settings.precision,
+        calibration=calibration,
         threads=settings.threads,
         streams=settings.streams,
         batch_size=settings.batch_size,

@@ -1,4 +1,4 @@
-"""The network on the CPU through OpenVINO: fused kernels, float32 or bfloat16, one frame per stream."""
+"""The network on the CPU through OpenVINO: fused kernels in float32, bfloat16 or eight bits."""
 
 import copy
 from pathlib import Path
@@ -10,21 +10,36 @@ import structlog
 import torch
 from torch import Tensor
 
+from model.engines.calibration import Calibration
 from model.engines.engine import Engine
 from model.engines.openvino_graph import build_graph, styles
-from model.engines.torch_engine import Precision
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
 
 log = structlog.get_logger(__name__)
 
+OpenVINOPrecision = Literal["float32", "bfloat16", "int8"]
+
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def native_precision() -> Precision:
+def native_precision() -> Literal["float32", "bfloat16"]:
     """bfloat16 where the processor computes in it, else float32."""
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in capabilities else "float32"
+
+
+def multiplies_eight_bits() -> bool:
+    """Whether the processor has instructions for products of eight-bit numbers; without them they gain nothing."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+def best_precision(calibration: Calibration | None) -> OpenVINOPrecision:
+    """The fastest that this processor has and whose picture holds."""
+    if calibration is not None and calibration.good and multiplies_eight_bits():
+        return "int8"
+    return native_precision()
 
 
 class OpenVINOEngine(Engine):
@@ -32,33 +47,42 @@ class OpenVINOEngine(Engine):
 
     threads: of the processor, all when None. streams: how many batches are under way at once, the threads being shared
     out among them. batch_size: frames per run of the graph; what is left of a batch runs frame by frame.
+    precision "int8" rounds most convolutions to eight bits, as `calibration` says, and computes the rest in
+    `native_precision`; "auto" is `best_precision`.
     """
 
     def __init__(
         self,
         network: PIRenderer,
         *,
-        precision: Precision | Literal["auto"] = "auto",
+        precision: OpenVINOPrecision | Literal["auto"] = "auto",
+        calibration: Calibration | None = None,
         threads: int | None = None,
         streams: int = 1,
         batch_size: int = 1,
         cache_directory: Path | None = None,
     ) -> None:
-        """Raises EngineError when a number is not positive."""
+        """Raises EngineError when a number is not positive, or int8 is asked for without a calibration."""
         for name, value in (("threads", threads), ("streams", streams), ("batch_size", batch_size)):
             if value is not None and value < 1:
                 raise EngineError(f"{name} is {value}; it must be at least 1")
-        self.precision: Precision = native_precision() if precision == "auto" else precision
+        self.precision: OpenVINOPrecision = best_precision(calibration) if precision == "auto" else precision
+        if self.precision == "int8" and calibration is None:
+            raise EngineError(
+                "precision is 'int8', and these weights have no calibration: `pirenderer weights calibrate` makes it; "
+                "'bfloat16' and 'float32' would work"
+            )
         network = copy.deepcopy(network).cpu().eval().requires_grad_(requires_grad=False)
         super().__init__(network, name=f"openvino-cpu-{self.precision}")
         self.streams = streams
         self.batch_size = batch_size
         self._properties: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if self.precision == "int8" else self.precision],
             "NUM_STREAMS": streams,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache_directory)} if cache_directory else {}),
         }
+        self._ranges = calibration.ranges if self.precision == "int8" and calibration else {}
         self._queues: dict[tuple[int, int, int], Any] = {}
         self._loaded: dict[tuple[int, int, int], PortraitState] = {}
 
@@ -89,7 +113,7 @@ class OpenVINOEngine(Engine):
         height, width = portrait.source.shape[2:]
         key = (batch, height, width)
         if key not in self._queues:
-            graph = build_graph(self.network, batch=batch, height=height, width=width)
+            graph = build_graph(self.network, batch=batch, height=height, width=width, ranges=self._ranges)
             compiled = openvino.Core().compile_model(graph, "CPU", self._properties)
             queue = openvino.AsyncInferQueue(compiled, self.streams)
             queue.set_callback(_store)

@@ -30,6 +30,9 @@ from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
 LANES = 16
 """Of float32 in the widest vectors of the processors at hand."""
 
+TINY = 1e-12
+"""Scale of an output channel whose weights are all zero."""
+
 Node = Any
 """An operation of the graph, or one of its outputs."""
 
@@ -57,6 +60,7 @@ def build_graph(
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
     is guided, prior_flow (B, 2, H/2, W/2). Results: image (B, 3, H, W), then the warped pictures that led to it.
+    Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
     """
     config = network.config
     shapes = {
@@ -166,15 +170,16 @@ class _Builder:
 
     def conv(self, x: Node, layer: nn.Conv2d) -> Node:
         stride, padding = list(layer.stride), [int(side) for side in layer.padding]
-        x, weight = self.operands(x, layer.weight, layer, output_axis=0)
+        weight = _constant(layer.weight)
+        if span := self.ranges.get(self.names[layer]):
+            x, weight = _eight_bits(x, weight, layer.weight, span)
         return _biased(ops.convolution(x, weight, stride, padding, padding, [1, 1]), layer.bias)
 
     def transposed_conv(self, x: Node, layer: nn.ConvTranspose2d) -> Node:
         padding = [int(side) for side in layer.padding]
-        x, weight = self.operands(x, layer.weight, layer, output_axis=1)
         y = ops.convolution_backprop_data(
             x,
-            weight,
+            _constant(layer.weight),
             list(layer.stride),
             pads_begin=padding,
             pads_end=padding,
@@ -184,7 +189,7 @@ class _Builder:
 
     def enlarging_conv(self, x: Node, layer: nn.Conv2d) -> Node:
         """Nearest-neighbour enlargement by two and a convolution, in one."""
-        x, weight = self.operands(x, enlarging_kernel(layer.weight), layer, output_axis=1)
+        weight = _constant(enlarging_kernel(layer.weight))
         return _biased(ops.convolution_backprop_data(x, weight, [2, 2], pads_begin=[1, 1], pads_end=[1, 1]), layer.bias)
 
     def narrow_conv(self, x: Node, layer: nn.Conv2d) -> Node:
@@ -198,23 +203,11 @@ class _Builder:
 
     def frame_part(self, x: Node, layer: SourceConv2d) -> Node:
         padding = [int(side) for side in layer.padding]
-        x, weight = self.operands(x, layer.weight[:, layer.source_channels :], layer, output_axis=0)
+        weight = _constant(layer.weight[:, layer.source_channels :])
         return ops.convolution(x, weight, [1, 1], padding, padding, [1, 1])
 
     def conv_norm(self, x: Node, block: ConvNorm) -> Node:
         return _lrelu(_layer_norm(self.conv(x, block.conv), block.norm))
-
-    def operands(self, x: Node, weight: Tensor, layer: nn.Module, *, output_axis: int) -> tuple[Node, Node]:
-        """Input and weight of a convolution, rounded to eight bits where the input's range is known."""
-        span = self.ranges.get(self.names[layer])
-        if span is None:
-            return x, _constant(weight)
-        low, high = (np.array(value, np.float32) for value in span)
-        rounded = ops.fake_quantize(x, low, high, low, high, 256)
-        others = [axis for axis in range(weight.dim()) if axis != output_axis]
-        largest = _constant(weight.abs().amax(others, keepdim=True))
-        least = ops.negative(largest)
-        return rounded, ops.fake_quantize(_constant(weight), least, largest, least, largest, 255)
 
     def styled(self, normalized: Node, layer: AdaIN) -> Node:
         scale, shift = self.styles[layer]
@@ -251,6 +244,14 @@ def _channels_last(node: Node) -> Node:
 
 def _biased(node: Node, bias: Tensor | None) -> Node:
     return node if bias is None else ops.add(node, _constant(bias[None, :, None, None]))
+
+
+def _eight_bits(x: Node, weight: Node, values: Tensor, span: tuple[float, float]) -> tuple[Node, Node]:
+    """Input and weight of a convolution rounded to 256 levels, the weight with a scale for each output channel."""
+    low, high = (np.array(value, np.float32) for value in span)
+    largest = values.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(TINY)
+    limits = _constant(-largest), _constant(largest)
+    return ops.fake_quantize(x, low, high, low, high, 256), ops.fake_quantize(weight, *limits, *limits, 255)
 
 
 def _instances(x: Node) -> Node:

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
+from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.config import RendererConfig
@@ -80,7 +81,8 @@ class Animator:
         network = PIRenderer(RendererConfig.model_validate(card["config"]))
         load_into(network, state, name)
         morphable = MorphableModel.load() if network.config.guided else None
-        return cls(build_engine(network.eval(), settings), morphable, motion_space=card["motion_space"])
+        built = build_engine(network.eval(), settings, calibration=read_calibration(card))
+        return cls(built, morphable, motion_space=card["motion_space"])
 
     def animate(self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8) -> Iterator[Frames]:
         """Pictures (n, 256, 256, 3) uint8, in order and at most `batch_size` at a time, of motions (T, D).

@@ -90,9 +90,7 @@ def save_weights(
         stored[key] = kept.contiguous()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.safetensors"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save(stored))
-    temporary.replace(path)
+    _replace(path, save(stored))
     full_card = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -100,10 +98,13 @@ def save_weights(
         "sha256": _sha256(path),
         **card,
     }
-    (directory / f"{name}.json").write_text(
-        json.dumps(full_card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_card(name, full_card, directory)
     return path
+
+
+def write_card(name: str, card: Mapping[str, Any], directory: Path) -> None:
+    """Write the card NAME.json."""
+    _replace(directory / f"{name}.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -125,6 +126,12 @@ def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -
             f"{name} does not fit the network: missing {missing}, unknown {unknown}, misshapen {misshapen}"
         )
     module.load_state_dict(dict(state))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _sha256(path: Path) -> str:

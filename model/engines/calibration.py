@@ -1,0 +1,103 @@
+"""Ranges for eight-bit convolutions: observed once on real frames, and kept in the card of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from torch import Tensor, nn
+
+from model.errors import WeightsError
+from model.renderer.layers import SourceConv2d
+from model.renderer.network import PIRenderer
+
+GOOD_PSNR_DB = 40.0
+"""An engine that is farther than this from the reference is not chosen unless it is asked for by name."""
+
+
+class Calibration(BaseModel):
+    """What eight-bit convolutions need to know of a network, and how well they did.
+
+    ranges: least and largest number that each convolution reads, by module name. psnr_db: the worst of `frames` frames
+    of people who were not among those that gave the ranges, against the float32 reference.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ranges: dict[str, tuple[float, float]]
+    frames: PositiveInt
+    psnr_db: float
+
+    @property
+    def good(self) -> bool:
+        """Whether the picture holds."""
+        return self.psnr_db >= GOOD_PSNR_DB
+
+
+def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
+    """What a weights card says in its field "int8"; None when it has none.
+
+    Raises:
+        WeightsError: the field is not a calibration.
+    """
+    if "int8" not in card:
+        return None
+    try:
+        return Calibration.model_validate(card["int8"])
+    except ValidationError as error:
+        raise WeightsError(f"the card of {card.get('name')!r} holds a damaged calibration: {error}") from error
+
+
+@dataclass(frozen=True)
+class Example:
+    """One frame: source (1, 3, H, W), motion (1, D, 27) and, read by guided networks, prior_flow (1, 2, H/2, W/2)."""
+
+    source: Tensor
+    motion: Tensor
+    prior_flow: Tensor | None = None
+
+
+def rounded_layers(network: PIRenderer) -> dict[str, nn.Conv2d]:
+    """The convolutions that gain by eight bits, by name.
+
+    Left out are those that read pictures or make them, where three or four channels leave nothing to gain and the loss
+    would show, and those that enlarge: they run as transposed convolutions, which eight bits do not speed up.
+    """
+    kept: set[nn.Module] = {network.warping.last, network.editing.last}
+    for decoder in network.editing.decoder:
+        kept.add(decoder.get_submodule("up.conv"))
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and not isinstance(module, SourceConv2d) and module not in kept
+    }
+
+
+@torch.inference_mode()
+def observe_ranges(network: PIRenderer, examples: Iterable[Example]) -> dict[str, tuple[float, float]]:
+    """The range of what each of `rounded_layers` reads over all examples.
+
+    Extremes rather than percentiles: what eyes and lips need is rare in a frame.
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+
+    def watch(name: str) -> Any:
+        def hook(_: nn.Module, inputs: tuple[Tensor]) -> None:
+            low, high = (float(value) for value in inputs[0].aminmax())
+            known = ranges.get(name, (low, high))
+            ranges[name] = (min(low, known[0]), max(high, known[1]))
+
+        return hook
+
+    hooks = [layer.register_forward_pre_hook(watch(name)) for name, layer in rounded_layers(network).items()]
+    try:
+        for example in examples:
+            prior = example.prior_flow if network.config.guided else None
+            network.render(network.prepare(example.source), network.mapping(example.motion), prior)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return ranges

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from model.engines import EngineSettings, build_engine
+from model.engines.calibration import Calibration, Example, observe_ranges, read_calibration, rounded_layers
+from model.engines.openvino_engine import OpenVINOEngine, best_precision, multiplies_eight_bits, native_precision
+from model.engines.torch_engine import TorchEngine
+from model.errors import EngineError, WeightsError
+from model.metrics import psnr
+from model.renderer import motion_windows
+from model.renderer.animate import RELEASED
+from model.weights.files import read_card
+
+
+def calibration_of(case, *, decibels: float = 50) -> Calibration:
+    windows = motion_windows(case.motions, 13)
+    examples = [
+        Example(case.source, windows[i : i + 1], None if case.prior is None else case.prior[i : i + 1])
+        for i in range(len(windows))
+    ]
+    return Calibration(ranges=observe_ranges(case.network, examples), frames=3, psnr_db=decibels)
+
+
+def test_ranges_hold_what_the_layers_read(case):
+    calibration = calibration_of(case)
+    layers = rounded_layers(case.network)
+    assert calibration.ranges.keys() == layers.keys()
+    assert not any(module._forward_pre_hooks for module in case.network.modules())
+    seen = {name: [0.0, 0.0] for name in layers}
+    hooks = []
+    for name, layer in layers.items():
+
+        def keep(_, inputs, name=name):
+            seen[name] = [inputs[0].min().item(), inputs[0].max().item()]
+
+        hooks.append(layer.register_forward_pre_hook(keep))
+    with torch.no_grad():
+        case.network(
+            case.source, motion_windows(case.motions, 13)[1:2], None if case.prior is None else case.prior[1:2]
+        )
+    for hook in hooks:
+        hook.remove()
+    for name, (low, high) in seen.items():
+        span = calibration.ranges[name]
+        assert span[0] <= low + 1e-4
+        assert high - 1e-4 <= span[1]
+
+
+def test_pictures_and_enlargements_keep_their_precision(guided_case):
+    network = guided_case.network
+    kept = {network.warping.first, network.warping.last, network.editing.first, network.editing.last}
+    kept |= {decoder.up.conv for decoder in network.editing.decoder}
+    convolutions = {module for module in network.modules() if isinstance(module, nn.Conv2d)}
+    assert set(rounded_layers(network).values()) == convolutions - kept
+
+
+def test_eight_bits_are_near(guided_case):
+    case = guided_case
+    images = []
+    for engine in (
+        TorchEngine(case.network),
+        OpenVINOEngine(case.network, precision="int8", calibration=calibration_of(case), threads=1),
+    ):
+        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior))
+    assert psnr(*images).min() > 33
+    assert (images[0] - images[1]).abs().max() > 1e-3, "nothing was rounded"
+
+
+def test_auto_takes_eight_bits_where_the_picture_holds(guided_case):
+    good, poor = calibration_of(guided_case), calibration_of(guided_case, decibels=39.9)
+    assert best_precision(good) == ("int8" if multiplies_eight_bits() else native_precision())
+    assert best_precision(poor) == native_precision()
+    assert best_precision(None) == native_precision()
+    settings = EngineSettings(device="cpu", threads=1)
+    built = build_engine(guided_case.network, settings, calibration=good)
+    assert built.name == f"openvino-cpu-{best_precision(good)}"
+
+
+def test_eight_bits_need_a_calibration(guided_case):
+    with pytest.raises(EngineError, match="have no calibration: `pirenderer weights calibrate` makes it"):
+        build_engine(guided_case.network, EngineSettings(engine="openvino", precision="int8"))
+    with pytest.raises(EngineError, match="precision 'int8' is for engine 'openvino' on a CPU"):
+        build_engine(guided_case.network, EngineSettings(engine="torch", precision="int8"))
+
+
+def test_cards_are_read_strictly():
+    assert read_calibration({"name": "x"}) is None
+    with pytest.raises(WeightsError, match="the card of 'x' holds a damaged calibration"):
+        read_calibration({"name": "x", "int8": {"ranges": {"a": [0]}}})
+
+
+def test_the_released_renderer_is_calibrated():
+    calibration = read_calibration(read_card(RELEASED))
+    assert calibration is not None
+    assert calibration.good
