@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from service import openapi, problems
 from service.cards import Catalogue
 from service.context import Context
+from service.deliveries import deliver_webhooks
 from service.housekeeping import housekeeping
 from service.idempotency import IdempotencyKeys
 from service.jobs.artifacts import ArtifactStore
@@ -22,11 +23,12 @@ from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
 from service.portraits import PortraitStore
-from service.routes import discovery, health, images, jobs, motions, portraits, videos
+from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
 from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
 from service.throttle import Throttle
 from service.version import package_version
+from service.webhooks import WebhookSigner
 
 WEB = Path(__file__).with_name("web")
 
@@ -47,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app)
-    for module in (portraits, images, videos, motions, jobs, discovery, health):
+    for module in (portraits, images, videos, motions, jobs, webhooks, discovery, health):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
@@ -87,6 +89,7 @@ def make_context(settings: Settings) -> Context:
         metrics=Metrics(store),
         access=AccessControl(settings),
         throttle=Throttle(settings.redis_url),
+        signer=WebhookSigner(settings.webhook_key_path),
     )
 
 
@@ -94,13 +97,15 @@ def make_context(settings: Settings) -> Context:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     context.artifacts.root.mkdir(parents=True, exist_ok=True)
-    tidying = asyncio.create_task(housekeeping(context))
+    tasks = [asyncio.create_task(work(context)) for work in (housekeeping, deliver_webhooks)]
     try:
         yield
     finally:
-        tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tidying
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await context.events.close()
         context.celery.close()
         context.store.close()

@@ -19,6 +19,7 @@ from service.portraits import PortraitStore
 from service.security import AccessControl, require
 from service.settings import Settings
 from service.throttle import Caller, Throttle
+from service.webhooks import WebhookSigner
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Context:
     metrics: Metrics
     access: AccessControl
     throttle: Throttle
+    signer: WebhookSigner
 
 
 def get_context(request: Request) -> Context:

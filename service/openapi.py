@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from service.jobs.motions import Motion
 from service.jobs.problems import Problem
-from service.jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions
+from service.jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
@@ -97,6 +97,7 @@ def install(app: FastAPI) -> None:
                 "ImageOptions": TypeAdapter[Any](ImageOptions),
                 "VideoOptions": TypeAdapter[Any](VideoOptions),
                 "MotionOptions": TypeAdapter[Any](MotionOptions),
+                "Webhook": TypeAdapter[Any](Webhook),
                 "Problem": TypeAdapter[Any](Problem),
             }.items():
                 schema = adapter.json_schema(ref_template=REFERENCE)

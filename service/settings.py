@@ -53,10 +53,15 @@ class Settings(BaseSettings):
     queue_share: Positive = 50  # of these, one owner's
     retry_after_s: Positive = 15
     max_wait_s: Seconds = 60.0
+    webhook_private: bool = False  # webhooks may go to private addresses, and by plain HTTP
+    webhook_timeout_s: Seconds = 15.0
+    # seconds between attempts, of which there is one more; comma-separated
+    webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+
     retention_s: Seconds = 24 * 3600.0
     housekeeping_s: Seconds = 5.0
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "cors_origins", "webhook_backoff", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
@@ -70,6 +75,11 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         """The file that holds the digests of the API keys."""
         return self.data_dir / "keys.json"
+
+    @property
+    def webhook_key_path(self) -> Path:
+        """The file that holds what webhook secrets are derived from."""
+        return self.data_dir / "webhooks.key"
 
     @property
     def loopback(self) -> bool:

@@ -19,12 +19,13 @@ from service.jobs.artifacts import JOB_ID, ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
 from service.jobs.queues import send
 from service.jobs.records import JobRecord
-from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec
+from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
 from service.jobs.store import QueueFullError, ShareUsedError
 from service.problems import ProblemError, validation_error
 from service.security import OPEN_OWNER
 from service.throttle import Caller
-from service.uploads import Fields, Form, read_form
+from service.uploads import Fields, Form, TextField, read_form
+from service.webhooks import MAX_WEBHOOK_BYTES, parse_webhook
 
 Options = TypeVar("Options", bound=BaseModel)
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
@@ -52,14 +53,16 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         if answered is None:  # a repeated request takes no room
             await run_in_threadpool(_check_room, context, caller, submission.kind)
         await run_in_threadpool(create_folder, context, job_id)
-        form = await read_form(request, submission.fields, context.artifacts, job_id)
+        fields = {**submission.fields, "webhook": TextField(MAX_WEBHOOK_BYTES)}
+        form = await read_form(request, fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
             await run_in_threadpool(_use_portrait, context, caller, job_id, form)
             spec = await run_in_threadpool(submission.build, context, form)
-            record = await run_in_threadpool(_queue, context, job_id, spec, caller)
+            webhook = _webhook(context, form)
+            record = await run_in_threadpool(_queue, context, job_id, spec, caller, webhook)
             made = True
             if key is not None:
                 await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
@@ -175,6 +178,11 @@ def _queue_full(context: Context, kind: JobKind) -> ProblemError:
     )
 
 
+def _webhook(context: Context, form: Form) -> Webhook | None:
+    text = form.texts.get("webhook")
+    return None if text is None else parse_webhook(text, private=context.settings.webhook_private)
+
+
 def _share(context: Context, caller: Caller) -> int | None:
     """How many jobs of a kind may wait for one owner; without keys everyone is one owner and has the whole queue."""
     return None if caller.owner == OPEN_OWNER else context.settings.queue_share
@@ -191,7 +199,9 @@ def _share_used(context: Context, kind: JobKind) -> ProblemError:
     )
 
 
-def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller) -> JobRecord:
+def _queue(
+    context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller, webhook: Webhook | None
+) -> JobRecord:
     settings = context.settings
     images = spec.motions if isinstance(spec, ImageSpec) else None
     context.throttle.jobs(caller, cost=len(images or "1"))
@@ -203,6 +213,7 @@ def _queue(context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSp
             retention_s=settings.retention_s,
             queue_limit=settings.queue_limit,
             share=_share(context, caller),
+            webhook=webhook,
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error

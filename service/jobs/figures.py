@@ -17,18 +17,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class Figures:
-    """Totals since the store began, by labels: `jobs` (kind, status), `errors` (kind, type), `made` (frames, images);
+    """Totals since the store began, by labels: `jobs` (kind, status), `errors` (kind, type), `made` (frames, images),
+    `webhooks` (outcome);
     `spreads` of seconds, by name (wait, run, stage) and labels (kind, and the stage's name)."""
 
     jobs: dict[tuple[str, ...], int]
     errors: dict[tuple[str, ...], int]
     made: dict[tuple[str, ...], int]
+    webhooks: dict[tuple[str, ...], int]
     spreads: dict[str, dict[tuple[str, ...], Spread]]
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> "Figures":
         """Read the hash the scripts count in: fields are a name and labels between bars."""
-        totals: dict[str, dict[tuple[str, ...], int]] = {"jobs": {}, "errors": {}, "made": {}}
+        totals: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in ("jobs", "errors", "made", "webhooks")}
         spreads: dict[str, dict[tuple[str, ...], Spread]] = {"wait": {}, "run": {}, "stage": {}}
         for name, labels, value in _split(fields):
             if name in totals:
@@ -39,7 +41,7 @@ class Figures:
                 spread.sum = float(value)
             else:
                 spread.buckets[int(labels[-1]) - 1] = int(value)
-        return cls(totals["jobs"], totals["errors"], totals["made"], spreads)
+        return cls(totals["jobs"], totals["errors"], totals["made"], totals["webhooks"], spreads)
 
 
 def _split(fields: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], str]]:

@@ -30,6 +30,7 @@ class ProblemType(Enum):
     INVALID_MOTION = ("invalid-motion", 422, "The motion is not valid")
     WRONG_MOTION_SPACE = ("wrong-motion-space", 422, "The motion is in another motion space")
     INVALID_OPTIONS = ("invalid-options", 422, "The options are not valid")
+    INVALID_WEBHOOK = ("invalid-webhook", 422, "The webhook is not valid")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     # what the media turn out to be
     UNREADABLE_MEDIA = ("unreadable-media", 422, "The file cannot be decoded")

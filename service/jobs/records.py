@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from service.jobs.problems import Problem
-from service.jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls
+from service.jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
 
 TIMING_PREFIX = "timing:"
 
@@ -37,6 +37,8 @@ class JobRecord(BaseModel):
     error: Problem | None = None
     result: Result | None = None
     result_key: str | None = None
+    request_id: str | None = None
+    webhook: WebhookState | None = None
 
     @classmethod
     def from_hash(
@@ -70,12 +72,21 @@ class JobRecord(BaseModel):
             error=Problem.model_validate_json(fields["error"]) if "error" in fields else None,
             result=Result.model_validate_json(fields["result"]) if "result" in fields else None,
             result_key=fields.get("result_key"),
+            request_id=fields.get("request_id"),
+            webhook=_webhook(fields),
         )
 
     def public(self, urls: Urls) -> Job:
         """The job as the API shows it."""
-        hidden = {"owner", "number", "deliveries", "result_key"}
+        hidden = {"owner", "number", "deliveries", "result_key", "request_id"}
         return Job(urls=urls, **{name: value for name, value in self if name not in hidden})
+
+
+def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
+    if "webhook" not in fields:
+        return None
+    state = {"status": fields.get("webhook_status", "pending"), "attempts": int(fields.get("webhook_attempts", 0))}
+    return WebhookState.model_validate({**json.loads(fields["webhook"]), **state})
 
 
 @dataclass(frozen=True)

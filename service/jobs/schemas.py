@@ -172,6 +172,28 @@ class Result(_Schema):
     duration: float | None = None
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook can tell of: the end of a job."""
+
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    CANCELED = "job.canceled"
+
+
+class Webhook(_Schema):
+    """Where to post to when the job ends in one of `events`; signed as Standard Webhooks 1.0 says."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2048)]
+    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=3)] = tuple(WebhookEvent)
+
+
+class WebhookState(Webhook):
+    """A webhook and how far it is: skipped where the end was none of its events."""
+
+    status: Literal["pending", "delivered", "failed", "skipped"] = "pending"
+    attempts: int = 0
+
+
 class Urls(_Schema):
     """Where to go from here."""
 
@@ -200,6 +222,7 @@ class Job(_Schema):
     timings: Annotated[dict[str, float], Field(description="Seconds spent in each stage")] = {}
     error: Problem | None = None
     result: Result | None = None
+    webhook: WebhookState | None = None
     urls: Urls
 
 

@@ -87,6 +87,7 @@ local function finish(status)
   redis.call('ZREM', prefix .. 'running', id)
   redis.call('ZADD', prefix .. 'expiring', expires, id)
   redis.call('DEL', lock)
+  if get('webhook') then redis.call('ZADD', prefix .. 'webhooks', at, id) end
   publish_status(status)
 end
 local function requeue()
@@ -100,7 +101,8 @@ end
 """
 )
 
-# kind, owner, specification, retention in seconds, queue bound, an owner's bound -> 'ok', 'full' or 'share'
+# kind, owner, specification, retention in seconds, queue bound, an owner's bound, then further fields and their
+# values -> 'ok', 'full' or 'share'
 CREATE = """
 local kind, owner = ARGV[3], ARGV[4]
 if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 'full' end
@@ -108,6 +110,7 @@ if tonumber(redis.call('HGET', prefix .. 'waiting:' .. kind, owner) or 0) >= ton
 local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', ARGV[6], 'deliveries', 0)
+for i = 9, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
 redis.call('SET', spec, ARGV[5])
 local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
 redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
@@ -246,7 +249,35 @@ dequeue()
 redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
 redis.call('ZREM', prefix .. 'running', id)
 redis.call('ZREM', prefix .. 'expiring', id)
+redis.call('ZREM', prefix .. 'webhooks', id)
 redis.call('DEL', job, spec, lock, events)
+return 1
+"""
+
+# how many at most, seconds they are lent for -> jobs whose webhooks are due; nobody else gets them for so long
+DUE_WEBHOOKS = """
+local due = redis.call('ZRANGEBYSCORE', prefix .. 'webhooks', '-inf', now(), 'LIMIT', 0, ARGV[3])
+for _, each in ipairs(due) do
+  redis.call('ZADD', prefix .. 'webhooks', string.format('%.6f', tonumber(now()) + tonumber(ARGV[4])), each)
+end
+return due
+"""
+
+# seconds until the next attempt
+RETRY_WEBHOOK = """
+if redis.call('EXISTS', job) == 0 then redis.call('ZREM', prefix .. 'webhooks', id) return 0 end
+redis.call('HINCRBY', job, 'webhook_attempts', 1)
+redis.call('ZADD', prefix .. 'webhooks', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)
+return 1
+"""
+
+# outcome
+END_WEBHOOK = """
+redis.call('ZREM', prefix .. 'webhooks', id)
+count('webhooks|' .. ARGV[3], 1)
+if redis.call('EXISTS', job) == 0 then return 0 end
+if ARGV[3] ~= 'skipped' then redis.call('HINCRBY', job, 'webhook_attempts', 1) end
+redis.call('HSET', job, 'webhook_status', ARGV[3])
 return 1
 """
 

@@ -12,7 +12,7 @@ from service.jobs.outlook import Outlook
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.queues import VISIBILITY_TIMEOUT_S
 from service.jobs.records import Claim, JobRecord, Refusal
-from service.jobs.schemas import JOB_SPEC, JobKind, JobSpec, JobStatus, Progress, Result
+from service.jobs.schemas import JOB_SPEC, JobKind, JobSpec, JobStatus, Progress, Result, Webhook
 
 MAX_DELIVERIES = 3
 LEASE_SECONDS = 30.0
@@ -73,6 +73,8 @@ class JobStore:
         retention_s: float = 86400.0,
         queue_limit: int = 10_000,
         share: int | None = None,
+        webhook: Webhook | None = None,
+        request_id: str | None = None,
     ) -> JobRecord:
         """Put a new job into its queue, at its owner's turn.
 
@@ -81,7 +83,9 @@ class JobStore:
         """
         kind = spec.kind.value
         args = (kind, owner, spec.model_dump_json(), retention_s, queue_limit, queue_limit if share is None else share)
-        match self._run(scripts.CREATE, job_id, *args):
+        notes = {"webhook": webhook.model_dump_json() if webhook else None, "request_id": request_id}
+        fields = [each for name, value in notes.items() if value is not None for each in (name, value)]
+        match self._run(scripts.CREATE, job_id, *args, *fields):
             case "full":
                 raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
             case "share":
@@ -164,6 +168,20 @@ class JobStore:
     def running_count(self) -> int:
         """How many jobs are held by workers."""
         return self._redis.zcard(self._key("running"))
+
+    # Webhooks, by the front-end
+
+    def due_webhooks(self, count: int, *, lease_s: float) -> list[str]:
+        """Jobs whose webhooks are to be sent now, at most `count`; they are the caller's for `lease_s` seconds."""
+        return cast("list[str]", self._run(scripts.DUE_WEBHOOKS, "", count, lease_s))
+
+    def retry_webhook(self, job_id: str, *, after_s: float) -> None:
+        """Count an attempt that failed; the next is due after `after_s` seconds."""
+        self._run(scripts.RETRY_WEBHOOK, job_id, after_s)
+
+    def end_webhook(self, job_id: str, outcome: str) -> None:
+        """Send no more: `outcome` is a status of service.jobs.schemas.WebhookState."""
+        self._run(scripts.END_WEBHOOK, job_id, outcome)
 
     # Housekeeping, by the front-end
 

@@ -21,6 +21,7 @@ BODY = form_body(
     motions="Motions",
     driving="file: instead of motion, an image whose pose and expression are taken",
     options="ImageOptions",
+    webhook="Webhook",
 )
 
 

@@ -13,7 +13,10 @@ from service.uploads import Fields, FileField, Form, TextField
 router = APIRouter(tags=["create"])
 
 BODY = form_body(
-    ["source"], source="file: an image (JPEG, PNG, WebP) or a video (MP4, MOV, WebM)", options="MotionOptions"
+    ["source"],
+    source="file: an image (JPEG, PNG, WebP) or a video (MP4, MOV, WebM)",
+    options="MotionOptions",
+    webhook="Webhook",
 )
 
 

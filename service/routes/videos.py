@@ -21,6 +21,7 @@ BODY = form_body(
     motion="Motion",
     driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",
     options="VideoOptions",
+    webhook="Webhook",
 )
 
 
