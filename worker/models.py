@@ -6,12 +6,12 @@ from pathlib import Path
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
 from model.morphable.controls import Controls
-from model.renderer.animate import Animator
+from model.renderer.animate import RELEASED, Animator
 from worker.settings import WorkerSettings
 
 
 class Models:
-    """One of each, from `directory` or as released; `engine` and `device` are the renderer's.
+    """One of each, from `directory` or as released; `renderer` names the weights, `engine` and `device` are for them.
 
     What an engine compiles is kept in `cache_directory`. Loading raises model.errors.WeightsError where weights are
     missing and EngineError where this machine lacks the engine.
@@ -20,12 +20,14 @@ class Models:
     def __init__(
         self,
         *,
+        renderer: str = RELEASED,
         engine: str = "auto",
         device: str = "auto",
         directory: Path | None = None,
         cache_directory: Path | None = None,
     ) -> None:
         self._directory = directory
+        self._renderer = renderer
         self._engine = engine
         self._device = device
         self._cache_directory = cache_directory
@@ -34,6 +36,7 @@ class Models:
     def of(cls, settings: WorkerSettings, *, cache_directory: Path | None = None) -> "Models":
         """Those that a worker of these settings drives."""
         return cls(
+            renderer=settings.renderer,
             engine=settings.engine,
             device=settings.device,
             directory=settings.weights_dir,
@@ -43,7 +46,7 @@ class Models:
     @cached_property
     def extractor(self) -> Extractor:
         """Photo or frame -> face crop -> motion."""
-        return Extractor.load(self._directory)
+        return Extractor.load(self._directory, cache_directory=self._cache_directory)
 
     @cached_property
     def controls(self) -> Controls:
@@ -54,7 +57,11 @@ class Models:
     def animator(self) -> Animator:
         """Portrait and motion -> frames."""
         return Animator.load(
-            engine=self._engine, device=self._device, cache_directory=self._cache_directory, directory=self._directory
+            engine=self._engine,
+            device=self._device,
+            cache_directory=self._cache_directory,
+            name=self._renderer,
+            directory=self._directory,
         )
 
     @cached_property

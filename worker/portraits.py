@@ -43,7 +43,7 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
 
     Raises InputError: no-face or no-such-face.
     """
-    faces: Sequence[Face] = extractor.find_faces(rgb)
+    faces: Sequence[Face] = extractor.find_faces(rgb, every=bool(index))
     if not faces:
         height, width = rgb.shape[:2]
         raise InputError(

@@ -33,7 +33,8 @@ class PatchNetwork(nn.Module):
                 *([ResidualBlock(width)] if number else []),
             ]
             previous = width
-        self.features = nn.Sequential(*stages, nn.Flatten())
+        self.size = size
+        self.features: nn.Module = nn.Sequential(*stages)
         self.see = nn.Linear(previous * (size // 8) ** 2, 128)
         self.recall = nn.Linear(points * 2, 128, bias=False)
         self.output = nn.Linear(128, points * 2)
@@ -42,7 +43,7 @@ class PatchNetwork(nn.Module):
 
     def forward(self, patch: Tensor, rough: Tensor) -> Tensor:
         """Patch units: -1..1 over its side."""
-        hidden = torch.relu(self.see(self.features(patch)) + self.recall(rough.flatten(1)))
+        hidden = torch.relu(self.see(self.features(patch).flatten(1)) + self.recall(rough.flatten(1)))
         offsets: Tensor = self.output(hidden).float()
         return offsets.unflatten(-1, (-1, 2))
 
@@ -71,20 +72,20 @@ class Details(nn.Module):
             face: (B, 478, 3), upright, in units of its own window.
             to_window: (B, 2, 3), the similarity that lays it onto `window` (-1..1).
         """
-        batch = len(face)
         right, left, lips = (face[:, list(r), :2] for r in (RIGHT_EYE_REGION, LEFT_EYE_REGION, MOUTH_REGION))
         mirror = face.new_tensor([-1.0, 1.0])
         # the left eye upside right in a mirrored face: one network serves both
         eyes = torch.cat([right, left * mirror])
         eyes_centre, mouth_centre = eyes.mean(1, keepdim=True), lips.mean(1, keepdim=True)
-        grid = _grid(EYE_SIZE, EYE_EXTENT, face) + eyes_centre
-        grid = torch.cat([grid[:batch], grid[batch:] * mirror])
+        of_right, of_left = (_grid(EYE_SIZE, EYE_EXTENT, face) + eyes_centre).chunk(2)
+        grid = torch.cat([of_right, of_left * mirror])
         patches = _sample(torch.cat([window, window]), grid, torch.cat([to_window, to_window]), EYE_SIZE)
         of_eyes = self.eye(patches, (eyes - eyes_centre) / EYE_EXTENT) * EYE_EXTENT
+        of_right, of_left = of_eyes.chunk(2)
         patches = _sample(window, _grid(MOUTH_SIZE, MOUTH_EXTENT, face) + mouth_centre, to_window, MOUTH_SIZE)
         of_mouth = self.mouth(patches, (lips - mouth_centre) / MOUTH_EXTENT) * MOUTH_EXTENT
         none = torch.zeros_like(of_mouth[:, :1])
-        return torch.cat([none, of_eyes[:batch], of_eyes[batch:] * mirror, of_mouth], 1)[:, self.order]
+        return torch.cat([none, of_right, of_left * mirror, of_mouth], 1)[:, self.order]
 
 
 def _grid(size: int, extent: float, like: Tensor) -> Tensor:

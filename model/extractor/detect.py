@@ -1,12 +1,15 @@
 """Finding faces in a whole photo.
 
-Proposals come from OpenCV's Haar cascades and from a coarse grid of windows; the network looks at all of them, follows
-those that show something of a face, and its own judgement of the last look decides.
+Proposals come from coarse and fine grids of windows and from OpenCV's Haar cascades (Viola and Jones 2001) at several
+sizes of the photo; the network looks at all of them, follows those that show something of a face, and its own judgement
+of the last look decides. What finds large faces cheaply comes first, and where one face is enough the search ends with
+the first find.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +20,8 @@ from model.extractor.reader import FaceReader, Sighting
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Pyramid, Window
 
 CASCADES = ("haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml")
-CASCADE_EXTENT = 1000  # longest side of the picture the cascades see
+# Longest sides of the pictures that the cascades see: their time grows with the square.
+QUICK_EXTENT, MIDDLE_EXTENT, FULL_EXTENT = 320, 640, 1000
 SMALLEST_FACE = 40  # pixels; smaller faces have too few of them to read a motion from
 PROMISING = 0.15  # presence at a first look that is worth a second
 CERTAIN = 0.94  # confidence at the last look that makes a face; textures that look like one came to 0.92
@@ -56,48 +60,58 @@ class FaceDetector:
         folder = Path(cv2.__file__).parent / "data"
         self._cascades = [cv2.CascadeClassifier(str(folder / name)) for name in CASCADES]
 
-    def find(self, rgb: np.ndarray) -> list[Face]:
-        """Faces of a photo (H, W, 3) uint8, largest first; none is an empty list."""
-        return [face_of(sighting) for sighting in self.sightings(rgb)]
+    def find(self, rgb: np.ndarray, *, every: bool = True) -> list[Face]:
+        """Faces of a photo (H, W, 3) uint8, largest first; none is an empty list. See `sightings` for `every`."""
+        return [face_of(sighting) for sighting in self.sightings(rgb, every=every)]
 
-    def sightings(self, rgb: np.ndarray, *, thorough: bool = True) -> list[Sighting]:
+    def sightings(self, rgb: np.ndarray, *, every: bool = True, thorough: bool = True) -> list[Sighting]:
         """The last look at each face, largest first.
 
-        The cascades and the windows of nearly the whole picture come first; only where they find nothing, a finer grid
-        (unless `thorough` is false).
+        every: look for small faces though large ones were found, which takes a second or more; otherwise the first
+        proposals that hold a face are the last. thorough: without it only what is quick is tried, as for a frame that
+        lost its face.
         """
         height, width = rgb.shape[:2]
         if min(height, width) < SMALLEST_FACE:
             return []
-        picture = Pyramid(rgb)
-        found = self._follow(
-            picture, self._cascade_windows(rgb) + grid(width, height, smallest=0.6 * min(width, height))
-        )
-        if not found and thorough:
-            smallest = max(WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE, min(width, height) / GRID_DEPTH)
-            found = self._follow(picture, grid(width, height, smallest=smallest))
-        return sorted(found, key=lambda sighting: -sighting.window.side)
+        picture, shorter = Pyramid(rgb), min(width, height)
+        finest = max(WINDOW_PER_FACE_HEIGHT * SMALLEST_FACE, shorter / GRID_DEPTH)
+        proposals: list[Callable[[], list[Window]]] = [
+            lambda: grid(width, height, smallest=0.6 * shorter),
+            lambda: self._cascade_windows(rgb, QUICK_EXTENT, profiles=False),
+            lambda: grid(width, height, smallest=finest, largest=0.6 * shorter),
+            lambda: self._cascade_windows(rgb, MIDDLE_EXTENT, profiles=False),
+            lambda: self._cascade_windows(rgb, FULL_EXTENT, profiles=True),
+        ]
+        if every:
+            found = self._follow(picture, proposals[0]() + proposals[-1]())
+            return _largest_first(found or self._follow(picture, proposals[2]()))
+        for propose in proposals if thorough else proposals[:2]:
+            found = self._follow(picture, propose())
+            if found:
+                return _largest_first(found)
+        return []
 
     def _follow(self, picture: Pyramid, windows: list[Window]) -> list[Sighting]:
         """Look once at all windows, then twice more where it is promising; keep one of each face."""
-        promising = [s for s in self.reader.look([picture] * len(windows), windows) if s.presence >= PROMISING]
-        promising = suppress(promising)
-        looked = [s.window for s in promising]
+        seen = self.reader.look([picture] * len(windows), windows, closely=False)
+        promising = suppress([sighting for sighting in seen if sighting.presence >= PROMISING])
         for _ in range(2):
-            promising = self.reader.look([picture] * len(looked), looked)
-            looked = [s.window for s in promising]
+            again = [sighting.window for sighting in promising]
+            promising = self.reader.look([picture] * len(again), again, closely=False)
         certain = [s for s in promising if confidence_of(s) >= CERTAIN and _plausible(s, picture)]
         return suppress(certain)
 
-    def _cascade_windows(self, rgb: np.ndarray) -> list[Window]:
+    def _cascade_windows(self, rgb: np.ndarray, extent: int, *, profiles: bool) -> list[Window]:
         height, width = rgb.shape[:2]
-        scale = min(1.0, CASCADE_EXTENT / max(height, width))
+        scale = min(1.0, extent / max(height, width))
         shrunk = cv2.resize(
             rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
         )
         grey = cv2.equalizeHist(cv2.cvtColor(shrunk, cv2.COLOR_RGB2GRAY))
         windows = []
-        for cascade, mirrored in ((self._cascades[0], False), (self._cascades[1], False), (self._cascades[1], True)):
+        frontal, profile = self._cascades
+        for cascade, mirrored in ((frontal, False), (profile, False), (profile, True))[: 3 if profiles else 1]:
             boxes = cascade.detectMultiScale(
                 grey[:, ::-1] if mirrored else grey, scaleFactor=1.15, minNeighbors=2, minSize=(24, 24)
             )
@@ -117,15 +131,23 @@ def confidence_of(sighting: Sighting) -> float:
     return sighting.presence * min(1.0, 6.0 / max(sighting.error_px, 1e-3))
 
 
-def grid(width: int, height: int, *, smallest: float) -> list[Window]:
-    """Windows over a picture, from one of its shorter side's size down to `smallest`, large ones first."""
+def grid(width: int, height: int, *, smallest: float, largest: float = math.inf) -> list[Window]:
+    """Windows over a picture, from one of its shorter side's size down to `smallest`, large ones first.
+
+    Those of `largest` and above are left out.
+    """
     windows = []
     side = 1.15 * min(width, height)
     while side >= smallest:
-        for y in _places(height, side):
-            windows += [Window(x, y, side) for x in _places(width, side)]
+        if side < largest:
+            for y in _places(height, side):
+                windows += [Window(x, y, side) for x in _places(width, side)]
         side /= GRID_RATIO
     return windows
+
+
+def _largest_first(sightings: list[Sighting]) -> list[Sighting]:
+    return sorted(sightings, key=lambda sighting: -sighting.window.side)
 
 
 def suppress(sightings: list[Sighting]) -> list[Sighting]:

@@ -70,7 +70,7 @@ class FaceNetwork(nn.Module):
                 *(ResidualBlock(channels) for _ in range(blocks)),
             ]
             previous = channels
-        self.features = nn.Sequential(*stages)
+        self.features: nn.Module = nn.Sequential(*stages)
         cells = (config.input_size >> len(config.channels)) ** 2
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(previous * cells, config.hidden), nn.ReLU())
         self.output = nn.Linear(config.hidden, config.components + 6)

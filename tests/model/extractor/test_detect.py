@@ -62,6 +62,23 @@ def test_a_small_face_in_a_large_scene_and_the_largest_first(detector, portrait,
     assert faces[1].x < 400
 
 
+def test_where_one_face_is_enough_a_large_one_needs_no_cascade(detector, portrait, portrait_box, monkeypatch):
+    monkeypatch.setattr(detector, "_cascade_windows", lambda *_, **__: pytest.fail("asked the cascades"))
+    face, *_ = detector.find(portrait, every=False)
+    assert overlap(face, portrait_box) > 0.6
+    assert len(detector.sightings(portrait, every=False)) == 1
+
+
+def test_where_one_face_is_enough_a_small_one_is_found_all_the_same(detector, portrait):
+    scene = np.full((1100, 1600, 3), (90, 110, 80), np.uint8)
+    small = cv2.resize(portrait, None, fx=0.34, fy=0.34, interpolation=cv2.INTER_AREA)  # a face of 70 pixels
+    scene[850 : 850 + small.shape[0], 1300 : 1300 + small.shape[1]] = small
+    face, *_ = detector.find(scene, every=False)
+    assert face.x > 1300
+    assert face.y > 850
+    assert 50 < face.height < 100
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_textures_have_no_face(detector, seed):
     assert detector.find(texture(480, np.random.default_rng(seed))) == []

@@ -45,7 +45,7 @@ def test_the_same_steps_give_the_same_network(drawn_corpus, tmp_path):
     config = TINY.model_copy(update={"steps": 3})
     for name in ("a", "b"):
         train(config, data=drawn_corpus, out=tmp_path / name)
-    first, second = (FaceReader.load(tmp_path / name).network.state_dict() for name in ("a", "b"))
+    first, second = (FaceReader.load(tmp_path / name, engine="torch").network.state_dict() for name in ("a", "b"))
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -55,7 +55,7 @@ def test_a_run_starts_from_released_weights_without_a_closer_look(drawn_corpus, 
     closer = config.network.model_copy(update={"window_size": 48})
     network = FaceNetwork(closer)
     start_from(network, tmp_path / "first")
-    released = FaceReader.load(tmp_path / "first").network.state_dict()
+    released = FaceReader.load(tmp_path / "first", engine="torch").network.state_dict()
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in released.items())
     other = FaceNetwork(config.network.model_copy(update={"components": 5}))
     with pytest.raises(WeightsError, match=r"misshapen \['basis"):
