@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.morphable.basis import MOTION_SPACE
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
@@ -89,6 +90,7 @@ def make_video(
     """
     speech = None
     if audio is not None:  # bad sound is refused before anything costly is done
+        _check_reads(bench, "speech")
         with bench.stages.run("audio"):
             speech = read_speech(audio, bench.settings.audio_limits)
     subject = read_portrait(bench, portrait, options.face)
@@ -109,14 +111,13 @@ def make_video(
 
 def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
     """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion."""
-    space = bench.models.animator.motion_space
     if video:
         rows = follow_face(bench, open_video(source, bench.settings.video_limits), options.face)
-        document = {"space": space, "fps": MODEL_FPS, "frames": [_rounded(row) for row in rows]}
+        document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": [_rounded(row) for row in rows]}
         made = Made("application/json", frames=len(rows), fps=MODEL_FPS, duration=round(len(rows) / MODEL_FPS, 3))
     else:
         subject = read_portrait(bench, source, options.face, name="image")
-        document = {"space": space, "coefficients": _rounded(subject.face.motion)}
+        document = {"space": MOTION_SPACE, "coefficients": _rounded(subject.face.motion)}
         made = Made("application/json")
     output.write_text(json.dumps(document), encoding="utf-8")
     return made
@@ -139,6 +140,7 @@ def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions
 
 
 def _driven_pose(bench: Workbench, subject: Portrait, driving: Path) -> motions.Floats:
+    _check_reads(bench, "a driving image")
     driver = read_portrait(bench, driving, None, name="driving image")
     return motions.driven_still(driver.face.motion, subject.face)
 
@@ -162,6 +164,7 @@ def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoO
 def _driven(
     bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
 ) -> tuple[motions.Floats, Sound | None]:
+    _check_reads(bench, "a driving video")
     source = open_video(driving, bench.settings.video_limits, name="driving video")
     followed = motions.resample(follow_face(bench, source, options.driving_face), MODEL_FPS, fps)
     sequence = motions.driven(
@@ -195,6 +198,19 @@ def _check_space(bench: Workbench, motion: Motion) -> None:
         lengths = {len(frame) for frame in motion.frames}
     animator = bench.models.animator
     motions.check_space(motion.space, lengths, expected_space=animator.motion_space, dimension=animator.dimension)
+
+
+def _check_reads(bench: Workbench, what: str) -> None:
+    """Refuse what becomes a motion of the morphable model where the renderer takes another space's."""
+    space = bench.models.animator.motion_space
+    if space != MOTION_SPACE:
+        raise InputError(
+            ProblemType.WRONG_MOTION_SPACE,
+            f"{what} becomes a motion in the space {MOTION_SPACE!r}; this renderer takes {space!r}, as coefficients or "
+            "frames of them",
+            got=MOTION_SPACE,
+            allowed=[space],
+        )
 
 
 def _square(size: int | None) -> Canvas:

@@ -22,6 +22,7 @@ class WorkerSettings(BaseSettings):
     )
     data_dir: Path = Path("data")
     weights_dir: Path | None = None  # unset: those that come with the package
+    renderer: str = Field(default="renderer-guided-light", description="Name of the renderer's weights")
     engine: str = "auto"
     device: str = "auto"
     batch_size: int = Field(default=8, gt=0, description="Frames rendered at once")
