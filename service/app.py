@@ -23,6 +23,7 @@ from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
 from service.portraits import PortraitStore
+from service.requests import RequestLog
 from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
 from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
+    app.add_middleware(RequestLog)
     return app
 
 

@@ -52,6 +52,7 @@ def calling(scope: KeyScope) -> Callable[[Request], Caller]:
     def get_caller(request: Request) -> Caller:
         context = get_context(request)
         caller = context.access.caller(request)
+        request.state.key_id = caller.key_id
         require(caller, scope)
         context.throttle.request(caller)
         return caller

@@ -1,31 +1,88 @@
-"""Prometheus metrics: requests as they pass, queues as they are when asked."""
+"""Prometheus metrics: requests as they pass here; jobs, queues and workers as the job store knows them when asked."""
 
 import time
-from collections.abc import Iterator
+from collections import Counter as Counting
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.jobs.figures import BUCKETS
 from service.jobs.store import JobStore
 
+WORKER_FACTS = {
+    "batch_size": "Frames a worker renders at once",
+    "gpu_used_bytes": "Memory of a worker's GPU in use",
+    "gpu_bytes": "Memory of a worker's GPU",
+}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class _Queues(Collector):
+HISTOGRAMS = {
+    "wait": ("pirenderer_job_wait_seconds", "Time from a job's making to its start", ["kind"]),
+    "run": ("pirenderer_job_run_seconds", "Time from a job's last start to its end", ["kind"]),
+    "stage": ("pirenderer_job_stage_seconds", "Time of a job in one stage", ["kind", "stage"]),
+}
+
+
+class _Jobs(Collector):
+    """Queues, workers and what was counted in the job store: the same at every front-end."""
+
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Metric]:
         return iter(())  # so that registering does not ask Redis
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
+        yield from self._queues()
+        yield from self._workers()
+        figures = self._store.figures()
+        yield _counter("pirenderer_jobs", "Jobs that ended", ["kind", "status"], figures.jobs)
+        yield _counter("pirenderer_job_errors", "Jobs that failed, by problem", ["kind", "type"], figures.errors)
+        yield _counter("pirenderer_made", "Pictures made: frames of videos, and images", ["what"], figures.made)
+        yield _counter("pirenderer_webhooks", "Webhooks that came to an end", ["outcome"], figures.webhooks)
+        for name, (metric, text, labels) in HISTOGRAMS.items():
+            family = HistogramMetricFamily(metric, text, labels=labels)
+            for values, spread in figures.spreads[name].items():
+                bounds = [*map(str, map(float, BUCKETS)), "+Inf"]
+                family.add_metric(values, list(zip(bounds, accumulate(spread.buckets), strict=True)), spread.sum)
+            yield family
+
+    def _queues(self) -> Iterator[Metric]:
         queued = GaugeMetricFamily("pirenderer_jobs_queued", "Jobs waiting for a worker", labels=["kind"])
         for kind, length in self._store.queue_lengths().items():
             queued.add_metric([kind.value], length)
         yield queued
+        age = GaugeMetricFamily("pirenderer_queue_age_seconds", "How long the next job has waited", labels=["kind"])
+        for kind, seconds in self._store.oldest_waiting_s().items():
+            age.add_metric([kind.value], seconds)
+        yield age
         yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=self._store.running_count())
+
+    def _workers(self) -> Iterator[Metric]:
+        workers = self._store.workers()
+        states = Counting(facts.get("state", "") for facts in workers.values())
+        count = GaugeMetricFamily("pirenderer_workers", "Workers heard of lately", labels=["state"])
+        for state in ("loading", "ready"):
+            count.add_metric([state], states[state])
+        yield count
+        for fact, text in WORKER_FACTS.items():
+            gauge = GaugeMetricFamily(f"pirenderer_worker_{fact}", text, labels=["worker"])
+            for name, facts in workers.items():
+                if fact in facts:
+                    gauge.add_metric([name], float(facts[fact]))
+            yield gauge
+
+
+def _counter(name: str, text: str, labels: list[str], totals: Mapping[tuple[str, ...], int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, total in totals.items():
+        family.add_metric(values, total)
+    return family
 
 
 class Metrics:
@@ -33,7 +90,7 @@ class Metrics:
 
     def __init__(self, store: JobStore) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Queues(store))
+        self._registry.register(_Jobs(store))
         self.submitted = Counter("pirenderer_jobs_submitted_total", "Jobs accepted", ["kind"], registry=self._registry)
         self.requests = Counter(
             "pirenderer_http_requests_total",

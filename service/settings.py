@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     queue_share: Positive = 50  # of these, one owner's
     retry_after_s: Positive = 15
     max_wait_s: Seconds = 60.0
+    ready_workers: Annotated[int, Field(ge=0)] = 0  # with fewer, /readyz answers 503; jobs are queued all the same
     webhook_private: bool = False  # webhooks may go to private addresses, and by plain HTTP
     webhook_timeout_s: Seconds = 15.0
     # seconds between attempts, of which there is one more; comma-separated

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from kombu.exceptions import OperationalError
@@ -22,10 +23,13 @@ from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
 from service.jobs.store import QueueFullError, ShareUsedError
 from service.problems import ProblemError, validation_error
+from service.requests import current_request_id
 from service.security import OPEN_OWNER
 from service.throttle import Caller
 from service.uploads import Fields, Form, TextField, read_form
 from service.webhooks import MAX_WEBHOOK_BYTES, parse_webhook
+
+log = structlog.get_logger(__name__)
 
 Options = TypeVar("Options", bound=BaseModel)
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
@@ -214,6 +218,7 @@ def _queue(
             queue_limit=settings.queue_limit,
             share=_share(context, caller),
             webhook=webhook,
+            request_id=current_request_id(),
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error
@@ -224,6 +229,7 @@ def _queue(
     except OperationalError:
         context.store.delete(job_id)
         raise
+    log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
     context.metrics.submitted.labels(spec.kind.value).inc()
     return record
 

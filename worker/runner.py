@@ -48,8 +48,11 @@ class Runner:
         if claim is None:
             log.info("nothing waits", kind=kind.value)
             return
-        job_id = claim.job_id
-        log.info("job begins", job_id=job_id, kind=claim.spec.kind.value, attempt=claim.attempt)
+        with structlog.contextvars.bound_contextvars(job_id=claim.job_id, request_id=claim.request_id):
+            self._run(claim)
+
+    def _run(self, claim: Claim) -> None:
+        log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
         stages = Stages()
         try:
             with Lease(self.store, claim) as lease:
@@ -62,7 +65,7 @@ class Runner:
                 stages.report = report
                 self._end(claim, stages)
         except ClaimLostError:
-            log.warning("claim lost, nothing is written", job_id=job_id)
+            log.warning("claim lost, nothing is written")
 
     def _next(self, kind: JobKind, token: str) -> Claim | None:
         for job_id in self.store.turns(kind, token):
@@ -97,27 +100,27 @@ class Runner:
                 self.store.renew(claim)  # raises where another copy has taken the job over: its result stays
         except JobCanceledError:
             self.store.cancel_claimed(claim)
-            log.info("job canceled", job_id=claim.job_id)
+            log.info("job canceled")
             return
         except ClaimLostError:
             raise
         except ArtifactMissingError as error:
             self.store.renew(claim)  # raises ClaimLostError where the job was deleted, and its files with it
-            log.error("a file of the job is gone", job_id=claim.job_id, error=str(error))  # noqa: TRY400
+            log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
             problem = problem_of(error)
         except SystemExit:  # the worker is told to stop
             self._let_go(claim)
             raise
         except torch.AcceleratorError:
             # A failed assertion on the device is final for a process. It dies, and the job is tried in another.
-            log.exception("the accelerator is broken, leaving", job_id=claim.job_id)
+            log.exception("the accelerator is broken, leaving")
             os._exit(BROKEN_DEVICE_EXIT_CODE)
         except Exception as error:  # the edge: whatever happens, the job ends and the worker lives
             problem = problem_of(error)
             if is_expected(error):
-                log.info("job failed", job_id=claim.job_id, problem=problem.type, detail=problem.detail)
+                log.info("job failed", problem=problem.type, detail=problem.detail)
             else:
-                log.exception("job failed unexpectedly", job_id=claim.job_id)
+                log.exception("job failed unexpectedly")
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         for stage, seconds in stages.seconds.items():
             self.store.timing(claim, stage, seconds)
@@ -126,13 +129,13 @@ class Runner:
             return
         artifact = self._artifacts.describe(f"{claim.job_id}/{name}")
         self.store.succeed(claim, _result(made, artifact.bytes, artifact.sha256), key=artifact.key)
-        log.info("job succeeded", job_id=claim.job_id, seconds=round(sum(stages.seconds.values()), 3))
+        log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _let_go(self, claim: Claim) -> None:
         try:
             self.store.renew(claim)
             self.store.give_back(claim)
-            log.info("job given back", job_id=claim.job_id)
+            log.info("job given back")
         except JobCanceledError:
             self.store.cancel_claimed(claim)
 

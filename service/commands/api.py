@@ -34,6 +34,7 @@ def api(
         host=settings.host,
         port=settings.port,
         log_config=None,
+        access_log=False,  # ours has ids
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,

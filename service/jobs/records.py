@@ -98,6 +98,7 @@ class Claim:
     lease_ms: int
     attempt: int
     spec: JobSpec
+    request_id: str | None = None
 
 
 class Refusal(StrEnum):

@@ -73,9 +73,8 @@ local function summarize(status, at)
   if status == 'failed' and get('error') then count('errors|' .. kind .. '|' .. cjson.decode(get('error')).type, 1) end
   if status == 'succeeded' then
     local result = cjson.decode(get('result'))
-    for _, made in ipairs({'frames', 'images'}) do
-      if type(result[made]) == 'number' then count('made|' .. made, result[made]) end
-    end
+    local made = kind == 'video' and 'frames' or kind == 'image' and 'images' or nil
+    if made then count('made|' .. made, type(result[made]) == 'number' and result[made] or 1) end
   end
 end
 local function finish(status)
@@ -121,7 +120,7 @@ return 'ok'
 """
 
 # lock value, lease in ms, most deliveries, problem when there are more, token or '', its life in seconds
-# -> outcome, attempt, specification
+# -> outcome, attempt, specification, id of the request that made the job
 CLAIM = """
 if redis.call('EXISTS', job) == 0 then return {'unknown'} end
 if not live() then return {'finished'} end
@@ -135,7 +134,7 @@ end
 redis.call('SET', lock, ARGV[3], 'PX', ARGV[4])
 local attempt = redis.call('HINCRBY', job, 'deliveries', 1)
 local at = now()
-if attempt == 1 then observe('wait|' .. get('kind'), tonumber(at) - tonumber(get('created_at'))) end
+if not get('started_at') then observe('wait|' .. get('kind'), tonumber(at) - tonumber(get('created_at'))) end
 if ARGV[7] ~= '' then redis.call('SET', prefix .. 'token:' .. ARGV[7], id, 'EX', ARGV[8]) end
 redis.call('HSET', job, 'status', 'running', 'claimed_at', at)
 redis.call('HSETNX', job, 'started_at', at)
@@ -149,7 +148,7 @@ redis.call('ZREMRANGEBYSCORE', prefix .. 'ends:' .. kind, '-inf', math.floor(ser
 dequeue()
 redis.call('ZADD', prefix .. 'running', at, id)
 publish_status('running')
-return {'claimed', attempt, redis.call('GET', spec)}
+return {'claimed', attempt, redis.call('GET', spec), get('request_id') or ''}
 """
 
 # What the holder of the lock does. Each takes the lock's value first and answers 'lost' when it is another's.

@@ -142,11 +142,12 @@ class JobStore:
 
     def oldest_waiting_s(self) -> dict[JobKind, float]:
         """How long the job at the head of each queue has waited, in seconds; 0 where none waits."""
-        seconds, _ = self._redis.time()
+        seconds, microseconds = self._redis.time()
+        now = seconds + microseconds / 1e6
         heads = {kind: self._redis.zrange(self._key("queue", kind.value), 0, 0) for kind in JobKind}
         records = {kind: self.get(cast("list[str]", head)[0]) if head else None for kind, head in heads.items()}
         return {
-            kind: 0.0 if record is None else max(0.0, seconds - record.created_at.timestamp())
+            kind: 0.0 if record is None else max(0.0, now - record.created_at.timestamp())
             for kind, record in records.items()
         }
 
@@ -264,8 +265,8 @@ class JobStore:
         outcome, *rest = self._run(scripts.CLAIM, job_id, lock, lease_ms, max_deliveries, poison, token, TOKEN_SECONDS)
         if outcome != "claimed":
             return Refusal(outcome)
-        attempt, spec = rest
-        return Claim(job_id, lock, lease_ms, int(attempt), JOB_SPEC.validate_json(spec))
+        attempt, spec, request_id = rest
+        return Claim(job_id, lock, lease_ms, int(attempt), JOB_SPEC.validate_json(spec), request_id or None)
 
     def renew(self, claim: Claim) -> None:
         """Keep the lock for another lease. Raises ClaimLostError or JobCanceledError."""

@@ -27,9 +27,18 @@ def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses=problem_responses(s503="The job store does not answer or the disk is read-only"))
-def readyz(context: ContextDep) -> Health:
-    """Whether jobs can be taken: Redis answers and the data folder can be written."""
+class Readiness(Health):
+    """Jobs can be taken, and so many workers are there to do them."""
+
+    workers: int
+
+
+NOT_READY = "The job store does not answer, the data folder cannot be written or there are too few workers"
+
+
+@router.get("/readyz", responses=problem_responses(s503=NOT_READY))
+def readyz(context: ContextDep) -> Readiness:
+    """Whether jobs can be taken: Redis answers, the data folder can be written, enough workers are ready."""
     context.store.ping()
     probe = context.artifacts.root / ".probe"
     try:
@@ -40,7 +49,16 @@ def readyz(context: ContextDep) -> Health:
             f"the data folder cannot be written: {error.strerror}",
             headers={"Retry-After": "5"},
         ) from error
-    return Health()
+    ready = [name for name, facts in context.store.workers().items() if facts.get("state") == "ready"]
+    if len(ready) < context.settings.ready_workers:
+        raise ProblemError(
+            ProblemType.UNAVAILABLE,
+            f"{len(ready)} workers are ready; {context.settings.ready_workers} are needed",
+            got=len(ready),
+            allowed=context.settings.ready_workers,
+            headers={"Retry-After": "5"},
+        )
+    return Readiness(workers=len(ready))
 
 
 @router.get("/metrics", response_class=Response, responses=access_responses())

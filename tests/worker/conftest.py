@@ -103,12 +103,18 @@ class Bench:
         artifact = self.artifacts.put(job_id, name, [data])
         return InputFile(key=artifact.key, media_type=media_type, bytes=artifact.bytes, sha256=artifact.sha256)
 
-    def submit(self, make_spec: Callable[[str], ImageSpec | VideoSpec | MotionSpec], *, owner: str = "tests") -> str:
+    def submit(
+        self,
+        make_spec: Callable[[str], ImageSpec | VideoSpec | MotionSpec],
+        *,
+        owner: str = "tests",
+        request_id: str | None = None,
+    ) -> str:
         """Make a job of the specification that `make_spec(job_id)` builds, and queue it."""
         job_id = new_job_id()
         self.artifacts.create_folder(job_id)
         spec = make_spec(job_id)
-        self.store.create(job_id, spec, owner=owner)
+        self.store.create(job_id, spec, owner=owner, request_id=request_id)
         send(self.celery, job_id, JobKind(spec.kind))
         return job_id
 

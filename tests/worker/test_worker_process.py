@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -42,14 +43,14 @@ def opened(path: Path) -> Image.Image:
     return Image.open(io.BytesIO(path.read_bytes()))
 
 
-def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None, *, owner: str = "tests") -> str:
+def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None, **keywords: str) -> str:
     return bench.submit(
         lambda job: ImageSpec(
             portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
             motion=TURN,
             options=options or ImageOptions(),
         ),
-        owner=owner,
+        **keywords,
     )
 
 
@@ -344,6 +345,14 @@ def test_an_image_goes_before_a_video_and_owners_take_turns(bench: Bench, portra
     assert all(record.status is JobStatus.SUCCEEDED for record in records)
     order = sorted(records, key=lambda record: record.started_at or record.created_at)
     assert [record.id for record in order] == [images[0], images[3], images[1], images[2], video]
+
+
+def test_lines_of_the_log_carry_the_ids_of_job_and_request(bench: Bench, portrait: Path) -> None:
+    job_id = bench.finished(turn_head(bench, portrait, request_id="order-17")).id
+    lines = [json.loads(line) for line in (bench.folder / "worker.log").read_text().splitlines() if job_id in line]
+    ours = {line["event"]: line for line in lines if line["logger"] == "worker.runner"}
+    assert {"job begins", "job succeeded"} <= set(ours)
+    assert {line["request_id"] for line in ours.values()} == {"order-17"}
 
 
 def test_the_worker_is_known_while_it_lives(bench: Bench, portrait: Path) -> None:

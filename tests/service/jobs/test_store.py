@@ -178,13 +178,13 @@ def test_what_is_done_is_counted(store: JobStore) -> None:
     taken = claim(store, good)
     store.timing(taken, "render", 0.3)
     store.timing(taken, "decode", 3000)
-    store.succeed(taken, RESULT.model_copy(update={"frames": 25}), key="k")
+    store.succeed(taken, RESULT.model_copy(update={"images": 25}), key="k")
     store.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
     store.request_cancel(gone)
     figures = store.figures()
     assert figures.jobs == {("image", "succeeded"): 1, ("image", "failed"): 1, ("image", "canceled"): 1}
     assert figures.errors == {("image", ProblemType.NO_FACE.uri): 1}
-    assert figures.made == {("frames",): 25}
+    assert figures.made == {("images",): 25}
     assert sum(figures.spreads["wait"]["image",].buckets) == 2
     assert figures.spreads["run"]["image",].sum < 5
     render, decode = (figures.spreads["stage"]["image", stage] for stage in ("render", "decode"))

@@ -1,0 +1,155 @@
+"""What those who run the service see: figures, readiness, and ids that join the lines of a request and its job."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.embedded import free_port
+from service.jobs.problems import Problem, ProblemType
+from tests.service.conftest import Server, Start
+from tests.service.routes.test_create import YAW, refused
+
+ROOT = Path(__file__).parents[2]
+
+
+def create(server: Server, portrait: bytes, **headers: str) -> str:
+    files, data = {"portrait": portrait}, {"motion": YAW}
+    return str(server.client.post("/v1/images", files=files, data=data, headers=headers).json()["id"])
+
+
+def samples(server: Server) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The metrics, read by Prometheus' own parser."""
+    families = text_string_to_metric_families(server.client.get("/metrics").text)
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def sample(found: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float | None:
+    return found.get((name, frozenset(labels.items())))
+
+
+def test_metrics_tell_of_jobs_queues_and_workers(server: Server, portrait: bytes) -> None:
+    store = server.context.store
+    good, bad, _ = (create(server, portrait) for _ in range(3))
+    claim = server.claim(good)
+    store.timing(claim, "render", 0.3)
+    store.give_back(claim)
+    server.succeed(good)
+    store.fail(server.claim(bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.beat("host:1", {"state": "ready", "batch_size": 8, "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
+    store.beat("host:2", {"state": "loading"})
+    time.sleep(1.1)
+    found = samples(server)
+    assert sample(found, "pirenderer_jobs_queued", kind="image") == 1
+    assert 1 <= (sample(found, "pirenderer_queue_age_seconds", kind="image") or 0) < 30
+    assert sample(found, "pirenderer_queue_age_seconds", kind="video") == 0
+    assert sample(found, "pirenderer_jobs_total", kind="image", status="succeeded") == 1
+    assert sample(found, "pirenderer_job_errors_total", kind="image", type=ProblemType.NO_FACE.uri) == 1
+    assert sample(found, "pirenderer_made_total", what="images") == 1
+    assert sample(found, "pirenderer_job_wait_seconds_count", kind="image") == 2
+    assert sample(found, "pirenderer_job_run_seconds_count", kind="image") == 2
+    assert sample(found, "pirenderer_workers", state="ready") == 1
+    assert sample(found, "pirenderer_workers", state="loading") == 1
+    assert sample(found, "pirenderer_worker_gpu_used_bytes", worker="host:1") == 5e9
+    assert sample(found, "pirenderer_worker_batch_size", worker="host:1") == 8
+    buckets = [
+        (float(dict(labels)["le"]), value)
+        for (name, labels), value in found.items()
+        if name == "pirenderer_job_run_seconds_bucket"
+    ]
+    assert sorted(buckets)[-1][1] == 2
+    assert [value for _, value in sorted(buckets)] == sorted(value for _, value in buckets)
+
+
+def test_the_dashboard_asks_for_what_there_is(server: Server, portrait: bytes) -> None:
+    store = server.context.store
+    job = create(server, portrait)
+    claim = server.claim(job)
+    store.timing(claim, "render", 0.3)
+    store.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
+    server.succeed(create(server, portrait))
+    store.end_webhook(job, "delivered")
+    store.beat("host:1", {"state": "ready", "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
+    names = {name for name, _ in samples(server)}
+    dashboard = json.loads((ROOT / "docker" / "grafana.json").read_text())
+    wanted = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"pirenderer_\w+", target["expr"])
+    }
+    assert len(wanted) >= 12
+    assert wanted <= names
+
+
+def test_readiness_counts_workers_that_are_ready(start: Start) -> None:
+    server = start(ready_workers=1)
+    problem = refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
+    assert problem["detail"] == "0 workers are ready; 1 are needed"
+    server.context.store.beat("host:1", {"state": "loading"})
+    refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
+    server.context.store.beat("host:1", {"state": "ready"})
+    assert server.client.get("/readyz").json() == {"status": "ok", "workers": 1}
+    server.context.store.leave("host:1")
+    refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
+
+
+def test_readiness_needs_a_folder(start: Start) -> None:
+    server = start()
+    server.context.artifacts.root.rmdir()
+    problem = refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
+    assert problem["detail"] == "the data folder cannot be written: No such file or directory"
+
+
+def test_an_id_goes_from_the_request_to_the_job(server: Server, portrait: bytes) -> None:
+    mine = server.claim(create(server, portrait, **{"X-Request-ID": "order-17.b_2"}))
+    assert mine.request_id == "order-17.b_2"
+    for odd in ("", "a b", "x" * 65, 'a"}'):
+        response = server.client.get("/v1/jobs", headers={"X-Request-ID": odd})
+        assert re.fullmatch(r"[0-9a-f]{16}", response.headers["x-request-id"])
+
+
+def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_dir: Path, portrait: bytes) -> None:
+    port, log = free_port(), tmp_path / "api.log"
+    environment = {
+        **os.environ,
+        "PIRENDERER_REDIS_URL": redis_url,
+        "PIRENDERER_WEIGHTS_DIR": str(weights_dir),
+        "PIRENDERER_API_KEYS": "secret-key",
+    }
+    command = [sys.executable, "-m", "service.cli", "api", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        headers = {"X-API-Key": "secret-key", "X-Request-ID": "order-17"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    client.get("/healthz")
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.1)
+            files, data = {"portrait": portrait}, {"motion": YAW}
+            job = client.post("/v1/images", files=files, data=data).json()
+    finally:
+        process.terminate()
+        process.wait(20)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    queued = next(line for line in lines if line["event"] == "job queued")
+    assert (queued["job_id"], queued["request_id"]) == (job["id"], "order-17")
+    request = next(line for line in lines if line["event"] == "request")
+    assert (request["path"], request["status"], request["request_id"]) == ("/v1/images", 202, "order-17")
+    assert re.fullmatch(r"[0-9a-f]{8}", request["key"])
+    assert "secret-key" not in log.read_text()
