@@ -88,13 +88,24 @@ def evaluate_extractor(data: DataOption, *, as_json: JsonOption = False) -> None
 def evaluate_renderer(
     data: DataOption,
     *,
-    sheet: Annotated[Path | None, typer.Option(help="Also write a PNG of the held-out people there.")] = None,
+    directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    clips: Annotated[int | None, typer.Option(min=1, help="Look at so many clips and photos only.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a PNG there: ten people at five motions.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS on AlexNet (.pth): adds its column.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Same-identity reconstruction beside copying the source and the prior's warp alone."""
+    """Held-out people in their own and others' motion, beside copying the source and warping its mesh."""
+    from model.metrics.lpips import AlexLPIPS
     from model.renderer.evaluate import evaluate as run
+    from model.renderer.report import as_text
 
-    _show(run(data, sheet=sheet), as_json=as_json)
+    def tables() -> dict[str, dict[str, Any]]:
+        more = {"lpips": AlexLPIPS(lpips).compare} if lpips else {}
+        return run(data, weights=directory, engine=engine, clips=clips, stills=clips, sheet=sheet, more=more)
+
+    found = _or_exit(tables)
+    typer.echo(json.dumps(found, indent=2) if as_json else as_text(found))
 
 
 @evaluate.command("audio")

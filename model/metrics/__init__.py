@@ -1,5 +1,5 @@
 """What evaluation measures."""
 
-from model.metrics.images import l1, psnr, ssim
+from model.metrics.images import flicker, l1, psnr, sharpness, ssim
 
-__all__ = ["l1", "psnr", "ssim"]
+__all__ = ["flicker", "l1", "psnr", "sharpness", "ssim"]

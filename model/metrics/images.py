@@ -1,4 +1,4 @@
-"""How near one batch of pictures is to another: L1, PSNR and SSIM, one number per picture.
+"""How near one batch of pictures is to another: L1, PSNR and SSIM, one number per picture; sharpness and flicker.
 
 Every function takes two tensors (B, C, H, W) of one kind: uint8, or floating point in [-1, 1].
 """
@@ -47,6 +47,30 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
     luminance = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def sharpness(image: Tensor, target: Tensor) -> Tensor:
+    """Variance of the Laplacian of the luma of `image` over that of `target`: (B,), 1 is as sharp, less is softer."""
+    a, b = _as_unit(image, target)
+    kernel = a.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    ours, theirs = (F.conv2d(_luma(x), kernel).flatten(1).var(dim=1) for x in (a, b))
+    return ours / theirs
+
+
+def flicker(frames: Tensor, target: Tensor) -> float:
+    """Mean absolute second difference in time of frames (T, C, H, W), T >= 3, over that of `target`.
+
+    Smooth motion has almost none of it, trembling and popping have much: 1 is as the target, more is restless.
+    """
+    a, b = _as_unit(frames, target)
+    if len(a) < 3:
+        raise ValueError(f"a video of {len(a)} frames; flicker needs 3 or more")
+    ours, theirs = (float((x[2:] - 2 * x[1:-1] + x[:-2]).abs().mean()) for x in (a, b))
+    return ours / theirs
+
+
+def _luma(unit: Tensor) -> Tensor:
+    return (unit * unit.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def _as_unit(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

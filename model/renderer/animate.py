@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -84,8 +84,12 @@ class Animator:
         built = build_engine(network.eval(), settings, calibration=read_calibration(card))
         return cls(built, morphable, motion_space=card["motion_space"])
 
-    def animate(self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8) -> Iterator[Frames]:
+    def animate(
+        self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
+    ) -> Iterator[Frames]:
         """Pictures (n, 256, 256, 3) uint8, in order and at most `batch_size` at a time, of motions (T, D).
+
+        With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
 
         Raises:
             MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
@@ -99,6 +103,8 @@ class Animator:
         sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
         prepared = self.engine.prepare(to_image(portrait.image))
         descriptors = self.engine.describe(sequence)
+        if frames is not None:
+            descriptors, sequence = descriptors[list(frames)], sequence[list(frames)]
         for start in range(0, len(sequence), batch_size):
             part = slice(start, start + batch_size)
             if self._morphable is None or self._prior is None:
@@ -106,8 +112,8 @@ class Animator:
                 continue
             source, target = self._landmarks(self._morphable, portrait, sequence[part])
             flow = self._prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
-            frames = self.engine.render_frames(prepared, descriptors[part], flow)
-            yield shade_mouths(frames, source[0].numpy(), target.numpy(), portrait.image)
+            drawn = self.engine.render_frames(prepared, descriptors[part], flow)
+            yield shade_mouths(drawn, source[0].numpy(), target.numpy(), portrait.image)
 
     @staticmethod
     @torch.inference_mode()

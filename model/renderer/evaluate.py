@@ -1,96 +1,165 @@
-"""Same-identity reconstruction of held-out people, beside copying the source and the prior's warp alone."""
+"""What a released renderer is worth on held-out people: `pirenderer evaluate renderer`.
+
+Everything is drawn as the service draws it, engine and all. Beside it stand baselines that need no network: the source
+as it is (`copy`), its mesh moved to where the model has the landmarks (`prior`, which the network starts from), and to
+where the target's landmarks truly are (`mesh`, a piecewise affine warp that is told the answer).
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
-from model.data.pairs import Batch, PairData
-from model.metrics.images import l1, psnr, ssim
-from model.renderer.animate import RELEASED, Animator
-from model.renderer.config import RendererConfig
-from model.renderer.fidelity import follow_controls
-from model.renderer.network import PIRenderer, RendererOutput
-from model.weights.files import load_into, load_weights
+from model.extractor import Extraction, Extractor
+from model.metrics.images import flicker
+from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
+from model.renderer.animate import Animator
+from model.renderer.fidelity import control_sheet, follow_controls
+from model.renderer.heldout import HeldOutClip, held_out_clips, held_out_stills
+from model.renderer.judge import Compare, Judge, Reading, landmark_px
+from model.renderer.prior import Prior
 
-FRAMES_PER_CLIP = 8
+FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
+SHEET_PEOPLE = 10
+
+Row = dict[str, np.ndarray]
+"""One method on one clip: (B,) of each figure, and () of those of the whole."""
 
 
-def evaluate(data: Path, *, sheet: Path | None = None, weights: Path | None = None) -> dict[str, float]:
-    """Figures of the released renderer, or the one in `weights`, on a corpus folder's val split at 256x256.
+def evaluate(
+    data: Path,
+    *,
+    weights: Path | None = None,
+    engine: str = "auto",
+    clips: int | None = None,
+    stills: int | None = None,
+    sheet: Path | None = None,
+    more: Mapping[str, Compare] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Tables of the released renderer, or the one in the folder `weights`, on a corpus folder's val split at 256x256.
 
-    The first frame of every clip of a real person (generated = 0) is driven to other frames of it, a good part of them
-    the most expressive ones; held-out stills are driven by named controls (`model.renderer.fidelity`).
+    same_identity: a clip's first frame driven to later ones, a good part of them the most expressive.
+    same_identity_far_yaw: those of its pairs that differ by FAR_YAW degrees or more.
+    cross_identity: the same driven by another person's clip. controls: see `follow_controls`.
+    Frames count alike in a clip, and clips alike in the whole. `clips` and `stills` bound how many are looked at;
+    `sheet` is where a picture of ten people at five motions goes; `more` are further comparisons with the target.
+
+    Raises:
+        DataError: the corpus is not readable. WeightsError: the weights are not usable.
     """
-    state, card = load_weights(RELEASED, weights)
-    network = PIRenderer(RendererConfig.model_validate(card["config"])).eval()
-    load_into(network, state, RELEASED)
-    with tempfile.TemporaryDirectory() as cache:
-        held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
-        figures = measure(network, first_to_later_frames(held_out))
-        if sheet is not None:
-            sheet.parent.mkdir(parents=True, exist_ok=True)
-            picture = contact_sheet(network, first_to_farthest_frame(held_out, clips=12))
-            cv2.imwrite(str(sheet), picture[..., ::-1])
-    return figures | follow_controls(Animator.load(directory=weights), data)
+    animator = Animator.load(engine=engine, directory=weights)
+    extractor = Extractor.load()
+    chosen = list(held_out_clips(data, extractor.morphable, clips=clips))
+    evaluation = Evaluation(animator, Judge(extractor, dict(more or {})), extractor.morphable)
+    tables: dict[str, dict[str, Any]] = {}
+    same = [evaluation.same_identity(clip) for clip in chosen]
+    tables["same_identity"] = _table(same)
+    far = [_only(rows, _far(clip)) for clip, rows in zip(chosen, same, strict=True) if _far(clip).any()]
+    tables["same_identity_far_yaw"] = _table(far)
+    # Every clip is driven by the one half the list away: neighbours are often the same person's.
+    drivers = chosen[len(chosen) // 2 :] + chosen[: len(chosen) // 2]
+    tables["cross_identity"] = _table(
+        [evaluation.cross_identity(clip.portrait, driver) for clip, driver in zip(chosen, drivers, strict=True)]
+    )
+    portraits = list(held_out_stills(data, extractor.morphable, stills=stills))
+    tables["controls"] = follow_controls(animator, extractor, portraits)
+    if sheet is not None:
+        spread = portraits[:: max(1, len(portraits) // SHEET_PEOPLE)][:SHEET_PEOPLE]
+        control_sheet(animator, extractor.morphable, spread, sheet)
+    return tables
 
 
-def render_batch(network: PIRenderer, batch: Batch, *, edit: bool = True) -> RendererOutput:
-    """The network's output for a batch of pairs, on the network's device."""
-    device = next(network.parameters()).device
-    source = batch.source.to(device, memory_format=torch.channels_last)
-    prior_flow = batch.prior_flow.to(device) if network.config.guided else None
-    return network(source, batch.motion.to(device), prior_flow, edit=edit)
+class Evaluation:
+    """A renderer and what judges it."""
+
+    def __init__(self, animator: Animator, judge: Judge, morphable: MorphableModel) -> None:
+        self.animator, self.judge, self.morphable = animator, judge, morphable
+        self._prior = Prior(morphable)
+
+    def same_identity(self, clip: HeldOutClip) -> dict[str, Row]:
+        """The first frame driven to the clip's own: rows by method."""
+        near, person = clip.landmarks[clip.frames], clip.portrait.identity
+        target = clip.shown(clip.frames)
+        portrait = self._read(clip.portrait)
+        person = portrait.identity[0]
+        asked = self.judge.read(target, near, person)
+        rows: dict[str, Row] = {}
+        for name, pictures in self._methods(clip.portrait, clip, clip.frames, told=True):
+            around = np.broadcast_to(clip.portrait.landmarks, near.shape) if name == "copy" else near
+            seen = self.judge.read(pictures, around, person)
+            rows[name] = self.judge.likeness(pictures, target, near) | self.judge.obedience(seen, asked, portrait)
+            rows[name]["landmark_px"] = landmark_px(seen, asked)
+        for name, pictures in self._methods(clip.portrait, clip, clip.run, told=True):
+            rows[name]["flicker"] = np.array(flicker(_tensor(pictures), _tensor(clip.shown(clip.run))))
+        return rows
+
+    def cross_identity(self, portrait: Extraction, driver: HeldOutClip) -> dict[str, Row]:
+        """A portrait in another person's motion: rows by method. Sharpness is against the portrait."""
+        own = self._read(portrait)
+        first = self._read(driver.portrait)
+        asked = self.judge.read(driver.shown(driver.frames), driver.landmarks[driver.frames], first.identity[0])
+        near = self._landmarks(portrait, driver.motions[driver.frames])
+        rows: dict[str, Row] = {}
+        for name, pictures in self._methods(portrait, driver, driver.frames, told=False):
+            around = np.broadcast_to(portrait.landmarks, near.shape) if name == "copy" else near
+            seen = self.judge.read(pictures, around, own.identity[0])
+            rows[name] = self.judge.obedience(seen, asked, own)
+            source = np.broadcast_to(portrait.image, pictures.shape)
+            rows[name]["sharpness"] = self.judge.likeness(pictures, source, around)["sharpness"]
+        for name, pictures in self._methods(portrait, driver, driver.run, told=False):
+            rows[name]["flicker"] = np.array(flicker(_tensor(pictures), _tensor(driver.shown(driver.run))))
+        return rows
+
+    def _methods(
+        self, portrait: Extraction, driver: HeldOutClip, frames: list[int], *, told: bool
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Pictures (B, 256, 256, 3) of the driver's frames by method; `told`: the true landmarks are known."""
+        drawn = self.animator.animate(portrait, driver.motions, frames=frames)
+        yield "renderer", np.concatenate([np.asarray(part) for part in drawn])
+        if told:
+            yield "mesh", self._prior.moved(portrait.image, portrait.landmarks, driver.landmarks[frames])
+        landmarks = self._landmarks(portrait, driver.motions[frames])
+        yield "prior", self._prior.moved(portrait.image, portrait.landmarks, landmarks)
+        yield "copy", np.repeat(portrait.image[None], len(frames), 0)
+
+    def _landmarks(self, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+        """Where the model has the portrait's landmarks (B, 478, 3) under motions (B, 70)."""
+        points, own, identity = map(torch.from_numpy, (portrait.landmarks, portrait.motion, portrait.identity))
+        return self.morphable.move(points, identity[None], own, torch.from_numpy(motions)).numpy()
+
+    def _read(self, portrait: Extraction) -> Reading:
+        return self.judge.read(portrait.image[None], portrait.landmarks[None])
 
 
-def first_to_later_frames(held_out: PairData, size: int = 256) -> Iterator[Batch]:
-    """One batch a clip of a real person: its first stored frame to each of the others."""
-    for clip in held_out.clips:
-        if clip.generated:
-            continue
-        pairs = [held_out.pair(clip, 0, later, size) for later in range(1, len(clip.frames))]
-        yield held_out.collate(pairs, size)
+def _far(clip: HeldOutClip) -> np.ndarray:
+    """Which of the clip's frames (B,) are turned far from its first."""
+    turned = np.degrees(clip.motions[clip.frames, ANGLES.start] - clip.portrait.motion[ANGLES.start])
+    return np.abs(turned) >= FAR_YAW
 
 
-def first_to_farthest_frame(held_out: PairData, size: int = 256, *, clips: int) -> Iterator[Batch]:
-    """One pair each of `clips` clips spread over the data: the first frame to the one that moved most."""
-    step = max(1, len(held_out.clips) // clips)
-    for clip in held_out.clips[::step][:clips]:
-        moved = (clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2))
-        yield held_out.collate([held_out.pair(clip, 0, int(moved.argmax()), size)], size)
+def _only(rows: dict[str, Row], chosen: np.ndarray) -> dict[str, Row]:
+    """Rows of the chosen frames (B,) alone; figures of the whole are left out."""
+    return {
+        name: {figure: values[chosen] for figure, values in row.items() if values.ndim} for name, row in rows.items()
+    }
 
 
-@torch.no_grad()
-def measure(network: PIRenderer, batches: Iterator[Batch]) -> dict[str, float]:
-    """Mean PSNR (dB), SSIM and L1 (of 0..1) of the image, of the warped source, and of two baselines, clips alike."""
-    sums: dict[str, list[float]] = {}
-    clips = 0
-    for batch in batches:
-        clips += 1
-        output = render_batch(network, batch)
-        pictures = {"image": output.image, "warped": output.warped, "copy": batch.source}
-        pictures["prior_warp"] = network.warp(batch.source, batch.prior_flow)
-        for name, picture in pictures.items():
-            for metric in (psnr, ssim, l1):
-                value = metric(picture.float().cpu(), batch.target).mean()
-                sums.setdefault(f"{metric.__name__}_{name}", []).append(float(value))
-    return {"clips": clips} | {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+def _table(clips: list[dict[str, Row]]) -> dict[str, Any]:
+    """Number of clips and frames, and each method's mean figures."""
+    if not clips:
+        return {"clips": 0, "frames": 0}
+    means = {
+        name: {figure: round(float(np.mean([clip[name][figure].mean() for clip in clips])), 4) for figure in row}
+        for name, row in clips[0].items()
+    }
+    return {"clips": len(clips), "frames": sum(len(clip["renderer"]["aed"]) for clip in clips)} | means
 
 
-@torch.no_grad()
-def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
-    """RGB uint8, a row a pair: source, warped, image, target and, when guided, the mask."""
-    rows = []
-    for batch in batches:
-        output = render_batch(network, batch)
-        pictures = [batch.source, output.warped, output.image, batch.target]
-        if output.mask is not None:
-            pictures.append(output.mask.expand(-1, 3, -1, -1) * 2 - 1)
-        rows.append(torch.cat([picture[0].float().cpu() for picture in pictures], 2))
-    sheet = torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).round()
-    return sheet.permute(1, 2, 0).to(torch.uint8).numpy()
+def _tensor(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from model.data.clips import openings
-from model.data.corpus import read_corpus
 from model.errors import NoFaceError
-from model.extractor import Crop, Extraction, Extractor
+from model.extractor import Extraction, Extractor
 from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
 from model.morphable.controls import Controls
 from model.renderer.animate import Animator
+from model.renderer.prior import Prior
 
 # What is asked, and how it shows: index of an angle, or of `openings` (eyes, mouth).
 ASKED: dict[str, tuple[Mapping[str, float], str, int]] = {
@@ -27,67 +28,87 @@ ASKED: dict[str, tuple[Mapping[str, float], str, int]] = {
     "blink_1": ({"blink_left": 1.0, "blink_right": 1.0}, "opening", 0),
 }
 
+# The motions of the sheet, each with its caption.
+SHOWN: dict[str, Mapping[str, float]] = {
+    "yaw 20": {"yaw": 20.0},
+    "yaw -20": {"yaw": -20.0},
+    "jaw_open 1": {"jaw_open": 1.0},
+    "blink 1": {"blink_left": 1.0, "blink_right": 1.0},
+    "smile 1": {"smile": 1.0},
+}
 
-@dataclass(frozen=True)
-class Reading:
-    """Angles (3,) in degrees and openings (2,) of one picture."""
 
-    angles: np.ndarray
-    openings: np.ndarray
+def follow_controls(animator: Animator, extractor: Extractor, portraits: Sequence[Extraction]) -> dict[str, float]:
+    """Per control: the mean change asked and got, and the share of portraits where its sign is right.
 
-
-def follow_controls(animator: Animator, data: Path, *, stills: int | None = None) -> dict[str, float]:
-    """Per control: the mean change asked and got, and the share of stills where its sign is right.
-
-    Changes are against the same portrait rendered in its own motion. Angles in degrees; openings as shares of the eyes'
-    width and of the face's height. Asked is what the morphable model says, got what the extractor sees in the picture.
+    Changes are against the same portrait drawn in its own motion. Angles in degrees; openings as shares of the eyes'
+    width and of the face's height. Asked is what the morphable model says, got what the extractor sees in the picture,
+    mesh what it sees in the portrait whose mesh was moved all the way: what is missing there, the reader misses.
     """
-    morphable, extractor = MorphableModel.load(), Extractor.load()
-    controls = Controls.load(morphable)
-    asked: dict[str, list[float]] = {name: [] for name in ASKED}
-    got: dict[str, list[float]] = {name: [] for name in ASKED}
-    items = read_corpus(data, split="val", kind="still")[:stills]
-    for item in items:
-        landmarks = torch.from_numpy(item.landmarks())
-        fit = morphable.fit(landmarks)
-        portrait = Extraction(
-            crop=Crop(0, 0, 256),
-            image=next(iter(item.read_frames([0]))),
-            landmarks=landmarks[0].numpy(),
-            identity=fit.identity[0].numpy(),
-            motion=fit.motion[0].numpy(),
-            confidence=1.0,
-        )
-        motions = [portrait.motion]
-        motions += [controls.apply(portrait.identity, portrait.motion, values) for values, _, _ in ASKED.values()]
-        # One at a time: a still's window repeats its motion.
-        pictures = [next(animator.animate(portrait, motion[None]))[0] for motion in motions]
+    morphable = extractor.morphable
+    controls, prior = Controls.load(morphable), Prior(morphable)
+    changes: dict[str, dict[str, list[float]]] = {name: {"asked": [], "got": [], "mesh": []} for name in ASKED}
+    found = 0
+    for portrait in portraits:
+        motions = _motions(controls, portrait, [values for values, _, _ in ASKED.values()])
+        wanted = _landmarks(morphable, portrait, motions)
+        pictures = draw_stills(animator, portrait, motions)
+        meshes = prior.moved(portrait.image, portrait.landmarks, wanted)
         try:
-            seen = [_read(extractor, picture) for picture in pictures]
+            got, mesh = ([_read(extractor, picture) for picture in drawn] for drawn in (pictures, meshes))
         except NoFaceError:
             continue
-        model = morphable.landmarks(fit.identity.expand(len(motions), -1), torch.from_numpy(np.stack(motions))).numpy()
-        wanted = [
-            Reading(np.degrees(motion[64:67]), openings(points[None])[0])
-            for motion, points in zip(motions, model, strict=True)
-        ]
+        found += 1
+        asked = [_measures(np.degrees(motion[ANGLES]), at) for motion, at in zip(motions, wanted, strict=True)]
         for number, (name, (_, kind, index)) in enumerate(ASKED.items(), start=1):
-            asked[name].append(_change(wanted[0], wanted[number], kind, index))
-            got[name].append(_change(seen[0], seen[number], kind, index))
-    figures: dict[str, float] = {"stills": len(items), "faces_found_after": len(next(iter(got.values())))}
-    for name in ASKED:
-        figures[f"{name}_asked"] = round(float(np.mean(asked[name])), 4)
-        figures[f"{name}_got"] = round(float(np.mean(got[name])), 4)
-        figures[f"{name}_right_sign"] = round(float(np.mean(np.sign(asked[name]) == np.sign(got[name]))), 3)
+            for source, values in (("asked", asked), ("got", got), ("mesh", mesh)):
+                changes[name][source].append(float(values[number][kind][index] - values[0][kind][index]))
+    figures: dict[str, float] = {"stills": len(portraits), "faces_found_after": found}
+    if not found:
+        return figures
+    for name, change in changes.items():
+        figures |= {f"{name}_{source}": round(float(np.mean(values)), 4) for source, values in change.items()}
+        right = np.sign(change["asked"]) == np.sign(change["got"])
+        figures[f"{name}_right_sign"] = round(float(right.mean()), 3)
     return figures
 
 
-def _read(extractor: Extractor, picture: np.ndarray) -> Reading:
-    found = extractor.extract(picture, extractor.find_faces(picture)[0])
-    points = found.crop.points_to_source(found.landmarks[:, :2])
-    return Reading(np.degrees(found.motion[64:67]), openings(points[None])[0])
+def control_sheet(animator: Animator, morphable: MorphableModel, portraits: Sequence[Extraction], path: Path) -> None:
+    """Write a picture: a row a portrait, as it is and at the motions SHOWN."""
+    controls = Controls.load(morphable)
+    rows = []
+    for portrait in portraits:
+        motions = _motions(controls, portrait, list(SHOWN.values()))
+        rows.append(np.concatenate([portrait.image, *draw_stills(animator, portrait, motions)[1:]], 1))
+    caption = np.full((24, rows[0].shape[1], 3), 255, np.uint8)
+    for column, text in enumerate(["portrait", *SHOWN]):
+        cv2.putText(caption, text, (256 * column + 6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.concatenate([caption, *rows])[..., ::-1])
 
 
-def _change(before: Reading, after: Reading, kind: str, index: int) -> float:
-    values = (before.angles, after.angles) if kind == "angle" else (before.openings, after.openings)
-    return float(values[1][index] - values[0][index])
+def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+    """Pictures (B, 256, 256, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
+    return np.concatenate([next(animator.animate(portrait, motion[None])) for motion in motions])
+
+
+def _motions(controls: Controls, portrait: Extraction, asked: list[Mapping[str, float]]) -> np.ndarray:
+    """The portrait's own motion, then it with each of the controls `asked`: (1 + n, 70)."""
+    own = portrait.motion
+    return np.stack([own, *(controls.apply(portrait.identity, own, values) for values in asked)]).astype(np.float32)
+
+
+def _landmarks(morphable: MorphableModel, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+    points, own, identity = map(torch.from_numpy, (portrait.landmarks, portrait.motion, portrait.identity))
+    moved: np.ndarray = morphable.move(points, identity[None], own, torch.from_numpy(motions)).numpy()
+    return moved
+
+
+def _read(extractor: Extractor, picture: np.ndarray) -> dict[str, np.ndarray]:
+    found = extractor.extract(picture)
+    return _measures(np.degrees(found.motion[ANGLES]), found.crop.points_to_source(found.landmarks[:, :2]))
+
+
+def _measures(angles: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+    """Angles (3,) in degrees, and openings (2,) of eyes and mouth of landmarks (478, 2 or 3)."""
+    return {"angle": angles, "opening": openings(landmarks[None])[0]}

@@ -15,6 +15,7 @@ from torch import Tensor
 from model.morphable import MorphableModel
 from model.morphable.controls import MEASURES
 from model.renderer.config import PRIOR_SCALE
+from model.renderer.warping import warp
 
 # Widths of the kernels in pixels of the 256 crop; the floor is the sum of kernel values that counts half.
 MIDDLE, MIDDLE_FLOOR = 14.0, 0.5
@@ -65,6 +66,14 @@ class Prior:
         for index in range(len(here)):
             mesh[index], covered[index, 0] = self._mesh_flow(here[index].numpy(), there[index].numpy(), side, unit)
         return torch.lerp(around, torch.from_numpy(mesh), torch.from_numpy(covered)).to(source.device)
+
+    def moved(self, image: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Pictures (B, H, W, 3) uint8: image (H, W, 3) uint8 of landmarks (478, 3), warped to target (B, 478, 3)."""
+        there = torch.from_numpy(target)
+        flow = self.flow(torch.from_numpy(source).expand_as(there), there, size=image.shape[0])
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        warped: np.ndarray = warp(pixels, flow, grid="aligned").round().byte().permute(0, 2, 3, 1).numpy()
+        return warped
 
     def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacement (2, side, side) of the mesh, and its share (side, side), 0..1, which falls off at the rim.

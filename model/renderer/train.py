@@ -20,8 +20,8 @@ from model.losses.adversarial import PatchDiscriminator, crops, discriminator_lo
 from model.losses.total import LossConfig, RendererLoss
 from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
-from model.renderer.evaluate import contact_sheet, first_to_farthest_frame, measure, render_batch
 from model.renderer.network import PIRenderer, initialize
+from model.renderer.preview import contact_sheet, first_to_farthest_frame, measure, render_batch
 from model.training import Ema, Run, Stateful
 from model.weights.files import load_into, load_weights, save_weights
 
@@ -213,7 +213,7 @@ class RendererTrainer:
         self.discriminator.requires_grad_(requires_grad=True)
         judged = discriminator_loss(self.discriminator(real)[0], self.discriminator(made.detach())[0])
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        judged.backward()  # type: ignore[no-untyped-call]
+        judged.backward()
         self.discriminator_optimizer.step()
         self.discriminator.requires_grad_(requires_grad=False)
         adversarial, features = generator_losses(self.discriminator, made, real)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from model.metrics.images import l1, psnr, ssim
+from model.metrics.images import flicker, l1, psnr, sharpness, ssim
 
 
 def flat(value: float, size: int = 16) -> torch.Tensor:
@@ -52,3 +52,22 @@ def test_refuses_what_it_cannot_compare():
         l1(flat(0.0), flat(0.0).byte())
     with pytest.raises(ValueError, match="10x10; SSIM needs both sides at least 11"):
         ssim(flat(0.0, size=10), flat(0.0, size=10))
+
+
+def test_blurring_takes_sharpness():
+    noise = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+    assert (sharpness(blurred, noise) < 0.2).all()
+    torch.testing.assert_close(sharpness(noise, noise), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(sharpness(0.5 * noise, noise), torch.full((2,), 0.25, dtype=torch.float64))
+
+
+def test_trembling_is_flicker_and_steady_motion_is_not():
+    ramp = torch.linspace(-1, 1, 32).expand(3, 32, 32)
+    steady = torch.stack([0.5 * ramp + 0.02 * t for t in range(6)])
+    trembling = torch.stack([0.5 * ramp + 0.02 * t + 0.01 * (-1) ** t for t in range(6)])
+    twice = torch.stack([0.5 * ramp + 0.02 * t + 0.02 * (-1) ** t for t in range(6)])
+    assert flicker(steady, trembling) < 1e-3
+    assert flicker(twice, trembling) == pytest.approx(2, rel=1e-3)
+    with pytest.raises(ValueError, match="a video of 2 frames; flicker needs 3 or more"):
+        flicker(steady[:2], trembling[:2])

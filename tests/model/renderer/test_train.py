@@ -12,7 +12,6 @@ from model.extractor.crop import Crop
 from model.morphable import MorphableModel
 from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
-from model.renderer.evaluate import evaluate
 from model.renderer.train import CPU_LOSS, PhaseConfig, RendererTrainingConfig, train
 
 TINY = RendererConfig(
@@ -63,7 +62,7 @@ def test_a_new_run_starts_from_released_weights(run: Path, tiny_corpus: Path, tm
 
 
 @pytest.mark.slow
-def test_the_released_weights_animate_and_evaluate(run: Path, tiny_corpus: Path, morphable: MorphableModel) -> None:
+def test_the_released_weights_animate(run: Path, morphable: MorphableModel) -> None:
     animator = Animator.load(engine="torch", directory=run)
     landmarks = morphable.landmarks(torch.zeros(1, 80), torch.zeros(1, 70))[0].numpy()
     portrait = Extraction(
@@ -76,6 +75,5 @@ def test_the_released_weights_animate_and_evaluate(run: Path, tiny_corpus: Path,
     )
     parts = list(animator.animate(portrait, np.zeros((7, 70), np.float32), batch_size=3))
     assert [part.shape for part in parts] == [(3, 256, 256, 3), (3, 256, 256, 3), (1, 256, 256, 3)]
-    figures = evaluate(tiny_corpus, weights=run)
-    assert figures["clips"] == 2
-    assert figures["psnr_prior_warp"] > figures["psnr_copy"]
+    some = list(animator.animate(portrait, np.zeros((7, 70), np.float32), frames=[1, 5]))
+    np.testing.assert_array_equal(some[0], parts[0][:2])

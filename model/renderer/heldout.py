@@ -1,0 +1,70 @@
+"""Held-out clips for judging a renderer: a portrait, the clip's motion, and pictures and landmarks of chosen frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.data.clips import SMALLEST_FACE, choose_frames
+from model.data.corpus import Item, read_corpus
+from model.extractor import Crop, Extraction
+from model.morphable import MorphableModel
+
+STILLS_PER_CLIP = 8  # frames spread over the clip, the first one among them, a quarter of them the most expressive
+RUN = 5  # consecutive frames from the middle, for what only shows in time
+
+
+@dataclass(frozen=True)
+class HeldOutClip:
+    """One clip, its first frame as the portrait."""
+
+    portrait: Extraction
+    motions: np.ndarray  # (T, 70), fitted to the corpus's landmarks
+    frames: list[int]  # numbers of the other stored frames
+    run: list[int]  # numbers of RUN consecutive frames
+    pictures: dict[int, np.ndarray]  # (256, 256, 3) uint8 of frames and run
+    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop
+
+    def shown(self, numbers: list[int]) -> np.ndarray:
+        """Pictures (n, 256, 256, 3) of those frames."""
+        return np.stack([self.pictures[number] for number in numbers])
+
+
+def held_out_clips(data: Path, morphable: MorphableModel, *, clips: int | None = None) -> Iterator[HeldOutClip]:
+    """The val split's clips of real people (generated = 0) with faces of enough pixels; at most `clips`, spread."""
+    items = [
+        item
+        for item in read_corpus(data, split="val", kind="clip")
+        if item.face_px >= SMALLEST_FACE and not item.generated
+    ]
+    step = 1 if clips is None else max(1, len(items) // clips)
+    for item in items[::step][:clips]:
+        points = item.landmarks()
+        if len(points) < RUN:
+            continue
+        first, *frames = choose_frames(points, STILLS_PER_CLIP).tolist()
+        middle = (len(points) - RUN) // 2
+        run = list(range(middle, middle + RUN))
+        numbers = sorted({first, *frames, *run})
+        pictures = dict(zip(numbers, item.read_frames(numbers), strict=True))
+        fit = morphable.fit_clip(torch.from_numpy(points))
+        portrait = _portrait(pictures[first], points[first], fit.identity[0].numpy(), fit.motion[first].numpy())
+        yield HeldOutClip(portrait, fit.motion.numpy(), frames, run, pictures, points)
+
+
+def held_out_stills(data: Path, morphable: MorphableModel, *, stills: int | None = None) -> Iterator[Extraction]:
+    """The val split's photos as portraits; at most `stills`, spread over them."""
+    items: list[Item] = read_corpus(data, split="val", kind="still")
+    step = 1 if stills is None else max(1, len(items) // stills)
+    for item in items[::step][:stills]:
+        points = item.landmarks()
+        fit = morphable.fit(torch.from_numpy(points))
+        yield _portrait(next(iter(item.read_frames([0]))), points[0], fit.identity[0].numpy(), fit.motion[0].numpy())
+
+
+def _portrait(image: np.ndarray, landmarks: np.ndarray, identity: np.ndarray, motion: np.ndarray) -> Extraction:
+    return Extraction(Crop(0, 0, 256), image, landmarks, identity, motion, confidence=1.0)
