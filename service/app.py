@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # its page loads scripts from elsewhere; ours is at /
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # operation ids that outlive a change of paths
     )
     app.state.context = context
     problems.install(app)

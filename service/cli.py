@@ -22,7 +22,7 @@ COMMANDS = {
     "keys": ("service.commands.keys:keys", "Make, list and revoke API keys."),
     "train": ("model.cli:train", "Train the morphable model, extractor, renderer or audio model."),
     "evaluate": ("model.cli:evaluate", "Measure trained models."),
-    "benchmark": ("model.cli:benchmark", "Time the engines."),
+    "benchmark": ("worker.cli:benchmark", "Measure the engines, the stages of a job, start and memory."),
     "weights": ("model.cli:weights", "Import and inspect weights."),
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
     "test": ("service.commands.suite:test", "Run the tests."),

@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from service.examples import EXAMPLES
+from service.jobs.artifacts import JOB_ID
 from service.jobs.motions import Motion
 from service.jobs.problems import Problem
 from service.jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook
@@ -19,9 +21,19 @@ ACCESS = {
     429: "More than the key may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",
 }
-HEADERS = (
-    ("Prefer", "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds"),
-    ("Idempotency-Key", "the same key and form again answer with the first job"),
+HEADERS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Prefer",
+        "description": "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds",
+        "schema": {"type": "string"},
+        "example": "wait=30",
+    },
+    {
+        "name": "Idempotency-Key",
+        "description": "the same key and form again answer with the first job",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "example": "order-17",
+    },
 )
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The finished job, where `Prefer: wait` saw it end"},
@@ -56,26 +68,30 @@ def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def form_body(required: list[str], *, headers: Sequence[tuple[str, str]] = HEADERS, **fields: str) -> dict[str, Any]:
-    """The request body of a create call. A field is "file: DESCRIPTION", "text: DESCRIPTION" or the name of a schema
-    sent as JSON."""
+def form_body(*one_of: Sequence[str], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str) -> dict[str, Any]:
+    """The request body of a create call, which holds exactly one of each group `one_of`.
+
+    A field is "file: DESCRIPTION", "id: DESCRIPTION" or the name of a schema sent as JSON.
+    """
     properties: dict[str, Any] = {}
     encoding = {}
     for name, what in fields.items():
         if what.startswith("file: "):
             properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
-        elif what.startswith("text: "):
-            properties[name] = {"type": "string", "description": what.removeprefix("text: ")}
+        elif what.startswith("id: "):
+            description = what.removeprefix("id: ")
+            properties[name] = {"type": "string", "description": description, "pattern": f"^{JOB_ID.pattern}$"}
         else:
             properties[name] = {"$ref": REFERENCE.format(model=what)}
             encoding[name] = {"contentType": "application/json"}
-    schema = {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required := [group[0] for group in one_of if len(group) == 1]:
+        schema["required"] = required
+    if choices := [{"oneOf": [{"required": [name]} for name in group]} for group in one_of if len(group) > 1]:
+        schema["allOf"] = choices
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
-        "parameters": [
-            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in headers
-        ],
+        "parameters": [{"in": "header", "required": False, **header} for header in headers],
     }
 
 
@@ -103,6 +119,8 @@ def install(app: FastAPI) -> None:
                 schema = adapter.json_schema(ref_template=REFERENCE)
                 schemas.update(schema.pop("$defs", {}))
                 schemas[name] = schema
+            for name, examples in EXAMPLES.items():
+                schemas[name]["examples"] = examples
             made["components"]["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis import RedisError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from service.jobs.problems import TYPE_PREFIX, Problem, ProblemType
 
@@ -129,7 +130,10 @@ def install(app: FastAPI) -> None:
             )
         else:
             problem = Problem.of(kind, detail)
-        return problem_response(request, problem, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (allowed := _allowed(request)):
+            headers["Allow"] = allowed
+        return problem_response(request, problem, headers)
 
     def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
@@ -155,3 +159,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RedisError, on_redis)
     app.add_exception_handler(OperationalError, on_redis)
     app.add_exception_handler(Exception, on_bug)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all operations at a path; the router names only those of the first."""
+    return ", ".join(
+        sorted(
+            method.upper()
+            for template, operations in request.app.openapi()["paths"].items()
+            if compile_path(template)[0].match(request.url.path)
+            for method in operations
+        )
+    )

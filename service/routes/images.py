@@ -14,9 +14,10 @@ from service.uploads import MAX_ID_BYTES, Fields, FileField, Form, TextField
 router = APIRouter(tags=["create"])
 
 BODY = form_body(
-    [],
+    ["portrait", "portrait_id"],
+    ["motion", "motions", "driving"],
     portrait="file: the photo: JPEG, PNG or WebP",
-    portrait_id="text: instead of portrait, the id of one uploaded before",
+    portrait_id="id: instead of portrait, the id of one uploaded before",
     motion="Motion",
     motions="Motions",
     driving="file: instead of motion, an image whose pose and expression are taken",

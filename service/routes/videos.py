@@ -14,9 +14,10 @@ from service.uploads import MAX_ID_BYTES, Fields, FileField, Form, TextField
 router = APIRouter(tags=["create"])
 
 BODY = form_body(
-    [],
+    ["portrait", "portrait_id"],
+    ["audio", "motion", "driving"],
     portrait="file: the photo: JPEG, PNG or WebP",
-    portrait_id="text: instead of portrait, the id of one uploaded before",
+    portrait_id="id: instead of portrait, the id of one uploaded before",
     audio="file: speech: WAV, FLAC, OGG, MP3 or M4A",
     motion="Motion",
     driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",

@@ -1,0 +1,75 @@
+"""Examples for the OpenAPI document: what can be sent as it stands, and what comes back."""
+
+from typing import Any
+
+PORTRAIT_ID = "5f0c9f7e3f5b4a6d8e1b2c3d4e5f6a7b"
+JOB_ID = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+
+_TURN = {"space": "open478", "controls": {"yaw": 20, "smile": 0.6}, "relative": True}
+_SWAY = {
+    "space": "open478",
+    "fps": 25,
+    "keyframes": [{"t": 0, "controls": {"yaw": -15}}, {"t": 1.5, "controls": {"yaw": 15}}],
+}
+_PORTRAIT = {
+    "id": PORTRAIT_ID,
+    "media_type": "image/jpeg",
+    "bytes": 61306,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "width": 512,
+    "height": 600,
+    "created_at": "2026-03-01T12:00:00Z",
+    "expires_at": "2026-03-02T12:00:00Z",
+    "urls": {"self": f"/v1/portraits/{PORTRAIT_ID}"},
+}
+_QUEUED = {
+    "id": JOB_ID,
+    "kind": "image",
+    "status": "queued",
+    "created_at": "2026-03-01T12:00:00Z",
+    "cancel_requested": False,
+    "queue_position": 2,
+    "estimated_wait_s": 0.8,
+    "timings": {},
+    "urls": {
+        "self": f"/v1/jobs/{JOB_ID}",
+        "events": f"/v1/jobs/{JOB_ID}/events",
+        "cancel": f"/v1/jobs/{JOB_ID}/cancel",
+        "result": f"/v1/jobs/{JOB_ID}/result",
+    },
+}
+_SUCCEEDED = {
+    **{name: value for name, value in _QUEUED.items() if name not in ("queue_position", "estimated_wait_s")},
+    "status": "succeeded",
+    "started_at": "2026-03-01T12:00:01Z",
+    "finished_at": "2026-03-01T12:00:01.400000Z",
+    "expires_at": "2026-03-02T12:00:01.400000Z",
+    "timings": {"decode": 0.01, "face": 0.08, "render": 0.21, "paste": 0.02, "encode": 0.07},
+    "result": {
+        "media_type": "image/png",
+        "bytes": 512000,
+        "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+        "width": 512,
+        "height": 600,
+    },
+}
+_NO_FACE = {
+    "type": "urn:pirenderer:problem:no-face",
+    "title": "No face was found",
+    "status": 422,
+    "detail": "no face was found in the portrait of 400 x 300 pixels; one looking at the camera is needed",
+    "got": 0,
+    "allowed": "at least one face",
+}
+
+EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
+    "Motion": [_TURN, _SWAY],
+    "Motions": [[_TURN, {"controls": {"jaw_open": 0.5}}]],
+    "ImageOptions": [{"format": "jpeg", "size": 512}],
+    "VideoOptions": [{"seed": 7, "fps": 25}],
+    "MotionOptions": [{"face": 0}],
+    "Webhook": [{"url": "https://example.org/hooks/portraits", "events": ["job.succeeded", "job.failed"]}],
+    "Problem": [_NO_FACE],
+    "Job": [_QUEUED, _SUCCEEDED],
+    "Portrait": [_PORTRAIT],
+}
