@@ -20,6 +20,7 @@ from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker import motions
 from worker.canvas import CROP_SIDE, Canvas
 from worker.errors import InputError
+from worker.label import LabelledCanvas
 from worker.media.audio import Sound, Speech, open_sound, read_speech
 from worker.media.images import encode_image
 from worker.media.video import open_video
@@ -50,6 +51,7 @@ def make_image(
     targets = [_driven_pose(bench, subject, driving)] if driving else _poses(bench, subject, motions or [motion])
     with bench.stages.timed("paste"):
         canvas = Canvas.of(subject.photo, subject.face, options.size) if options.paste_back else _square(options.size)
+        canvas = LabelledCanvas(canvas) if options.label else canvas
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, subject, target, canvas, options) for target in targets)
     if motions is None:
@@ -106,6 +108,7 @@ def make_video(
         sequence = _sequence(bench, subject, moving, fps)
     longest = options.size or min(LONGEST_VIDEO_SIDE, max(subject.photo.shape[:2]))
     canvas = Canvas.of(subject.photo, subject.face, longest) if options.paste_back else _square(options.size)
+    canvas = LabelledCanvas(canvas) if options.label else canvas
     return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
 
 

@@ -49,6 +49,7 @@ PasteBack = Annotated[
     bool, Field(description="Put the face back into the whole photo; else the square crop is returned")
 ]
 Quality = Annotated[int, Field(ge=1, le=100, description="For jpeg and webp")]
+Label = Annotated[bool, Field(description='Write "AI-generated" into a corner; files are marked for machines anyway')]
 OutputSize = Annotated[
     int,
     Field(ge=64, le=2048, description="Longest side in pixels; unset: the photo's own, or 256 for a crop"),
@@ -63,6 +64,7 @@ class ImageOptions(_Schema):
     size: OutputSize | None = None
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: Quality = 95
+    label: Label = False
 
 
 class VideoOptions(_Schema):
@@ -85,6 +87,7 @@ class VideoOptions(_Schema):
     expression_scale: Scale = 1.0
     blink: bool = True
     still: bool = False
+    label: Label = False
 
 
 class MotionOptions(_Schema):

@@ -45,7 +45,7 @@ def test_schemathesis_finds_nothing(start: Start) -> None:
     cases = re.search(r"(\d+) generated", done.stdout)
     assert cases is not None, done.stdout[-3000:]
     assert int(cases[1]) > 500
-    print(f"{cases[1]} requests, 0 failures")
+    print(f"{cases[1]} requests, 0 failures")  # noqa: T201
     assert server.client.get("/readyz").status_code == 200
 
 

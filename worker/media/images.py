@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.files import check_size
+from worker.media.marking import XMP, png_mark
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 
@@ -56,16 +57,17 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
 
 
 def encode_image(rgb: NDArray[np.uint8], image_format: ImageFormat, *, quality: int = 95) -> bytes:
-    """Encode uint8 (H, W, 3) RGB; `quality` 1..100 counts for JPEG and WebP."""
+    """Encode uint8 (H, W, 3) RGB, marked as synthetic; `quality` 1..100 counts for JPEG and WebP."""
     buffer = io.BytesIO()
     image = Image.fromarray(rgb)
     match image_format:
         case "png":
-            image.save(buffer, "PNG", compress_level=4)
+            image.save(buffer, "PNG", compress_level=4, pnginfo=png_mark())
         case "jpeg":
-            image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True)
+            subsampling = 0 if quality >= 90 else 2
+            image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=True, xmp=XMP)
         case "webp":
-            image.save(buffer, "WEBP", quality=quality)
+            image.save(buffer, "WEBP", quality=quality, xmp=XMP)
     return buffer.getvalue()
 
 

@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 from worker.media.audio import Sound
+from worker.media.marking import mark_mp4
 
 AAC_RATES = (44_100, 48_000)  # others are brought to 48 kHz
 
@@ -111,14 +112,15 @@ def mp4_writer(
 ) -> Iterator[Mp4Writer]:
     """Open an MP4 at `path` for writing; it is whole when the block ends without an exception, and not before.
 
-    Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf` the H.264 quality (lower is
-    better). `sound` is muxed from its start and ends with the last frame, or up to a frame later.
+    It is marked as synthetic. Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf` the
+    H.264 quality (lower is better). `sound` is muxed from its start and ends with the last frame, or up to a frame later.
     """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         rate = Fraction(fps).limit_denominator(1001)
         writer = Mp4Writer(container, width=width, height=height, fps=rate, sound=sound, crf=crf)
         yield writer
         writer.finish()
+    mark_mp4(path)
 
 
 def _at_most_stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
