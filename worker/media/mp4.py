@@ -112,8 +112,9 @@ def mp4_writer(
 ) -> Iterator[Mp4Writer]:
     """Open an MP4 at `path` for writing; it is whole when the block ends without an exception, and not before.
 
-    It is marked as synthetic. Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf` the
-    H.264 quality (lower is better). `sound` is muxed from its start and ends with the last frame, or up to a frame later.
+    It is marked as synthetic. Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf`
+    the H.264 quality (lower is better). `sound` is muxed from its start and ends with the last frame, or up to a frame
+    later.
     """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         rate = Fraction(fps).limit_denominator(1001)
