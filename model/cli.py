@@ -1,4 +1,4 @@
-"""Commands of the offline side: `train`, `evaluate`, `weights` and `benchmark`."""
+"""Commands of the offline side: `train`, `evaluate` and `weights`."""
 
 from __future__ import annotations
 
@@ -150,19 +150,6 @@ def inspect_weights(
     from model.weights.inspect import inspect_weights as run
 
     _show(_or_exit(lambda: run(path)), as_json=as_json)
-
-
-def benchmark(
-    *,
-    frames: Annotated[int, typer.Option(min=1, help="Frames per engine and round.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure eager fp32 against each engine, interleaved in one run."""
-    log_to_stderr()
-    from model.engines.benchmark import benchmark as run
-
-    _show(run(frames=frames, rounds=rounds), as_json=as_json)
 
 
 def _or_exit(action: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Commands of the worker side: `worker`, and `render` and `extract`, which need no server."""
+"""Commands of the worker side: `worker`, and `render`, `extract` and `benchmark`, which need no server."""
 
 import os
 from pathlib import Path
@@ -89,6 +89,49 @@ def extract(
     options = _options(MotionOptions, option or [])
     video = source.suffix.lower() not in IMAGE_FORMATS
     extract_offline(source, output, video=video, options=options, as_json=as_json)
+
+
+def benchmark(
+    *,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Measure only this: engines, video, start or length; repeatable.")
+    ] = None,
+    renderer: Annotated[
+        list[str] | None,
+        typer.Option(help="light (released), full (paper's size, made weights) or a file; repeatable. Default: both."),
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames per engine and round.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
+    device: Annotated[str, typer.Option(help="Of the engines: auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the engines; default: all.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for benchmark.json, .md (tables) and .svg (plot).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Measure eager fp32 against each engine, the stages of a video job, a worker's start, and memory over length."""
+    import json
+
+    from model.errors import ModelError
+    from worker.benchmark import PARTS, measure
+    from worker.benchmark.plot import as_svg
+    from worker.benchmark.table import as_markdown
+
+    if unknown := sorted(set(part or ()) - set(PARTS)):
+        raise typer.BadParameter(f"{unknown[0]!r}; allowed are {', '.join(PARTS)}", param_hint="--part")
+    configure_logging()
+    engines = {"frames": frames, "rounds": rounds, "device": device, "threads": threads}
+    try:
+        report = measure(WorkerSettings(), parts=part or PARTS, renderers=renderer or ("light", "full"), **engines)
+    except ModelError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    texts = {"json": json.dumps(report, indent=2) + "\n", "md": as_markdown(report), "svg": as_svg(report)}
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for suffix, text in texts.items():
+            (out / f"benchmark.{suffix}").write_text(text, encoding="utf-8")
+    typer.echo(texts["json" if as_json else "md"], nl=False)
 
 
 def _render_options(output: Path, pairs: list[str], *, speech: bool) -> ImageOptions | VideoOptions:

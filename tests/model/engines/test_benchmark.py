@@ -1,37 +1,90 @@
 import json
+import typing
 
-from model.engines.benchmark import EAGER, benchmark
+import pytest
+import torch
+
+from model.engines.benchmark import EAGER, benchmark, engine_settings
+from model.engines.builder import EngineSettings
+from model.engines.subjects import Eager, Scene, Subject, made
+from model.errors import WeightsError
+from model.renderer.config import RendererConfig
+from model.renderer.editing import ResidualBlock
+from model.weights.files import save_weights
 
 
-def test_measures_every_engine_against_eager(guided_case, tmp_path):
-    report = benchmark(frames=2, rounds=1, network=guided_case.network, size=64, threads=1, cache_directory=tmp_path)
+@pytest.fixture
+def saved(guided_case, tmp_path) -> str:
+    """The name of weights in a folder, with a card and without a calibration."""
+    network = guided_case.network
+    card = {"config": network.config.model_dump(), "motion_space": "six"}
+    return str(save_weights(tmp_path, "tiny", network.state_dict(), card, dtype=torch.float32))
+
+
+@pytest.mark.slow
+def test_measures_every_engine_against_eager(saved):
+    report = benchmark(saved, frames=2, rounds=1, size=64, threads=1)
     json.dumps(report)
-    engines = {
-        name: figures for name, figures in report.items() if isinstance(figures, dict) and "ms_per_frame" in figures
-    }
-    assert {EAGER, "torch-cpu-float32", "openvino-cpu-float32-streams1"} <= engines.keys()
-    assert engines[EAGER]["ratio_to_eager"] == 1
-    for name, figures in engines.items():
-        assert figures["ms_per_frame"] > 0
-        if name != EAGER:
-            assert figures["psnr_db"] > (80 if "float32" in name else 30)
+    rows = report["engines"]
+    assert {EAGER, "torch-cpu-float32", "openvino-cpu-float32"} <= {row["engine"] for row in rows}
+    assert rows[0]["engine"] == EAGER
+    assert rows[0]["ratio_to_eager"] == 1
+    for row in rows:
+        assert row["ms_per_frame"] > 0
+        if row["engine"] != EAGER:
+            assert row["psnr_db"] > (80 if "float32" in row["engine"] else 30)
+    best = [row for row in rows if row.get("best")]
+    assert len(best) == len({row["engine"] for row in rows})
+    for row in best:
+        assert row["ms_per_frame"] == min(other["ms_per_frame"] for other in rows if other["engine"] == row["engine"])
+        assert row["peak_memory_mib"] > row["libraries_mib"] > 50
+    assert (report["weights"], report["size"], report["frames"]) == ("tiny", 64, 2)
+    if "int8" in typing.get_args(EngineSettings.model_fields["precision"].annotation):
+        assert "calibrat" in report["skipped"]["openvino-cpu-int8"]
 
 
-def test_the_convolutions_without_effect_change_nothing_but_the_cost(plain_case, monkeypatch):
-    from model.engines import benchmark as module  # noqa: PLC0415
+def test_batches_and_streams_that_are_tried_fit_the_frames():
+    shapes = {(s.engine, s.batch_size, s.streams) for s in engine_settings("cpu", 2, 4)}
+    assert shapes == {("torch", 1, 1), *(("openvino", *shape) for shape in ((1, 1), (1, 2), (4, 1)))}
+    assert all(s.batch_size * s.streams <= 2 for s in engine_settings("cpu", 8, 2))
+    assert {s.precision for s in engine_settings("cuda", None, 64)} >= {"float32", "bfloat16"}
 
-    calls = 0
-    real = module.ResidualBlock.forward
 
-    def counted(self, x, z):
-        nonlocal calls
-        calls += len(self._forward_pre_hooks)
-        return real(self, x, z)
+def test_eager_pays_for_the_convolutions_without_effect_and_gives_the_same_pictures(plain_case, monkeypatch):
+    network = plain_case.network
+    scene = Scene(plain_case.source, plain_case.motions)
+    eager = Eager(network, scene, "cpu")
+    calls = []
+    real = torch.nn.Conv2d.forward
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda self, x: calls.append(self) or real(self, x))
+    images = eager.images()
+    blocks = [module for module in eager.network.modules() if isinstance(module, ResidualBlock)]
+    assert blocks
+    for block in blocks:
+        assert sum(layer is block.conv for layer in calls) == 2 * len(plain_case.motions)
+    assert not any(module._forward_pre_hooks for module in network.modules())
+    windows = [window[None] for window in eager._windows]
+    with torch.no_grad():
+        expected = torch.cat([network(plain_case.source, window).image for window in windows])
+    torch.testing.assert_close(images, expected)
 
-    monkeypatch.setattr(module.ResidualBlock, "forward", counted)
-    render = module._eager(plain_case.network, plain_case.source, plain_case.motions, None)
-    first = render()
-    blocks = sum(isinstance(m, module.ResidualBlock) for m in plain_case.network.modules())
-    assert calls == blocks * len(plain_case.motions)
-    assert not any(m._forward_pre_hooks for m in plain_case.network.modules())
-    assert first.shape == (len(plain_case.motions), 3, 64, 64)
+
+def test_subjects_by_name_and_by_file(saved):
+    tiny = Subject.load(saved)
+    assert (tiny.weights, tiny.motion_space, tiny.speaks) == ("tiny", "six", False)
+    with pytest.raises(WeightsError, match=r"no weights card 'nobody\.json'"):
+        Subject.load("nobody")
+
+
+def test_made_weights_give_pictures_with_contrast():
+    config = RendererConfig.full(73)
+    small = config.model_copy(
+        update={
+            "warping": config.warping.model_copy(update={"base_channels": 4}),
+            "editing": config.editing.model_copy(update={"base_channels": 8}),
+        }
+    )
+    network = made(small)
+    image = Eager(network, Scene.made(small, 1, 64), "cpu").images()
+    assert image.std() > 0.1
+    assert torch.equal(image, Eager(made(small), Scene.made(small, 1, 64), "cpu").images())

@@ -1,0 +1,143 @@
+"""What a benchmark of the engines renders: a network, and a scene for it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.engines.builder import EngineSettings, build_engine
+from model.engines.calibration import Calibration, read_calibration
+from model.engines.engine import Engine, Frames, to_frames, to_image
+from model.morphable import MOTION_SPACE
+from model.renderer.config import PRIOR_SCALE, RendererConfig
+from model.renderer.editing import ResidualBlock
+from model.renderer.mapping import motion_windows
+from model.renderer.network import PIRenderer
+from model.renderer.official import load_official_checkpoint
+from model.weights.files import load_into, load_weights
+
+LIGHT, FULL = "light", "full"
+RELEASED = "renderer-guided-light"
+PUBLISHED_DIMENSION = 73  # of the motions of the published weights
+CHECKPOINTS = (".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A renderer's network and what is known of its weights; `motion_space` is None where they are made."""
+
+    network: PIRenderer
+    weights: str
+    motion_space: str | None = None
+    calibration: Calibration | None = None
+
+    @classmethod
+    def load(cls, name: str) -> Subject:
+        """ "light" is the released renderer, "full" the paper's size with made weights; else a file of weights.
+
+        A file is NAME.safetensors with its card beside it, or a checkpoint of the authors (.pt).
+
+        Raises:
+            WeightsError: there is no such file, or it is damaged.
+        """
+        if name == FULL:
+            network = made(RendererConfig.full(PUBLISHED_DIMENSION))
+            return cls(network, "made: normal, of unit gain")
+        path = Path(RELEASED if name == LIGHT else name)
+        if path.suffix in CHECKPOINTS:
+            return cls(load_official_checkpoint(path).eval(), path.name)
+        directory = None if name in (LIGHT, RELEASED) else path.parent
+        stem = path.name.removesuffix(".safetensors")
+        state, card = load_weights(stem, directory)
+        network = PIRenderer(RendererConfig.model_validate(card["config"]))
+        load_into(network, state, stem)
+        return cls(network.eval(), stem, card["motion_space"], read_calibration(card))
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is driven by motions that speech becomes, and by the prior that goes with them."""
+        return self.motion_space == MOTION_SPACE and self.network.config.guided
+
+    def engine(self, settings: EngineSettings) -> Engine:
+        """An engine around the network. Raises EngineError where this machine or these weights cannot have it."""
+        return build_engine(self.network, settings, calibration=self.calibration)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A source (1, 3, H, W), motions (T, D) and, for guided networks, prior flows (T, 2, H/2, W/2)."""
+
+    source: Tensor
+    motions: Tensor
+    priors: Tensor | None = None
+
+    @classmethod
+    def made(cls, config: RendererConfig, frames: int, size: int = 256) -> Scene:
+        """A smooth picture, motions that wander, and smooth flows of a pixel or so."""
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
+        source = F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(-1, 1)
+        motions = torch.randn(frames, config.motion_dimension, generator=generator).cumsum(0) / frames**0.5
+        side = size // PRIOR_SCALE
+        priors = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(side, side), mode="bicubic")
+        return cls(to_image(to_frames(source)[0]), motions, priors if config.guided else None)
+
+    def prior(self, part: slice) -> Tensor | None:
+        """The prior flows of some of the frames."""
+        return None if self.priors is None else self.priors[part]
+
+
+class Eager:
+    """The network run as published, on `device`: what the engines are measured against.
+
+    Float32, one frame at a time, the mapping and all of the source anew for each, and the convolution of each residual
+    block that has no effect.
+    """
+
+    def __init__(self, network: PIRenderer, scene: Scene, device: str) -> None:
+        self.network = copy.deepcopy(network).eval().to(device)
+        for module in self.network.modules():
+            if isinstance(module, ResidualBlock):
+                module.register_forward_pre_hook(_without_effect)
+        self._source = scene.source.to(device)
+        self._windows = motion_windows(scene.motions, network.config.window_radius).to(device)
+        self._scene = scene
+
+    @torch.inference_mode()
+    def image(self, index: int) -> Tensor:
+        """One frame of the scene, (1, 3, H, W) in [-1, 1]."""
+        part = slice(index, index + 1)
+        prior = self._scene.prior(part)
+        output = self.network(self._source, self._windows[part], None if prior is None else prior.to(self._source))
+        return output.image
+
+    def images(self) -> Tensor:
+        """All frames (T, 3, H, W), on the CPU."""
+        return torch.cat([self.image(index).cpu() for index in range(len(self._windows))])
+
+    def frames(self) -> list[Frames]:
+        """All frames as bytes."""
+        return [to_frames(self.image(index)) for index in range(len(self._windows))]
+
+
+def _without_effect(block: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
+    if isinstance(block, ResidualBlock):
+        block.norm(block.conv(inputs[0]), inputs[1])
+
+
+@torch.no_grad()
+def made(config: RendererConfig, seed: int = 0) -> PIRenderer:
+    """A network whose weights keep the size of what passes through, so that its pictures have contrast."""
+    generator = torch.Generator().manual_seed(seed)
+    network = PIRenderer(config)
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0, module.weight[0].numel() ** -0.5, generator=generator)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, 0, 0.05, generator=generator)
+    return network.eval()

@@ -1,0 +1,51 @@
+"""What a machine does with the models: the engines, the stages of a job, a worker's start, memory over length."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from model.engines.benchmark import benchmark, default_frames
+from model.engines.subjects import LIGHT, Subject
+from worker.benchmark.inputs import speaking_scene
+from worker.benchmark.length import measure_length
+from worker.benchmark.machine import describe_machine
+from worker.benchmark.start import measure_start
+from worker.benchmark.video import measure_video
+from worker.settings import WorkerSettings
+
+PARTS = ("engines", "video", "start", "length")
+
+log = structlog.get_logger(__name__)
+
+
+def measure(
+    settings: WorkerSettings, *, parts: Collection[str] = PARTS, renderers: Sequence[str] = (LIGHT,), **engines: Any
+) -> dict[str, Any]:
+    """Measure `parts` of PARTS, the engines on each of `renderers` (see `Subject.load`); `engines` go to `benchmark`.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    report: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe_machine()}
+    if "engines" in parts:
+        report["engines"] = [_engines(name, **engines) for name in renderers]
+    if "video" in parts:
+        log.info("measuring a video job")
+        report["video"] = measure_video(settings)
+    if "start" in parts:
+        log.info("measuring a worker's start")
+        report["start"] = measure_start(settings)
+    if "length" in parts:
+        log.info("measuring memory over a video's length")
+        report["length"] = measure_length()
+    return report
+
+
+def _engines(name: str, *, frames: int | None = None, **options: Any) -> dict[str, Any]:
+    log.info("measuring engines", renderer=name)
+    subject = Subject.load(name)
+    frames = frames or default_frames(subject.network, options.get("device", "auto"))
+    scene = speaking_scene(frames) if subject.speaks else None
+    return benchmark(name, scene=scene, frames=frames, **options)

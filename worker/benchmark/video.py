@@ -1,0 +1,122 @@
+"""The stages of a whole video job, through the code that a worker runs."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor
+
+from model.engines import Engine, Frames
+from model.renderer.animate import Animator
+from model.renderer.network import PortraitState
+from service.jobs.schemas import VideoOptions
+from worker.benchmark.inputs import large_portrait, long_speech
+from worker.jobs import make_video
+from worker.models import Models
+from worker.settings import WorkerSettings
+from worker.stages import Stages
+from worker.workbench import Workbench
+
+ROUNDS_ALONE = 3  # of the network rendering and nothing else, the median counts
+
+
+class TimedEngine(Engine):
+    """An engine whose calls are timed as the stage "network" and whose last batch is kept."""
+
+    def __init__(self, engine: Engine, stages: Stages) -> None:
+        super().__init__(engine.network, name=engine.name)
+        self.engine = engine
+        self.stages = stages
+        self.last: tuple[PortraitState, Tensor, Tensor | None] | None = None
+
+    def describe(self, motions: Tensor) -> Tensor:
+        """See `Engine.describe`."""
+        with self.stages.timed("network"):
+            return self.engine.describe(motions)
+
+    def prepare(self, source: Tensor) -> PortraitState:
+        """See `Engine.prepare`."""
+        with self.stages.timed("network"):
+            return self.engine.prepare(source)
+
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
+        """See `Engine.render`."""
+        return self.engine.render(portrait, descriptors, prior_flow)
+
+    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
+        """See `Engine.render_frames`."""
+        if self.last is None or len(descriptors) == len(self.last[1]):  # not a shorter one at the end
+            self.last = portrait, descriptors, prior_flow
+        with self.stages.timed("network"):
+            return self.engine.render_frames(portrait, descriptors, prior_flow)
+
+    def alone(self) -> float:
+        """Seconds per frame of the engine when nothing else runs."""
+        if self.last is None:
+            raise ValueError("nothing has been rendered yet")
+        times = []
+        for _ in range(ROUNDS_ALONE + 1):
+            start = time.perf_counter()
+            self.engine.render_frames(*self.last)
+            times.append((time.perf_counter() - start) / len(self.last[1]))
+        return statistics.median(times[1:])
+
+
+def measure_video(settings: WorkerSettings, *, seconds: float = 10.0, models: Models | None = None) -> dict[str, Any]:
+    """Seconds of each stage of a job of so much speech over a photo of 1.5 megapixels, pasted back, at 25 frames/s.
+
+    Stages overlap: their sum is more than the job's time, "total". "around" is the share of the total that the network
+    alone, with the machine to itself, would not need. Models are loaded and graphs compiled beforehand.
+    """
+    models = models or Models.of(settings)
+    models.load_all()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        portrait = large_portrait(folder)
+        options = VideoOptions(seed=7)
+        engine = timed_engine(models.animator)
+        for length in (1.0, seconds):  # the first to warm up
+            stages = Stages()
+            engine.stages = stages
+            speech = long_speech(folder, length)
+            start = time.perf_counter()
+            made = make_video(
+                Workbench(models, settings, stages), portrait, folder / "a.mp4", audio=speech, options=options
+            )
+            total = time.perf_counter() - start
+        size = (folder / "a.mp4").stat().st_size
+    frames = made.frames or 0
+    alone = engine.alone() * frames
+    models.animator.engine = engine.engine
+    return {
+        "engine": engine.name,
+        "batch_size": settings.batch_size,
+        "photo": [made.width, made.height],
+        "speech_seconds": seconds,
+        "frames": frames,
+        "bytes": size,
+        "stages_seconds": dict(_stages(stages.seconds)),
+        "total_seconds": round(total, 3),
+        "network_alone_seconds": round(alone, 3),
+        "around": round(1 - alone / total, 4),
+    }
+
+
+def timed_engine(animator: Animator) -> TimedEngine:
+    """Put a stopwatch around the animator's engine."""
+    timed = TimedEngine(animator.engine, Stages())
+    animator.engine = timed
+    return timed
+
+
+def _stages(seconds: dict[str, float]) -> Iterator[tuple[str, float]]:
+    """As measured, but rendering told apart: the network, and what the animator does around it."""
+    for stage, value in seconds.items():
+        if stage == "render":
+            yield "network", round(seconds["network"], 3)
+            yield "prior", round(value - seconds["network"], 3)
+        elif stage != "network":
+            yield stage, round(value, 3)
