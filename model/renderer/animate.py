@@ -15,7 +15,7 @@ from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.config import RendererConfig
-from model.renderer.mouth import shade_mouths
+from model.renderer.mouth import paint_mouths
 from model.renderer.network import PIRenderer
 from model.renderer.prior import Prior
 from model.weights.files import load_into, load_weights
@@ -113,7 +113,7 @@ class Animator:
             source, target = self._landmarks(self._morphable, portrait, sequence[part])
             flow = self._prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
             drawn = self.engine.render_frames(prepared, descriptors[part], flow)
-            yield shade_mouths(drawn, source[0].numpy(), target.numpy(), portrait.image)
+            yield paint_mouths(drawn, source[0].numpy(), target.numpy(), portrait.image)
 
     @staticmethod
     @torch.inference_mode()

@@ -7,7 +7,7 @@ import torch
 from model.extractor.topology import INNER_LIPS
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
-from model.renderer.mouth import shade_mouths
+from model.renderer.mouth import paint_mouths
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def centre_of_mouth(landmarks: np.ndarray) -> tuple[int, int]:
 
 def test_opening_closed_lips_shows_a_dark_inside(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
-    shaded = shade_mouths(picture(), closed, opened[None], picture()[0])[0]
-    assert shaded[centre_of_mouth(opened)].max() < 90
+    shaded = paint_mouths(picture(), closed, opened[None], picture()[0])[0]
+    assert shaded[centre_of_mouth(opened)].max() < 100
     outside = np.ones((256, 256), bool)
     low, high = opened[:, :2].min(0).astype(int), opened[:, :2].max(0).astype(int)
     outside[low[1] : high[1], low[0] : high[0]] = False
@@ -42,9 +42,28 @@ def test_opening_closed_lips_shows_a_dark_inside(closed_and_open: tuple[np.ndarr
 
 def test_an_open_mouth_keeps_its_teeth(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     _, opened = closed_and_open
-    assert (shade_mouths(picture(), opened, opened[None], picture()[0]) == 180).all()
+    assert (paint_mouths(picture(), opened, opened[None], picture()[0]) == 180).all()
 
 
 def test_a_closed_mouth_stays_as_it_is(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, _ = closed_and_open
-    assert (shade_mouths(picture(), closed, closed[None], picture()[0]) == 180).all()
+    assert (paint_mouths(picture(), closed, closed[None], picture()[0]) == 180).all()
+
+
+def test_teeth_hang_below_the_upper_lip_and_only_there(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+    closed, opened = closed_and_open
+    painted = paint_mouths(picture(), closed, opened[None], picture()[0])[0].mean(-1)
+    column = int(opened[13, 0])
+    inside = painted[int(opened[13, 1]) + 1 : int(opened[14, 1]) - 1, column]
+    width = float(np.linalg.norm(opened[78, :2] - opened[308, :2]))
+    teeth = np.flatnonzero(inside > 90)
+    assert teeth.max() < 0.25 * width < len(inside)
+    assert len(teeth) > 0.05 * width
+
+
+def test_a_gap_stretched_many_times_is_painted_too(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+    closed, opened = closed_and_open
+    little = closed + 0.1 * (opened - closed)
+    assert paint_mouths(picture(), little, opened[None], picture()[0])[0][centre_of_mouth(opened)].max() < 100
+    half = closed + 0.6 * (opened - closed)
+    assert (paint_mouths(picture(), half, opened[None], picture()[0]) == 180).all()
