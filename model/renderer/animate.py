@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from model.renderer.prior import Prior
 from model.weights.files import load_into, load_weights
 
 RELEASED = "renderer-guided-light"
+
+T = TypeVar("T")
 
 
 class Portrait(Protocol):
@@ -105,23 +108,32 @@ class Animator:
         descriptors = self.engine.describe(sequence)
         if frames is not None:
             descriptors, sequence = descriptors[list(frames)], sequence[list(frames)]
-        for start in range(0, len(sequence), batch_size):
-            part = slice(start, start + batch_size)
-            if self._morphable is None or self._prior is None:
-                yield self.engine.render_frames(prepared, descriptors[part])
-                continue
-            source, target = self._landmarks(self._morphable, portrait, sequence[part])
-            flow = self._prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
+        parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
+        if self._morphable is None or self._prior is None:
+            yield from (self.engine.render_frames(prepared, descriptors[part]) for part in parts)
+            return
+        guides = ahead(self._guide(self._morphable, self._prior, portrait, sequence[part]) for part in parts)
+        for part, (target, flow) in zip(parts, guides, strict=True):
             drawn = self.engine.render_frames(prepared, descriptors[part], flow)
-            yield paint_mouths(drawn, source[0].numpy(), target.numpy(), portrait.image)
+            yield paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
 
     @staticmethod
     @torch.inference_mode()
-    def _landmarks(
-        morphable: MorphableModel, portrait: Portrait, motions: torch.Tensor
+    def _guide(
+        morphable: MorphableModel, prior: Prior, portrait: Portrait, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Landmarks (1, 478, 3) of the portrait, and (B, 478, 3) where its identity has them under the motions."""
+        """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior flow to them."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
         own = torch.from_numpy(np.asarray(portrait.motion, np.float32))
         source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))
-        return source[None], morphable.move(source, identity, own, motions)
+        target = morphable.move(source, identity, own, motions)
+        return target, prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Pass items through; the next one is made in a thread of its own while the one before is used."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item

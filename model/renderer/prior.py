@@ -88,19 +88,21 @@ class Prior:
         drawn = np.full((side, side), -1, np.int32)
         # A pixel's centre lies half a pixel in; fillConvexPoly counts from the centres.
         polygons = np.rint((corners[order, :, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        for number, polygon in zip(order.tolist(), polygons, strict=True):
+        for number, polygon in enumerate(polygons):
             cv2.fillConvexPoly(drawn, polygon, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
 
-        # On each triangle the displacement is affine: d(x, y) = d_0 + gradient (x - x_0, y - y_0).
-        moved = origins - corners[..., :2]
-        inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1).reshape(-1, 2, 2)
-        inverse = inverse / np.where(area > 1e-3, area, 1.0)[:, None, None]
-        gradient = np.stack([moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]], -1) @ inverse
+        # On each triangle the displacement is affine: d(p) = offset + gradient p.
+        moved = (origins - corners[..., :2])[order]
+        inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1)[order].reshape(-1, 2, 2)
+        sides = np.stack([moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]], -1)
+        gradient = sides @ (inverse / area[order, None, None])
+        offset = moved[:, 0] - (gradient @ corners[order, 0, :2, None])[..., 0]
         rows, columns = np.nonzero(drawn >= 0)
-        number = drawn[rows, columns]
-        place = np.stack([columns + 0.5, rows + 0.5], -1) - corners[number, 0, :2]
+        of_pixel = np.concatenate([gradient, offset[..., None]], -1)[drawn[rows, columns]]  # (pixels, 2, 3)
         flow = np.zeros((2, side, side), np.float32)
-        flow[:, rows, columns] = (moved[number, 0] + (gradient[number] @ place[..., None])[..., 0]).T
+        for axis in (0, 1):
+            by_x, by_y, constant = of_pixel[:, axis].T
+            flow[axis, rows, columns] = by_x * (columns + 0.5) + by_y * (rows + 0.5) + constant
 
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
