@@ -1,0 +1,73 @@
+"""Hostile files through the worker's decoders: each is refused as the user's fault or read, and memory stays bounded.
+
+A process of its own does it, as in a worker: so that a crash would be seen, and memory can be measured.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import Named, images, sounds, videos
+
+ROOT = Path(__file__).parents[3]
+MOST_MIB = 700  # the decoders themselves take 200; a bomb would take gigabytes
+
+READ = """
+import json, resource, sys
+from pathlib import Path
+from worker.errors import InputError
+from worker.media.audio import AudioLimits, open_sound, read_speech
+from worker.media.images import ImageLimits, read_image
+from worker.media.video import VideoLimits, open_video
+
+def sound(path):
+    read_speech(path, AudioLimits())
+    for _ in open_sound(path, AudioLimits()).blocks():
+        pass
+
+def video(path):
+    for _ in open_video(path, VideoLimits(seconds=10)).frames(25):
+        pass
+
+readers = {"images": lambda path: read_image(path, ImageLimits(pixels=5_000_000)), "sounds": sound, "videos": video}
+read = readers[sys.argv[1]]
+outcome = {"served": 0, "refused": 0, "faults": []}
+for path in sorted(Path(sys.argv[2]).iterdir()):
+    Path(sys.argv[3]).write_text(path.name)
+    try:
+        read(path)
+        outcome["served"] += 1
+    except InputError:
+        outcome["refused"] += 1
+    except BaseException as error:
+        outcome["faults"].append([path.name, repr(error)])
+outcome["mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(json.dumps(outcome))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "corpus"), [("images", images()), ("sounds", sounds()), ("videos", videos())])
+def test_hostile_files_are_refused_or_read(kind: str, corpus: Iterable[Named], tmp_path: Path) -> None:
+    folder, last = tmp_path / "files", tmp_path / "last"
+    folder.mkdir()
+    names = []
+    for number, (name, data) in enumerate(corpus):
+        names.append(name)
+        (folder / f"{number:05}").write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, kind, str(folder), str(last)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{names[int(last.read_text())]} ended the process: {done.stderr[-2000:]}"
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert [(names[int(file)], fault) for file, fault in outcome["faults"]] == []
+    assert outcome["served"] + outcome["refused"] == len(names)
+    assert outcome["served"] > 0
+    assert outcome["refused"] > len(names) / 10
+    assert outcome["mib"] < MOST_MIB
+    print(f"{len(names)} {kind}: {outcome['refused']} refused, {outcome['served']} read, 0 faults")  # noqa: T201
