@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +66,13 @@ class PairData:
         favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
         self._still_chance = favoured / favoured.sum()
 
-    def batch(self, generator: np.random.Generator, pairs: int, size: int, *, augment: bool = True) -> Batch:
-        """`pairs` random pairs of frames, each in both directions, or as many pairs of photos: B = 2 * pairs."""
+    def batch(self, generators: Sequence[np.random.Generator], size: int, *, augment: bool = True) -> Batch:
+        """A random pair of frames, in both directions, or two photos, for each of the generators: B = 2 * pairs.
+
+        Each pair has a generator of its own, so that it is the same whichever process draws it.
+        """
         parts: list[tuple[Tensor, ...]] = []
-        for _ in range(pairs):
+        for generator in generators:
             if self._stills_share and generator.random() < self._stills_share:
                 chosen = generator.choice(len(self._stills), size=2, p=self._still_chance)
                 parts += [self._still_pair(self._stills[number], size, generator) for number in chosen]

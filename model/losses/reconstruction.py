@@ -14,9 +14,9 @@ def multi_scale_l1(image: Tensor, target: Tensor, *, scales: int) -> Tensor:
 
 
 def region_weighted_l1(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of the absolute difference.
+    """Mean over the pictures of each one's weighted mean of the absolute difference.
 
-    image and target (B, 3, H, W); weight (B, 1, H, W), not negative and not zero everywhere.
+    image and target (B, 3, H, W); weight (B, 1, H, W), not negative; a picture whose weights are all zero counts 0.
     """
     difference = (image - target).abs().mean(dim=1, keepdim=True)
-    return (weight * difference).sum() / weight.sum()
+    return ((weight * difference).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-6)).mean()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from model.data.pairs import Batch, PairData
 from model.metrics.images import l1, psnr, ssim
 from model.renderer.network import PIRenderer, RendererOutput
 
 
-def render_batch(network: PIRenderer, batch: Batch, *, edit: bool = True) -> RendererOutput:
-    """The network's output for a batch of pairs, on the network's device."""
+def render_batch(network: nn.Module, batch: Batch, *, edit: bool = True) -> RendererOutput:
+    """The output for a batch of pairs, on the network's device; `network` is a PIRenderer or what wraps one."""
+    inner = cast(PIRenderer, network.module if isinstance(network, DistributedDataParallel) else network)
     device = next(network.parameters()).device
     source = batch.source.to(device, memory_format=torch.channels_last)
-    prior_flow = batch.prior_flow.to(device) if network.config.guided else None
-    return network(source, batch.motion.to(device), prior_flow, edit=edit)
+    prior_flow = batch.prior_flow.to(device) if inner.config.guided else None
+    output: RendererOutput = network(source, batch.motion.to(device), prior_flow, edit=edit)
+    return output
 
 
 def first_to_farthest_frame(held_out: PairData, size: int = 256, *, clips: int) -> Iterator[Batch]:

@@ -6,14 +6,17 @@ warping network alone for the first half, then both from a new optimiser, then a
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import structlog
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from model.data.pairs import Batch, PairData
 from model.losses.adversarial import PatchDiscriminator, crops, discriminator_loss, generator_losses
@@ -22,7 +25,7 @@ from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.preview import contact_sheet, first_to_farthest_frame, measure, render_batch
-from model.training import Ema, Run, Stateful
+from model.training import Ema, Run, Stateful, Workers
 from model.weights.files import load_into, load_weights, save_weights
 
 log = structlog.get_logger(__name__)
@@ -46,7 +49,8 @@ class PhaseConfig(_Config):
 
     until: float = Field(gt=0, le=1)
     size: PositiveInt = 256
-    pairs: PositiveInt = 10  # each in both directions: a batch is twice this
+    pairs: PositiveInt = 10  # each in both directions: a batch is twice this, over all processes
+    accumulate: PositiveInt = 1  # batches whose gradients make one step
     learning_rate: PositiveFloat = 1e-4
     edit: bool = True  # off: the warping network alone
     loss: LossConfig = LossConfig()
@@ -83,48 +87,69 @@ class RendererTrainingConfig(_Config):
 def train(
     config: RendererTrainingConfig, *, data: Path, out: Path, minutes: float | None = None, cache: Path | None = None
 ) -> None:
-    """Train, resume when `out` holds a checkpoint, and write weights and card of the averaged network to `out`.
+    """Train, resume when `out` holds a checkpoint, and keep weights and card of the best averaged network in `out`.
 
-    Decoded frames are kept in `cache` (default: `out`/cache) for later runs.
+    Best is the one whose pictures of held-out people have the highest PSNR at the last phase's size. Decoded frames are
+    kept in `cache` (default: `out`/cache) for later runs. Under torchrun every process draws its share of the batches.
     """
     torch.manual_seed(config.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = RendererTrainer(config, device)
+    workers = Workers.join()
     cache = cache or out / "cache"
+    if not workers.leads:
+        workers.wait()  # until the first process has decoded what all will read
     training = PairData(data, cache, split="train", frames_per_clip=config.frames_per_clip, stills=config.stills)
     held_out = PairData(data, cache, split="val", frames_per_clip=8)
-    run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
+    if workers.leads:
+        workers.wait()
+    trainer = RendererTrainer(config, workers)
+    run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes, workers=workers)
     if config.start_from is not None and run.step == 0:
         trainer.start_from(config.start_from)
-    trainer.enter_phase(run.progress, resumed=run.step > 0)
+    trainer.enter_phase(run.agreed_progress(), resumed=run.step > 0)
     evaluated = run.seconds
     for step in run.steps():
-        trainer.enter_phase(run.progress)
-        phase = trainer.phase
-        batch = training.batch(np.random.default_rng((config.seed, step)), phase.pairs, phase.size)
-        scalars = trainer.step(batch)
-        run.log(step, **scalars)
-        if run.seconds - evaluated >= config.evaluate_every_minutes * 60:
+        trainer.enter_phase(run.agreed_progress())
+        run.log(step, **trainer.step(list(draw(training, config, trainer.phase, workers, step))))
+        if workers.leads and run.seconds - evaluated >= config.evaluate_every_minutes * 60:
             evaluated = run.seconds
-            evaluate_held_out(run, trainer.ema.module, held_out, config, size=phase.size)
-    figures = evaluate_held_out(run, trainer.ema.module, held_out, config, size=config.phases[-1].size)
+            keep_best(run, trainer, held_out, training.sources)
+    if workers.leads:
+        keep_best(run, trainer, held_out, training.sources)
+    workers.wait()
+
+
+def draw(
+    data: PairData, config: RendererTrainingConfig, phase: PhaseConfig, workers: Workers, step: int
+) -> Iterator[Batch]:
+    """This process's share of the batches of a step."""
+    for number in range(phase.accumulate):
+        seeds = ((config.seed, step, number, pair) for pair in workers.share(phase.pairs))
+        yield data.batch([np.random.default_rng(seed) for seed in seeds], phase.size)
+
+
+def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: list[str]) -> None:
+    """Measure the averaged network on held-out people; write it as weights when none before was better."""
+    config, network = trainer.config, trainer.ema.module
+    figures = evaluate_held_out(run, network, held_out, config, size=config.phases[-1].size)
+    if (run.directory / f"{config.name}.json").is_file():
+        _, before = load_weights(config.name, run.directory)
+        if before["figures"]["psnr_image"] >= figures["psnr_image"]:
+            return
     card = {
         "kind": "renderer",
         "version": 1,
         "motion_space": MOTION_SPACE,
         "dimension": MOTION,
         "intended_use": "animating portraits of consenting people, for research and demonstration",
-        "data": training.sources,
+        "data": sources,
         "recipe": "docs/training.md",
         "hours": round(run.seconds / 3600, 2),
         "steps": run.step,
-        "hardware": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} CPU thread(s)",
+        "hardware": trainer.workers.hardware,
         "figures": figures,
         "config": config.network.model_dump(),
     }
-    save_weights(out, config.name, trainer.ema.module.state_dict(), card)
+    save_weights(run.directory, config.name, network.state_dict(), card)
 
 
 def evaluate_held_out(
@@ -140,12 +165,15 @@ def evaluate_held_out(
 class RendererTrainer:
     """Network, average, optimiser and objective; knows what one step is."""
 
-    def __init__(self, config: RendererTrainingConfig, device: torch.device) -> None:
+    def __init__(self, config: RendererTrainingConfig, workers: Workers | None = None) -> None:
         self.config = config
-        self.device = device
+        self.workers = workers or Workers(0, 1, torch.device("cpu"))
+        device = self.device = self.workers.device
         generator = torch.Generator().manual_seed(config.seed)
         self.network = initialize(PIRenderer(config.network), generator).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parts_unused = not all(phase.edit for phase in config.phases)
+        self.parallel = self.workers.wrap(self.network, some_unused=parts_unused)
         self.ema = Ema(self.network, config.ema_half_life_steps)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
@@ -188,23 +216,35 @@ class RendererTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = phase.learning_rate
 
-    def step(self, batch: Batch) -> dict[str, float]:
-        """One step of the optimisers; the loss's terms."""
+    def step(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """One step of the optimisers on the mean of the batches' gradients; the loss's terms, of all processes."""
+        self.optimizer.zero_grad(set_to_none=True)
+        scalars: dict[str, float] = {}
+        for number, batch in enumerate(batches, start=1):
+            several = isinstance(self.parallel, DistributedDataParallel) and number < len(batches)
+            # Processes exchange gradients once a step.
+            with cast(DistributedDataParallel, self.parallel).no_sync() if several else nullcontext():
+                total, terms = self._loss(batch)
+                (total / len(batches)).backward()
+            for name, value in ({"loss": total.item()} | terms).items():
+                scalars[name] = scalars.get(name, 0.0) + value / len(batches)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimizer.step()
+        self.ema.update()
+        return self.workers.mean(scalars | {"gradient_norm": norm.item()})
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """What to differentiate for a batch, and its terms before weighting."""
         region, target = batch.region.to(self.device), batch.target.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output = render_batch(self.network, batch, edit=self.phase.edit)
+            output = render_batch(self.parallel, batch, edit=self.phase.edit)
             loss = self.objective(output, target, region=region, edited=self.phase.edit)
         total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
         if self.phase.loss.adversarial and self.phase.edit:
             made, real = crops(output.image.float(), batch.mouth), crops(target, batch.mouth)
             term, more = self._against_discriminator(made, real)
             total, scalars = total + term, scalars | more
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
-        self.optimizer.step()
-        self.ema.update()
-        return {"loss": total.item(), "gradient_norm": norm.item()} | scalars
+        return total, scalars
 
     def _against_discriminator(self, made: Tensor, real: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Teach the discriminator these crops (B, 3, s, s), then ask it: the weighted loss, and its terms."""
@@ -214,6 +254,7 @@ class RendererTrainer:
         judged = discriminator_loss(self.discriminator(real)[0], self.discriminator(made.detach())[0])
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         judged.backward()
+        self.workers.average_gradients(self.discriminator.parameters())
         self.discriminator_optimizer.step()
         self.discriminator.requires_grad_(requires_grad=False)
         adversarial, features = generator_losses(self.discriminator, made, real)

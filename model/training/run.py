@@ -27,6 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.errors import TrainingDivergedError
+from model.training.parallel import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Run:
         save_every_minutes: float = 5.0,
         log_every: int = 20,
         keep: int = 2,
+        workers: Workers | None = None,
     ) -> None:
         self.directory = directory
         self.total_steps = steps
@@ -65,11 +67,18 @@ class Run:
         self._save_every = save_every_minutes * 60.0
         self._log_every = log_every
         self._keep = keep
+        self._workers = workers or Workers(0, 1, torch.device("cpu"))
+        self._bar: tqdm[Any] | None = None
+        self._writer: SummaryWriter | None = None
+        if self._workers.leads:
+            self._open(config)
+        self._resume()
+
+    def _open(self, config: BaseModel) -> None:
+        directory = self.directory
         (directory / "sheets").mkdir(parents=True, exist_ok=True)
         (directory / "config.json").write_text(config.model_dump_json(indent=2), encoding="utf-8")
         self._writer = SummaryWriter(str(directory / "tensorboard"))
-        self._bar: tqdm[Any] | None = None
-        self._resume()
 
     @property
     def progress(self) -> float:
@@ -77,12 +86,17 @@ class Run:
         by_time = self.seconds / (self.minutes * 60.0) if self.minutes else 0.0
         return min(1.0, max(self.step / self.total_steps, by_time))
 
+    def agreed_progress(self) -> float:
+        """`progress` as the first process sees it; all processes must ask for it together."""
+        return self._workers.agree(self.progress)
+
     def steps(self) -> Iterator[int]:
         """Step numbers from where the run stands to its end; saves at intervals and at the end."""
         last = saved = time.monotonic()
-        self._bar = tqdm(total=self.total_steps, initial=self.step, unit="step", mininterval=5.0)
+        silent = not self._workers.leads
+        self._bar = tqdm(total=self.total_steps, initial=self.step, unit="step", mininterval=5.0, disable=silent)
         try:
-            while self.progress < 1.0:
+            while self.agreed_progress() < 1.0:
                 yield self.step
                 self.step += 1
                 now = time.monotonic()
@@ -94,7 +108,8 @@ class Run:
             self.save()
         finally:
             self._bar.close()
-            self._writer.flush()
+            if self._writer:
+                self._writer.flush()
 
     def log(self, step: int, **scalars: float) -> None:
         """Write scalars every `log_every` steps, and watch all of them.
@@ -116,6 +131,8 @@ class Run:
 
     def record(self, step: int, **values: float) -> None:
         """Write figures of an evaluation now, whatever the step."""
+        if self._writer is None:
+            return
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         line = {"step": step, "seconds": round(self.seconds, 1), **values}
@@ -124,12 +141,16 @@ class Run:
 
     def sheet(self, step: int, name: str, image: np.ndarray) -> None:
         """Keep an RGB picture (H, W, 3) uint8 of how training looks."""
+        if self._writer is None:
+            return
         self._writer.add_image(name, image, step, dataformats="HWC")
         cv2.imwrite(str(self.directory / "sheets" / f"{name}-{step:07d}.png"), image[..., ::-1])
 
     def save(self) -> Path:
         """Write checkpoint-STEP.pt whole or not at all, and drop the oldest."""
         path = self.directory / f"checkpoint-{self.step:08d}.pt"
+        if not self._workers.leads:
+            return path
         temporary = path.with_suffix(".tmp")
         torch.save(
             {

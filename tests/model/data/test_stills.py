@@ -41,7 +41,7 @@ def test_a_moved_still_takes_the_most_closed_mouth_of_the_frames(still: Still, m
 
 def test_a_pair_of_stills_leads_back_to_the_photo(tiny_corpus: Path, tmp_path: Path) -> None:
     data = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=4, stills=1.0)
-    batch = data.batch(np.random.default_rng(1), 2, 256)
+    batch = data.batch([np.random.default_rng(1), np.random.default_rng(2)], 256)
     assert batch.source.shape == batch.target.shape == (4, 3, 256, 256)
     assert torch.equal(batch.motion[..., 0], batch.motion[..., 26])
     assert (batch.source - batch.target).abs().mean() > 0.02

@@ -1,6 +1,10 @@
 """A tiny training on synthetic heads: the loss falls, the run resumes, the weights animate."""
 
 import json
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +14,12 @@ import torch
 from model.extractor import Extraction
 from model.extractor.crop import Crop
 from model.morphable import MorphableModel
+from model.renderer import train as training
 from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
-from model.renderer.train import CPU_LOSS, PhaseConfig, RendererTrainingConfig, train
+from model.renderer.train import CPU_LOSS, PhaseConfig, RendererTrainer, RendererTrainingConfig, train
+from model.training import Run
+from model.weights.files import load_weights
 
 TINY = RendererConfig(
     motion_dimension=70,
@@ -77,3 +84,102 @@ def test_the_released_weights_animate(run: Path, morphable: MorphableModel) -> N
     assert [part.shape for part in parts] == [(3, 256, 256, 3), (3, 256, 256, 3), (1, 256, 256, 3)]
     some = list(animator.animate(portrait, np.zeros((7, 70), np.float32), frames=[1, 5]))
     np.testing.assert_array_equal(some[0], parts[0][:2])
+
+
+def adversarial_config(**changes: object) -> RendererTrainingConfig:
+    loss = CPU_LOSS.model_copy(update={"adversarial_mouth": 0.05, "features_mouth": 1.0})
+    phase = PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=2e-3, loss=loss)
+    values = {"network": TINY, "phases": (phase,), "steps": 6, "frames_per_clip": 10, "evaluation_clips": 2}
+    return RendererTrainingConfig.model_validate(values | {"stills": 0.5} | changes)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
+    train(adversarial_config(), data=tiny_corpus, out=whole, cache=cache)
+    step = RendererTrainer.step
+    taken = 0
+
+    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: list[object]) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 4:
+            raise KeyboardInterrupt
+        return step(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Run", partial(Run, save_every_minutes=0))
+        patch.setattr(RendererTrainer, "step", step_until_the_plug_is_pulled)
+        with pytest.raises(KeyboardInterrupt):
+            train(adversarial_config(), data=tiny_corpus, out=broken, cache=cache)
+    torch.manual_seed(99)  # what is not restored would show
+    train(adversarial_config(), data=tiny_corpus, out=broken, cache=cache)
+    ends = [torch.load(out / "checkpoint-00000006.pt", weights_only=True) for out in (whole, broken)]
+    assert ends[0]["step"] == ends[1]["step"] == 6
+    states = [dict(_tensors(end["state"])) for end in ends]
+    assert len(states[0]) > 200
+    assert any("discriminator_optimizer" in name for name in states[0])
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def _tensors(state: object, name: str = "") -> list[tuple[str, torch.Tensor]]:
+    if isinstance(state, torch.Tensor):
+        return [(name, state)]
+    parts = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list) else ()
+    return [found for key, part in parts for found in _tensors(part, f"{name}.{key}")]
+
+
+@pytest.mark.slow
+def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Path) -> None:
+    config_ = config(1)
+    data = training.PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10)
+    ends = []
+    for pieces in (1, 2):
+        trainer = RendererTrainer(config_)
+        generators = [np.random.default_rng(number) for number in range(2)]
+        size = 2 // pieces
+        batches = [data.batch(generators[start : start + size], 64) for start in range(0, 2, size)]
+        scalars = trainer.step(batches)
+        ends.append((scalars["loss"], scalars["gradient_norm"]))
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4)
+
+
+TORCHRUN = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from model.renderer.train import RendererTrainingConfig, train
+config = RendererTrainingConfig.model_validate_json(Path(sys.argv[1]).read_text())
+train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(adversarial_config(steps=3, stills=0.0).model_dump_json())
+    (tmp_path / "start.py").write_text(TORCHRUN)
+    losses, decibels = [], []
+    for processes in (1, 2):
+        out = tmp_path / f"run-{processes}"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        arguments = [str(tmp_path / "start.py"), str(tmp_path / "config.json"), str(tiny_corpus), str(out)]
+        repository = str(Path(__file__).parents[3])
+        environment = os.environ | {"PYTHONPATH": repository, "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, *torchrun, *arguments], check=True, timeout=240, env=environment)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        losses.append([lines[0]["loss"], lines[0]["discriminator"]])
+        decibels.append(lines[-1]["psnr_image"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert decibels[0] == pytest.approx(decibels[1], abs=0.5)  # Adam's first steps make much of rounding
+    assert load_weights("renderer-guided-light", tmp_path / "run-2")[1]["hardware"].startswith("2 x ")
+
+
+def test_pairs_that_processes_cannot_share_are_refused() -> None:
+    workers = training.Workers(1, 2, torch.device("cpu"))
+    assert list(workers.share(4)) == [1, 3]
+    with pytest.raises(ValueError, match="3 pairs for 2 processes; allowed are multiples of 2"):
+        workers.share(3)
