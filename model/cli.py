@@ -76,6 +76,21 @@ for _name, (_module, _config, _help) in TRAININGS.items():
     train.command(_name, help=_help)(_training_command(_name, _module, _config))
 
 
+@train.command("prepare")
+def prepare_videos(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, one person each; folders below it count too.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Corpus folder to make or add to.")],
+    licence: Annotated[str, typer.Option(help="Under which the footage is used; cards of what it trains name it.")],
+    val_share: Annotated[float, typer.Option(min=0, max=1, help="Share of the people to hold out.")] = 0.1,
+    as_json: JsonOption = False,
+) -> None:
+    """Find, cut and read the faces of plain videos; resumes by itself and adds what is new."""
+    from model.data.prepare import prepare as run
+
+    _show(_or_exit(lambda: run(videos, out, licence=licence, val_share=val_share)), as_json=as_json)
+
+
 @evaluate.command("extractor")
 def evaluate_extractor(data: DataOption, *, as_json: JsonOption = False) -> None:
     """Landmark, pose and face-finding errors."""

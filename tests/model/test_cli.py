@@ -42,6 +42,13 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
     assert "no index.csv in" in result.output
 
 
+def test_a_folder_without_videos_is_no_corpus_to_be(tmp_path: Path) -> None:
+    arguments = ["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--licence", "CC0"]
+    result = RUNNER.invoke(train, arguments)
+    assert result.exit_code == 1
+    assert "no videos below" in result.output
+
+
 @pytest.mark.parametrize("name", ["extractor", "renderer", "audio"])
 def test_evaluations_exist(name: str) -> None:
     assert RUNNER.invoke(evaluate, [name, "--help"]).exit_code == 0
