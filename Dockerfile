@@ -20,6 +20,9 @@ RUN pip install --no-deps /src
 
 FROM python:3.11-slim-bookworm
 
+# torch.compile builds its launchers of GPU kernels with it; without it the renderer runs uncompiled.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --create-home --uid 10001 pirenderer \
  && install --directory --owner=pirenderer --group=pirenderer /data
 COPY --from=build /opt/pirenderer /opt/pirenderer

@@ -8,6 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from model.engines.calibration import Calibration
+from model.engines.compiled_engine import CompiledEngine
 from model.engines.engine import Engine
 from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 class EngineSettings(BaseModel):
     """Which engine, where, and how it shares the machine.
 
-    engine: "auto" is torch on a CUDA device, OpenVINO on a CPU, and torch wherever those fail.
+    engine: "auto" is compiled on a CUDA device, OpenVINO on a CPU, and torch, the plain network, where that fails.
     device: "auto", "cpu", "cuda" or "cuda:N". precision: "auto" is the fastest that the device computes in and whose
     picture holds; "int8" is OpenVINO's, and needs calibrated weights.
     threads, streams, batch_size: see OpenVINOEngine. cache_directory: compiled graphs are kept there.
@@ -27,7 +28,7 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Literal["auto", "torch", "openvino"] = "auto"
+    engine: Literal["auto", "torch", "compiled", "openvino"] = "auto"
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     threads: PositiveInt | None = None
@@ -68,7 +69,10 @@ def build_engine(
         )
     if precision == "auto":
         precision = "bfloat16" if device != "cpu" else "float32"
-    engine = TorchEngine(network, device=device, precision=precision)
+    if settings.engine == "compiled" or (settings.engine == "auto" and device != "cpu"):
+        engine = CompiledEngine(network, device=device, precision=precision, cache_directory=settings.cache_directory)
+    else:
+        engine = TorchEngine(network, device=device, precision=precision)
     if device == "cpu" and settings.threads is not None:
         torch.set_num_threads(settings.threads)
     log.info("engine", name=engine.name)

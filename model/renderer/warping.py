@@ -21,34 +21,37 @@ def sampling_grid(*flows: Tensor, size: tuple[int, int], grid: Grid) -> Tensor:
     Flows (B, 2, h, w) add up; each has a size of its own and counts in pixels of its own map, x right then y down.
     size is (H, W).
     """
-    places, _ = grid_frame((flows[0].shape[2], flows[0].shape[3]), size, grid=grid)
-    where = places.to(flows[0].device)
+    device = flows[0].device
+    where, _ = grid_frame((flows[0].shape[2], flows[0].shape[3]), size, grid=grid, device=device)
     for flow in flows:
-        _, step = grid_frame((flow.shape[2], flow.shape[3]), size, grid=grid)
+        _, step = grid_frame((flow.shape[2], flow.shape[3]), size, grid=grid, device=device)
         fine = F.interpolate(flow.float(), size=size, mode="bilinear", align_corners=False)
-        where = where + step.to(flow.device) * fine
+        where = where + step * fine
     return where.permute(0, 2, 3, 1)
 
 
-def grid_frame(flow_size: tuple[int, int], size: tuple[int, int], *, grid: Grid) -> tuple[Tensor, Tensor]:
+def grid_frame(
+    flow_size: tuple[int, int], size: tuple[int, int], *, grid: Grid, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """Coordinates of an unmoved picture (2, H, W), and of a step of one flow-map pixel (2, 1, 1); x, then y.
 
     The published weights were trained with a grid whose corners are pixel centres, enlarged and read by calls whose
-    corners are pixel edges; "published" keeps that, "aligned" counts from the edges throughout.
+    corners are pixel edges; "published" keeps that, "aligned" counts from the edges throughout. Both are made on the
+    device: a copy to it could not be captured in a CUDA graph.
     """
-    places = pixel_centres(size)
-    cells = torch.tensor([flow_size[1], flow_size[0]], dtype=torch.float32)[:, None, None]
+    places = pixel_centres(size, device)
+    cells = torch.stack([torch.full((1, 1), float(side), device=device) for side in reversed(flow_size)])
     if grid == "aligned":
         return places, 2 / cells
     coarse = (places + 1) / 2 * cells - 0.5
     return coarse.clamp_min(0).minimum(cells - 1) / (cells - 1) * 2 - 1, 2 / (cells - 1)
 
 
-def pixel_centres(size: tuple[int, int]) -> Tensor:
+def pixel_centres(size: tuple[int, int], device: torch.device | None = None) -> Tensor:
     """Coordinates x, y of each pixel's centre, -1 and 1 being the picture's edges: (2, H, W)."""
     height, width = size
-    x = (2 * torch.arange(width, dtype=torch.float32) + 1) / width - 1
-    y = (2 * torch.arange(height, dtype=torch.float32) + 1) / height - 1
+    x = (2 * torch.arange(width, dtype=torch.float32, device=device) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=torch.float32, device=device) + 1) / height - 1
     return torch.stack((x.expand(size), y[:, None].expand(size)))
 
 

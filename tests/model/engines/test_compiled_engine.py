@@ -1,0 +1,66 @@
+import shutil
+
+import pytest
+import torch
+from structlog.testing import capture_logs
+
+from model.engines import EngineSettings, build_engine
+from model.engines.compiled_engine import CompiledEngine
+from model.engines.torch_engine import TorchEngine
+from model.errors import EngineError
+from model.metrics import psnr
+
+
+def images(engine, case):
+    return engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, as it loads its compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_is_the_reference_in_any_number_of_frames(guided_case):
+    engine = CompiledEngine(guided_case.network, device="cpu", precision="float32", batch_sizes=(2,))
+    with capture_logs() as logs:
+        fast = images(engine, guided_case)  # three frames: a whole batch, and one that is filled up
+    assert [line["event"] for line in logs] == ["engine compiled"], logs
+    torch.testing.assert_close(fast, images(TorchEngine(guided_case.network), guided_case), atol=1e-3, rtol=0)
+
+
+def test_falls_back_and_says_why(plain_case, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32")
+    with capture_logs() as logs:
+        fast = images(engine, plain_case)
+        images(engine, plain_case)
+    assert [line["event"] for line in logs] == ["engine falls back to the plain network"], "once is enough"
+    assert logs[0]["reason"] == "no compiler here"
+    assert torch.equal(fast, images(TorchEngine(plain_case.network), plain_case))
+
+
+def test_exhausted_memory_is_no_reason_to_fall_back(plain_case, monkeypatch):
+    def exhausted(*_, **__):
+        raise torch.OutOfMemoryError("too much")
+
+    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32")
+    monkeypatch.setattr(torch, "compile", exhausted)
+    with pytest.raises(torch.OutOfMemoryError):
+        images(engine, plain_case)
+
+
+def test_refuses_what_it_cannot_do(plain_case):
+    with pytest.raises(EngineError, match=r"batch_sizes are \(0, 4\); allowed are numbers of at least 1"):
+        CompiledEngine(plain_case.network, device="cpu", batch_sizes=(0, 4))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize(("precision", "decibels"), [("float32", 55), ("bfloat16", 35)])
+def test_graphs_agree_with_the_cpu(case, precision, decibels):
+    engine = build_engine(case.network, EngineSettings(device="cuda", precision=precision))
+    assert engine.name == f"compiled-cuda-{precision}"
+    with capture_logs() as logs:
+        first, second = images(engine, case).cpu(), images(engine, case).cpu()
+    assert not any("falls back" in line["event"] for line in logs)
+    assert torch.equal(first, second)
+    assert psnr(first, images(TorchEngine(case.network), case)).min() > decibels
