@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.media.paste import Paster, Square
+from worker.media.paste import Paster, PlanarPaster, Square
 
 Image = NDArray[np.uint8]
 
@@ -44,17 +44,21 @@ class Canvas:
         self._paster = paster
 
     @classmethod
-    def of(cls, photo: Image, face: CutFace, longest_side: int | None) -> "Canvas":
-        """The whole photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is)."""
+    def of(cls, photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> "Canvas":
+        """The whole photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is).
+
+        With `planar` frames are composed for video: see `PlanarPaster`.
+        """
+        paster = PlanarPaster if planar else Paster
         crop, still = face.crop, face.image
         height, width = photo.shape[:2]
         if longest_side is None or longest_side == max(height, width):
-            return cls(width, height, Paster(photo, crop, still))
+            return cls(width, height, paster(photo, crop, still))
         scale = longest_side / max(height, width)
         new_width, new_height = max(2, round(width * scale)), max(2, round(height * scale))
         resized = _resized(photo, new_width, new_height)
         moved = _Square(crop.x * scale, crop.y * scale, crop.side * scale)
-        return cls(new_width, new_height, Paster(resized, moved, still))
+        return cls(new_width, new_height, paster(resized, moved, still))
 
     @classmethod
     def square(cls, side: int) -> "Canvas":
@@ -62,7 +66,7 @@ class Canvas:
         return cls(side, side, None)
 
     def compose(self, animated: Image) -> Image:
-        """One frame of the result, uint8 (height, width, 3), of an animated crop, uint8 (S, S, 3)."""
+        """One frame of the result, uint8 (height, width, 3), or as yuv420p, of an animated crop, uint8 (S, S, 3)."""
         if self._paster is not None:
             return self._paster.paste(animated)
         return animated if len(animated) == self.height else _resized(animated, self.width, self.height)

@@ -107,7 +107,10 @@ def make_video(
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
     longest = options.size or min(LONGEST_VIDEO_SIDE, max(subject.photo.shape[:2]))
-    canvas = Canvas.of(subject.photo, subject.face, longest) if options.paste_back else _square(options.size)
+    if options.paste_back:  # a label is drawn in RGB
+        canvas = Canvas.of(subject.photo, subject.face, longest, planar=not options.label)
+    else:
+        canvas = _square(options.size)
     canvas = LabelledCanvas(canvas) if options.label else canvas
     return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
 

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from worker.media.audio import Sound
 from worker.media.marking import mark_mp4
+from worker.media.planes import yuv_frame
 
+# On talking heads as near to the frames as "veryfast" at a crf of 18, in two thirds of its time and twice the bytes.
+PRESET, CRF = "superfast", 20
 AAC_RATES = (44_100, 48_000)  # others are brought to 48 kHz
 
 
 class Mp4Writer:
-    """Takes RGB frames in order; `frames` counts them. Made by `mp4_writer`."""
+    """Takes frames in order; `frames` counts them. Made by `mp4_writer`."""
 
     def __init__(
         self, container: Any, *, width: int, height: int, fps: Fraction, sound: Sound | None, crf: int
@@ -32,7 +35,7 @@ class Mp4Writer:
         self.height = height // 2 * 2
         self.fps = fps
         self._container = container
-        self._video = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast"})
+        self._video = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": PRESET})
         self._video.width, self._video.height = self.width, self.height
         self._video.pix_fmt = "yuv420p"
         context = self._video.codec_context
@@ -48,10 +51,9 @@ class Mp4Writer:
         """Length of the pictures written so far."""
         return float(self.frames / self.fps)
 
-    def write(self, rgb: NDArray[np.uint8]) -> None:
-        """Append one frame, uint8 (height, width, 3)."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[: self.height, : self.width]), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Append one frame: RGB, uint8 (height, width, 3), or yuv420p, uint8 (height * 3 / 2, width), sides even."""
+        frame = yuv_frame(picture if picture.ndim == 2 else picture[: self.height, : self.width])
         frame.pts = self.frames
         frame.time_base = 1 / self.fps
         self._container.mux(self._video.encode(frame))
@@ -108,7 +110,7 @@ class _SoundTrack:
 
 @contextmanager
 def mp4_writer(
-    path: Path, *, width: int, height: int, fps: float, sound: Sound | None = None, crf: int = 18
+    path: Path, *, width: int, height: int, fps: float, sound: Sound | None = None, crf: int = CRF
 ) -> Iterator[Mp4Writer]:
     """Open an MP4 at `path` for writing; it is whole when the block ends without an exception, and not before.
 

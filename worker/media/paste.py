@@ -1,10 +1,13 @@
 """The animated square crop put back into the whole photo, without a visible seam."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from worker.media.planes import planes, to_yuv
 
 FEATHER = 0.10  # width of the soft edge, in crop sides
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides
@@ -47,17 +50,8 @@ class Paster:
 
     def __init__(self, photo: NDArray[np.uint8], crop: Square, still: NDArray[np.uint8]) -> None:
         """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
-        height, width = photo.shape[:2]
         self._photo = photo
-        top, bottom = max(0, int(np.floor(crop.y))), min(height, int(np.ceil(crop.y + crop.side)))
-        self._left, self._right = max(0, int(np.floor(crop.x))), min(width, int(np.ceil(crop.x + crop.side)))
-        self._bands = [(start, min(start + BAND, bottom)) for start in range(top, bottom, BAND)]
-        self._crop = crop
-        self._size = still.shape[0]
-        self._scale = self._size / crop.side  # crop pixels in a photo pixel
-        self._mask = _smoothstep(_edge_distance(self._size) / FEATHER)
-        self._keeps = (bottom - top) * (self._right - self._left) <= KEPT
-        self._kept: dict[int, Weights] = {}
+        self._overlay = Overlay(photo.shape[:2], crop, len(still))
 
         # colours are matched on a coarse grid, since what is added is smooth
         self._still = self._coarse(still)
@@ -69,35 +63,18 @@ class Paster:
     def paste(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The whole photo, uint8 (H, W, 3), with `animated`, uint8 (S, S, 3), in its place."""
         image = self._photo.copy()
-        matched = cv2.add(animated, self._correction(animated), dtype=cv2.CV_8U)
-        if self._scale > 1:
-            matched = cv2.GaussianBlur(matched, (0, 0), self._scale / 2)
-        # Twice the size by cubics, the rest bilinearly: as smooth as cubics alone, and several times as fast.
-        fine = cv2.resize(matched, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        for top, bottom in self._bands:
-            region = image[top:bottom, self._left : self._right]
-            region[:] = cv2.blendLinear(self._resample(fine, top, bottom), region, *self._weights(top, bottom))
+        self._overlay.lay(image, self.matched(animated))
         return image
 
-    def _weights(self, top: int, bottom: int) -> Weights:
-        """How much of the crop and of the photo is seen in the photo's rows top..bottom."""
-        weights = self._kept.get(top)
-        if weights is None:
-            mask = np.clip(self._resample(self._mask, top, bottom), 0, 1)
-            weights = mask, 1 - mask
-            if self._keeps:
-                self._kept[top] = weights
-        return weights
-
-    def _correction(self, animated: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What to add to the crop's colours: (S, S, 3)."""
+    def matched(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An animated crop, uint8 (S, S, 3), whose colours at the edge are the photo's."""
         difference = self._still - self._coarse(animated)
         difference /= 1 + (difference / TINT) ** 2  # small ones are tints, large ones things that have moved
         spread = self._blur(difference * self._ring[:, :, None]) / self._ring_weight[:, :, None]
-        correction: NDArray[np.float32] = cv2.resize(
-            spread * self._fade[:, :, None], (self._size, self._size), interpolation=cv2.INTER_LINEAR
-        )
-        return correction
+        size = animated.shape[1], animated.shape[0]
+        correction = cv2.resize(spread * self._fade[:, :, None], size, interpolation=cv2.INTER_LINEAR)
+        matched: NDArray[np.uint8] = cv2.add(animated, correction, dtype=cv2.CV_8U)
+        return matched
 
     @staticmethod
     def _coarse(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -110,6 +87,74 @@ class Paster:
     def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
         blurred: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), REACH * COARSE, borderType=cv2.BORDER_CONSTANT)
         return blurred
+
+
+class PlanarPaster(Paster):
+    """The same in the colours of video: luma whole, chroma at half the sides, as the encoder takes them.
+
+    Only the crop is converted for each frame, the rest of the photo but once. An odd last row or column is left out.
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], crop: Square, still: NDArray[np.uint8]) -> None:
+        """As for `Paster`."""
+        height, width = (side // 2 * 2 for side in photo.shape[:2])
+        super().__init__(photo[:height, :width], crop, still)
+        self._planar = to_yuv(self._photo, "yuv420p")
+        half = _Half(crop.x / 2, crop.y / 2, crop.side / 2)
+        self._chroma = Overlay((height // 2, width // 2), half, len(still))
+
+    def paste(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The whole photo, uint8 (H * 3 / 2, W): the planes Y, U and V one after the other."""
+        image = self._planar.copy()
+        layers = to_yuv(self.matched(animated), "yuv444p")
+        for plane, layer, overlay in zip(
+            planes(image), layers, (self._overlay, self._chroma, self._chroma), strict=True
+        ):
+            overlay.lay(plane, layer)
+        return image
+
+
+@dataclass(frozen=True)
+class _Half:
+    x: float
+    y: float
+    side: float
+
+
+class Overlay:
+    """Lays pictures of a crop over pictures of one size, through a soft mask."""
+
+    def __init__(self, shape: tuple[int, int], crop: Square, size: int) -> None:
+        """Rows and columns of the pictures; where the crop lies in them, and its own side in pixels."""
+        height, width = shape
+        top, bottom = max(0, int(np.floor(crop.y))), min(height, int(np.ceil(crop.y + crop.side)))
+        self._left, self._right = max(0, int(np.floor(crop.x))), min(width, int(np.ceil(crop.x + crop.side)))
+        self._bands = [(start, min(start + BAND, bottom)) for start in range(top, bottom, BAND)]
+        self._crop = crop
+        self._mask = _smoothstep(_edge_distance(size) / FEATHER)
+        self._keeps = (bottom - top) * (self._right - self._left) <= KEPT
+        self._kept: dict[int, Weights] = {}
+
+    def lay(self, image: NDArray[np.uint8], layer: NDArray[np.uint8]) -> None:
+        """Change `image`, uint8 (H, W) or (H, W, C), where the crop lies; `layer` is uint8 (S, S) or (S, S, C)."""
+        scale = len(layer) / self._crop.side  # crop pixels in a pixel of the image
+        if scale > 1:
+            layer = cv2.GaussianBlur(layer, (0, 0), scale / 2)
+        # Twice the size by cubics, the rest bilinearly: as smooth as cubics alone, and several times as fast.
+        fine = cv2.resize(layer, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        for top, bottom in self._bands:
+            region = image[top:bottom, self._left : self._right]
+            region[:] = cv2.blendLinear(self._resample(fine, top, bottom), region, *self._weights(top, bottom))
+
+    def _weights(self, top: int, bottom: int) -> Weights:
+        """How much of the crop and of the photo is seen in the photo's rows top..bottom."""
+        weights = self._kept.get(top)
+        if weights is None:
+            mask = np.clip(self._resample(self._mask, top, bottom), 0, 1)
+            weights = mask, 1 - mask
+            if self._keeps:
+                self._kept[top] = weights
+        return weights
 
     def _resample(self, layer: NDArray[Any], top: int, bottom: int) -> NDArray[Any]:
         """A picture of the crop, of any size, at the photo's rows top..bottom. Pixels' centres lie at +0.5 in both."""

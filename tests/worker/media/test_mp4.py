@@ -12,6 +12,7 @@ from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer
+from worker.media.planes import to_yuv
 from worker.media.video import VideoLimits, open_video
 
 
@@ -73,7 +74,8 @@ def test_browsers_can_play_it(tmp_path: Path, rate: int, channels: int, fps: flo
     assert onsets(speech.samples, 16_000) == pytest.approx([0.5, 1.5, 2.25], abs=0.004)
 
 
-def test_colours_survive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("planar", [False, True])
+def test_colours_survive(tmp_path: Path, planar: bool) -> None:
     path = tmp_path / "a.mp4"
     image = np.zeros((64, 64, 3), np.uint8)
     image[:32, :32], image[:32, 32:], image[32:, :32], image[32:, 32:] = (
@@ -84,7 +86,7 @@ def test_colours_survive(tmp_path: Path) -> None:
     )
     with mp4_writer(path, width=64, height=64, fps=25, crf=8) as writer:
         for _ in range(5):
-            writer.write(image)
+            writer.write(to_yuv(image, "yuv420p") if planar else image)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         assert (frame.colorspace, frame.color_range, frame.color_primaries) == (1, 1, 1)  # BT.709, limited range

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.media.paste import FEATHER, Paster
+from worker.media.paste import FEATHER, Paster, PlanarPaster
+from worker.media.planes import planes, to_yuv
 
 
 @dataclass(frozen=True)
@@ -101,3 +102,17 @@ def test_the_photo_itself_is_left_alone() -> None:
     before = image.copy()
     Paster(image, crop, cut(image, crop)).paste(np.zeros((256, 256, 3), np.uint8))
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_pasting_in_the_colours_of_video_looks_as_pasting_before_conversion(crop: Square) -> None:
+    image = photo(481, 641)  # an odd last row and column go
+    still = cut(image, crop)
+    animated = cv2.GaussianBlur(np.roll(still, 5, axis=1), (0, 0), 1.0)
+    planar = PlanarPaster(image, crop, still).paste(animated)
+    expected = to_yuv(Paster(image[:480, :640], crop, still).paste(animated), "yuv420p")
+    assert planar.shape == expected.shape == (720, 640)
+    for plane, like in zip(planes(planar), planes(expected), strict=True):
+        difference = np.abs(plane.astype(int) - like)
+        assert difference.max() <= 4
+        assert difference.mean() < 0.25

@@ -1,0 +1,29 @@
+"""Pictures in the colours of video: BT.709, limited range, luma and chroma in planes of their own."""
+
+from typing import Any, Literal
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+
+def to_yuv(rgb: NDArray[np.uint8], pixel_format: Literal["yuv420p", "yuv444p"]) -> NDArray[np.uint8]:
+    """Convert uint8 (H, W, 3): to (H * 3 / 2, W) for yuv420p, whose sides must be even, to (3, H, W) for yuv444p."""
+    converted: NDArray[np.uint8] = yuv_frame(rgb, pixel_format).to_ndarray()
+    return converted
+
+
+def yuv_frame(picture: NDArray[np.uint8], pixel_format: str = "yuv420p") -> Any:
+    """An av.VideoFrame of RGB, uint8 (H, W, 3), converted; or of what is yuv420p already, uint8 (H * 3 / 2, W)."""
+    if picture.ndim == 2:
+        return av.VideoFrame.from_ndarray(picture, format="yuv420p")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.reformat(format=pixel_format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+
+
+def planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Views of Y (H, W), U and V (H / 2, W / 2) in yuv420p, contiguous uint8 (H * 3 / 2, W)."""
+    height, width = len(picture) * 2 // 3, picture.shape[1]
+    luma, chroma = picture[:height], picture[height:].reshape(2, height // 2, width // 2)
+    return luma, chroma[0], chroma[1]
