@@ -20,6 +20,7 @@ from torch import Tensor
 from model.engines.builder import EngineSettings
 from model.engines.engine import Engine
 from model.engines.subjects import Eager, Scene, Subject
+from model.engines.torch_engine import Precision
 from model.errors import EngineError
 from model.metrics.images import psnr
 from model.metrics.memory import peak_resident_mib
@@ -131,10 +132,10 @@ def engine_settings(device: str, threads: int | None, frames: int) -> Iterator[E
 
     On the CPU torch is the reference, in float32.
     """
-    precisions = [p for p in get_args(EngineSettings.model_fields["precision"].annotation) if p != "auto"]
     if device != "cpu":
-        for precision in precisions:
+        for precision in get_args(Precision):
             yield EngineSettings(engine="torch", device=device, precision=precision)
+            yield EngineSettings(engine="compiled", device=device, precision=precision)
         return
     common: dict[str, Any] = {"device": device, "threads": threads}
     yield EngineSettings(engine="torch", precision="float32", **common)
@@ -142,6 +143,7 @@ def engine_settings(device: str, threads: int | None, frames: int) -> Iterator[E
         return
     cores = threads or available_cores()
     shapes = sorted({(1, 1), (1, cores), (4, 1)})
+    precisions = [p for p in get_args(EngineSettings.model_fields["precision"].annotation) if p != "auto"]
     for precision in precisions:
         for batch_size, streams in shapes:
             if batch_size * streams <= frames:
@@ -162,16 +164,16 @@ def available_cores() -> int:
 
 
 def _contestants(engine: Engine, settings: EngineSettings, scene: Scene) -> Iterator[Contestant]:
-    """The engine with the batch of its settings; torch takes any batch, so one engine stands for several."""
+    """The engine with the batch of its settings; torch's take any batch, so one engine stands for several."""
     total = len(scene.motions)
     portrait, descriptors = engine.prepare(scene.source), engine.describe(scene.motions)
     sizes = [settings.batch_size]
-    if settings.engine == "torch":
+    if settings.engine != "openvino":
         sizes = [size for size in (1, 4, 8, 16, 32, 64) if size < total or size == total]
         sizes = sizes if settings.device != "cpu" else [1]
     for batch_size in sorted(set(sizes)):
         alone = batch_size == settings.streams == 1
-        handed = 1 if alone else batch_size if settings.engine == "torch" else total  # frames in one call
+        handed = 1 if alone else batch_size if settings.engine != "openvino" else total  # frames in one call
         parts = [slice(start, start + handed) for start in range(0, total, handed)]
         yield Contestant(
             engine.name,
