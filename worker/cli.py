@@ -94,7 +94,8 @@ def extract(
 def benchmark(
     *,
     part: Annotated[
-        list[str] | None, typer.Option(help="Measure only this: engines, video, start or length; repeatable.")
+        list[str] | None,
+        typer.Option(help="engines, video, start, length (memory; minutes); repeatable. Default: all but the last."),
     ] = None,
     renderer: Annotated[
         list[str] | None,
@@ -113,7 +114,7 @@ def benchmark(
     import json
 
     from model.errors import ModelError
-    from worker.benchmark import PARTS, measure
+    from worker.benchmark import PARTS, USUAL_PARTS, measure
     from worker.benchmark.plot import as_svg
     from worker.benchmark.table import as_markdown
 
@@ -122,7 +123,9 @@ def benchmark(
     configure_logging()
     engines = {"frames": frames, "rounds": rounds, "device": device, "threads": threads}
     try:
-        report = measure(WorkerSettings(), parts=part or PARTS, renderers=renderer or ("light", "full"), **engines)
+        report = measure(
+            WorkerSettings(), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
+        )
     except ModelError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -15,13 +15,18 @@ from worker.benchmark.start import measure_start
 from worker.benchmark.video import measure_video
 from worker.settings import WorkerSettings
 
-PARTS = ("engines", "video", "start", "length")
+USUAL_PARTS = ("engines", "video", "start")
+PARTS = (*USUAL_PARTS, "length")  # which takes minutes by itself
 
 log = structlog.get_logger(__name__)
 
 
 def measure(
-    settings: WorkerSettings, *, parts: Collection[str] = PARTS, renderers: Sequence[str] = (LIGHT,), **engines: Any
+    settings: WorkerSettings,
+    *,
+    parts: Collection[str] = USUAL_PARTS,
+    renderers: Sequence[str] = (LIGHT,),
+    **engines: Any,
 ) -> dict[str, Any]:
     """Measure `parts` of PARTS, the engines on each of `renderers` (see `Subject.load`); `engines` go to `benchmark`.
 

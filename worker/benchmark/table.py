@@ -86,7 +86,8 @@ def _video(report: dict[str, Any]) -> str:
         f"### A video job\n\n{report['speech_seconds']:g} s of speech, {report['frames']} frames, a photo of "
         f"{width}x{height} pasted back; {report['engine']}, {report['batch_size']} frames at a time. Pasting and "
         "encoding run while the next frames are rendered, so stages add up to more than the job takes. "
-        f"Everything but the network alone is {report['around']:.1%} of the job.\n\n"
+        f"Everything but the network alone is {report['around']:.1%} of the job (in work of the cores: "
+        f"{report['total_core_seconds']:.1f} s, of which {report['network_alone_core_seconds']:.1f} s the network).\n\n"
         + _table(("stage", "seconds", "ms/frame"), rows)
     )
 

@@ -72,6 +72,7 @@ def test_a_video_job_is_timed_stage_by_stage() -> None:
     assert sum(report["stages_seconds"][stage] for stage in in_turn) <= report["total_seconds"]
     assert 0 < report["network_alone_seconds"] < report["total_seconds"]
     assert report["around"] == pytest.approx(1 - report["network_alone_seconds"] / report["total_seconds"], abs=1e-3)
+    assert 0 < report["network_alone_core_seconds"] < report["total_core_seconds"]
     assert models.animator.engine is engine
     assert "paste back" in as_markdown({**REPORT, "video": report})
 
