@@ -37,18 +37,20 @@ async def housekeeping(context: Context) -> None:
 
 
 def tidy(context: Context) -> None:
-    """Queue jobs of dead workers again, send lost messages again, remove the files of expired jobs."""
+    """Queue jobs of dead workers again, send lost messages again, fail late jobs, remove the files of expired ones."""
     for job_id, kind in context.store.recover_orphans():
-        log.warning("a worker was lost; its job is queued again", job=job_id)
+        log.warning("a worker was lost; its job is queued again", job_id=job_id)
         send(context.celery, job_id, kind)
     for kind in JobKind:
         messages = waiting_messages(context.redis, kind)
         for job_id in context.store.due_for_resend(kind, messages=messages, age_s=RESEND_AFTER_S):
-            log.warning("a message was lost and is sent again", job=job_id)
+            log.warning("a message was lost and is sent again", job_id=job_id)
             send(context.celery, job_id, kind)
+    for job_id in context.store.fail_late():
+        log.info("job not begun by its deadline", job_id=job_id)
     for job_id in context.store.expire_due():
         context.artifacts.delete_job(job_id)
-        log.info("job expired", job=job_id)
+        log.info("job expired", job_id=job_id)
     for portrait_id in context.portraits.expire_due():
         context.artifacts.delete_job(portrait_id)
         log.info("portrait expired", portrait=portrait_id)
@@ -62,4 +64,4 @@ def sweep(context: Context) -> None:
         old = time.time() - folder.stat().st_mtime > SWEEP_OLDER_THAN_S
         if old and context.store.get(folder.name) is None and context.portraits.get(folder.name) is None:
             context.artifacts.delete_job(folder.name)
-            log.info("swept a folder without a job", job=folder.name)
+            log.info("swept a folder without a job", job_id=folder.name)

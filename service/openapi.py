@@ -71,13 +71,15 @@ def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
 def form_body(*one_of: Sequence[str], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str) -> dict[str, Any]:
     """The request body of a create call, which holds exactly one of each group `one_of`.
 
-    A field is "file: DESCRIPTION", "id: DESCRIPTION" or the name of a schema sent as JSON.
+    A field is "file: DESCRIPTION", "id: DESCRIPTION", "seconds: DESCRIPTION" or the name of a schema sent as JSON.
     """
     properties: dict[str, Any] = {}
     encoding = {}
     for name, what in fields.items():
         if what.startswith("file: "):
             properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
+        elif what.startswith("seconds: "):
+            properties[name] = {"type": "number", "minimum": 1, "maximum": 86_400, "description": what[9:]}
         elif what.startswith("id: "):
             description = what.removeprefix("id: ")
             properties[name] = {"type": "string", "description": description, "pattern": f"^{JOB_ID.pattern}$"}

@@ -4,33 +4,28 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-import structlog
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from kombu.exceptions import OperationalError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from service.admission import Notes, check_room, queue_job
 from service.context import Context
 from service.idempotency import Answered, fingerprint
 from service.jobs.artifacts import JOB_ID, ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
-from service.jobs.queues import send
 from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
-from service.jobs.store import QueueFullError, ShareUsedError
 from service.problems import ProblemError, validation_error
-from service.requests import current_request_id
-from service.security import OPEN_OWNER
 from service.throttle import Caller
 from service.uploads import Fields, Form, TextField, read_form
 from service.webhooks import MAX_WEBHOOK_BYTES, parse_webhook
 
-log = structlog.get_logger(__name__)
-
+DEADLINE: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)])
+MAX_NUMBER_BYTES = 32
 Options = TypeVar("Options", bound=BaseModel)
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
 
@@ -55,9 +50,13 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     made = False
     try:
         if answered is None:  # a repeated request takes no room
-            await run_in_threadpool(_check_room, context, caller, submission.kind)
+            await run_in_threadpool(check_room, context, caller, submission.kind)
         await run_in_threadpool(create_folder, context, job_id)
-        fields = {**submission.fields, "webhook": TextField(MAX_WEBHOOK_BYTES)}
+        fields = {
+            **submission.fields,
+            "webhook": TextField(MAX_WEBHOOK_BYTES),
+            "deadline": TextField(MAX_NUMBER_BYTES),
+        }
         form = await read_form(request, fields, context.artifacts, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
@@ -65,8 +64,8 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         else:
             await run_in_threadpool(_use_portrait, context, caller, job_id, form)
             spec = await run_in_threadpool(submission.build, context, form)
-            webhook = _webhook(context, form)
-            record = await run_in_threadpool(_queue, context, job_id, spec, caller, webhook)
+            notes = Notes(_webhook(context, form), _deadline_s(form))
+            record = await run_in_threadpool(queue_job, context, job_id, spec, caller, notes)
             made = True
             if key is not None:
                 await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
@@ -127,23 +126,22 @@ def public_job(record: JobRecord) -> Job:
     return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
 
 
-def _check_room(context: Context, caller: Caller, kind: JobKind) -> None:
-    # asked before the upload is read; creating the job asks again, atomically
-    waiting = context.store.queue_lengths()[kind]
-    if waiting >= context.settings.queue_limit:
-        raise _queue_full(context, kind)
-    share = _share(context, caller)
-    if share is not None and context.store.waiting_of(caller.owner, kind) >= share:
-        raise _share_used(context, kind)
-    context.throttle.check_jobs(caller)
-
-
 def create_folder(context: Context, job_id: str) -> None:
     """Make the folder of a new job or portrait. Raises ProblemError (507)."""
     try:
         context.artifacts.create_folder(job_id)
     except OSError as error:
         raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
+
+
+def _deadline_s(form: Form) -> float | None:
+    text = form.texts.get("deadline")
+    if text is None:
+        return None
+    try:
+        return DEADLINE.validate_json(text)
+    except ValidationError as error:
+        raise validation_error(ProblemType.INVALID_REQUEST, error, where="deadline") from error
 
 
 def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
@@ -171,67 +169,9 @@ def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> 
     form.files["portrait"] = record.file.model_copy(update={"key": key})
 
 
-def _queue_full(context: Context, kind: JobKind) -> ProblemError:
-    limit = context.settings.queue_limit
-    return ProblemError(
-        ProblemType.QUEUE_FULL,
-        f"{limit} {kind.value} jobs are waiting, which is all the queue holds",
-        got=limit,
-        allowed=limit,
-        headers={"Retry-After": str(context.settings.retry_after_s)},
-    )
-
-
 def _webhook(context: Context, form: Form) -> Webhook | None:
     text = form.texts.get("webhook")
     return None if text is None else parse_webhook(text, private=context.settings.webhook_private)
-
-
-def _share(context: Context, caller: Caller) -> int | None:
-    """How many jobs of a kind may wait for one owner; without keys everyone is one owner and has the whole queue."""
-    return None if caller.owner == OPEN_OWNER else context.settings.queue_share
-
-
-def _share_used(context: Context, kind: JobKind) -> ProblemError:
-    share = context.settings.queue_share
-    return ProblemError(
-        ProblemType.TOO_MANY_REQUESTS,
-        f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have",
-        got=share,
-        allowed=share,
-        headers={"Retry-After": str(context.settings.retry_after_s)},
-    )
-
-
-def _queue(
-    context: Context, job_id: str, spec: ImageSpec | VideoSpec | MotionSpec, caller: Caller, webhook: Webhook | None
-) -> JobRecord:
-    settings = context.settings
-    images = spec.motions if isinstance(spec, ImageSpec) else None
-    context.throttle.jobs(caller, cost=len(images or "1"))
-    try:
-        record = context.store.create(
-            job_id,
-            spec,
-            owner=caller.owner,
-            retention_s=settings.retention_s,
-            queue_limit=settings.queue_limit,
-            share=_share(context, caller),
-            webhook=webhook,
-            request_id=current_request_id(),
-        )
-    except QueueFullError as error:
-        raise _queue_full(context, spec.kind) from error
-    except ShareUsedError as error:
-        raise _share_used(context, spec.kind) from error
-    try:
-        send(context.celery, job_id, spec.kind)
-    except OperationalError:
-        context.store.delete(job_id)
-        raise
-    log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
-    context.metrics.submitted.labels(spec.kind.value).inc()
-    return record
 
 
 def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:

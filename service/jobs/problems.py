@@ -48,6 +48,7 @@ class ProblemType(Enum):
     JOB_EXPIRED = ("job-expired", 410, "The job has expired and its files are gone")
     WORKER_LOST = ("worker-lost", 500, "The job brought down its worker every time it was tried")
     OUT_OF_MEMORY = ("out-of-memory", 500, "The worker ran out of memory")
+    DEADLINE_MISSED = ("deadline-missed", 409, "The job did not begin by its deadline")
     TIMED_OUT = ("timed-out", 500, "The job took longer than is allowed")
     INTERNAL = ("internal", 500, "Something went wrong on our side")
     # capacity

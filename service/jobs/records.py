@@ -29,6 +29,7 @@ class JobRecord(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    deadline: datetime | None = None
     cancel_requested: bool = False
     queue_position: int | None = None
     estimated_wait_s: float | None = None
@@ -62,6 +63,7 @@ class JobRecord(BaseModel):
             started_at=time("started_at"),
             finished_at=time("finished_at"),
             expires_at=time("expires_at"),
+            deadline=time("deadline"),
             cancel_requested="cancel" in fields,
             queue_position=queue_position,
             estimated_wait_s=estimated_wait_s,

@@ -216,6 +216,7 @@ class Job(_Schema):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    deadline: Annotated[datetime, Field(description="A job that has not begun by then fails")] | None = None
     cancel_requested: bool = False
     queue_position: Annotated[int, Field(description="Jobs of this kind ahead; only while queued")] | None = None
     estimated_wait_s: (

@@ -89,6 +89,12 @@ local function finish(status)
   if get('webhook') then redis.call('ZADD', prefix .. 'webhooks', at, id) end
   publish_status(status)
 end
+local function late()  -- a job that has not begun by its deadline fails
+  if get('started_at') or not get('deadline') or tonumber(now()) < tonumber(get('deadline')) then return false end
+  redis.call('HSET', job, 'error', get('late'))
+  finish('failed')
+  return true
+end
 local function requeue()
   redis.call('HSET', job, 'status', 'queued', 'queued_at', now())
   redis.call('HDEL', job, 'progress', 'claimed_at')
@@ -110,6 +116,11 @@ local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', ARGV[6], 'deliveries', 0)
 for i = 9, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+if get('deadline_s') then
+  local deadline = string.format('%.6f', tonumber(now()) + tonumber(get('deadline_s')))
+  redis.call('HSET', job, 'deadline', deadline)
+  redis.call('ZADD', prefix .. 'deadlines', deadline, id)
+end
 redis.call('SET', spec, ARGV[5])
 local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
 redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
@@ -126,6 +137,7 @@ if redis.call('EXISTS', job) == 0 then return {'unknown'} end
 if not live() then return {'finished'} end
 if redis.call('EXISTS', lock) == 1 then return {'busy'} end
 if get('cancel') then finish('canceled'); return {'finished'} end
+if late() then return {'finished'} end
 if tonumber(get('deliveries')) >= tonumber(ARGV[5]) then
   redis.call('HSET', job, 'error', ARGV[6])
   finish('failed')
@@ -230,6 +242,13 @@ redis.call('HSET', job, 'queued_at', now())
 return 1
 """
 
+# -> 1 when the job was waiting beyond its deadline
+LATE = """
+redis.call('ZREM', prefix .. 'deadlines', id)
+if redis.call('EXISTS', job) == 0 or not live() then return 0 end
+return late() and 1 or 0
+"""
+
 # tombstone's life in seconds: what is left until it is deleted says that there was such a job
 EXPIRE = """
 redis.call('ZREM', prefix .. 'expiring', id)
@@ -249,6 +268,7 @@ redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
 redis.call('ZREM', prefix .. 'running', id)
 redis.call('ZREM', prefix .. 'expiring', id)
 redis.call('ZREM', prefix .. 'webhooks', id)
+redis.call('ZREM', prefix .. 'deadlines', id)
 redis.call('DEL', job, spec, lock, events)
 return 1
 """

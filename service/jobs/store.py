@@ -74,16 +74,23 @@ class JobStore:
         queue_limit: int = 10_000,
         share: int | None = None,
         webhook: Webhook | None = None,
+        deadline_s: float | None = None,
         request_id: str | None = None,
     ) -> JobRecord:
         """Put a new job into its queue, at its owner's turn.
 
         Raises QueueFullError when `queue_limit` jobs of its kind wait already, ShareUsedError when `share` of its
-        owner's do.
+        owner's do. A job that has not begun `deadline_s` seconds from now fails.
         """
         kind = spec.kind.value
         args = (kind, owner, spec.model_dump_json(), retention_s, queue_limit, queue_limit if share is None else share)
-        notes = {"webhook": webhook.model_dump_json() if webhook else None, "request_id": request_id}
+        late = Problem.of(ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s)
+        notes = {
+            "webhook": webhook.model_dump_json() if webhook else None,
+            "request_id": request_id,
+            "deadline_s": None if deadline_s is None else repr(deadline_s),
+            "late": None if deadline_s is None else late.model_dump_json(),
+        }
         fields = [each for name, value in notes.items() if value is not None for each in (name, value)]
         match self._run(scripts.CREATE, job_id, *args, *fields):
             case "full":
@@ -207,6 +214,11 @@ class JobStore:
             if len(due) < lacking and self._run(scripts.RESEND, job_id, age_s):
                 due.append(job_id)
         return due
+
+    def fail_late(self) -> list[str]:
+        """Fail the waiting jobs whose deadlines have passed."""
+        seconds, _ = self._redis.time()
+        return [job_id for job_id in self._due("deadlines", seconds) if self._run(scripts.LATE, job_id)]
 
     def expire_due(self, *, tombstone_s: float = TOMBSTONE_SECONDS) -> list[str]:
         """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts.

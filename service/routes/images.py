@@ -23,6 +23,7 @@ BODY = form_body(
     driving="file: instead of motion, an image whose pose and expression are taken",
     options="ImageOptions",
     webhook="Webhook",
+    deadline="seconds: a job that has not begun after so long fails",
 )
 
 

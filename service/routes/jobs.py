@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
@@ -15,8 +15,9 @@ from service.jobs.artifacts import JOB_ID
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import Job, JobStatus
-from service.openapi import access_responses, problem_responses
+from service.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.problems import ProblemError, problem_response
+from service.reruns import run_again
 from service.submissions import public_job
 from service.throttle import Caller
 
@@ -97,7 +98,7 @@ RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range asked for", "content": {kind: {} for kind in RESULT_TYPES}},
     304: {"description": "The result has not changed"},
     **problem_responses(
-        s409="Not finished, or canceled",
+        s409="Not finished, canceled or not begun by its deadline",
         s410="Expired",
         s413="The failed job's problem",
         s415="The failed job's problem",
@@ -159,6 +160,22 @@ def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
             allowed=[JobStatus.QUEUED.value, JobStatus.RUNNING.value],
         )
     return public_job(context.store.get(record.id) or record)
+
+
+RERUN_RESPONSES = {
+    **CREATE_RESPONSES,
+    202: {"description": "The new job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
+    **problem_responses(s404="No such job", s409="The job has not finished, or has succeeded", s410="Expired"),
+}
+del RERUN_RESPONSES[200]
+
+
+@router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)
+def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
+    """Make a new job of one that failed or was canceled, with the same files and options."""
+    rerun = run_again(context, record, caller)
+    job = public_job(rerun)
+    return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})
 
 
 @router.delete("/{job_id}", status_code=204, responses=NO_JOB)

@@ -17,6 +17,7 @@ BODY = form_body(
     source="file: an image (JPEG, PNG, WebP) or a video (MP4, MOV, WebM)",
     options="MotionOptions",
     webhook="Webhook",
+    deadline="seconds: a job that has not begun after so long fails",
 )
 
 

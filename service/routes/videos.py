@@ -23,6 +23,7 @@ BODY = form_body(
     driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",
     options="VideoOptions",
     webhook="Webhook",
+    deadline="seconds: a job that has not begun after so long fails",
 )
 
 

@@ -66,7 +66,16 @@ def test_the_document_is_whole(server: Server) -> None:
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
     body = document["paths"]["/v1/videos"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert list(body["properties"]) == ["portrait", "portrait_id", "audio", "motion", "driving", "options", "webhook"]
+    assert list(body["properties"]) == [
+        "portrait",
+        "portrait_id",
+        "audio",
+        "motion",
+        "driving",
+        "options",
+        "webhook",
+        "deadline",
+    ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status, response in operation["responses"].items():

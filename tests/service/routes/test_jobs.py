@@ -9,7 +9,7 @@ import pytest
 
 from service.jobs.artifacts import new_job_id
 from service.jobs.problems import Problem, ProblemType
-from service.jobs.schemas import Progress
+from service.jobs.schemas import ImageSpec, Progress
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
 
@@ -132,6 +132,49 @@ def test_a_finished_job_cannot_be_canceled(server: Server, portrait: bytes) -> N
     server.succeed(job_id)
     problem = refused(server.client.post(f"/v1/jobs/{job_id}/cancel"), ProblemType.JOB_FINISHED)
     assert problem["got"] == "succeeded"
+
+
+def test_a_failed_job_is_run_again_with_the_same_files(server: Server, portrait: bytes) -> None:
+    job_id = create(server, portrait)
+    url = f"/v1/jobs/{job_id}/rerun"
+    refused(server.client.post(url), ProblemType.JOB_NOT_FINISHED)
+    first = server.claim(job_id)
+    server.context.store.fail(first, Problem.of(ProblemType.OUT_OF_MEMORY, "no memory"))
+    response = server.client.post(url)
+    again = response.json()
+    assert (response.status_code, response.headers["location"]) == (202, again["urls"]["self"])
+    assert (again["status"], again["error"]) == ("queued", None)
+    server.client.delete(f"/v1/jobs/{job_id}")
+    spec = server.claim(again["id"]).spec
+    assert isinstance(spec, ImageSpec)
+    assert isinstance(first.spec, ImageSpec)
+    assert server.context.artifacts.path(spec.portrait.key).read_bytes() == portrait
+    assert spec.model_copy(update={"portrait": first.spec.portrait}) == first.spec
+    done = create(server, portrait)
+    server.succeed(done)
+    problem = refused(server.client.post(f"/v1/jobs/{done}/rerun"), ProblemType.JOB_FINISHED)
+    assert problem["allowed"] == ["failed", "canceled"]
+
+
+def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: bytes) -> None:
+    server = start()
+
+    def ask(deadline: str) -> httpx.Response:
+        data = {"motion": YAW, "deadline": deadline}
+        return server.client.post("/v1/images", files={"portrait": portrait}, data=data)
+
+    for bad in ("0", "-1", "NaN", "1e9", "soon"):
+        assert ask(bad).status_code in (400, 422)
+    begun, waiting, patient = (ask(seconds).json() for seconds in ("1", "1", "60"))
+    assert begun["created_at"] < begun["deadline"] < patient["deadline"]
+    server.claim(begun["id"])
+    deadline = time.monotonic() + 10
+    while read(server, waiting["id"])["status"] != "failed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    problem = refused(server.client.get(waiting["urls"]["result"]), ProblemType.DEADLINE_MISSED)
+    assert problem["detail"] == "the job did not begin within 1.0 s"
+    assert [read(server, job["id"])["status"] for job in (begun, patient)] == ["running", "queued"]
 
 
 def test_delete_removes_the_job_and_its_files(server: Server, portrait: bytes) -> None:

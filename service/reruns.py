@@ -1,0 +1,45 @@
+"""A job once more: a new one with the same files and options."""
+
+from service.admission import Notes, check_room, queue_job
+from service.context import Context
+from service.jobs.artifacts import ArtifactMissingError, new_job_id
+from service.jobs.problems import ProblemType
+from service.jobs.records import JobRecord
+from service.jobs.schemas import InputFile, JobStatus, Webhook
+from service.problems import ProblemError
+from service.submissions import create_folder
+from service.throttle import Caller
+
+AGAIN = (JobStatus.FAILED, JobStatus.CANCELED)
+
+
+def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
+    """The new job. Raises ProblemError: 409 for a job that lives or succeeded, 410 for one whose files are gone."""
+    allowed = [status.value for status in AGAIN]
+    detail = f"job {record.id} is {record.status.value}; {' or '.join(allowed)} ones can be run again"
+    if not record.status.finished:
+        raise ProblemError(ProblemType.JOB_NOT_FINISHED, detail, got=record.status.value, allowed=allowed)
+    if record.status is JobStatus.SUCCEEDED:
+        raise ProblemError(ProblemType.JOB_FINISHED, detail, got=record.status.value, allowed=allowed)
+    spec = context.store.spec(record.id)
+    if spec is None:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
+    check_room(context, caller, record.kind)
+    job_id = new_job_id()
+    made = False
+    try:
+        create_folder(context, job_id)
+        files = {name: value for name, value in spec if isinstance(value, InputFile)}
+        linked = {
+            name: file.model_copy(update={"key": context.artifacts.link(file.key, job_id)})
+            for name, file in files.items()
+        }
+        webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
+        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Notes(webhook))
+        made = True
+    except ArtifactMissingError as error:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error
+    finally:
+        if not made:
+            context.artifacts.delete_job(job_id)
+    return rerun
