@@ -68,7 +68,7 @@ def _inside(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
     bend = np.clip(np.abs(2 * along - 1) / TEETH_SPAN, 0.0, 1.0)  # 0 in the middle, 1 where the row ends
     edge = TEETH_HEIGHT * (1.0 - bend**4)
     teeth = np.clip((edge - below_lip) / TEETH_EDGE + 0.5, 0.0, 1.0)[:, None]
-    shade = (1.0 - 0.55 * bend**2) * np.clip(0.7 + 0.3 * below_lip / LIP_SHADOW, 0.7, 1.0)
+    shade = (1.0 - 0.45 * bend**2) * np.clip(0.7 + 0.3 * below_lip / LIP_SHADOW, 0.7, 1.0)
     depth = np.clip(below_lip / height, 0.0, 1.0)[:, None] ** 3
     behind = CAVITY + depth * (1.0 - bend[:, None] ** 2) * (TONGUE - CAVITY)
     colour: np.ndarray = behind + teeth * (shade[:, None] * TEETH - behind)
@@ -91,9 +91,11 @@ def _ramp(value: float, low: float, high: float) -> float:
     return float(np.clip((value - low) / max(high - low, 1e-6), 0.0, 1.0))
 
 
-def _light(portrait: np.ndarray, landmarks: np.ndarray) -> float:
-    """How bright the face's light is: the brightness that a tenth of its pixels exceeds."""
+def _light(portrait: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Colour (3,) of the face's light: halfway from grey to skin, as bright as the brightest tenth of the face."""
     face = np.zeros(portrait.shape[:2], np.uint8)
     cv2.fillPoly(face, [_outline(landmarks, _FACE)], 1, shift=4)
     pixels = portrait[face > 0] if face.any() else portrait.reshape(-1, 3)
-    return float(np.percentile(pixels @ np.array([0.299, 0.587, 0.114]), 90))
+    brightness = np.percentile(pixels @ np.array([0.299, 0.587, 0.114]), 90)
+    colour: np.ndarray = 0.5 * (brightness + np.percentile(pixels, 90, axis=0))
+    return colour
