@@ -43,6 +43,7 @@ CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
         for status, text in {
             **ACCESS,
             400: "The form or the JSON in it cannot be read",
+            408: "The form took too long to arrive",
             409: "A request with this Idempotency-Key is in progress",
             410: "The job made with this Idempotency-Key has been deleted",
             413: "An upload is larger than allowed",

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     max_motion_bytes: Positive = 16 * MIB
     max_options_bytes: Positive = 64 * 1024
 
+    upload_timeout_s: Seconds = 300.0  # for a whole form
+
     max_portraits: Positive = 1000  # kept for one owner
 
     queue_limit: Positive = 100  # waiting jobs of one kind

@@ -57,7 +57,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             "webhook": TextField(MAX_WEBHOOK_BYTES),
             "deadline": TextField(MAX_NUMBER_BYTES),
         }
-        form = await read_form(request, fields, context.artifacts, job_id)
+        form = await read_form(request, fields, context.artifacts, job_id, timeout_s=context.settings.upload_timeout_s)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)

@@ -1,5 +1,6 @@
 """Reads multipart/form-data as it streams in: files go straight into the job's folder, none past its limit."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -49,8 +50,13 @@ class Form:
     texts: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(request: Request, fields: Fields, artifacts: ArtifactStore, job_id: str) -> Form:
-    """Read the request's form into the folder of `job_id`. Raises ProblemError; the caller then removes the folder."""
+async def read_form(
+    request: Request, fields: Fields, artifacts: ArtifactStore, job_id: str, *, timeout_s: float
+) -> Form:
+    """Read the request's form into the folder of `job_id`, for `timeout_s` seconds at most.
+
+    Raises ProblemError; the caller then removes the folder.
+    """
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data" or b"boundary" not in parameters:
         got = request.headers.get("content-type", "none")
@@ -72,9 +78,17 @@ async def read_form(request: Request, fields: Fields, artifacts: ArtifactStore, 
     reader = _Reader(fields, artifacts, job_id)
     try:
         parser = MultipartParser(parameters[b"boundary"], reader.callbacks())
-        async for chunk in _bounded(request.stream(), limit):
-            parser.write(chunk)
+        async with asyncio.timeout(timeout_s):
+            async for chunk in _bounded(request.stream(), limit):
+                parser.write(chunk)
         parser.finalize()
+    except TimeoutError as error:
+        raise ProblemError(
+            ProblemType.TOO_SLOW,
+            f"the form was not complete after {timeout_s:g} s",
+            allowed=timeout_s,
+            headers={"Connection": "close"},
+        ) from error
     except ClientDisconnect as error:  # nobody reads this answer, but what was stored is removed
         raise ProblemError(ProblemType.BAD_REQUEST, "the client went away before the form was complete") from error
     except FormParserError as error:

@@ -20,6 +20,7 @@ class ProblemType(Enum):
     FORBIDDEN = ("forbidden", 403, "This request is not allowed")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method is not offered here")
+    TOO_SLOW = ("too-slow", 408, "The request took too long to arrive")
     IDEMPOTENCY_IN_FLIGHT = ("idempotency-in-flight", 409, "A request with this Idempotency-Key is in progress")
     IDEMPOTENCY_MISMATCH = ("idempotency-mismatch", 422, "This Idempotency-Key was used with another request")
     TOO_LARGE = ("too-large", 413, "The upload is too large")

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 BODY = form_body(["portrait"], headers=[], portrait="file: the photo: JPEG, PNG or WebP")
 CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
-    **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 413, 415, 422, 429, 503, 507)},
+    **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},
 }
 NO_PORTRAIT = access_responses(s404="No such portrait")
 
@@ -62,7 +62,9 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
         await run_in_threadpool(_check_count, context, caller)
         await run_in_threadpool(create_folder, context, portrait_id)
         fields = {"portrait": FileField(context.settings.max_portrait_bytes, IMAGE_TYPES)}
-        form = await read_form(request, fields, context.artifacts, portrait_id)
+        form = await read_form(
+            request, fields, context.artifacts, portrait_id, timeout_s=context.settings.upload_timeout_s
+        )
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:

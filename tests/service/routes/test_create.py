@@ -1,6 +1,7 @@
 """Creating jobs: what is queued, what is refused and how."""
 
 import json
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
@@ -307,6 +308,23 @@ def test_a_body_over_the_limit_is_refused_with_and_without_a_declared_length(sta
     assert declared["got"] == len(body)
     refused(server.client.post("/v1/images", content=stream(), headers=headers), ProblemType.TOO_LARGE)
     assert server.client.get("/healthz").status_code == 200
+
+
+def test_a_form_that_trickles_in_is_cut_off(start: Start) -> None:
+    server = start(upload_timeout_s=0.5)
+    host, port = server.client.base_url.host, server.client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port), timeout=10) as slow:
+        slow.sendall(
+            b"POST /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+        )
+        answer = slow.recv(65536)
+        while part := slow.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert ProblemType.TOO_SLOW.uri.encode() in answer
+    assert nothing_left(server)
 
 
 def test_without_models_jobs_are_refused(start: Start, portrait: bytes, weights_dir: Path) -> None:
