@@ -100,6 +100,7 @@ def make_video(
     sound: Sound | None = None
     if speech is not None:
         sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
+        speech = None  # its samples are not held while frames are rendered
     elif driving is not None:
         sequence, sound = _driven(bench, subject, driving, options, fps)
     else:

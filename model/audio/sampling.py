@@ -14,12 +14,12 @@ from model.audio.flow import ConditionalFlow, FlowStep, bounded
 from model.audio.motion_code import POSE
 from model.audio.network import ResidualFlow, SpeechNetwork
 
-BLOCK_FRAMES = 1500  # video frames whose sound is encoded at once
+BLOCK_FRAMES = 500  # video frames whose sound is encoded at once
 
 
 @torch.no_grad()
 def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) -> Tensor:
-    """Return the sound track (T, S) of mel (4 T, MELS), a minute at a time with the neighbourhood that it needs."""
+    """Return the sound track (T, S) of mel (4 T, MELS), 20 s at a time with the neighbourhood that it needs."""
     frames, margin = len(mel) // SUBFRAMES, network.regressors.reach
     pieces = []
     for first in range(0, frames, BLOCK_FRAMES):

@@ -4,6 +4,7 @@ Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3 and more), and FFmp
 WebM, the sound of videos). Both stream, so the length is checked before and while decoding.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,15 @@ def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = 
     """
     sound = open_sound(path, limits, name=name)
     resampler = soxr.ResampleStream(sound.rate, SPEECH_RATE, 1, dtype="float32")
-    pieces: list[NDArray[np.float32]] = []
-    length = 0
+    # Room for the longest: what is not written to takes no memory, and nothing is copied together in the end.
+    samples = np.empty(math.ceil((limits.seconds + 1) * SPEECH_RATE), np.float32)
+    length = filled = 0
+
+    def append(piece: NDArray[np.float32]) -> None:
+        nonlocal filled
+        samples[filled : filled + len(piece)] = piece
+        filled += len(piece)
+
     for block in sound.blocks():
         length += len(block)
         if length > limits.seconds * sound.rate:
@@ -110,9 +118,9 @@ def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = 
             raise InputError(
                 ProblemType.SILENT_AUDIO, f"the {name} has {bad} samples that are no numbers (NaN or infinite)", got=bad
             )
-        pieces.append(resampler.resample_chunk(block.mean(axis=1)))
-    pieces.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    samples = np.concatenate(pieces)
+        append(resampler.resample_chunk(block.mean(axis=1)))
+    append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    samples = samples[:filled]
     _check_audible(samples, length / sound.rate, limits, name)
     return Speech(samples, sound)
 
@@ -125,7 +133,7 @@ def _check_audible(samples: NDArray[np.float32], seconds: float, limits: AudioLi
             got=seconds,
             allowed=limits.minimum_seconds,
         )
-    peak = float(np.abs(samples).max())
+    peak = float(max(samples.max(), -samples.min()))
     peak_dbfs = 20 * np.log10(max(peak, 1e-10))
     if peak_dbfs < limits.silence_dbfs:
         raise InputError(

@@ -9,10 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 WRITE_AND_READ = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np, soundfile
-from worker.media.audio import open_sound, read_speech
+from model.metrics.memory import peak_resident_mib
+from worker.media.audio import open_sound
 from worker.media.mp4 import mp4_writer
 from worker.media.video import open_video
 
@@ -26,13 +27,13 @@ with mp4_writer(mp4, width=320, height=240, fps=25, sound=open_sound(wav), crf=4
     for _ in range(frames):
         writer.write(frame)
 assert sum(1 for _ in open_video(mp4).frames(25)) == frames
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_resident_mib())
 """
 
 
-def peak_mib(folder: Path, frames: int) -> int:
+def peak_mib(folder: Path, frames: int) -> float:
     command = [sys.executable, "-c", WRITE_AND_READ, str(folder), str(frames)]
-    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.slow
