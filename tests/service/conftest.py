@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import structlog
 import uvicorn
 from PIL import Image
 
@@ -25,6 +27,12 @@ from service.jobs.store import JobStore
 from service.settings import Settings
 
 DIMENSION = 6
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet() -> None:
+    """Servers run in this process: their lines would stand among what commands under test print."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture
@@ -116,12 +124,12 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def start(store: JobStore, redis_url: str, tmp_path: Path, weights_dir: Path) -> Iterator[Start]:
-    """Start servers with settings of the test's choice."""
+    """Start servers with settings of the test's choice, in a database where no other server does their housekeeping."""
     with ExitStack() as stack:
 
         def start_server(**settings: Any) -> Server:
             chosen: dict[str, Any] = {
-                "redis_url": redis_url,
+                "redis_url": f"{redis_url.removesuffix('/0')}/2",
                 "data_dir": tmp_path / "data",
                 "weights_dir": weights_dir,
                 "housekeeping_s": 0.1,

@@ -108,7 +108,7 @@ def test_the_signature_is_that_of_the_specification() -> None:
 def test_a_message_is_sent_again_until_it_is_taken(
     start: Start, portrait: bytes, receive: Callable[..., Receiver]
 ) -> None:
-    server = start(api_keys="first,second", webhook_private=True, webhook_backoff="0.3,0.9,5")
+    server = start(api_keys="first,second", rate="9999/second", webhook_private=True, webhook_backoff="0.3,0.9,5")
     receiver = receive(500, 302, 204)
     key = {"X-API-Key": "first"}
     job = create(server, portrait, receiver.url, **key).json()
