@@ -144,6 +144,7 @@ def engine_settings(device: str, threads: int | None, frames: int) -> Iterator[E
     cores = threads or available_cores()
     shapes = sorted({(1, 1), (1, cores), (4, 1)})
     precisions = [p for p in get_args(EngineSettings.model_fields["precision"].annotation) if p != "auto"]
+    precisions.remove("float16")  # of CUDA devices alone
     for precision in precisions:
         for batch_size, streams in shapes:
             if batch_size * streams <= frames:

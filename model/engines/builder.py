@@ -22,7 +22,7 @@ class EngineSettings(BaseModel):
 
     engine: "auto" is compiled on a CUDA device, OpenVINO on a CPU, and torch, the plain network, where that fails.
     device: "auto", "cpu", "cuda" or "cuda:N". precision: "auto" is the fastest that the device computes in and whose
-    picture holds; "int8" is OpenVINO's, and needs calibrated weights.
+    picture holds; "float16" is for CUDA devices; "int8" is OpenVINO's, and needs calibrated weights.
     threads, streams, batch_size: see OpenVINOEngine. cache_directory: compiled graphs are kept there.
     """
 
@@ -30,7 +30,7 @@ class EngineSettings(BaseModel):
 
     engine: Literal["auto", "torch", "compiled", "openvino"] = "auto"
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     threads: PositiveInt | None = None
     streams: PositiveInt = 1
     batch_size: PositiveInt = 1
@@ -49,6 +49,10 @@ def build_engine(
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and settings.engine != "openvino" else "cpu"
+    if settings.precision == "float16" and device == "cpu":
+        raise EngineError(
+            "precision 'float16' is for CUDA devices; on device 'cpu' 'float32' and 'bfloat16' would work"
+        )
     if settings.engine == "openvino" and device != "cpu":
         raise EngineError(f"engine 'openvino' runs on the CPU; device is {device!r}, allowed are 'auto' and 'cpu'")
     if settings.engine == "openvino" or (settings.engine == "auto" and device == "cpu"):
@@ -84,7 +88,7 @@ def _openvino(network: PIRenderer, settings: EngineSettings, calibration: Calibr
 
     return OpenVINOEngine(
         network,
-        precision=settings.precision,
+        precision=settings.precision,  # type: ignore[arg-type]  # float16 has been refused
         calibration=calibration,
         threads=settings.threads,
         streams=settings.streams,

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import structlog
 import torch
 from torch import Tensor
 
-from model.engines.torch_engine import Precision, TorchEngine
+from model.engines.engine import Frames, to_levels
+from model.engines.graph import CapturedRun, GraphMemory, to_host
+from model.engines.torch_engine import Precision, TorchEngine, exact
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
 
 log = structlog.get_logger(__name__)
 
 BATCH_SIZES = (1, 8, 32)
-WARM_UP_RUNS = 3  # before a capture, so that kernels are chosen and workspaces allocated outside of it
+COMPILATIONS = 256  # of one function and in all, which torch would stop at 8: a size, a precision, an engine each
 
-Run = Callable[..., Tensor]
-"""Images (B, 3, H, W) of source, warping_stem, editing_stem, descriptors (B, Z) and, if guided, prior flows."""
+Run = Callable[..., tuple[Tensor, Tensor]]
+"""Images (B, 3, H, W) and the same as bytes (B, H, W, 3), of source, warping_stem, editing_stem, descriptors (B, Z)
+and, if guided, prior flows."""
 
 
 class CompiledEngine(TorchEngine):
     """Runs batches of a few fixed sizes, each compiled when it first comes; what fills up a batch is thrown away.
 
     The norms and what surrounds them are bound by memory, which is what compiling fuses; a light network at small
-    batches is bound by launching kernels, which is what a graph saves. When either fails, the network runs as it is
-    from then on, and the log says why.
+    batches is bound by launching kernels, which is what a graph saves. The graphs are captured here and not by
+    torch.compile's "reduce-overhead": shapes, inputs and outputs never change, so nothing of what that mode keeps track
+    of is needed. When either fails, the network runs as it is from then on, and the log says why.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class CompiledEngine(TorchEngine):
         self.name = f"compiled-{device}-{precision}"
         self.batch_sizes = tuple(sorted(batch_sizes))
         self._runs: dict[tuple[int, ...], Run] = {}
+        self._memory: GraphMemory | None = None
         self._works = True
         if cache_directory is not None:  # where torch keeps what it compiled, read at the first compilation
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory / "inductor"))
@@ -54,78 +60,97 @@ class CompiledEngine(TorchEngine):
     @torch.inference_mode()
     def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
         """See `Engine.render`; the images stay on the device."""
-        images = []
-        start = 0
-        while start < len(descriptors):
-            left = len(descriptors) - start
-            size = next((size for size in self.batch_sizes if size >= left), self.batch_sizes[-1])
-            part = slice(start, start + size)
-            images.append(
-                self._batch(portrait, descriptors[part], None if prior_flow is None else prior_flow[part], size)
-            )
-            start += size
-        return torch.cat(images)
+        return torch.cat([images.clone() for images, _ in self._batches(portrait, descriptors, prior_flow)])
 
-    def _batch(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None, size: int) -> Tensor:
-        count = len(descriptors)
+    @torch.inference_mode()
+    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
+        """See `Engine.render_frames`; pictures become bytes before they leave the device."""
+        parts = [to_host(levels) for _, levels in self._batches(portrait, descriptors, prior_flow)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _batches(
+        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and bytes, batch by batch; the next batch may be written over them."""
+        start = 0
+        for size in split(len(descriptors), self.batch_sizes):
+            part = slice(start, start + size)
+            yield self._batch(portrait, descriptors[part], None if prior_flow is None else prior_flow[part], size)
+            start += size
+
+    def _batch(
+        self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None, size: int
+    ) -> tuple[Tensor, Tensor]:
         if self._works:
-            key = (size, *portrait.source.shape[2:])
             inputs = [portrait.source, portrait.warping_stem, portrait.editing_stem, _filled(descriptors, size)]
             if prior is not None:
                 inputs.append(_filled(prior, size))
-            inputs = [tensor.to(self._device) for tensor in inputs]
             try:
-                if key not in self._runs:
-                    self._runs[key] = self._compile(inputs)
-                    log.info("engine compiled", engine=self.name, batch=key[0], height=key[1], width=key[2])
-                return self._runs[key](*inputs)[:count].clone()
-            except torch.OutOfMemoryError:
-                raise
+                images, levels = self._run(inputs)(*inputs)
+                return images[: len(descriptors)], levels[: len(descriptors)]
             except Exception as error:  # whatever a compiler, its tools or a capture may raise
+                if _exhausted(error):
+                    self._do_without(size)
+                    raise torch.OutOfMemoryError(str(error)) from error
                 self._works = False
                 self._runs.clear()
                 log.warning("engine falls back to the plain network", engine=self.name, reason=str(error).strip())
-        return super().render(portrait, descriptors, prior)
+        images = super().render(portrait, descriptors, prior)
+        return images, to_levels(images)
 
-    def _compile(self, inputs: list[Tensor]) -> Run:
-        """Compile for the shapes of `inputs`; on CUDA, capture a graph too."""
-        compiled: Run = torch.compile(self._images, dynamic=False)
-        return _Graph(compiled, inputs) if self._device.type == "cuda" else compiled
+    def _run(self, inputs: list[Tensor]) -> Run:
+        """What was compiled for the shapes of `inputs` and, on CUDA, captured as a graph."""
+        source, descriptors = inputs[0], inputs[3]
+        key = (len(descriptors), *source.shape[2:])
+        if key not in self._runs:
+            compiled: Run = torch.compile(self._pictures, dynamic=False, fullgraph=True)
+            on_device = [tensor.to(self._device) for tensor in inputs]
+            limits = {"recompile_limit": COMPILATIONS, "accumulated_recompile_limit": COMPILATIONS}
+            with torch._dynamo.config.patch(limits), exact(choose=True):
+                if self._device.type == "cuda":
+                    self._memory = self._memory or GraphMemory(self._device)
+                    self._runs[key] = CapturedRun(compiled, on_device, self._memory)
+                else:
+                    compiled(*on_device)
+                    self._runs[key] = compiled
+            log.info("engine compiled", engine=self.name, batch=key[0], height=key[1], width=key[2])
+        return self._runs[key]
 
-    def _images(
+    def _do_without(self, size: int) -> None:
+        """Leave out batches of `size` and more, if there are smaller ones: a smaller batch is then truly smaller."""
+        self.batch_sizes = tuple(other for other in self.batch_sizes if other < size) or self.batch_sizes[:1]
+        self._runs = {key: run for key, run in self._runs.items() if key[0] < size}
+
+    def _pictures(
         self, source: Tensor, warping_stem: Tensor, editing_stem: Tensor, z: Tensor, prior: Tensor | None = None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         portrait = PortraitState(source, warping_stem, editing_stem)
-        # Without its cache, autocast keeps nothing between runs that a graph would have to own.
-        bfloat16 = self.precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
-            return self.network.render(portrait, z, prior).image
+        with self._autocast():
+            images = self.network.render(portrait, z, prior).image
+        return images, to_levels(images)
 
 
-class _Graph:
-    """A run captured once and replayed: its inputs and its output stay where they were at the capture."""
+def split(count: int, sizes: tuple[int, ...]) -> Iterator[int]:
+    """Sizes, out of ascending `sizes`, of the batches that `count` frames make.
 
-    def __init__(self, run: Run, inputs: list[Tensor]) -> None:
-        self._inputs = [tensor.clone() for tensor in inputs]
-        self._given: list[Tensor | None] = [None] * len(inputs)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_RUNS):
-                run(*self._inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = run(*self._inputs)
+    Only the last may be larger than what is left for it, and is then more than half full, or of the smallest size.
+    """
+    while count > 0:
+        size = max((size for size in sizes if size <= count), default=sizes[0])
+        enough = min((size for size in sizes if size >= count), default=size)
+        if 2 * count > enough:
+            size = enough
+        yield size
+        count -= size
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The output's own memory: the next call writes over it."""
-        for index, tensor in enumerate(inputs):
-            if tensor is not self._given[index]:  # a portrait's parts are the same from batch to batch
-                self._inputs[index].copy_(tensor)
-                self._given[index] = tensor
-        self._graph.replay()
-        return self._output
+
+def _exhausted(error: BaseException | None) -> bool:
+    """Whether memory ran out: torch wraps what compiling raises, and ending a failed capture raises anew."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _filled(rows: Tensor, size: int) -> Tensor:

@@ -47,10 +47,15 @@ class Engine(ABC):
         return next(self.network.parameters()).device
 
 
+def to_levels(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [-1, 1] -> RGB bytes (B, H, W, 3) on the same device."""
+    levels = images.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous()
+
+
 def to_frames(images: Tensor) -> Frames:
     """Images (B, 3, H, W) in [-1, 1] on any device -> RGB bytes (B, H, W, 3)."""
-    levels = images.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    frames: Frames = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    frames: Frames = to_levels(images).cpu().numpy()
     return frames
 
 

@@ -1,20 +1,30 @@
-"""The network as it is: the reference on the CPU, and the engine of CUDA devices."""
+"""The network as it is: the reference on the CPU, and what is left on CUDA devices when compiling fails."""
 
 import copy
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 from model.engines.engine import Engine
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def exact(*, choose: bool = False) -> AbstractContextManager[None]:
+    """Convolutions of float32 on CUDA in float32, for which cuDNN would take TF32, with a mantissa of ten bits.
+
+    With `choose` cuDNN times its kernels for each new shape and keeps the fastest.
+    """
+    return cudnn.flags(enabled=True, benchmark=choose, allow_tf32=False)
 
 
 class TorchEngine(Engine):
-    """Runs a copy of the network on `device`; bfloat16 is autocast, so norms' statistics and warping stay float32."""
+    """Runs a copy of the network on `device`; lower precisions are autocast: norms and warping stay float32."""
 
     def __init__(self, network: PIRenderer, *, device: str = "cpu", precision: Precision = "float32") -> None:
         """Raises EngineError when this machine has no such device."""
@@ -28,10 +38,25 @@ class TorchEngine(Engine):
         super().__init__(network, name=f"torch-{device}-{precision}")
         self.precision = precision
 
+    def describe(self, motions: Tensor) -> Tensor:
+        """See `Engine.describe`; in float32."""
+        with exact():
+            return super().describe(motions)
+
+    def prepare(self, source: Tensor) -> PortraitState:
+        """See `Engine.prepare`; in float32."""
+        with exact():
+            return super().prepare(source)
+
     @torch.inference_mode()
     def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
         """See `Engine.render`; the images stay on the device."""
-        device = self._device
-        prior = None if prior_flow is None else prior_flow.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return self.network.render(portrait, descriptors.to(device), prior).image
+        prior = None if prior_flow is None else prior_flow.to(self._device)
+        with exact(), self._autocast():
+            return self.network.render(portrait, descriptors.to(self._device), prior).image
+
+    def _autocast(self) -> torch.autocast:
+        """Without its cache, autocast keeps nothing between runs that a CUDA graph would have to own."""
+        low = self.precision != "float32"
+        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
+        return torch.autocast(self._device.type, dtype, enabled=low, cache_enabled=False)

@@ -59,5 +59,14 @@ def test_refuses_what_this_machine_lacks(plain_case):
         build_engine(plain_case.network, EngineSettings(engine="openvino", device="cuda"))
     with pytest.raises(EngineError, match="no CUDA device here"):
         build_engine(plain_case.network, EngineSettings(device="cuda"))
+    with pytest.raises(
+        EngineError, match="'cuda:1', and torch finds no CUDA device here; allowed are 'auto' and 'cpu'"
+    ):
+        build_engine(plain_case.network, EngineSettings(engine="compiled", device="cuda:1"))
+    for engine in ("auto", "torch", "compiled", "openvino"):
+        with pytest.raises(
+            EngineError, match="'float16' is for CUDA devices; on device 'cpu' 'float32' and 'bfloat16' w"
+        ):
+            build_engine(plain_case.network, EngineSettings(engine=engine, precision="float16"))
     with pytest.raises(ValidationError, match="engine"):
         EngineSettings(engine="tensorrt")

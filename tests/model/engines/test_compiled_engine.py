@@ -1,11 +1,13 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from structlog.testing import capture_logs
 
 from model.engines import EngineSettings, build_engine
-from model.engines.compiled_engine import CompiledEngine
+from model.engines.compiled_engine import CompiledEngine, split
+from model.engines.engine import to_frames
 from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
 from model.metrics import psnr
@@ -13,6 +15,23 @@ from model.metrics import psnr
 
 def images(engine, case):
     return engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior)
+
+
+def frames(engine, case):
+    return engine.render_frames(engine.prepare(case.source), engine.describe(case.motions), case.prior)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (1, [1]), (4, [1] * 4), (5, [8]), (8, [8]), (9, [8, 1]), (16, [8, 8]), (17, [32]), (70, [32, 32, 8])],
+)
+def test_batches_are_at_least_half_full(count, sizes):
+    assert list(split(count, (1, 8, 32))) == sizes
+
+
+def test_a_batch_below_the_smallest_size_is_filled_up():
+    assert list(split(3, (2, 16))) == [2, 2]
+    assert list(split(1, (16,))) == [16]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, as it loads its compiler
@@ -23,6 +42,7 @@ def test_compiled_is_the_reference_in_any_number_of_frames(guided_case):
         fast = images(engine, guided_case)  # three frames: a whole batch, and one that is filled up
     assert [line["event"] for line in logs] == ["engine compiled"], logs
     torch.testing.assert_close(fast, images(TorchEngine(guided_case.network), guided_case), atol=1e-3, rtol=0)
+    assert np.array_equal(frames(engine, guided_case), to_frames(fast)), "bytes of the same pictures"
 
 
 def test_falls_back_and_says_why(plain_case, monkeypatch):
@@ -30,7 +50,7 @@ def test_falls_back_and_says_why(plain_case, monkeypatch):
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr(torch, "compile", broken)
-    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32")
+    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32", batch_sizes=(4,))
     with capture_logs() as logs:
         fast = images(engine, plain_case)
         images(engine, plain_case)
@@ -39,14 +59,21 @@ def test_falls_back_and_says_why(plain_case, monkeypatch):
     assert torch.equal(fast, images(TorchEngine(plain_case.network), plain_case))
 
 
-def test_exhausted_memory_is_no_reason_to_fall_back(plain_case, monkeypatch):
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_exhausted_memory_is_no_reason_to_fall_back(plain_case, monkeypatch, wrapped):
     def exhausted(*_, **__):
-        raise torch.OutOfMemoryError("too much")
+        try:
+            raise torch.OutOfMemoryError("too much")
+        finally:
+            if wrapped:  # as when the end of a failed capture raises anew
+                raise RuntimeError("operation failed due to a previous error during capture")
 
-    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32")
+    engine = CompiledEngine(plain_case.network, device="cpu", precision="float32", batch_sizes=(1, 2, 4))
     monkeypatch.setattr(torch, "compile", exhausted)
-    with pytest.raises(torch.OutOfMemoryError):
-        images(engine, plain_case)
+    with capture_logs() as logs, pytest.raises(torch.OutOfMemoryError):
+        images(engine, plain_case)  # three frames, so a batch of four
+    assert engine.batch_sizes == (1, 2), "half of the batch is not filled up to the size that did not fit"
+    assert not any("falls back" in line["event"] for line in logs)
 
 
 def test_refuses_what_it_cannot_do(plain_case):
@@ -55,7 +82,7 @@ def test_refuses_what_it_cannot_do(plain_case):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize(("precision", "decibels"), [("float32", 55), ("bfloat16", 35)])
+@pytest.mark.parametrize(("precision", "decibels"), [("float32", 70), ("float16", 45), ("bfloat16", 35)])
 def test_graphs_agree_with_the_cpu(case, precision, decibels):
     engine = build_engine(case.network, EngineSettings(device="cuda", precision=precision))
     assert engine.name == f"compiled-cuda-{precision}"
@@ -63,4 +90,5 @@ def test_graphs_agree_with_the_cpu(case, precision, decibels):
         first, second = images(engine, case).cpu(), images(engine, case).cpu()
     assert not any("falls back" in line["event"] for line in logs)
     assert torch.equal(first, second)
+    assert np.array_equal(frames(engine, case), to_frames(first))
     assert psnr(first, images(TorchEngine(case.network), case)).min() > decibels

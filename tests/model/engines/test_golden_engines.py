@@ -18,19 +18,30 @@ pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="no outputs of the a
 
 
 @pytest.mark.parametrize(
-    ("engine", "precision"), [("torch", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")]
+    ("engine", "device", "precision"),
+    [
+        ("torch", "cpu", "float32"),
+        ("openvino", "cpu", "float32"),
+        ("openvino", "cpu", "bfloat16"),
+        ("torch", "cuda", "float32"),
+        ("compiled", "cuda", "float32"),
+        ("compiled", "cuda", "bfloat16"),
+        ("compiled", "cuda", "float16"),
+    ],
 )
-def test_pictures_are_the_stored_ones(engine, precision):
-    if precision == "bfloat16" and native_precision() != precision:
+def test_pictures_are_the_stored_ones(engine, device, precision):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    if (device, precision) == ("cpu", "bfloat16") and native_precision() != precision:
         pytest.skip("this processor does not compute in bfloat16")
-    settings = EngineSettings(engine=engine, device="cpu", precision=precision, threads=1)
+    settings = EngineSettings(engine=engine, device=device, precision=precision, threads=1)
     built = build_engine(load_official_checkpoint(GOLDEN / "renderer_small_checkpoint.pt"), settings)
     golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "renderer_small.npz").items()}
     for index in range(2):
         descriptor = golden["descriptor"][index : index + 1, :, 0]
-        image = built.render(built.prepare(golden["source"][index : index + 1]), descriptor)
+        image = built.render(built.prepare(golden["source"][index : index + 1]), descriptor).cpu()
         expected = golden["image"][index : index + 1]
         if precision == "float32":
-            assert (image - expected).abs().max() < (1e-4 if engine == "torch" else 1e-3)
+            assert (image - expected).abs().max() < (1e-4 if (engine, device) == ("torch", "cpu") else 1e-3)
         else:
             assert psnr(image, expected) > 42
