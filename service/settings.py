@@ -1,34 +1,22 @@
-"""Settings of front-end and workers, from the environment (prefix PIRENDERER_)."""
+"""Settings of the front-end, from the environment (prefix PIRENDERER_)."""
 
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import NoDecode
 
+from service.jobs.settings import MIB, Positive, Seconds, SharedSettings
 from service.keys import Rate
-
-MIB = 1 << 20
-
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class InvalidSettingsError(Exception):
     """A setting has a value that is not allowed; the text names it and the value got."""
 
 
-class Settings(BaseSettings):
+class Settings(SharedSettings):
     """What can be set. Every limit is checked before, or while, the thing it bounds is read."""
-
-    model_config = SettingsConfigDict(env_prefix="PIRENDERER_", frozen=True, extra="ignore", populate_by_name=True)
-
-    redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")
-    )
-    data_dir: Path = Path("data")
-    weights_dir: Path | None = None  # unset: those that come with the package
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -38,12 +26,6 @@ class Settings(BaseSettings):
     quota: Rate | None = None  # jobs of a key that has no quota of its own
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # whose pages may call us with a key; comma-separated
 
-    max_portrait_bytes: Positive = 20 * MIB
-    max_pixels: Positive = 50_000_000
-    max_audio_bytes: Positive = 50 * MIB
-    max_audio_seconds: Seconds = 300.0
-    max_video_bytes: Positive = 200 * MIB
-    max_video_seconds: Seconds = 120.0
     max_motion_bytes: Positive = 16 * MIB
     max_options_bytes: Positive = 64 * 1024
 
@@ -68,11 +50,6 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
-
-    @property
-    def artifacts_dir(self) -> Path:
-        """The folder of the artifact store."""
-        return self.data_dir / "artifacts"
 
     @property
     def keys_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""Front-end and workers read the same environment; their shared settings must not drift apart."""
+"""Front-end and workers read the same environment."""
 
 from pathlib import Path
 
