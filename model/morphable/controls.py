@@ -53,6 +53,12 @@ MEASURES: tuple[Measure, ...] = (
         0.0,
         "corners of the mouth up and apart; 1 is a broad smile",
     ),
+    Measure(
+        "frown",
+        ((61, 1, 0.5), (291, 1, 0.5), (0, 1, -0.5), (17, 1, -0.5)),
+        0.0,
+        "corners of the mouth down; 1 is a sulk",
+    ),
     Measure("pucker", ((61, 0, 1.0), (291, 0, -1.0)), 0.0, "corners of the mouth together; 1 is a kiss"),
     Measure("blink_left", _gap(374, 386), 0.0, "the person's left lids; 1 is closed"),
     Measure("blink_right", _gap(145, 159), 0.0, "the person's right lids; 1 is closed"),
@@ -61,6 +67,12 @@ MEASURES: tuple[Measure, ...] = (
         ((105, 1, -0.5), (334, 1, -0.5), (33, 1, 0.25), (133, 1, 0.25), (263, 1, 0.25), (362, 1, 0.25)),
         0.0,
         "both brows up; 1 is astonished",
+    ),
+    Measure(
+        "brow_lower",
+        ((105, 1, 0.5), (334, 1, 0.5), (33, 1, -0.25), (133, 1, -0.25), (263, 1, -0.25), (362, 1, -0.25)),
+        0.0,
+        "both brows down; 1 is stern",
     ),
     Measure(
         "gaze_x",
@@ -81,6 +93,8 @@ FREE: dict[str, frozenset[str]] = {
     "pucker": frozenset({"smile"}),
     "gaze_y": frozenset({"blink_left", "blink_right"}),
 }
+# What goes the other way on (nearly) the same measure; the others hold still the one that it opposes.
+OPPOSES = {"frown": "smile", "brow_lower": "brow_raise"}
 LIDS = {"blink_left": (386, 374), "blink_right": (159, 145)}
 
 _POSE_CONTROLS: tuple[dict[str, Any], ...] = (
@@ -125,24 +139,31 @@ def fit_control_directions(model: MorphableModel, clips: Sequence[Tensor]) -> di
     """Direction (64) of each expression control, of the length that value 1 stands for.
 
     Value 1 is the 99th percentile of how far the measure moves from rest, a clip's 10th percentile, in the expressions
-    (T, 64) of `clips`; for gaze, which goes both ways, half of that. A blink's direction has the unit length of the
-    lids' gap, since how far a lid must go depends on the person.
+    (T, 64) of `clips`; for gaze, which goes both ways, half of that. What opposes another control is counted from the
+    clip's median, since its 10th percentile would be the other at its height. A blink's direction has the unit length
+    of the lids' gap, since how far a lid must go depends on the person.
     """
     rows = torch.stack([measure.vector() for measure in MEASURES])
     gradients = rows @ model.expression_basis.T  # (measures, 64)
     moved = [clip @ gradients.T for clip in clips]
-    from_rest = torch.cat([values - torch.quantile(values, 0.1, dim=0) for values in moved])
+    share = torch.tensor([0.5 if measure.name in OPPOSES else 0.1 for measure in MEASURES], dtype=gradients.dtype)
+    rests = [torch.quantile(values, share, dim=0).diagonal() for values in moved]
+    from_rest = torch.cat([values - rest for values, rest in zip(moved, rests, strict=True)])
     reaches = torch.quantile(from_rest, 0.99, dim=0)
     directions = {}
     for number, measure in enumerate(MEASURES):
-        free = FREE.get(measure.name, frozenset())
-        held = [i for i, other in enumerate(MEASURES) if other.name not in free]
+        held = [i for i, other in enumerate(MEASURES) if other.name == measure.name or _holds(measure.name, other.name)]
         held_gradients = gradients[held]
         inverse = torch.linalg.inv(held_gradients @ held_gradients.T)
         direction = held_gradients.T @ inverse[:, held.index(number)]
         reach = 1.0 if measure.name in LIDS else float(reaches[number]) / (2.0 if measure.minimum < 0 else 1.0)
         directions[measure.name] = [round(float(value), 6) for value in direction * reach]
     return directions
+
+
+def _holds(name: str, other: str) -> bool:
+    """Whether the control `name` is to leave the measure `other` as it is."""
+    return other not in FREE.get(name, frozenset()) and other not in OPPOSES and other != OPPOSES.get(name)
 
 
 def control_card(directions: Mapping[str, list[float]]) -> dict[str, Any]:

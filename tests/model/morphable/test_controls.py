@@ -8,7 +8,7 @@ import torch
 
 from model.errors import ControlError
 from model.morphable import MorphableModel
-from model.morphable.controls import FREE, MEASURES, Controls
+from model.morphable.controls import FREE, MEASURES, OPPOSES, Controls, fit_control_directions
 
 REST_IDENTITY, REST = np.zeros(80, np.float32), np.zeros(70, np.float32)
 
@@ -24,17 +24,46 @@ def measures(morphable: MorphableModel, motion: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", [measure.name for measure in MEASURES])
-def test_expression_controls_are_independent(name: str, controls: Controls, morphable: MorphableModel) -> None:
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_expression_controls_are_independent(
+    name: str, value: float, controls: Controls, morphable: MorphableModel
+) -> None:
+    """A control at either end moves its own measure, and every other by less than 15 % of that one's range."""
+    value = max(value, controls.specifications[name]["minimum"])
     rest = measures(morphable, REST)
     reach = {
         m.name: measures(morphable, controls.apply(REST_IDENTITY, REST, {m.name: 1.0}))[m.name] - rest[m.name]
         for m in MEASURES
     }
     assert reach[name] > 0
-    moved = measures(morphable, controls.apply(REST_IDENTITY, REST, {name: 1.0}))
+    moved = measures(morphable, controls.apply(REST_IDENTITY, REST, {name: value}))
+    assert moved[name] - rest[name] == pytest.approx(value * reach[name], rel=1e-3, abs=1e-6)
+    antagonists = {OPPOSES.get(name), *(other for other, opposed in OPPOSES.items() if opposed == name)}
     for other, full in reach.items():
-        if other != name and other not in FREE.get(name, frozenset()):
+        if other not in {name} | antagonists | FREE.get(name, frozenset()):
+            if OPPOSES.get(other) in FREE.get(name, frozenset()):
+                continue  # the same measure, the other way
             assert abs(moved[other] - rest[other]) < 0.15 * abs(full), other
+
+
+@pytest.mark.parametrize(("control", "opposed"), OPPOSES.items())
+def test_opposites_go_opposite_ways(control: str, opposed: str, controls: Controls, morphable: MorphableModel) -> None:
+    rest = measures(morphable, REST)[opposed]
+    up, down = (
+        measures(morphable, controls.apply(REST_IDENTITY, REST, {name: 1.0}))[opposed] - rest
+        for name in (opposed, control)
+    )
+    assert up > 0
+    assert -2 * up < down < -0.1 * up
+
+
+def test_directions_of_opposites_are_one_line(morphable: MorphableModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    clips = [torch.randn(50, 64, generator=generator) for _ in range(4)]
+    directions = fit_control_directions(morphable, clips)
+    assert set(directions) == {measure.name for measure in MEASURES}
+    raise_, lower = (np.array(directions[name]) for name in ("brow_raise", "brow_lower"))
+    assert raise_ @ lower == pytest.approx(-np.linalg.norm(raise_) * np.linalg.norm(lower), rel=1e-4)
 
 
 def test_blink_closes_whatever_the_portrait(controls: Controls, morphable: MorphableModel) -> None:
