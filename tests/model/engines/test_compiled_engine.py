@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,3 +93,11 @@ def test_graphs_agree_with_the_cpu(case, precision, decibels):
     assert torch.equal(first, second)
     assert np.array_equal(frames(engine, case), to_frames(first))
     assert psnr(first, images(TorchEngine(case.network), case)).min() > decibels
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_graphs_read_the_portrait_and_the_frames_they_are_given(guided_case):
+    engine = CompiledEngine(guided_case.network, precision="float32", batch_sizes=(1, 2))
+    mirrored = replace(guided_case, source=guided_case.source.flip(3), motions=guided_case.motions.flip(0))
+    for case in (guided_case, mirrored, guided_case):  # three frames: two graphs in one pool, used by turns
+        assert psnr(images(engine, case).cpu(), images(TorchEngine(case.network), case)).min() > 70
