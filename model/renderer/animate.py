@@ -79,7 +79,8 @@ class Animator:
                 {"engine": engine, "device": device, "cache_directory": cache_directory}
             )
         except ValidationError as error:
-            raise EngineError(f"engine is {engine!r}; allowed are 'auto', 'torch', 'compiled' and 'openvino'") from error
+            allowed = "'auto', 'torch', 'compiled' and 'openvino'"
+            raise EngineError(f"engine is {engine!r}; allowed are {allowed}") from error
         state, card = load_weights(name, directory)
         network = PIRenderer(RendererConfig.model_validate(card["config"]))
         load_into(network, state, name)
