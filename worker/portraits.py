@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.errors import FaceIndexError
 from model.extractor import Extractor, Face
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
@@ -63,22 +64,20 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
 
 
 def follow_face(bench: Workbench, source: VideoSource, index: int | None) -> NDArray[np.float32]:
-    """The motion (T, D) of the face in a video, at 25 frames a second. Frames stream; only the motion is kept.
+    """The motion (T, D) of a face in a video, at 25 frames a second. Frames stream; only the motion is kept.
 
-    Raises InputError: what `VideoSource.frames` raises, or no-such-face for another than the largest (0 or None).
+    Raises InputError: what `VideoSource.frames` raises, or no-such-face for more than the first frame with a face has.
     """
-    if index:
-        raise InputError(
-            ProblemType.NO_SUCH_FACE,
-            f"face {index} of the {source.name} was asked for; in a video only the largest, 0, can be followed",
-            got=index,
-            allowed=[0],
-        )
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
     rows: list[NDArray[np.float32]] = []
     frames = bench.stages.each("decode", source.frames(MODEL_FPS))
-    for extraction in bench.models.extractor.extract_video(frames):
-        if len(rows) % REPORT_EVERY == 0:
-            bench.stages.report("extract", len(rows), total)
-        rows.append(extraction.motion)
+    try:
+        for extraction in bench.models.extractor.extract_video(frames, index or 0):
+            if len(rows) % REPORT_EVERY == 0:
+                bench.stages.report("extract", len(rows), total)
+            rows.append(extraction.motion)
+    except FaceIndexError as error:
+        raise InputError(
+            ProblemType.NO_SUCH_FACE, f"the {source.name}: {error}", got=index, allowed="an index of its faces"
+        ) from error
     return np.stack(rows)

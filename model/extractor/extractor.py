@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.errors import NoFaceError
+from model.errors import FaceIndexError, NoFaceError
 from model.extractor.crop import Crop, crop_from_landmarks
 from model.extractor.detect import SMALLEST_FACE, Face, FaceDetector, confidence_of
 from model.extractor.reader import FaceReader, ReaderEngine, Sighting
@@ -95,8 +96,10 @@ class Extractor:
             crop, crop.cut(rgb), landmarks, fit.identity[0].numpy(), fit.motion[0].numpy(), confidence_of(sighting)
         )
 
-    def extract_video(self, frames: Iterable[np.ndarray]) -> Iterator[Extraction]:
-        """The largest face of a video's first frames, followed to its end: one extraction for each frame, in order.
+    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction]:
+        """A face of a video's first frames, followed to its end: one extraction for each frame, in order.
+
+        `face` counts those of the first frame that shows one, the largest first.
 
         Frames (H, W, 3) uint8 are streamed; about two dozen are held at a time. The first 16 decide the crop, which is
         the same for the whole video, and the identity. Landmarks are smoothed over five frames, two of them ahead.
@@ -104,8 +107,9 @@ class Extractor:
 
         Raises:
             NoFaceError: none of the first frames shows a face, or there are no frames.
+            FaceIndexError: the frame that shows a face has no such one.
         """
-        stream = self._tracked(iter(frames))
+        stream = self._tracked(iter(frames), face)
         first = list(islice(stream, FIRST_FRAMES))
         if not first:
             raise NoFaceError("the video has no frames; allowed is one or more")
@@ -125,7 +129,7 @@ class Extractor:
             motion = self.morphable.fit(torch.from_numpy(points)[None], identity).motion[0].numpy()
             yield Extraction(crop, crop.cut(tracked.frame), points, identity[0].numpy(), motion, tracked.confidence)
 
-    def _tracked(self, frames: Iterator[np.ndarray]) -> Iterator[_Tracked]:
+    def _tracked(self, frames: Iterator[np.ndarray], face: int) -> Iterator[_Tracked]:
         """Landmarks of each frame, a batch of frames at a time, starting where the batch before ended."""
         last: Sighting | None = None
         pending: list[np.ndarray] = []  # first frames, before any face was seen
@@ -133,7 +137,7 @@ class Extractor:
             pictures = [Pyramid(frame) for frame in batch]
             if last is None:
                 searches = (
-                    self.detector.sightings(frame, every=False, thorough=n == 0) for n, frame in enumerate(batch)
+                    self.detector.sightings(frame, every=face > 0, thorough=n == 0) for n, frame in enumerate(batch)
                 )
                 found = next((seen for seen in searches if seen), None)
                 if found is None:
@@ -141,7 +145,12 @@ class Extractor:
                     if len(pending) >= FIRST_FRAMES:
                         break
                     continue
-                last = found[0]
+                if face >= len(found):
+                    raise FaceIndexError(
+                        f"face {face} of a video was asked for, whose first frame with a face has {len(found)}; "
+                        f"allowed are 0 to {len(found) - 1}"
+                    )
+                last = found[face]
                 yield from (_Tracked(frame, last.landmarks, 0.0) for frame in pending)
                 pending = []
             for frame, sighting in zip(batch, self._follow(pictures, batch, last), strict=True):
@@ -157,7 +166,7 @@ class Extractor:
             if sighting.presence < LOST:  # it moved far, or the scene was cut: search the frame, once for the batch
                 found = self.detector.sightings(frames[index], every=False, thorough=False)
                 if found:
-                    again: list[Window] = [found[0].window] * (len(pictures) - index)
+                    again: list[Window] = [_nearest(found, last).window] * (len(pictures) - index)
                     sightings[index:] = self.reader.refine(pictures[index:], again, looks=2)
                 break
         return sightings
@@ -167,6 +176,17 @@ class Extractor:
         if not found:
             raise NoFaceError(f"no face in the picture of {rgb.shape[1]} x {rgb.shape[0]} pixels; {_looked_for()}")
         return found[0]
+
+
+def _nearest(found: list[Sighting], last: Sighting) -> Sighting:
+    """The one most like `last` in place and size, so that a face lost for a moment is not taken for another."""
+
+    def unlike(sighting: Sighting) -> float:
+        window, before = sighting.window, last.window
+        moved = math.hypot(window.x - before.x, window.y - before.y) / before.side
+        return moved + abs(math.log(window.side / before.side))
+
+    return min(found, key=unlike)
 
 
 def _looked_for() -> str:

@@ -70,9 +70,9 @@ class ImageOptions(_Schema):
 class VideoOptions(_Schema):
     """How a video is made. Unknown fields are refused.
 
-    `face` chooses the portrait's face, `driving_face` that of a driving video, of which only the largest, 0, can be
-    followed. What follows `fps` governs motion made from speech: its size, whether the person blinks and whether the
-    head keeps still; the two scales are a driving video's, too.
+    `face` chooses the portrait's face, `driving_face` that of a driving video, as its first frame with a face counts
+    them. What follows `fps` governs motion made from speech: its size, whether the person blinks and whether the head
+    keeps still; the two scales are a driving video's, too.
     """
 
     face: FaceIndex | None = None
@@ -91,7 +91,7 @@ class VideoOptions(_Schema):
 
 
 class MotionOptions(_Schema):
-    """How motion is extracted. Unknown fields are refused. In a video only the largest face, 0, can be followed."""
+    """How motion is extracted. Unknown fields are refused. A video's faces are those of its first frame with one."""
 
     face: FaceIndex | None = None
 

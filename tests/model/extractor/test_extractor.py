@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from model.errors import NoFaceError, WeightsError
+from model.errors import FaceIndexError, NoFaceError, WeightsError
 from model.extractor import Extractor, Face
 from model.extractor.photometry import texture
 
@@ -87,6 +88,18 @@ def test_a_video_has_one_crop_and_one_identity_and_its_motion_follows(extractor,
     moved = np.array([e.motion[68] for e in found]) * found[0].crop.side / 2  # offsets are in half crop sides
     assert moved[18] - moved[2] == pytest.approx(32, abs=6)
     assert np.array_equal(found[5].image, found[5].crop.cut(list(panning(small, 21))[5]))
+
+
+def test_another_face_than_the_largest_can_be_followed(extractor, portrait):
+    small = cv2.resize(portrait, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    pair = np.full((portrait.shape[0], portrait.shape[1] + small.shape[1], 3), 90, np.uint8)
+    pair[:, : portrait.shape[1]] = portrait
+    pair[: small.shape[0], portrait.shape[1] :] = small
+    largest, other = (next(extractor.extract_video([pair] * 9, face)) for face in (0, 1))
+    assert largest.crop.x + largest.crop.side / 2 < portrait.shape[1]
+    assert other.crop.x + other.crop.side / 2 > portrait.shape[1]
+    with pytest.raises(FaceIndexError, match=r"face 2 of a video was asked for, .* has 2; allowed are 0 to 1"):
+        next(extractor.extract_video([pair] * 9, 2))
 
 
 def test_a_video_is_streamed(extractor, portrait):
