@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from model.engines.builder import EngineSettings
-from model.engines.engine import Engine
+from model.engines.engine import Engine, available_cores
 from model.engines.subjects import Eager, Scene, Subject
 from model.engines.torch_engine import Precision
 from model.errors import EngineError
@@ -159,28 +158,23 @@ def _device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _contestants(engine: Engine, settings: EngineSettings, scene: Scene) -> Iterator[Contestant]:
     """The engine with the batch of its settings; torch's take any batch, so one engine stands for several."""
     total = len(scene.motions)
     portrait, descriptors = engine.prepare(scene.source), engine.describe(scene.motions)
-    sizes = [settings.batch_size]
+    sizes, streams = [settings.batch_size], settings.streams or 1
     if settings.engine != "openvino":
         sizes = [size for size in (1, 4, 8, 16, 32, 64) if size < total or size == total]
         sizes = sizes if settings.device != "cpu" else [1]
     for batch_size in sorted(set(sizes)):
-        alone = batch_size == settings.streams == 1
+        alone = batch_size == streams == 1
         handed = 1 if alone else batch_size if settings.engine != "openvino" else total  # frames in one call
         parts = [slice(start, start + handed) for start in range(0, total, handed)]
         yield Contestant(
             engine.name,
             settings,
             batch_size,
-            settings.streams,
+            streams,
             lambda parts=parts: torch.cat(  # type: ignore[misc]
                 [engine.render(portrait, descriptors[part], scene.prior(part)).cpu() for part in parts]
             ),

@@ -32,7 +32,7 @@ class EngineSettings(BaseModel):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     threads: PositiveInt | None = None
-    streams: PositiveInt = 1
+    streams: PositiveInt | None = None
     batch_size: PositiveInt = 1
     cache_directory: Path | None = None
 

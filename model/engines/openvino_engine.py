@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.engines.calibration import Calibration
-from model.engines.engine import Engine
+from model.engines.engine import Engine, available_cores
 from model.engines.openvino_graph import build_graph, styles
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
@@ -19,6 +19,9 @@ from model.renderer.network import PIRenderer, PortraitState
 log = structlog.get_logger(__name__)
 
 OpenVINOPrecision = Literal["float32", "bfloat16", "int8"]
+
+MOST_STREAMS = 8
+"""The frames that a worker hands over at once; more streams than that would find nothing to do."""
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -46,7 +49,8 @@ class OpenVINOEngine(Engine):
     """Compiles a graph per image size and batch size, when the first batch of that size comes.
 
     threads: of the processor, all when None. streams: how many batches are under way at once, the threads being shared
-    out among them. batch_size: frames per run of the graph; what is left of a batch runs frame by frame.
+    out among them; when None, as many as threads, up to MOST_STREAMS: a thread that works alone waits for nobody.
+    batch_size: frames per run of the graph; what is left of a batch runs frame by frame.
     precision "int8" rounds most convolutions to eight bits, as `calibration` says, and computes the rest in
     `native_precision`; "auto" is `best_precision`.
     """
@@ -58,7 +62,7 @@ class OpenVINOEngine(Engine):
         precision: OpenVINOPrecision | Literal["auto"] = "auto",
         calibration: Calibration | None = None,
         threads: int | None = None,
-        streams: int = 1,
+        streams: int | None = None,
         batch_size: int = 1,
         cache_directory: Path | None = None,
     ) -> None:
@@ -74,11 +78,11 @@ class OpenVINOEngine(Engine):
             )
         network = copy.deepcopy(network).cpu().eval().requires_grad_(requires_grad=False)
         super().__init__(network, name=f"openvino-cpu-{self.precision}")
-        self.streams = streams
+        self.streams = streams or min(threads or available_cores(), MOST_STREAMS)
         self.batch_size = batch_size
         self._properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if self.precision == "int8" else self.precision],
-            "NUM_STREAMS": streams,
+            "NUM_STREAMS": self.streams,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             **({"CACHE_DIR": str(cache_directory)} if cache_directory else {}),
         }

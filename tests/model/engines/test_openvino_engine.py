@@ -39,6 +39,11 @@ def test_streams_and_batches_change_nothing(guided_case, streams, batch_size):
     assert (fast - reference).abs().max() < 1e-3
 
 
+def test_streams_are_as_many_as_threads(plain_case):
+    for threads, streams in ((1, 1), (3, 3), (64, 8)):
+        assert OpenVINOEngine(plain_case.network, threads=threads).streams == streams
+
+
 def test_two_portraits_take_turns(guided_case):
     case = guided_case
     reference = TorchEngine(case.network)
