@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[3]
 MOST_MIB = 700  # the decoders themselves take 200; a bomb would take gigabytes
 
 READ = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
+from model.metrics.memory import peak_resident_mib
 from worker.errors import InputError
 from worker.media.audio import AudioLimits, open_sound, read_speech
 from worker.media.images import ImageLimits, read_image
@@ -45,7 +46,7 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
         outcome["refused"] += 1
     except BaseException as error:
         outcome["faults"].append([path.name, repr(error)])
-outcome["mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+outcome["mib"] = peak_resident_mib()
 print(json.dumps(outcome))
 """
 
