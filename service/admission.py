@@ -81,21 +81,17 @@ def _share(context: Context, caller: Caller) -> int | None:
 
 def _share_used(context: Context, kind: JobKind) -> ProblemError:
     share = context.settings.queue_share
-    return ProblemError(
-        ProblemType.TOO_MANY_REQUESTS,
-        f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have",
-        got=share,
-        allowed=share,
-        headers={"Retry-After": str(context.settings.retry_after_s)},
-    )
+    detail = f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have"
+    return bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=share, allowed=share)
 
 
 def _queue_full(context: Context, kind: JobKind) -> ProblemError:
     limit = context.settings.queue_limit
-    return ProblemError(
-        ProblemType.QUEUE_FULL,
-        f"{limit} {kind.value} jobs are waiting, which is all the queue holds",
-        got=limit,
-        allowed=limit,
-        headers={"Retry-After": str(context.settings.retry_after_s)},
-    )
+    detail = f"{limit} {kind.value} jobs are waiting, which is all the queue holds"
+    return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=limit, allowed=limit)
+
+
+def bound_reached(context: Context, kind: ProblemType, detail: str, *, got: int, allowed: int) -> ProblemError:
+    """The refusal of one too many, which may be sent again later."""
+    headers = {"Retry-After": str(context.settings.retry_after_s)}
+    return ProblemError(kind, detail, got=got, allowed=allowed, headers=headers)

@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -103,6 +104,25 @@ def require(caller: Caller, scope: KeyScope) -> None:
             got=got,
             allowed=[scope.value],
         )
+
+
+class Owned(Protocol):
+    """What is one owner's."""
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        ...
+
+
+Thing = TypeVar("Thing", bound=Owned)
+
+
+def owned(found: Thing | None, what: str, given_id: str, caller: Caller) -> Thing:
+    """`found` if it is the caller's. Raises ProblemError (404), also for another's, so that ids cannot be probed."""
+    if found is None or found.owner != caller.owner:
+        raise ProblemError(ProblemType.NOT_FOUND, f"there is no {what} {given_id[:64]!r}", got=given_id)
+    return found
 
 
 class SecurityHeaders:

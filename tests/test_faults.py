@@ -23,6 +23,7 @@ import redis
 from service.embedded import find_redis_server, free_port
 from service.jobs.queues import make_celery, send
 from service.jobs.schemas import JobKind
+from tests.sse import events_of
 
 pytestmark = pytest.mark.slow
 
@@ -217,16 +218,10 @@ def test_events_are_taken_up_where_a_front_end_died(service: Service) -> None:
             contextlib.suppress(httpx.TransportError),
             service.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response,
         ):
-            event: dict[str, str] = {}
-            for line in response.iter_lines():
-                name, _, value = line.partition(": ")
-                if line:
-                    event[name] = value
-                elif "data" in event:
-                    seen.append(event)
-                    event = {}
-                    if len(seen) == stop_after:
-                        service.kill("api")
+            for event in events_of(response):
+                seen.append(event)
+                if len(seen) == stop_after:
+                    service.kill("api")
 
     follow(1)
     service.start("api")

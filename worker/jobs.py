@@ -92,9 +92,9 @@ def make_video(
     """
     speech = None
     if audio is not None:  # bad sound is refused before anything costly is done
-        _check_reads(bench, "speech")
         with bench.stages.run("audio"):
             speech = read_speech(audio, bench.settings.audio_limits)
+        _check_reads(bench, "speech")
     subject = read_portrait(bench, portrait, options.face)
     fps = options.fps or MODEL_FPS
     sound: Sound | None = None

@@ -6,7 +6,8 @@ from pathlib import Path
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
 from model.morphable.controls import Controls
-from model.renderer.animate import RELEASED, Animator
+from model.renderer.animate import Animator
+from model.renderer.released import RELEASED
 from worker.settings import WorkerSettings
 
 

@@ -10,12 +10,15 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import cv2
 import numpy as np
 
 from model.errors import DataError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,9 @@ def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None
     if not kept:
         raise DataError(f"{index} has no {split or ''} {kind or 'item'}")
     return kept
+
+
+def spread(items: Sequence[T], most: int | None) -> Sequence[T]:
+    """At most `most` of the items, evenly spread over them; all when None."""
+    step = 1 if most is None else max(1, len(items) // most)
+    return items[::step][:most]

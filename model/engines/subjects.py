@@ -19,10 +19,9 @@ from model.renderer.editing import ResidualBlock
 from model.renderer.mapping import motion_windows
 from model.renderer.network import PIRenderer
 from model.renderer.official import load_official_checkpoint
-from model.weights.files import load_into, load_weights
+from model.renderer.released import RELEASED, load_renderer
 
 LIGHT, FULL = "light", "full"
-RELEASED = "renderer-guided-light"
 PUBLISHED_DIMENSION = 73  # of the motions of the published weights
 CHECKPOINTS = (".pt", ".pth")
 
@@ -53,10 +52,8 @@ class Subject:
             return cls(load_official_checkpoint(path).eval(), path.name)
         directory = None if name in (LIGHT, RELEASED) else path.parent
         stem = path.name.removesuffix(".safetensors")
-        state, card = load_weights(stem, directory)
-        network = PIRenderer(RendererConfig.model_validate(card["config"]))
-        load_into(network, state, stem)
-        return cls(network.eval(), stem, card["motion_space"], read_calibration(card))
+        network, card = load_renderer(stem, directory)
+        return cls(network, stem, card["motion_space"], read_calibration(card))
 
     @property
     def speaks(self) -> bool:

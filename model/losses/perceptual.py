@@ -5,10 +5,7 @@ the network's structure (Liu et al., "A generic perceptual loss for modeling str
 2021).
 """
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import structlog
 import torch
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.errors import WeightsError
+from model.weights.files import read_state_dict
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -89,12 +87,7 @@ class VGG19(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def _read(self, path: Path) -> None:
-        try:
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-            raise WeightsError(f"VGG weights {path} cannot be read: {type(error).__name__}: {error}") from error
-        if not isinstance(content, Mapping):
-            raise WeightsError(f"VGG weights {path} hold a {type(content).__name__}; allowed is a state dict")
+        content = read_state_dict(path, "VGG")
         own = self.state_dict()
         wrong = [key for key in own if key not in content or content[key].shape != own[key].shape]
         if wrong:

@@ -6,7 +6,6 @@ The weights are not ours to ship: the file is the state dict of the authors' `LP
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.errors import WeightsError
+from model.weights.files import read_state_dict
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # AlexNet's convolutions: their names in the file, channels out and in, kernel, stride, padding; pooling goes before
@@ -40,7 +40,7 @@ class AlexLPIPS(nn.Module):
             WeightsError: the file is missing, damaged, or its tensors do not fit.
         """
         super().__init__()
-        content = _read(weights)
+        content = read_state_dict(weights, "LPIPS")
         self.convolutions = nn.ModuleList()
         for number, (name, out, into, kernel, stride, padding, _) in enumerate(_LAYERS):
             convolution = nn.Conv2d(into, out, kernel, stride=stride, padding=padding)
@@ -78,16 +78,6 @@ class AlexLPIPS(nn.Module):
             x = F.relu(convolution(F.max_pool2d(x, 3, 2) if pooled else x))
             maps.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
         return maps
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"LPIPS weights {path} cannot be read: {type(error).__name__}: {error}") from error
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"LPIPS weights {path} hold a {type(content).__name__}; allowed is a state dict")
-    return content
 
 
 def _tensor(content: Mapping[str, Any], key: str, shape: tuple[int, ...], path: Path) -> Tensor:

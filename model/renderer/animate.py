@@ -15,13 +15,9 @@ from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
 from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
-from model.renderer.config import RendererConfig
 from model.renderer.mouth import paint_mouths
-from model.renderer.network import PIRenderer
 from model.renderer.prior import Prior
-from model.weights.files import load_into, load_weights
-
-RELEASED = "renderer-guided-light"
+from model.renderer.released import RELEASED, load_renderer
 
 T = TypeVar("T")
 
@@ -81,11 +77,9 @@ class Animator:
         except ValidationError as error:
             allowed = "'auto', 'torch', 'compiled' and 'openvino'"
             raise EngineError(f"engine is {engine!r}; allowed are {allowed}") from error
-        state, card = load_weights(name, directory)
-        network = PIRenderer(RendererConfig.model_validate(card["config"]))
-        load_into(network, state, name)
+        network, card = load_renderer(name, directory)
         morphable = MorphableModel.load() if network.config.guided else None
-        built = build_engine(network.eval(), settings, calibration=read_calibration(card))
+        built = build_engine(network, settings, calibration=read_calibration(card))
         return cls(built, morphable, motion_space=card["motion_space"])
 
     def animate(

@@ -15,10 +15,9 @@ from model.engines.calibration import Calibration, Example, observe_ranges
 from model.engines.openvino_engine import OpenVINOEngine
 from model.engines.torch_engine import TorchEngine
 from model.metrics.images import psnr
-from model.renderer.animate import RELEASED
-from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer
-from model.weights.files import load_into, load_weights, released_weights, write_card
+from model.renderer.released import RELEASED, load_renderer
+from model.weights.files import released_weights, write_card
 
 FRAMES_PER_CLIP = 4
 
@@ -32,9 +31,7 @@ def calibrate(data: Path, directory: Path | None = None) -> dict[str, Any]:
         WeightsError: weights or card are missing or damaged.
     """
     directory = directory or released_weights()
-    state, card = load_weights(RELEASED, directory)
-    network = PIRenderer(RendererConfig.model_validate(card["config"])).eval()
-    load_into(network, state, RELEASED)
+    network, card = load_renderer(directory=directory)
     with tempfile.TemporaryDirectory() as cache:
         held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
         ranges = observe_ranges(network, _examples(held_out, held_out.clips[::2]))

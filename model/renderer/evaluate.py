@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.data.corpus import spread
 from model.extractor import Extraction, Extractor
 from model.metrics.images import flicker
 from model.morphable import MorphableModel
@@ -70,8 +71,7 @@ def evaluate(
     portraits = list(held_out_stills(data, extractor.morphable, stills=stills))
     tables["controls"] = follow_controls(animator, extractor, portraits)
     if sheet is not None:
-        spread = portraits[:: max(1, len(portraits) // SHEET_PEOPLE)][:SHEET_PEOPLE]
-        control_sheet(animator, extractor.morphable, spread, sheet)
+        control_sheet(animator, extractor.morphable, spread(portraits, SHEET_PEOPLE), sheet)
     return tables
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from model.data.clips import SMALLEST_FACE, choose_frames
-from model.data.corpus import Item, read_corpus
+from model.data.corpus import Item, read_corpus, spread
 from model.extractor import Crop, Extraction
 from model.morphable import MorphableModel
 
@@ -41,8 +41,7 @@ def held_out_clips(data: Path, morphable: MorphableModel, *, clips: int | None =
         for item in read_corpus(data, split="val", kind="clip")
         if item.face_px >= SMALLEST_FACE and not item.generated
     ]
-    step = 1 if clips is None else max(1, len(items) // clips)
-    for item in items[::step][:clips]:
+    for item in spread(items, clips):
         points = item.landmarks()
         if len(points) < RUN:
             continue
@@ -59,8 +58,7 @@ def held_out_clips(data: Path, morphable: MorphableModel, *, clips: int | None =
 def held_out_stills(data: Path, morphable: MorphableModel, *, stills: int | None = None) -> Iterator[Extraction]:
     """The val split's photos as portraits; at most `stills`, spread over them."""
     items: list[Item] = read_corpus(data, split="val", kind="still")
-    step = 1 if stills is None else max(1, len(items) // stills)
-    for item in items[::step][:stills]:
+    for item in spread(items, stills):
         points = item.landmarks()
         fit = morphable.fit(torch.from_numpy(points))
         yield _portrait(next(iter(item.read_frames([0]))), points[0], fit.identity[0].numpy(), fit.motion[0].numpy())

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.data.corpus import spread
 from model.data.pairs import Batch, PairData
 from model.metrics.images import l1, psnr, ssim
 from model.renderer.network import PIRenderer, RendererOutput
@@ -27,8 +28,7 @@ def render_batch(network: nn.Module, batch: Batch, *, edit: bool = True) -> Rend
 
 def first_to_farthest_frame(held_out: PairData, size: int = 256, *, clips: int) -> Iterator[Batch]:
     """One pair each of `clips` clips spread over the data: the first frame to the one that moved most."""
-    step = max(1, len(held_out.clips) // clips)
-    for clip in held_out.clips[::step][:clips]:
+    for clip in spread(held_out.clips, clips):
         moved = (clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2))
         yield held_out.collate([held_out.pair(clip, 0, int(moved.argmax()), size)], size)
 

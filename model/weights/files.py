@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -65,6 +66,21 @@ def load_weights(name: str, directory: Path | None = None) -> tuple[dict[str, Te
             if not torch.isfinite(value).all():
                 raise WeightsError(f"{path.name}: {key!r} holds NaN or infinity; allowed are finite numbers")
     return state, card
+
+
+def read_state_dict(path: Path, what: str) -> Mapping[str, Any]:
+    """Read a state dict that a user brings, as torch.save wrote it; nothing but tensors and containers is unpickled.
+
+    Raises:
+        WeightsError: the file, named as `what`, is missing, damaged or holds something else.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{what} weights {path} cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{what} weights {path} hold a {type(content).__name__}; allowed is a state dict")
+    return content
 
 
 def save_weights(

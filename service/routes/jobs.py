@@ -18,6 +18,7 @@ from service.jobs.schemas import Job, JobStatus
 from service.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.problems import ProblemError, problem_response
 from service.reruns import run_again
+from service.security import owned
 from service.submissions import public_job
 from service.throttle import Caller
 
@@ -37,11 +38,8 @@ class JobPage(BaseModel):
 
 
 def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
-    """The caller's job. Raises ProblemError (404), also for another's job, so that ids cannot be probed."""
     record = context.store.get(job_id) if JOB_ID.fullmatch(job_id) else None
-    if record is None or record.owner != caller.owner:
-        raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {job_id[:64]!r}", got=job_id)
-    return record
+    return owned(record, "job", job_id, caller)
 
 
 def readable_job(job_id: str, context: ContextDep, caller: ReaderDep) -> JobRecord:

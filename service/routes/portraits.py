@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from service.admission import bound_reached
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.cursors import decode_cursor, encode_cursor
 from service.jobs.artifacts import JOB_ID, new_job_id
@@ -14,7 +15,7 @@ from service.jobs.problems import ProblemType
 from service.media import IMAGE_TYPES, check_image
 from service.openapi import CREATE_RESPONSES, access_responses, form_body
 from service.portraits import Portrait, PortraitRecord
-from service.problems import ProblemError
+from service.security import owned
 from service.submissions import create_folder, require_fields
 from service.throttle import Caller
 from service.uploads import FileField, Form, read_form
@@ -38,9 +39,7 @@ class PortraitPage(BaseModel):
 
 def _find(portrait_id: str, context: Context, caller: Caller) -> PortraitRecord:
     record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
-    if record is None or record.owner != caller.owner:
-        raise ProblemError(ProblemType.NOT_FOUND, f"there is no portrait {portrait_id[:64]!r}", got=portrait_id)
-    return record
+    return owned(record, "portrait", portrait_id, caller)
 
 
 def readable_portrait(portrait_id: str, context: ContextDep, caller: ReaderDep) -> PortraitRecord:
@@ -102,13 +101,8 @@ def delete_portrait(record: Annotated[PortraitRecord, Depends(writable_portrait)
 def _check_count(context: Context, caller: Caller) -> None:
     kept, most = context.portraits.count(caller.owner), context.settings.max_portraits
     if kept >= most:
-        raise ProblemError(
-            ProblemType.TOO_MANY_REQUESTS,
-            f"{kept} portraits are kept for this owner, of {most} allowed; delete some",
-            got=kept,
-            allowed=most,
-            headers={"Retry-After": str(context.settings.retry_after_s)},
-        )
+        detail = f"{kept} portraits are kept for this owner, of {most} allowed; delete some"
+        raise bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=kept, allowed=most)
 
 
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:

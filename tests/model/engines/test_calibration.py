@@ -9,7 +9,7 @@ from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError, WeightsError
 from model.metrics import psnr
 from model.renderer import motion_windows
-from model.renderer.animate import RELEASED
+from model.renderer.released import RELEASED
 from model.weights.files import read_card
 
 

@@ -12,6 +12,7 @@ from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
+from tests.sse import events_of
 
 
 def create(server: Server, portrait: bytes, **headers: str) -> str:
@@ -203,18 +204,9 @@ def test_jobs_are_listed_newest_first_by_cursor(server: Server, portrait: bytes)
 
 def events(server: Server, job_id: str, **headers: str) -> list[dict[str, str]]:
     """The events of a job until the stream ends."""
-    found: list[dict[str, str]] = []
     with server.client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
-        event: dict[str, str] = {}
-        for line in response.iter_lines():
-            name, _, value = line.partition(": ")
-            if line:
-                event[name] = value
-            elif "data" in event:
-                found.append(event)
-                event = {}
-    return found
+        return list(events_of(response))
 
 
 def test_events_follow_a_job_to_its_end_and_resume(server: Server, portrait: bytes) -> None:
