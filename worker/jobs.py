@@ -119,8 +119,9 @@ def make_video(
 def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
     """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion."""
     if video:
-        rows = follow_face(bench, open_video(source, bench.settings.video_limits), options.face)
-        document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": [_rounded(row) for row in rows]}
+        followed = follow_face(bench, open_video(source, bench.settings.video_limits), options.face)
+        rows = [_rounded(extraction.motion) for _, extraction in followed]
+        document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": rows}
         made = Made("application/json", frames=len(rows), fps=MODEL_FPS, duration=round(len(rows) / MODEL_FPS, 3))
     else:
         subject = read_portrait(bench, source, options.face, name="image")
@@ -173,9 +174,12 @@ def _driven(
 ) -> tuple[motions.Floats, Sound | None]:
     _check_reads(bench, "a driving video")
     source = open_video(driving, bench.settings.video_limits, name="driving video")
-    followed = motions.resample(follow_face(bench, source, options.driving_face), MODEL_FPS, fps)
+    followed = np.stack([extraction.motion for _, extraction in follow_face(bench, source, options.driving_face)])
     sequence = motions.driven(
-        followed, subject.face, pose_scale=options.pose_scale, expression_scale=options.expression_scale
+        motions.resample(followed, MODEL_FPS, fps),
+        subject.face,
+        pose_scale=options.pose_scale,
+        expression_scale=options.expression_scale,
     )
     limits = bench.settings.audio_limits
     return sequence, open_sound(driving, limits, name="driving video's sound") if source.has_sound else None

@@ -1,14 +1,15 @@
 """Faces in photos and videos, as far as the user has a say in them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import FaceIndexError
-from model.extractor import Extractor, Face
+from model.errors import FaceIndexError, NoFaceError
+from model.extractor import Extraction, Extractor, Face
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.files import check_size
@@ -63,21 +64,28 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
     return faces[index or 0]
 
 
-def follow_face(bench: Workbench, source: VideoSource, index: int | None) -> NDArray[np.float32]:
-    """The motion (T, D) of a face in a video, at 25 frames a second. Frames stream; only the motion is kept.
+def follow_face(
+    bench: Workbench, source: VideoSource, index: int | None
+) -> Iterator[tuple[NDArray[np.uint8], Extraction]]:
+    """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
 
-    Raises InputError: what `VideoSource.frames` raises, or no-such-face for more than the first frame with a face has.
+    Frames stream; few are held at a time. Raises InputError: what `VideoSource.frames` raises, no-face, or
+    no-such-face for more than the first frame with a face has.
     """
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
-    rows: list[NDArray[np.float32]] = []
-    frames = bench.stages.each("decode", source.frames(MODEL_FPS))
+    frames, looked_at = tee(bench.stages.each("decode", source.frames(MODEL_FPS)))
     try:
-        for extraction in bench.models.extractor.extract_video(frames, index or 0):
-            if len(rows) % REPORT_EVERY == 0:
-                bench.stages.report("extract", len(rows), total)
-            rows.append(extraction.motion)
+        for number, (frame, extraction) in enumerate(
+            zip(frames, bench.models.extractor.extract_video(looked_at, index or 0), strict=True)
+        ):
+            if number % REPORT_EVERY == 0:
+                bench.stages.report("extract", number, total)
+            yield frame, extraction
     except FaceIndexError as error:
         raise InputError(
             ProblemType.NO_SUCH_FACE, f"the {source.name}: {error}", got=index, allowed="an index of its faces"
         ) from error
-    return np.stack(rows)
+    except NoFaceError as error:
+        raise InputError(
+            ProblemType.NO_FACE, f"the {source.name}: {error}", got=0, allowed="at least one face"
+        ) from error
