@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model.morphable import MorphableModel
-from model.morphable.controls import MEASURES
+from model.morphable.mesh import face_mesh
 from model.renderer.config import PRIOR_SCALE
 from model.renderer.warping import warp
 
@@ -27,7 +27,6 @@ _OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 38
 _CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
 # (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
 _SCALP = ((0.2, 0.25, 0.12), (0.4, 0.45, 0.3))
-_IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)  # they overlap the lids, so they are no corners of the mesh
 _SUBPIXEL_BITS = 4
 
 
@@ -44,10 +43,10 @@ def with_scalp(landmarks: Tensor) -> Tensor:
 
 
 class Prior:
-    """Computes prior flows; its mesh is the Delaunay triangulation of the mean face with its lips apart."""
+    """Computes prior flows from a person's landmarks in two motions."""
 
     def __init__(self, morphable: MorphableModel) -> None:
-        self.triangles = _triangulate(morphable)
+        self.triangles = face_mesh(morphable)
 
     def flow(self, source: Tensor, target: Tensor, *, size: int) -> Tensor:
         """Backward flow (B, 2, size/2, size/2), in pixels of its own map, that takes the source to the target.
@@ -124,27 +123,3 @@ def _spread(here: Tensor, there: Tensor, *, side: int, unit: float) -> Tensor:
         total = sums[:, 2:]
         flow = torch.lerp(flow, sums[:, :2] / (total + 1e-6), total / (total + floor))
     return torch.nn.functional.interpolate(flow, size=(side, side), mode="bilinear", align_corners=False)
-
-
-def _triangulate(morphable: MorphableModel) -> np.ndarray:
-    """Corners (T, 3) of the triangles, clockwise as seen."""
-    jaw = next(measure for measure in MEASURES if measure.name == "jaw_open").vector()
-    gradient = morphable.expression_basis @ jaw
-    apart = 0.12 / float(gradient.square().sum()) * gradient  # lips a few hundredths of the face apart
-    shape = morphable.shape(torch.zeros(1, morphable.identity_basis.shape[0]), apart[None])
-    points = (shape[0, :, :2] * 128.0 + 128.0).numpy().astype(np.float32)
-    low, high = points.min(0) - 8, points.max(0) + 8
-    division = cv2.Subdiv2D((int(low[0]), int(low[1]), int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1))
-    numbers = {}
-    for number in [index for index in range(len(points)) if index not in _IRIS_RINGS]:
-        numbers[division.insert((float(points[number, 0]), float(points[number, 1])))] = number
-    triangles = []
-    for triangle in np.asarray(division.getTriangleList()).reshape(-1, 3, 2):
-        corners = [numbers.get(division.locate((float(x), float(y)))[2]) for x, y in triangle]
-        if None not in corners:
-            triangles.append(corners)
-    found = np.array(triangles, np.int64)
-    edge_1, edge_2 = points[found[:, 1]] - points[found[:, 0]], points[found[:, 2]] - points[found[:, 0]]
-    area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
-    found[area < 0] = found[area < 0][:, ::-1]
-    return found
