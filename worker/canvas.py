@@ -7,11 +7,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.media.paste import Paster, PlanarPaster, Square
+from model.engines import RenderedFrame
+from model.extractor import Crop
+from worker.media.overlay import Layer, Overlay, Square
+from worker.media.paste import Paster, PlanarPaster
 
 Image = NDArray[np.uint8]
 
 CROP_SIDE = 256
+MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,21 @@ class CutFace(Protocol):
         ...
 
 
+class Pastes(Protocol):
+    """Makes frames of animated crops (worker.media.paste.Paster)."""
+
+    def paste(self, animated: RenderedFrame) -> Image:
+        """The frame with `animated` in its place."""
+        ...
+
+
 class Canvas:
     """Puts animated crops into the result's frame, of `width` x `height` pixels."""
 
-    def __init__(self, width: int, height: int, paster: Paster | None) -> None:
+    def __init__(self, width: int, height: int, paster: Pastes) -> None:
         self.width = width
         self.height = height
-        self._paster = paster
+        self.paster = paster
 
     @classmethod
     def of(cls, photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> "Canvas":
@@ -61,15 +73,33 @@ class Canvas:
         return cls(new_width, new_height, paster(resized, moved, still))
 
     @classmethod
-    def square(cls, side: int) -> "Canvas":
-        """The crop alone."""
-        return cls(side, side, None)
+    def square(cls, photo: Image, face: CutFace, side: int) -> "Canvas":
+        """The crop alone, of `side` x `side` pixels."""
+        return cls(side, side, _SquarePaster(photo, face, side))
 
-    def compose(self, animated: Image) -> Image:
-        """One frame of the result, uint8 (height, width, 3), or as yuv420p, of an animated crop, uint8 (S, S, 3)."""
-        if self._paster is not None:
-            return self._paster.paste(animated)
-        return animated if len(animated) == self.height else _resized(animated, self.width, self.height)
+    def compose(self, animated: RenderedFrame) -> Image:
+        """One frame of the result, uint8 (height, width, 3), or as yuv420p, of an animated crop."""
+        return self.paster.paste(animated)
+
+
+class _SquarePaster:
+    """The crop and a margin around it, at the size asked for; only the crop is shown."""
+
+    def __init__(self, photo: Image, face: CutFace, side: int) -> None:
+        margin = round(side * MARGIN)
+        beyond = margin * face.crop.side / side
+        around = Crop(face.crop.x - beyond, face.crop.y - beyond, face.crop.side + 2 * beyond)
+        self._still = face.image
+        self._shown = slice(margin, margin + side)
+        self._picture = around.cut(photo, side + 2 * margin)
+        square = _Square(margin, margin, side)
+        self._overlay = Overlay(self._picture, square, len(face.image), feather=False)
+
+    def paste(self, animated: RenderedFrame) -> Image:
+        image = self._picture.copy()
+        for rows, pixels in self._overlay.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
+            image[rows, self._overlay.columns] = pixels
+        return image[self._shown, self._shown]
 
 
 def _resized(image: Image, width: int, height: int) -> Image:

@@ -50,8 +50,7 @@ def make_image(
     subject = read_portrait(bench, portrait, options.face)
     targets = [_driven_pose(bench, subject, driving)] if driving else _poses(bench, subject, motions or [motion])
     with bench.stages.timed("paste"):
-        canvas = Canvas.of(subject.photo, subject.face, options.size) if options.paste_back else _square(options.size)
-        canvas = LabelledCanvas(canvas) if options.label else canvas
+        canvas = _canvas(subject, options)
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, subject, target, canvas, options) for target in targets)
     if motions is None:
@@ -69,7 +68,7 @@ def _rendered(
 ) -> bytes:
     with bench.stages.timed("render"):
         batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
-        animated = next(iter(batches))[0]
+        (animated,) = next(batches)
     with bench.stages.timed("paste"):
         image = canvas.compose(animated)
     with bench.stages.timed("encode"):
@@ -107,12 +106,7 @@ def make_video(
         moving = _moving(motion)
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
-    longest = options.size or min(LONGEST_VIDEO_SIDE, max(subject.photo.shape[:2]))
-    if options.paste_back:  # a label is drawn in RGB
-        canvas = Canvas.of(subject.photo, subject.face, longest, planar=not options.label)
-    else:
-        canvas = _square(options.size)
-    canvas = LabelledCanvas(canvas) if options.label else canvas
+    canvas = _canvas(subject, options)
     return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
 
 
@@ -224,8 +218,15 @@ def _check_reads(bench: Workbench, what: str) -> None:
         )
 
 
-def _square(size: int | None) -> Canvas:
-    return Canvas.square(size or CROP_SIDE)
+def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
+    video = isinstance(options, VideoOptions)
+    if not options.paste_back:
+        canvas = Canvas.square(subject.photo, subject.face, options.size or CROP_SIDE)
+    else:
+        own = max(subject.photo.shape[:2])
+        longest = options.size or (min(LONGEST_VIDEO_SIDE, own) if video else own)
+        canvas = Canvas.of(subject.photo, subject.face, longest, planar=video and not options.label)
+    return LabelledCanvas(canvas) if options.label else canvas  # a label is drawn in RGB
 
 
 def _rounded(row: NDArray[np.float32]) -> list[float]:

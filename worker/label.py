@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from model.engines import RenderedFrame
 from worker.canvas import Canvas
 
 TEXT = "AI-generated"
@@ -15,13 +16,12 @@ class LabelledCanvas(Canvas):
     """A canvas whose every frame says in its lower left corner what it is."""
 
     def __init__(self, canvas: Canvas) -> None:
-        super().__init__(canvas.width, canvas.height, None)
-        self._canvas = canvas
+        super().__init__(canvas.width, canvas.height, canvas.paster)
         self._label = _label(canvas.width, canvas.height)
 
-    def compose(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def compose(self, animated: RenderedFrame) -> NDArray[np.uint8]:
         """One frame of the result with the label on it, uint8 (height, width, 3)."""
-        frame = self._canvas.compose(animated).copy()
+        frame = super().compose(animated).copy()
         height, width = self._label.shape
         corner = frame[-height:, :width]
         corner[:] = (corner // 4 + self._label[:, :, None].astype(np.uint16) * (255 - corner // 4) // 255).astype(

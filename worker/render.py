@@ -13,6 +13,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
+from model.engines import RenderedFrame
 from model.extractor import Extraction
 from worker.canvas import Canvas
 from worker.media.audio import Sound
@@ -81,7 +82,7 @@ def _render(
         ThreadPoolExecutor(1, "encoder") as encoder,
     ):
 
-        def write(batch: Iterable[NDArray[np.uint8]]) -> None:
+        def write(batch: Iterable[RenderedFrame]) -> None:
             for animated in batch:
                 with stages.timed("paste"):
                     frame = canvas.compose(animated)

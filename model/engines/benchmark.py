@@ -176,7 +176,7 @@ def _contestants(engine: Engine, settings: EngineSettings, scene: Scene) -> Iter
             batch_size,
             streams,
             lambda parts=parts: torch.cat(  # type: ignore[misc]
-                [engine.render(portrait, descriptors[part], scene.prior(part)).cpu() for part in parts]
+                [engine.render(portrait, descriptors[part], scene.prior(part)).image.cpu() for part in parts]
             ),
             lambda parts=parts: [  # type: ignore[misc]
                 engine.render_frames(portrait, descriptors[part], scene.prior(part)) for part in parts

@@ -11,9 +11,9 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.engines.engine import Frames, to_levels
+from model.engines.engine import RenderedFrames, Rendering, to_levels
 from model.engines.graph import CapturedRun, GraphMemory, to_host
-from model.engines.torch_engine import Precision, TorchEngine, exact
+from model.engines.torch_engine import Precision, TorchEngine, exact, rendering
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
 
@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 BATCH_SIZES = (1, 8, 32)
 COMPILATIONS = 256  # of one function and in all, which torch would stop at 8: a size, a precision, an engine each
 
-Run = Callable[..., tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and the same as bytes (B, H, W, 3), of source, warping_stem, editing_stem, descriptors (B, Z)
-and, if guided, prior flows."""
+Run = Callable[..., tuple[Tensor, ...]]
+"""Images (B, 3, H, W), the same as bytes (B, H, W, 3) and, if guided, masks and places as in `Rendering`, of source,
+warping_stem, editing_stem, descriptors (B, Z) and, if guided, prior flows."""
 
 
 class CompiledEngine(TorchEngine):
@@ -58,20 +58,30 @@ class CompiledEngine(TorchEngine):
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory / "inductor"))
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
-        """See `Engine.render`; the images stay on the device."""
-        return torch.cat([images.clone() for images, _ in self._batches(portrait, descriptors, prior_flow)])
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+        """See `Engine.render`; everything stays on the device."""
+        parts = [
+            [tensor.clone() for tensor in (images, *more)]
+            for images, _, *more in self._batches(portrait, descriptors, prior_flow)
+        ]
+        return Rendering(*map(torch.cat, zip(*parts, strict=True)))
 
     @torch.inference_mode()
-    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
+    def render_frames(
+        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+    ) -> RenderedFrames:
         """See `Engine.render_frames`; pictures become bytes before they leave the device."""
-        parts = [to_host(levels) for _, levels in self._batches(portrait, descriptors, prior_flow)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        parts = [to_host(*tensors) for _, *tensors in self._batches(portrait, descriptors, prior_flow)]
+        levels, *more = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        if not more:
+            return RenderedFrames(levels)
+        masks, places = more
+        return RenderedFrames(levels, masks[:, 0], places)
 
     def _batches(
         self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and bytes, batch by batch; the next batch may be written over them."""
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """What a `Run` gives, batch by batch; the next batch may be written over it."""
         start = 0
         for size in split(len(descriptors), self.batch_sizes):
             part = slice(start, start + size)
@@ -80,14 +90,13 @@ class CompiledEngine(TorchEngine):
 
     def _batch(
         self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None, size: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         if self._works:
             inputs = [portrait.source, portrait.warping_stem, portrait.editing_stem, _filled(descriptors, size)]
             if prior is not None:
                 inputs.append(_filled(prior, size))
             try:
-                images, levels = self._run(inputs)(*inputs)
-                return images[: len(descriptors)], levels[: len(descriptors)]
+                return tuple(tensor[: len(descriptors)] for tensor in self._run(inputs)(*inputs))
             except Exception as error:  # whatever a compiler, its tools or a capture may raise
                 if _exhausted(error):
                     self._do_without(size)
@@ -95,8 +104,7 @@ class CompiledEngine(TorchEngine):
                 self._works = False
                 self._runs.clear()
                 log.warning("engine falls back to the plain network", engine=self.name, reason=str(error).strip())
-        images = super().render(portrait, descriptors, prior)
-        return images, to_levels(images)
+        return _outputs(super().render(portrait, descriptors, prior))
 
     def _run(self, inputs: list[Tensor]) -> Run:
         """What was compiled for the shapes of `inputs` and, on CUDA, captured as a graph."""
@@ -123,11 +131,15 @@ class CompiledEngine(TorchEngine):
 
     def _pictures(
         self, source: Tensor, warping_stem: Tensor, editing_stem: Tensor, z: Tensor, prior: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         portrait = PortraitState(source, warping_stem, editing_stem)
         with self._autocast():
-            images = self.network.render(portrait, z, prior).image
-        return images, to_levels(images)
+            return _outputs(rendering(self.network.render(portrait, z, prior)))
+
+
+def _outputs(drawn: Rendering) -> tuple[Tensor, ...]:
+    more = () if drawn.mask is None or drawn.places is None else (drawn.mask, drawn.places)
+    return drawn.image, to_levels(drawn.image), *more
 
 
 def split(count: int, sizes: tuple[int, ...]) -> Iterator[int]:

@@ -3,8 +3,12 @@
 Letters: B frames of a batch, T frames of a sequence, D motion dimension, Z descriptor size, H W image, h w flow map.
 """
 
+from __future__ import annotations
+
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +19,52 @@ from model.renderer.network import PIRenderer, PortraitState
 
 Frames = npt.NDArray[np.uint8]
 """RGB pictures (B, H, W, 3)."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """What a network made of a batch, on the engine's device.
+
+    image (B, 3, H, W) in [-1, 1], float32. Of a guided network also mask (B, 1, H, W), 0..1: how much of the image is
+    the source, moved; and places (B, H, W, 2): where each pixel of that was read, see
+    `model.renderer.warping.sampling_grid`.
+    """
+
+    image: Tensor
+    mask: Tensor | None = None
+    places: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedFrame:
+    """One rendered picture (H, W, 3) uint8; of a guided network its mask (H, W) and places (H, W, 2): `Rendering`."""
+
+    image: Frames
+    mask: Floats | None = None
+    places: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedFrames:
+    """A batch in main memory: images (B, H, W, 3) uint8, masks (B, H, W) and places (B, H, W, 2) as in `Rendering`."""
+
+    images: Frames
+    masks: Floats | None = None
+    places: Floats | None = None
+
+    def __len__(self) -> int:
+        """Frames."""
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[RenderedFrame]:
+        """Frame by frame."""
+        for index, image in enumerate(self.images):
+            if self.masks is None or self.places is None:
+                yield RenderedFrame(image)
+            else:
+                yield RenderedFrame(image, self.masks[index], self.places[index])
 
 
 class Engine(ABC):
@@ -35,13 +85,18 @@ class Engine(ABC):
         return self.network.prepare(source.to(self._device))
 
     @abstractmethod
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1], float32: descriptors (B, Z), if guided prior_flow (B, 2, H/2, W/2)."""
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+        """B frames: descriptors (B, Z), if guided prior_flow (B, 2, H/2, W/2)."""
 
     @torch.inference_mode()
-    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
-        """`render` as RGB bytes (B, H, W, 3)."""
-        return to_frames(self.render(portrait, descriptors, prior_flow))
+    def render_frames(
+        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+    ) -> RenderedFrames:
+        """`render` in main memory, its images as RGB bytes."""
+        drawn = self.render(portrait, descriptors, prior_flow)
+        masks = None if drawn.mask is None else drawn.mask[:, 0].float().cpu().numpy()
+        places = None if drawn.places is None else drawn.places.float().cpu().numpy()
+        return RenderedFrames(to_frames(drawn.image), masks, places)
 
     @property
     def _device(self) -> torch.device:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from model.engines.engine import Frames
 
 WARM_UP_RUNS = 3  # before a capture, so that kernels are chosen and workspaces allocated outside of it
 
@@ -28,7 +28,7 @@ class GraphMemory:
 class CapturedRun:
     """A run captured once and replayed: its inputs and its outputs stay where they were at the capture."""
 
-    def __init__(self, run: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor], memory: GraphMemory) -> None:
+    def __init__(self, run: Callable[..., tuple[Tensor, ...]], inputs: list[Tensor], memory: GraphMemory) -> None:
         """Runs `run` on copies of `inputs`, which are on the device, a few times, then captures it."""
         self._device = memory.device
         self._inputs = [tensor.clone() for tensor in inputs]
@@ -46,7 +46,7 @@ class CapturedRun:
             ):
                 self._outputs = run(*self._inputs)
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The outputs' own memory: the next call writes over it."""
         with torch.cuda.device(self._device):
             for index, tensor in enumerate(inputs):
@@ -58,12 +58,13 @@ class CapturedRun:
         return self._outputs
 
 
-def to_host(levels: Tensor) -> Frames:
-    """Bytes (B, H, W, 3) on any device -> main memory; from CUDA by way of page-locked memory, which is faster."""
-    if levels.device.type == "cuda":
-        host = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True)
-        host.copy_(levels, non_blocking=True)
-        torch.cuda.current_stream(levels.device).synchronize()
-        levels = host
-    frames: Frames = levels.numpy()
-    return frames
+def to_host(*tensors: Tensor) -> list[npt.NDArray[Any]]:
+    """Tensors of one device -> main memory; from CUDA by way of page-locked memory, which is faster."""
+    device = tensors[0].device
+    if device.type != "cuda":
+        return [tensor.numpy() for tensor in tensors]
+    host = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in tensors]
+    for kept, tensor in zip(host, tensors, strict=True):
+        kept.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(device).synchronize()
+    return [kept.numpy() for kept in host]

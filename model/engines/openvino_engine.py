@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.engines.calibration import Calibration
-from model.engines.engine import Engine, available_cores
+from model.engines.engine import Engine, Rendering, available_cores
 from model.engines.openvino_graph import build_graph, styles
 from model.errors import EngineError
 from model.renderer.network import PIRenderer, PortraitState
@@ -91,13 +91,17 @@ class OpenVINOEngine(Engine):
         self._loaded: dict[tuple[int, int, int], PortraitState] = {}
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
         """See `Engine.render`."""
         if self.network.config.guided != (prior_flow is not None):
             raise EngineError(f"the network is {'' if self.network.config.guided else 'not '}guided by a prior flow")
         count = len(descriptors)
         parameters = styles(self.network, descriptors).numpy()
-        images = np.empty((count, *portrait.source.shape[1:]), np.float32)
+        height, width = portrait.source.shape[2:]
+        outputs = {"image": np.empty((count, 3, height, width), np.float32)}
+        if prior_flow is not None:
+            outputs["mask"] = np.empty((count, 1, height, width), np.float32)
+            outputs["places"] = np.empty((count, height, width, 2), np.float32)
         whole = count - count % self.batch_size
         batches = [(start, self.batch_size) for start in range(0, whole, self.batch_size)]
         batches += [(start, 1) for start in range(whole, count)]
@@ -108,9 +112,9 @@ class OpenVINOEngine(Engine):
                 inputs = {"styles": parameters[start:stop]}
                 if prior_flow is not None:
                     inputs["prior_flow"] = prior_flow[start:stop].float().contiguous().numpy()
-                queue.start_async(inputs, (images, start, stop))
+                queue.start_async(inputs, (outputs, start, stop))
             queue.wait_all()
-        return torch.from_numpy(images)
+        return Rendering(**{name: torch.from_numpy(values) for name, values in outputs.items()})
 
     def _queue(self, portrait: PortraitState, batch: int) -> Any:
         """The compiled graph's requests, holding this portrait."""
@@ -136,7 +140,8 @@ class OpenVINOEngine(Engine):
         return self._queues[key]
 
 
-def _store(request: Any, place: tuple[Any, int, int]) -> None:
-    """Called when a request is done: keeps its images where the batch wants them."""
-    images, start, stop = place
-    images[start:stop] = request.get_output_tensor(0).data
+def _store(request: Any, place: tuple[dict[str, Any], int, int]) -> None:
+    """Called when a request is done: keeps its results where the batch wants them."""
+    outputs, start, stop = place
+    for name, values in outputs.items():
+        values[start:stop] = request.get_tensor(name).data

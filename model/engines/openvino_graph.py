@@ -59,7 +59,8 @@ def build_graph(
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
-    is guided, prior_flow (B, 2, H/2, W/2). Results: image (B, 3, H, W), then the warped pictures that led to it.
+    is guided, prior_flow (B, 2, H/2, W/2). Results: image (B, 3, H, W), the warped pictures that led to it and, when
+    guided, mask (B, 1, H, W) and places (B, H, W, 2).
     Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
     """
     config = network.config
@@ -80,6 +81,8 @@ def build_graph(
         )
     # Named, since the name OpenVINO would count up is part of what a compiled graph is found by in the cache.
     results = [ops.result(picture, name=name) for name, picture in pictures.items()]
+    for name, result in zip(pictures, results, strict=True):
+        result.output(0).get_tensor().set_names({name})
     return openvino.Model(results, list(inputs.values()), "renderer")
 
 
@@ -119,7 +122,13 @@ class _Builder:
         where = self.moved(where, self.warping(stem), scale=network.config.warping.flow_scale)
         warped = self.sample(source, where)
         stem = ops.add(_channels_first(inputs["editing_stem"]), self.frame_part(warped, network.editing.first))
-        return {"image": self.image(self.editing(stem), warped), "warped": warped, **pictures}
+        last = self.editing(stem)
+        if not network.config.guided:
+            return {"image": ops.tanh(last), "warped": warped}
+        parts = ops.variadic_split(last, np.int64(1), _integers(3, 1))
+        colour, mask = ops.tanh(parts.output(0)), ops.sigmoid(parts.output(1))
+        image = ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
+        return {"image": image, "mask": mask, "places": _channels_last(where), "warped": warped, **pictures}
 
     def moved(self, where: Node | None, flow: Node, *, scale: int) -> Node:
         """The places (B, 2, H, W) to read, moved on by a flow of which a pixel covers `scale` of the image's."""
@@ -160,13 +169,6 @@ class _Builder:
             enlarged = _lrelu(_layer_norm(self.enlarging_conv(x, decoder.up.conv), decoder.up.norm))
             x = ops.add(enlarged, self.conv_norm(maps.pop(), decoder.skip))
         return self.narrow_conv(x, part.last)
-
-    def image(self, last: Node, warped: Node) -> Node:
-        if not self.network.config.guided:
-            return ops.tanh(last)
-        parts = ops.variadic_split(last, np.int64(1), _integers(3, 1))
-        colour, mask = ops.tanh(parts.output(0)), ops.sigmoid(parts.output(1))
-        return ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
 
     def conv(self, x: Node, layer: nn.Conv2d) -> Node:
         stride, padding = list(layer.stride), [int(side) for side in layer.padding]

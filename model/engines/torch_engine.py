@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.backends import cudnn
 
-from model.engines.engine import Engine
+from model.engines.engine import Engine, Rendering
 from model.errors import EngineError
-from model.renderer.network import PIRenderer, PortraitState
+from model.renderer.network import PIRenderer, PortraitState, RendererOutput
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -21,6 +21,13 @@ def exact(*, choose: bool = False) -> AbstractContextManager[None]:
     With `choose` cuDNN times its kernels for each new shape and keeps the fastest.
     """
     return cudnn.flags(enabled=True, benchmark=choose, allow_tf32=False)
+
+
+def rendering(output: RendererOutput) -> Rendering:
+    """What of a network's output an engine hands on."""
+    if output.mask is None:
+        return Rendering(output.image)
+    return Rendering(output.image, output.mask, output.places)
 
 
 class TorchEngine(Engine):
@@ -49,11 +56,11 @@ class TorchEngine(Engine):
             return super().prepare(source)
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
-        """See `Engine.render`; the images stay on the device."""
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+        """See `Engine.render`; everything stays on the device."""
         prior = None if prior_flow is None else prior_flow.to(self._device)
         with exact(), self._autocast():
-            return self.network.render(portrait, descriptors.to(self._device), prior).image
+            return rendering(self.network.render(portrait, descriptors.to(self._device), prior))
 
     def _autocast(self) -> torch.autocast:
         """Without its cache, autocast keeps nothing between runs that a CUDA graph would have to own."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from model.engines import Engine, EngineSettings, Frames, build_engine, to_image
+from model.engines import Engine, EngineSettings, RenderedFrames, build_engine, to_image
 from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
@@ -84,8 +84,8 @@ class Animator:
 
     def animate(
         self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
-    ) -> Iterator[Frames]:
-        """Pictures (n, 256, 256, 3) uint8, in order and at most `batch_size` at a time, of motions (T, D).
+    ) -> Iterator[RenderedFrames]:
+        """Pictures of 256 x 256, in order and at most `batch_size` at a time, of motions (T, D).
 
         With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
 
@@ -110,7 +110,8 @@ class Animator:
         guides = ahead(self._guide(self._morphable, self._prior, portrait, sequence[part]) for part in parts)
         for part, (target, flow) in zip(parts, guides, strict=True):
             drawn = self.engine.render_frames(prepared, descriptors[part], flow)
-            yield paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
+            paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
+            yield drawn
 
     @staticmethod
     @torch.inference_mode()

@@ -63,6 +63,6 @@ def _nearness(network: PIRenderer, ranges: dict[str, tuple[float, float]], examp
         with torch.inference_mode():
             descriptor = network.mapping(example.motion)
         prior = example.prior_flow if network.config.guided else None
-        pictures = [engine.render(engine.prepare(example.source), descriptor, prior) for engine in engines]
+        pictures = [engine.render(engine.prepare(example.source), descriptor, prior).image for engine in engines]
         decibels.append(float(psnr(*pictures)))
     return decibels

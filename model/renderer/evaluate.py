@@ -121,7 +121,7 @@ class Evaluation:
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Pictures (B, 256, 256, 3) of the driver's frames by method; `told`: the true landmarks are known."""
         drawn = self.animator.animate(portrait, driver.motions, frames=frames)
-        yield "renderer", np.concatenate([np.asarray(part) for part in drawn])
+        yield "renderer", np.concatenate([part.images for part in drawn])
         if told:
             yield "mesh", self._prior.moved(portrait.image, portrait.landmarks, driver.landmarks[frames])
         landmarks = self._landmarks(portrait, driver.motions[frames])

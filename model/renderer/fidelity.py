@@ -89,7 +89,7 @@ def control_sheet(animator: Animator, morphable: MorphableModel, portraits: Sequ
 
 def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
     """Pictures (B, 256, 256, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
-    return np.concatenate([next(animator.animate(portrait, motion[None])) for motion in motions])
+    return np.concatenate([next(animator.animate(portrait, motion[None])).images for motion in motions])
 
 
 def _motions(controls: Controls, portrait: Extraction, asked: list[Mapping[str, float]]) -> np.ndarray:

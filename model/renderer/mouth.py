@@ -12,6 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from model.engines import RenderedFrames
 from model.extractor.topology import INNER_LIPS
 
 CLOSED, OPEN = 0.02, 0.06  # area of the gap between the lips over the squared width of the mouth
@@ -30,29 +31,30 @@ _LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 _FACE = (10, 284, 454, 397, 152, 172, 234, 54)
 
 
-def paint_mouths(frames: np.ndarray, source: np.ndarray, target: np.ndarray, portrait: np.ndarray) -> np.ndarray:
-    """Frames (B, 256, 256, 3) uint8 with an inside to newly opened mouths.
+def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray, portrait: np.ndarray) -> None:
+    """Give newly opened mouths an inside, of which nothing is the source's.
 
     Args:
-        frames: rendered pictures; changed in place and returned.
+        frames: rendered pictures of 256 x 256; images and masks are changed.
         source: landmarks (478, 3) of the portrait, in pixels.
         target: landmarks (B, 478, 3) of the frames.
         portrait: the source picture (256, 256, 3).
     """
     shown, light = _gap(source), _light(portrait, source)
-    for frame, landmarks in zip(frames, target, strict=True):
+    for frame, landmarks in zip(frames, target, strict=True):  # each shares its memory with the batch
         gap = _gap(landmarks)
         newness = _ramp(gap, CLOSED, OPEN) * _ramp(gap, KEPT * shown, LOST * shown)
         if newness == 0.0:
             continue
-        cover = np.zeros(frame.shape[:2], np.float32)
+        cover = np.zeros(frame.image.shape[:2], np.float32)
         cv2.fillPoly(cover, [_outline(landmarks, INNER_LIPS)], DEPTH * newness, lineType=cv2.LINE_AA, shift=4)
         cover = cv2.GaussianBlur(cover, (0, 0), SOFTNESS)
         rows, columns = np.nonzero(cover > 1e-3)
         inside = light * _inside(landmarks, np.stack([columns, rows], -1) + 0.5)
-        pixels = frame[rows, columns]
-        frame[rows, columns] = np.rint(pixels + cover[rows, columns, None] * (inside - pixels)).astype(np.uint8)
-    return frames
+        pixels = frame.image[rows, columns]
+        frame.image[rows, columns] = np.rint(pixels + cover[rows, columns, None] * (inside - pixels)).astype(np.uint8)
+        if frame.mask is not None:
+            frame.mask[rows, columns] *= 1 - cover[rows, columns]
 
 
 def _inside(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from model.errors import ModelError
 from model.renderer.config import PRIOR_SCALE, RendererConfig
 from model.renderer.editing import EditingNetwork
 from model.renderer.mapping import MappingNetwork
-from model.renderer.warping import WarpingNetwork, warp
+from model.renderer.warping import WarpingNetwork, sample, sampling_grid
 
 INITIAL_SPREAD = 0.02
 GUIDED_SPREAD = 1e-3
@@ -25,11 +25,13 @@ GUIDED_MASK = 0.9
 class RendererOutput:
     """flow (B, 2, h, w), the warping network's, in pixels of the flow map; warped and image (B, 3, H, W) in [-1, 1].
 
-    A guided network adds its flow to the prior, and also tells its colour (B, 3, H, W) and mask (B, 1, H, W); its
-    image is mask * warped + (1 - mask) * colour.
+    places (B, H, W, 2): where in the source each pixel of warped was read, see `sampling_grid`. A guided network adds
+    its flow to the prior, and also tells its colour (B, 3, H, W) and mask (B, 1, H, W); its image is
+    mask * warped + (1 - mask) * colour.
     """
 
     flow: Tensor
+    places: Tensor
     warped: Tensor
     image: Tensor
     colour: Tensor
@@ -76,14 +78,14 @@ class PIRenderer(nn.Module):
         """`forward` after the mapping network: source (B, 3, H, W), z (B, Z)."""
         if prior_flow is None:
             flow = self.warping(self.warping.first(source), z)
-            warped = self.warp(source, flow)
+            places, warped = self._warp(source, flow)
         else:
-            guide = self.warp(source, prior_flow)
+            _, guide = self._warp(source, prior_flow)
             flow = self.warping(self.warping.first(torch.cat((source, guide), dim=1)), z)
-            warped = self.warp(source, flow, prior_flow)
+            places, warped = self._warp(source, flow, prior_flow)
         if not edit:
-            return RendererOutput(flow=flow, warped=warped, image=warped, colour=warped, mask=None)
-        return self._edit(flow, warped, self.editing.first(torch.cat((source, warped), dim=1)), z)
+            return RendererOutput(flow=flow, places=places, warped=warped, image=warped, colour=warped, mask=None)
+        return self._edit(flow, places, warped, self.editing.first(torch.cat((source, warped), dim=1)), z)
 
     def prepare(self, source: Tensor) -> PortraitState:
         """The part of rendering that source (1, 3, H, W) alone decides."""
@@ -94,21 +96,22 @@ class PIRenderer(nn.Module):
         self._check(portrait.source, prior_flow)
         if prior_flow is None:
             flow = self.warping(portrait.warping_stem, z)
-            warped = self.warp(portrait.source, flow)
+            places, warped = self._warp(portrait.source, flow)
         else:
-            guide = self.warp(portrait.source, prior_flow)
+            _, guide = self._warp(portrait.source, prior_flow)
             flow = self.warping(portrait.warping_stem + self.warping.first.frame_part(guide), z)
-            warped = self.warp(portrait.source, flow, prior_flow)
-        return self._edit(flow, warped, portrait.editing_stem + self.editing.first.frame_part(warped), z)
+            places, warped = self._warp(portrait.source, flow, prior_flow)
+        return self._edit(flow, places, warped, portrait.editing_stem + self.editing.first.frame_part(warped), z)
 
-    def warp(self, image: Tensor, *flows: Tensor) -> Tensor:
-        """Move image (B or 1, C, H, W) by the sum of flows (B, 2, h, w) with this network's grid."""
-        return warp(image, *flows, grid=self.config.grid)
+    def _warp(self, source: Tensor, *flows: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the sum of flows (B, 2, h, w) reads source (B or 1, 3, H, W), and what it reads (B, 3, H, W)."""
+        places = sampling_grid(*flows, size=(source.shape[2], source.shape[3]), grid=self.config.grid)
+        return places, sample(source, places, grid=self.config.grid)
 
-    def _edit(self, flow: Tensor, warped: Tensor, stem: Tensor, z: Tensor) -> RendererOutput:
+    def _edit(self, flow: Tensor, places: Tensor, warped: Tensor, stem: Tensor, z: Tensor) -> RendererOutput:
         colour, mask = self.editing(stem, z)
         image = colour if mask is None else colour + mask * (warped - colour)
-        return RendererOutput(flow=flow, warped=warped, image=image, colour=colour, mask=mask)
+        return RendererOutput(flow=flow, places=places, warped=warped, image=image, colour=colour, mask=mask)
 
     def _check(self, source: Tensor, prior_flow: Tensor | None) -> None:
         height, width = source.shape[2:]

@@ -14,6 +14,7 @@ from model.data.corpus import spread
 from model.data.pairs import Batch, PairData
 from model.metrics.images import l1, psnr, ssim
 from model.renderer.network import PIRenderer, RendererOutput
+from model.renderer.warping import warp
 
 
 def render_batch(network: nn.Module, batch: Batch, *, edit: bool = True) -> RendererOutput:
@@ -42,7 +43,7 @@ def measure(network: PIRenderer, batches: Iterator[Batch]) -> dict[str, float]:
         clips += 1
         output = render_batch(network, batch)
         pictures = {"image": output.image, "warped": output.warped, "copy": batch.source}
-        pictures["prior_warp"] = network.warp(batch.source, batch.prior_flow)
+        pictures["prior_warp"] = warp(batch.source, batch.prior_flow, grid=network.config.grid)
         for name, picture in pictures.items():
             for metric in (psnr, ssim, l1):
                 value = metric(picture.float().cpu(), batch.target).mean()

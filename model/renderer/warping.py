@@ -56,14 +56,17 @@ def pixel_centres(size: tuple[int, int], device: torch.device | None = None) -> 
 
 
 def warp(image: Tensor, *flows: Tensor, grid: Grid) -> Tensor:
-    """Move `image` by the sum of `flows`: image (B or 1, C, H, W), flow (B, 2, h, w) -> (B, C, H, W) in its dtype.
+    """Move `image` by the sum of `flows`: image (B or 1, C, H, W), flow (B, 2, h, w) -> (B, C, H, W) in its dtype."""
+    return sample(image, sampling_grid(*flows, size=(image.shape[2], image.shape[3]), grid=grid), grid=grid)
+
+
+def sample(image: Tensor, places: Tensor, *, grid: Grid) -> Tensor:
+    """Read `image` (B or 1, C, H, W) at `places` (B, H, W, 2), see `sampling_grid`: (B, C, H, W) in its dtype.
 
     Coordinates and interpolation are float32 whatever the dtypes: bfloat16 cannot tell neighbouring pixels apart.
     """
-    image_size = (image.shape[2], image.shape[3])
-    where = sampling_grid(*flows, size=image_size, grid=grid)
-    image32 = image.float().expand(flows[0].shape[0], -1, -1, -1)
-    return F.grid_sample(image32, where, mode="bilinear", padding_mode=OUTSIDE[grid], align_corners=False).to(
+    image32 = image.float().expand(places.shape[0], -1, -1, -1)
+    return F.grid_sample(image32, places, mode="bilinear", padding_mode=OUTSIDE[grid], align_corners=False).to(
         image.dtype
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from model.engines import RenderedFrame
 from worker.canvas import Canvas
 
 
@@ -34,7 +35,7 @@ def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[
     canvas = Canvas.of(photo, face, longest)
     animated = face.image.copy()
     animated[118:138, 118:138] = 255  # the middle of the crop
-    frame = canvas.compose(animated)
+    frame = canvas.compose(RenderedFrame(animated))
     assert frame.shape == (*size, 3)
     assert (canvas.height, canvas.width) == size
     y, x, _ = np.nonzero(frame > 170)
@@ -44,7 +45,7 @@ def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[
 
 @pytest.mark.parametrize("side", [64, 256, 512])
 def test_the_crop_alone(side: int) -> None:
-    _, face = subject()
-    frame = Canvas.square(side).compose(face.image)
+    photo, face = subject()
+    frame = Canvas.square(photo, face, side).compose(RenderedFrame(face.image))
     assert frame.shape == (side, side, 3)
     assert np.abs(frame.astype(int) - 90).max() <= 1

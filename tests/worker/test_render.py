@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.engines import RenderedFrame, RenderedFrames
 from worker.canvas import Canvas
 from worker.render import render_video
 from worker.settings import WorkerSettings
@@ -31,7 +32,14 @@ class SmallMemory:
             self.batches.append(len(batch))
             if len(batch) > self.room and start > 0:  # the first batch may still find room
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            yield np.stack([np.full((256, 256, 3), value, np.uint8) for value in batch[:, 0]])
+            yield RenderedFrames(np.stack([np.full((256, 256, 3), value, np.uint8) for value in batch[:, 0]]))
+
+
+class Shrinks:
+    """Shows the animated crop at a quarter of its sides."""
+
+    def paste(self, animated: RenderedFrame) -> np.ndarray:
+        return animated.image[::4, ::4]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ def render(room: int, output: Path) -> tuple[SmallMemory, list[tuple[str, int, i
     stages = Stages(lambda stage, done, total: told.append((stage, done, total)))
     bench = Workbench(OneModel(animator), WorkerSettings(batch_size=8), stages)  # type: ignore[arg-type]
     motions = np.linspace(30, 220, 20, dtype=np.float32)[:, None].repeat(70, axis=1)
-    made = render_video(bench, None, motions, Canvas.square(64), output, fps=25.0, sound=None)  # type: ignore[arg-type]
+    made = render_video(bench, None, motions, Canvas(64, 64, Shrinks()), output, fps=25.0, sound=None)  # type: ignore[arg-type]
     assert (made.frames, made.width, made.height, made.duration) == (20, 64, 64, 0.8)
     return animator, told
 
@@ -77,13 +85,13 @@ class Recording(Canvas):
     """Counts how many batches have been begun by the animator when each frame is pasted."""
 
     def __init__(self, animator: SmallMemory, fails_at: int | None = None) -> None:
-        super().__init__(64, 64, None)
+        super().__init__(64, 64, Shrinks())
         self.animator = animator
         self.fails_at = fails_at
         self.threads: set[int] = set()
         self.begun: list[int] = []
 
-    def compose(self, animated: np.ndarray) -> np.ndarray:
+    def compose(self, animated: RenderedFrame) -> np.ndarray:
         if len(self.begun) == self.fails_at:
             raise ValueError("this frame cannot be pasted")
         time.sleep(0.01)  # slower than the animator

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from model.engines import Engine, Frames
+from model.engines import Engine, RenderedFrames, Rendering
 from model.renderer.animate import Animator
 from model.renderer.network import PortraitState
 from service.jobs.schemas import VideoOptions
@@ -42,11 +42,13 @@ class TimedEngine(Engine):
         with self.stages.timed("network"):
             return self.engine.prepare(source)
 
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Tensor:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
         """See `Engine.render`."""
         return self.engine.render(portrait, descriptors, prior_flow)
 
-    def render_frames(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Frames:
+    def render_frames(
+        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+    ) -> RenderedFrames:
         """See `Engine.render_frames`."""
         if self.last is None or len(descriptors) == len(self.last[1]):  # not a shorter one at the end
             self.last = portrait, descriptors, prior_flow

@@ -62,7 +62,7 @@ def test_eight_bits_are_near(guided_case):
         TorchEngine(case.network),
         OpenVINOEngine(case.network, precision="int8", calibration=calibration_of(case), threads=1),
     ):
-        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior))
+        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior).image)
     assert psnr(*images).min() > 33
     assert (images[0] - images[1]).abs().max() > 1e-3, "nothing was rounded"
 

@@ -15,7 +15,7 @@ from model.metrics import psnr
 
 
 def images(engine, case):
-    return engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior)
+    return engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior).image
 
 
 def frames(engine, case):
@@ -43,7 +43,7 @@ def test_compiled_is_the_reference_in_any_number_of_frames(guided_case):
         fast = images(engine, guided_case)  # three frames: a whole batch, and one that is filled up
     assert [line["event"] for line in logs] == ["engine compiled"], logs
     torch.testing.assert_close(fast, images(TorchEngine(guided_case.network), guided_case), atol=1e-3, rtol=0)
-    assert np.array_equal(frames(engine, guided_case), to_frames(fast)), "bytes of the same pictures"
+    assert np.array_equal(frames(engine, guided_case).images, to_frames(fast)), "bytes of the same pictures"
 
 
 def test_falls_back_and_says_why(plain_case, monkeypatch):

@@ -28,8 +28,8 @@ def test_torch_engine_is_the_network(case):
         windows = motion_windows(case.motions, 13)
         expected = case.network(case.source.expand(3, -1, -1, -1), windows, case.prior).image
     portrait, descriptors = engine.prepare(case.source), engine.describe(case.motions)
-    torch.testing.assert_close(engine.render(portrait, descriptors, case.prior), expected, atol=1e-4, rtol=0)
-    frames = engine.render_frames(portrait, descriptors, case.prior)
+    torch.testing.assert_close(engine.render(portrait, descriptors, case.prior).image, expected, atol=1e-4, rtol=0)
+    frames = engine.render_frames(portrait, descriptors, case.prior).images
     assert frames.shape == (3, 64, 64, 3)
     assert frames.dtype == np.uint8
     assert np.abs(frames.astype(int) - to_frames(expected)).max() <= 1
@@ -44,7 +44,7 @@ def test_the_network_given_stays_as_it_was(case):
 
 def test_torch_in_bfloat16_is_near(case):
     reference, engine = TorchEngine(case.network), TorchEngine(case.network, precision="bfloat16")
-    images = [e.render(e.prepare(case.source), e.describe(case.motions), case.prior) for e in (reference, engine)]
+    images = [e.render(e.prepare(case.source), e.describe(case.motions), case.prior).image for e in (reference, engine)]
     assert images[1].dtype == torch.float32
     assert psnr(*images).min() > 35
 
@@ -59,7 +59,7 @@ def test_a_missing_device_is_named(plain_case):
 @pytest.mark.parametrize(("precision", "decibels"), [("float32", 55), ("bfloat16", 35)])
 def test_cuda_agrees_with_the_cpu(case, precision, decibels):
     images = [
-        e.render(e.prepare(case.source), e.describe(case.motions), case.prior).cpu()
+        e.render(e.prepare(case.source), e.describe(case.motions), case.prior).image.cpu()
         for e in (TorchEngine(case.network), TorchEngine(case.network, device="cuda", precision=precision))
     ]
     assert psnr(*images).min() > decibels

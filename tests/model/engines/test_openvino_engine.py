@@ -16,7 +16,7 @@ def both(case, **settings) -> tuple[torch.Tensor, torch.Tensor]:
     """Images of the reference and of OpenVINO."""
     images = []
     for engine in (TorchEngine(case.network), OpenVINOEngine(case.network, threads=1, **settings)):
-        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior))
+        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior).image)
     return images[0], images[1]
 
 
@@ -52,8 +52,8 @@ def test_two_portraits_take_turns(guided_case):
     descriptors = engine.describe(case.motions)
     portraits = [(engine.prepare(source), reference.prepare(source)) for source in sources]
     for fast, slow in (portraits[0], portraits[1], portraits[0]):
-        expected = reference.render(slow, descriptors, case.prior)
-        assert (engine.render(fast, descriptors, case.prior) - expected).abs().max() < 1e-3
+        expected = reference.render(slow, descriptors, case.prior).image
+        assert (engine.render(fast, descriptors, case.prior).image - expected).abs().max() < 1e-3
 
 
 def test_the_graph_has_no_work_to_spare(guided_case):

@@ -15,7 +15,14 @@ def random_output(size: int) -> RendererOutput:
     generator = torch.Generator().manual_seed(2)
     warped = (torch.rand(1, 3, size, size, generator=generator) * 2 - 1).requires_grad_()
     image = (torch.rand(1, 3, size, size, generator=generator) * 2 - 1).requires_grad_()
-    return RendererOutput(flow=torch.zeros(1, 2, 8, 8), warped=warped, image=image, colour=image, mask=None)
+    return RendererOutput(
+        flow=torch.zeros(1, 2, 8, 8),
+        places=torch.zeros(1, 32, 32, 2),
+        warped=warped,
+        image=image,
+        colour=image,
+        mask=None,
+    )
 
 
 def test_the_default_is_the_papers_recipe():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.engines import RenderedFrames
 from model.extractor.topology import INNER_LIPS
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
@@ -19,8 +20,18 @@ def closed_and_open(morphable: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
     return closed, opened
 
 
-def picture() -> np.ndarray:
-    return np.full((1, 256, 256, 3), 180, np.uint8)
+def drawn(source: np.ndarray, target: np.ndarray) -> RenderedFrames:
+    frames = RenderedFrames(
+        np.full((1, 256, 256, 3), 180, np.uint8),
+        np.full((1, 256, 256), 0.9, np.float32),
+        np.zeros((1, 256, 256, 2), np.float32),
+    )
+    paint_mouths(frames, source, target, frames.images[0].copy())
+    return frames
+
+
+def shown(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return drawn(source, target).images
 
 
 def centre_of_mouth(landmarks: np.ndarray) -> tuple[int, int]:
@@ -30,7 +41,7 @@ def centre_of_mouth(landmarks: np.ndarray) -> tuple[int, int]:
 
 def test_opening_closed_lips_shows_a_dark_inside(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
-    shaded = paint_mouths(picture(), closed, opened[None], picture()[0])[0]
+    shaded = shown(closed, opened[None])[0]
     assert shaded[centre_of_mouth(opened)].max() < 100
     outside = np.ones((256, 256), bool)
     low, high = opened[:, :2].min(0).astype(int), opened[:, :2].max(0).astype(int)
@@ -40,19 +51,31 @@ def test_opening_closed_lips_shows_a_dark_inside(closed_and_open: tuple[np.ndarr
     assert (shaded[int(row), int(column)] == 180).all()
 
 
+def test_nothing_of_the_inside_is_the_sources(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+    closed, opened = closed_and_open
+    (frame,) = drawn(closed, opened[None])
+    assert frame.mask is not None
+    assert frame.mask[centre_of_mouth(opened)] < 0.1
+    painted = (frame.image != 180).any(-1)
+    assert (frame.mask[~painted] > 0.88).all()
+    alone = RenderedFrames(np.full((1, 256, 256, 3), 180, np.uint8))  # of a network without a mask
+    paint_mouths(alone, closed, opened[None], alone.images[0].copy())
+    assert np.array_equal(alone.images[0], frame.image)
+
+
 def test_an_open_mouth_keeps_its_teeth(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     _, opened = closed_and_open
-    assert (paint_mouths(picture(), opened, opened[None], picture()[0]) == 180).all()
+    assert (shown(opened, opened[None]) == 180).all()
 
 
 def test_a_closed_mouth_stays_as_it_is(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, _ = closed_and_open
-    assert (paint_mouths(picture(), closed, closed[None], picture()[0]) == 180).all()
+    assert (shown(closed, closed[None]) == 180).all()
 
 
 def test_teeth_hang_below_the_upper_lip_and_only_there(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
-    painted = paint_mouths(picture(), closed, opened[None], picture()[0])[0].mean(-1)
+    painted = shown(closed, opened[None])[0].mean(-1)
     column = int(opened[13, 0])
     inside = painted[int(opened[13, 1]) + 1 : int(opened[14, 1]) - 1, column]
     width = float(np.linalg.norm(opened[78, :2] - opened[308, :2]))
@@ -64,6 +87,6 @@ def test_teeth_hang_below_the_upper_lip_and_only_there(closed_and_open: tuple[np
 def test_a_gap_stretched_many_times_is_painted_too(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
     little = closed + 0.1 * (opened - closed)
-    assert paint_mouths(picture(), little, opened[None], picture()[0])[0][centre_of_mouth(opened)].max() < 100
+    assert shown(little, opened[None])[0][centre_of_mouth(opened)].max() < 100
     half = closed + 0.6 * (opened - closed)
-    assert (paint_mouths(picture(), half, opened[None], picture()[0]) == 180).all()
+    assert (shown(half, opened[None]) == 180).all()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from model.engines import RenderedFrame
 from worker.canvas import Canvas
 from worker.label import LabelledCanvas
 from worker.media.images import encode_image
@@ -48,13 +49,20 @@ def test_a_video_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat") < data.index(b"uuid")  # it still starts before it is whole
 
 
+class Shows:
+    """Shows the crop as it is."""
+
+    def paste(self, animated: RenderedFrame) -> np.ndarray:
+        return animated.image
+
+
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (640, 480), (64, 64), (48, 30)])
 def test_the_label_is_seen_in_its_corner_and_nowhere_else(width: int, height: int) -> None:
-    crop = np.full((256, 256, 3), 120, np.uint8)
-    plain = Canvas(width, height, None)
+    crop = np.full((height, width, 3), 120, np.uint8)
+    plain = Canvas(width, height, Shows())
     labelled = LabelledCanvas(plain)
-    first, again = labelled.compose(crop), labelled.compose(crop)
-    assert first.shape == plain.compose(crop).shape == (height, width, 3)
+    first, again = labelled.compose(RenderedFrame(crop)), labelled.compose(RenderedFrame(crop))
+    assert first.shape == plain.compose(RenderedFrame(crop)).shape == (height, width, 3)
     assert (first == again).all()
     assert (crop == 120).all()
     changed = (first != 120).any(axis=2)

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.media.paste import FEATHER, Paster, PlanarPaster
+from model.engines import RenderedFrame
+from worker.media.overlay import FEATHER
+from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes, to_yuv
 
 
@@ -48,7 +50,7 @@ CROPS = [
 def test_an_unchanged_crop_changes_nothing(crop: Square) -> None:
     image = photo()
     still = cut(image, crop)
-    pasted = Paster(image, crop, still).paste(still)
+    pasted = Paster(image, crop, still).paste(RenderedFrame(still))
     assert pasted.shape == image.shape
     assert pasted.dtype == np.uint8
     difference = np.abs(pasted.astype(int) - image)
@@ -62,7 +64,7 @@ def test_a_mark_lands_where_it_belongs(crop: Square) -> None:
     still = cut(image, crop)
     animated = still.copy()
     animated[118:138, 150:170] ^= 128  # centre at (160, 128) of the crop
-    changed = np.abs(Paster(image, crop, still).paste(animated).astype(int) - image).min(axis=2) > 64
+    changed = np.abs(Paster(image, crop, still).paste(RenderedFrame(animated)).astype(int) - image).min(axis=2) > 64
     y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]] + 0.5
     centre = (changed * x).sum() / changed.sum(), (changed * y).sum() / changed.sum()
     expected = crop.x + 160 * crop.side / 256, crop.y + 128 * crop.side / 256
@@ -72,7 +74,7 @@ def test_a_mark_lands_where_it_belongs(crop: Square) -> None:
 def test_outside_the_crop_nothing_changes() -> None:
     image, crop = photo(), Square(100, 80, 256)
     animated = np.zeros((256, 256, 3), np.uint8)
-    pasted = Paster(image, crop, cut(image, crop)).paste(animated)
+    pasted = Paster(image, crop, cut(image, crop)).paste(RenderedFrame(animated))
     outside = np.ones(image.shape[:2], bool)
     outside[80:336, 100:356] = False
     np.testing.assert_array_equal(pasted[outside], image[outside])
@@ -81,7 +83,7 @@ def test_outside_the_crop_nothing_changes() -> None:
 def test_there_is_no_step_at_the_edge() -> None:
     image, crop = np.full((480, 640, 3), 120, np.uint8), Square(100, 80, 256)
     still = cut(image, crop)
-    pasted = Paster(image, crop, still).paste(np.full_like(still, 200)).astype(int)
+    pasted = Paster(image, crop, still).paste(RenderedFrame(np.full_like(still, 200))).astype(int)
     assert np.abs(np.diff(pasted, axis=0)).max() <= 6
     assert np.abs(np.diff(pasted, axis=1)).max() <= 6
     assert pasted[80 + 128, 100 + 128].tolist() == pytest.approx([200] * 3, abs=2)  # the middle is the animation's own
@@ -91,7 +93,7 @@ def test_a_tint_of_the_whole_crop_is_matched_at_the_seam() -> None:
     image, crop = photo(), Square(100, 80, 256)
     still = cut(image, crop)
     tinted = np.clip(still.astype(int) + 20, 0, 255).astype(np.uint8)
-    pasted = Paster(image, crop, still).paste(tinted).astype(int)
+    pasted = Paster(image, crop, still).paste(RenderedFrame(tinted)).astype(int)
     inner = round(FEATHER * 256)
     edge = pasted[80 + inner, 100 + 100 : 100 + 156] - image[80 + inner, 100 + 100 : 100 + 156]
     assert np.abs(edge).mean() < 10  # half of the tint, where the mask is already whole
@@ -100,7 +102,7 @@ def test_a_tint_of_the_whole_crop_is_matched_at_the_seam() -> None:
 def test_the_photo_itself_is_left_alone() -> None:
     image, crop = photo(), Square(100, 80, 256)
     before = image.copy()
-    Paster(image, crop, cut(image, crop)).paste(np.zeros((256, 256, 3), np.uint8))
+    Paster(image, crop, cut(image, crop)).paste(RenderedFrame(np.zeros((256, 256, 3), np.uint8)))
     np.testing.assert_array_equal(image, before)
 
 
@@ -109,8 +111,8 @@ def test_pasting_in_the_colours_of_video_looks_as_pasting_before_conversion(crop
     image = photo(481, 641)  # an odd last row and column go
     still = cut(image, crop)
     animated = cv2.GaussianBlur(np.roll(still, 5, axis=1), (0, 0), 1.0)
-    planar = PlanarPaster(image, crop, still).paste(animated)
-    expected = to_yuv(Paster(image[:480, :640], crop, still).paste(animated), "yuv420p")
+    planar = PlanarPaster(image, crop, still).paste(RenderedFrame(animated))
+    expected = to_yuv(Paster(image[:480, :640], crop, still).paste(RenderedFrame(animated)), "yuv420p")
     assert planar.shape == expected.shape == (720, 640)
     for plane, like in zip(planes(planar), planes(expected), strict=True):
         difference = np.abs(plane.astype(int) - like)
