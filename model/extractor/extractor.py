@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice, tee
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from model.errors import FaceIndexError, NoFaceError
+from model.errors import NoFaceError
 from model.extractor.crop import Crop, crop_from_landmarks
-from model.extractor.detect import SMALLEST_FACE, Face, FaceDetector, confidence_of
+from model.extractor.detect import Face, FaceDetector, confidence_of
+from model.extractor.follower import BATCH_FRAMES, LOST, FaceFollower, Followed, looked_for_faces
 from model.extractor.reader import FaceReader, ReaderEngine, Sighting
 from model.extractor.smoothing import smoothed
-from model.extractor.window import Pyramid, Window
+from model.extractor.window import Pyramid
 from model.morphable import MorphableModel
 
-FIRST_FRAMES = 16  # of a video, which decide its crop and the identity
-BATCH_FRAMES = 8
-LOST = 0.3  # presence below which a frame's landmarks are not believed
+SHOT_FRAMES = 16  # of a shot, which decide its crop and the identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +33,8 @@ class Extraction:
     identity: np.ndarray  # (80,) float32
     motion: np.ndarray  # (70,) float32
     confidence: float  # 0..1
-
-
-@dataclass(frozen=True, eq=False)
-class _Tracked:
-    frame: np.ndarray
-    landmarks: np.ndarray  # source pixels
-    confidence: float
+    seen: bool = True  # of a video's frame: whether the face is in it, and not the one seen last
+    shot: int = 0  # of a video's frame: counts the stretches between cuts
 
 
 class Extractor:
@@ -50,6 +44,7 @@ class Extractor:
         self.reader = reader
         self.detector = FaceDetector(reader)
         self.morphable = morphable
+        self.follower = FaceFollower(reader, self.detector, morphable)
 
     @classmethod
     def load(
@@ -99,98 +94,46 @@ class Extractor:
     def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction]:
         """A face of a video's first frames, followed to its end: one extraction for each frame, in order.
 
-        `face` counts those of the first frame that shows one, the largest first.
+        `face` counts those of the first frame that shows one, the largest first. Frames (H, W, 3) uint8 are streamed;
+        about three dozen are held at a time.
 
-        Frames (H, W, 3) uint8 are streamed; about two dozen are held at a time. The first 16 decide the crop, which is
-        the same for the whole video, and the identity. Landmarks are smoothed over five frames, two of them ahead.
-        Where the face is lost, the last landmarks stay and the confidence says so.
+        A cut ends a shot, and in the next the face most like it is found anew. The first 16 frames of a shot decide its
+        crop and the identity. Landmarks are smoothed over five frames, two of them ahead, but not across cuts or leaps.
+        Where the face is not seen, its last landmarks and motion stay.
 
         Raises:
-            NoFaceError: none of the first frames shows a face, or there are no frames.
+            NoFaceError: none of the first 16 frames shows a face, or there are no frames.
             FaceIndexError: the frame that shows a face has no such one.
         """
-        stream = self._tracked(iter(frames), face)
-        first = list(islice(stream, FIRST_FRAMES))
-        if not first:
-            raise NoFaceError("the video has no frames; allowed is one or more")
+        for _, shot in groupby(self.follower.follow(map(_checked, frames), face), key=attrgetter("shot")):
+            yield from self._extract_shot(shot)
+
+    def _extract_shot(self, followed: Iterator[Followed]) -> Iterator[Extraction]:
+        first = list(islice(followed, SHOT_FRAMES))
+        shown = np.stack([one.landmarks for one in first if one.seen] or [first[0].landmarks])
         height, width = first[0].frame.shape[:2]
-        crop = crop_from_landmarks(np.stack([tracked.landmarks for tracked in first]), (width, height))
-        shapes = crop.points_to_crop(np.stack([tracked.landmarks for tracked in first]))
-        identity = self.morphable.fit(torch.from_numpy(shapes)).identity.mean(0, keepdim=True)
-        followed: list[_Tracked] = []
-
-        def landmarks() -> Iterator[np.ndarray]:
-            for tracked in chain(first, stream):
-                followed.append(tracked)
-                yield crop.points_to_crop(tracked.landmarks)
-
-        for points in smoothed(landmarks()):
-            tracked = followed.pop(0)
-            motion = self.morphable.fit(torch.from_numpy(points)[None], identity).motion[0].numpy()
-            yield Extraction(crop, crop.cut(tracked.frame), points, identity[0].numpy(), motion, tracked.confidence)
-
-    def _tracked(self, frames: Iterator[np.ndarray], face: int) -> Iterator[_Tracked]:
-        """Landmarks of each frame, a batch of frames at a time, starting where the batch before ended."""
-        last: Sighting | None = None
-        pending: list[np.ndarray] = []  # first frames, before any face was seen
-        while batch := [_checked(frame) for frame in islice(frames, BATCH_FRAMES)]:
-            pictures = [Pyramid(frame) for frame in batch]
-            if last is None:
-                searches = (
-                    self.detector.sightings(frame, every=face > 0, thorough=n == 0) for n, frame in enumerate(batch)
-                )
-                found = next((seen for seen in searches if seen), None)
-                if found is None:
-                    pending += batch
-                    if len(pending) >= FIRST_FRAMES:
-                        break
-                    continue
-                if face >= len(found):
-                    raise FaceIndexError(
-                        f"face {face} of a video was asked for, whose first frame with a face has {len(found)}; "
-                        f"allowed are 0 to {len(found) - 1}"
-                    )
-                last = found[face]
-                yield from (_Tracked(frame, last.landmarks, 0.0) for frame in pending)
-                pending = []
-            for frame, sighting in zip(batch, self._follow(pictures, batch, last), strict=True):
-                if sighting.presence >= LOST:
-                    last = sighting
-                yield _Tracked(frame, last.landmarks, confidence_of(sighting))
-        if last is None and pending:
-            raise NoFaceError(f"no face in the first {len(pending)} frames of the video; {_looked_for()}")
-
-    def _follow(self, pictures: list[Pyramid], frames: list[np.ndarray], last: Sighting) -> list[Sighting]:
-        sightings = self.reader.refine(pictures, [last.window] * len(pictures), looks=2)
-        for index, sighting in enumerate(sightings):
-            if sighting.presence < LOST:  # it moved far, or the scene was cut: search the frame, once for the batch
-                found = self.detector.sightings(frames[index], every=False, thorough=False)
-                if found:
-                    again: list[Window] = [_nearest(found, last).window] * (len(pictures) - index)
-                    sightings[index:] = self.reader.refine(pictures[index:], again, looks=2)
-                break
-        return sightings
+        crop = crop_from_landmarks(shown, (width, height))
+        identity = self.morphable.fit(torch.from_numpy(crop.points_to_crop(shown))).identity.mean(0, keepdim=True)
+        smooth = _smoothed(chain(first, followed), crop)
+        while batch := list(islice(smooth, BATCH_FRAMES)):
+            landmarks = np.stack([points for _, points in batch])
+            motions = self.morphable.fit(torch.from_numpy(landmarks), identity).motion.numpy()
+            for (one, points), motion in zip(batch, motions, strict=True):
+                image, known = crop.cut(one.frame), identity[0].numpy()
+                yield Extraction(crop, image, points, known, motion, one.confidence, seen=one.seen, shot=one.shot)
 
     def _largest(self, rgb: np.ndarray) -> Sighting:
         found = self.detector.sightings(rgb, every=False)
         if not found:
-            raise NoFaceError(f"no face in the picture of {rgb.shape[1]} x {rgb.shape[0]} pixels; {_looked_for()}")
+            raise NoFaceError(f"no face in the picture of {rgb.shape[1]} x {rgb.shape[0]} pixels; {looked_for_faces()}")
         return found[0]
 
 
-def _nearest(found: list[Sighting], last: Sighting) -> Sighting:
-    """The one most like `last` in place and size, so that a face lost for a moment is not taken for another."""
-
-    def unlike(sighting: Sighting) -> float:
-        window, before = sighting.window, last.window
-        moved = math.hypot(window.x - before.x, window.y - before.y) / before.side
-        return moved + abs(math.log(window.side / before.side))
-
-    return min(found, key=unlike)
-
-
-def _looked_for() -> str:
-    return f"looked for whole faces at least {SMALLEST_FACE} pixels high, turned or tilted by up to about 45 degrees"
+def _smoothed(followed: Iterable[Followed], crop: Crop) -> Iterator[tuple[Followed, np.ndarray]]:
+    """Each with its landmarks in pixels of the crop, smoothed along the course that they are on."""
+    for _, course in groupby(followed, key=attrgetter("course")):
+        ahead, here = tee(course)
+        yield from zip(here, smoothed(crop.points_to_crop(one.landmarks) for one in ahead), strict=True)
 
 
 def _checked(rgb: np.ndarray) -> np.ndarray:

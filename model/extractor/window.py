@@ -76,6 +76,16 @@ class Pyramid:
             half = (max(1, width // 2), max(1, height // 2))
             self._levels.append(cv2.resize(self._levels[-1], half, interpolation=cv2.INTER_AREA))
 
+    @property
+    def rgb(self) -> np.ndarray:
+        """The picture itself."""
+        return self._levels[0]
+
+    def thumbnail(self) -> np.ndarray:
+        """The whole picture as (32, 32, 3) uint8, whatever its proportions."""
+        thumbnail: np.ndarray = cv2.resize(self._levels[-1], (32, 32), interpolation=cv2.INTER_AREA)
+        return thumbnail
+
     def cut(self, window: Window, size: int) -> np.ndarray:
         """The window as (size, size, 3) uint8; outside the picture its border pixels are repeated."""
         level = min(max(0, round(math.log2(max(window.side / size, 1e-6)) - 0.1)), len(self._levels) - 1)
