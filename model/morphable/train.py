@@ -16,6 +16,7 @@ from torch import Tensor
 from model.data.corpus import Item, read_corpus
 from model.morphable.basis import EXPRESSION, HALF_CROP, IDENTITY, MOTION, MOTION_SPACE, POINTS, TURNING, MorphableModel
 from model.morphable.controls import control_card, fit_control_directions
+from model.morphable.evaluate import held_out_figures, spread_frames
 from model.morphable.pose import rotation_angles, similarity
 from model.weights.files import save_weights
 
@@ -115,34 +116,10 @@ def build(points: Tensor, owner: Tensor, config: MorphableConfig) -> tuple[Morph
     return model, {name: round(value, 4) for name, value in figures.items()}
 
 
-def held_out_figures(model: MorphableModel, data: Path) -> dict[str, float]:
-    """Reconstruction of people who were not in the basis, and how far yaw leaks into expression."""
-    items = read_corpus(data, split="val")
-    points, _ = _sample([item for item in items if not item.generated], 20)
-    free = model.fit(points)
-    yaw, expression = [], []
-    for item in items:
-        if item.kind == "clip" and not item.generated:
-            motion = model.fit_clip(torch.from_numpy(item.landmarks()[::5])).motion
-            yaw.append(motion[:, 64] - motion[:, 64].mean())
-            expression.append(motion[:, :EXPRESSION] - motion[:, :EXPRESSION].mean(0))
-    turned, bent = torch.cat(yaw), torch.cat(expression)
-    correlation = (turned @ bent) / (turned.norm() * bent.norm(dim=0))
-    return {
-        "held_out_error_px": round(float(free.error_px.mean()), 4),
-        "held_out_error_worst_px": round(float(free.error_px.max()), 4),
-        "yaw_expression_correlation_worst": round(float(correlation.abs().max()), 4),
-    }
-
-
 def _sample(items: list[Item], frames_per_clip: int) -> tuple[Tensor, Tensor]:
-    points, owner = [], []
-    for number, item in enumerate(items):
-        landmarks = item.landmarks()
-        chosen = np.unique(np.linspace(0, len(landmarks) - 1, min(len(landmarks), frames_per_clip)).astype(int))
-        points.append(landmarks[chosen])
-        owner.append(np.full(len(chosen), number))
-    return torch.from_numpy(np.concatenate(points)), torch.from_numpy(np.concatenate(owner))
+    points = [spread_frames(item, frames_per_clip) for item in items]
+    owner = np.repeat(np.arange(len(points)), [len(frames) for frames in points])
+    return torch.from_numpy(np.concatenate(points)), torch.from_numpy(owner)
 
 
 def _expressions_of_clips(model: MorphableModel, items: list[Item], frames_per_clip: int) -> list[Tensor]:
