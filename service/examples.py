@@ -67,7 +67,7 @@ EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
     "Motions": [[_TURN, {"controls": {"jaw_open": 0.5}}]],
     "ImageOptions": [{"format": "jpeg", "size": 512}],
     "VideoOptions": [{"seed": 7, "fps": 25}],
-    "MotionOptions": [{"face": 0}],
+    "MotionOptions": [{"face": 0}, {"overlay": True}],
     "Webhook": [{"url": "https://example.org/hooks/portraits", "events": ["job.succeeded", "job.failed"]}],
     "Problem": [_NO_FACE],
     "Job": [_QUEUED, _SUCCEEDED],

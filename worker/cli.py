@@ -79,7 +79,11 @@ def render(
 
 def extract(
     source: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Image or video with a face.")],
+    *,
     output: Annotated[Path, typer.Option("-o", "--output", help="JSON file to write; `render --motion` takes it.")],
+    overlay: Annotated[
+        Path | None, typer.Option(help="Also draw what was read on the source: .png, or .mp4 for a video.")
+    ] = None,
     option: OptionList = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -87,8 +91,13 @@ def extract(
     from worker.offline import extract_offline
 
     options = _options(MotionOptions, option or [])
+    if options.overlay:
+        raise typer.BadParameter("overlay=true is for the API; here --overlay names its file", param_hint="--option")
     video = source.suffix.lower() not in IMAGE_FORMATS
-    extract_offline(source, output, video=video, options=options, as_json=as_json)
+    suffix = ".mp4" if video else ".png"
+    if overlay is not None and overlay.suffix.lower() != suffix:
+        raise typer.BadParameter(f"{overlay.name!r}; allowed is {suffix}", param_hint="--overlay")
+    extract_offline(source, output, video=video, overlay=overlay, options=options, as_json=as_json)
 
 
 def benchmark(

@@ -1,22 +1,20 @@
-"""The three jobs as plain functions over files. They know nothing of queues: a worker and the command line call them.
+"""The jobs that render, as plain functions over files: a worker and the command line call them, and they know no queue.
 
 All raise worker.errors.InputError for what the user can mend and model.errors.ModelError from the models. Whatever the
 report of the bench's stages raises passes through, which is how a job is stopped.
 """
 
-import json
 import secrets
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.morphable.basis import MOTION_SPACE
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
 from service.jobs.problems import ProblemType
-from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from service.jobs.schemas import ImageOptions, VideoOptions
 from worker import motions
 from worker.canvas import CROP_SIDE, Canvas
 from worker.errors import InputError
@@ -108,21 +106,6 @@ def make_video(
         sequence = _sequence(bench, subject, moving, fps)
     canvas = _canvas(subject, options)
     return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
-
-
-def extract_motion(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
-    """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion."""
-    if video:
-        followed = follow_face(bench, open_video(source, bench.settings.video_limits), options.face)
-        rows = [_rounded(extraction.motion) for _, extraction in followed]
-        document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": rows}
-        made = Made("application/json", frames=len(rows), fps=MODEL_FPS, duration=round(len(rows) / MODEL_FPS, 3))
-    else:
-        subject = read_portrait(bench, source, options.face, name="image")
-        document = {"space": MOTION_SPACE, "coefficients": _rounded(subject.face.motion)}
-        made = Made("application/json")
-    output.write_text(json.dumps(document), encoding="utf-8")
-    return made
 
 
 def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> list[motions.Floats]:
@@ -227,7 +210,3 @@ def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
         longest = options.size or (min(LONGEST_VIDEO_SIDE, own) if video else own)
         canvas = Canvas.of(subject.photo, subject.face, longest, planar=video and not options.label)
     return LabelledCanvas(canvas) if options.label else canvas  # a label is drawn in RGB
-
-
-def _rounded(row: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 5) for value in row]

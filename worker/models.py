@@ -34,14 +34,14 @@ class Models:
         self._cache_directory = cache_directory
 
     @classmethod
-    def of(cls, settings: WorkerSettings, *, cache_directory: Path | None = None) -> "Models":
+    def of(cls, settings: WorkerSettings) -> "Models":
         """Those that a worker of these settings drives."""
         return cls(
             renderer=settings.renderer,
             engine=settings.engine,
             device=settings.device,
             directory=settings.weights_dir,
-            cache_directory=cache_directory,
+            cache_directory=settings.engine_cache_dir,
         )
 
     @cached_property

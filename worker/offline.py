@@ -10,7 +10,8 @@ from service.jobs.motions import Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.console import StageBars, show_outcome
 from worker.errors import InputError
-from worker.jobs import extract_motion, make_image, make_video
+from worker.extract import extract_motion
+from worker.jobs import make_image, make_video
 from worker.media.files import written
 from worker.models import Models
 from worker.render import Made
@@ -36,20 +37,28 @@ def render_offline(
             return make_image(bench, portrait, path, motion=motion, driving=driving, options=options)
         return make_video(bench, portrait, path, audio=audio, motion=motion, driving=driving, options=options)
 
-    _run(job, output, speech=audio is not None, as_json=as_json)
+    _run(job, output, load=lambda models: models.load_all(speech=audio is not None), as_json=as_json)
 
 
-def extract_offline(source: Path, output: Path, *, video: bool, options: MotionOptions, as_json: bool) -> None:
-    """Extract the motion of an image or a video."""
+def extract_offline(
+    source: Path, output: Path, *, video: bool, overlay: Path | None, options: MotionOptions, as_json: bool
+) -> None:
+    """Extract the motion of an image or a video; what was read is drawn on it and written to `overlay`."""
 
     def job(bench: Workbench, path: Path) -> Made:
-        return extract_motion(bench, source, path, video=video, options=options)
+        if overlay is None:
+            return extract_motion(bench, source, path, video=video, options=options)
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        with written(overlay) as drawn:
+            return extract_motion(bench, source, path, video=video, options=options, overlay=drawn)
 
-    _run(job, output, speech=False, as_json=as_json)
+    _run(job, output, load=lambda models: models.extractor, as_json=as_json)
 
 
-def _run(job: Callable[[Workbench, Path], Made], output: Path, *, speech: bool, as_json: bool) -> None:
-    """Run a job; errors that are the user's end the command with their text and code 1."""
+def _run(
+    job: Callable[[Workbench, Path], Made], output: Path, *, load: Callable[[Models], object], as_json: bool
+) -> None:
+    """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
     settings = WorkerSettings()
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -57,7 +66,7 @@ def _run(job: Callable[[Workbench, Path], Made], output: Path, *, speech: bool, 
             stages = Stages(bars.report)
             with stages.run("load"):
                 models = Models.of(settings)
-                models.load_all(speech=speech)
+                load(models)
             made = job(Workbench(models, settings, stages), temporary)
     except (InputError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)

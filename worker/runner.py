@@ -15,8 +15,9 @@ from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
 from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, Progress, Result, VideoSpec
 from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
+from worker.extract import extract_archive, extract_motion
 from worker.heartbeat import Heartbeat
-from worker.jobs import SUFFIXES, extract_motion, make_image, make_video
+from worker.jobs import SUFFIXES, make_image, make_video
 from worker.models import Models
 from worker.problems import is_expected, problem_of
 from worker.render import Made
@@ -34,7 +35,7 @@ class Runner:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.store = JobStore.connect(settings.redis_url)
-        self.models = Models.of(settings, cache_directory=settings.data_dir / "engine-cache")
+        self.models = Models.of(settings)
         self._settings = settings
         self._portraits = PortraitCache()
         self._artifacts = ArtifactStore(settings.artifacts_dir)
@@ -164,7 +165,8 @@ class Runner:
                 )
             case MotionSpec() as spec:
                 video = not spec.source.media_type.startswith("image/")
-                return extract_motion(bench, self._input(spec.source), path, video=video, options=spec.options)
+                extract = extract_archive if spec.options.overlay else extract_motion
+                return extract(bench, self._input(spec.source), path, video=video, options=spec.options)
 
     def _input(self, file: InputFile) -> Path:
         path = self._artifacts.path(file.key)
@@ -179,8 +181,8 @@ class Runner:
                 return "result.zip" if spec.motions else f"result.{SUFFIXES[spec.options.format]}"
             case VideoSpec():
                 return "result.mp4"
-            case MotionSpec():
-                return "result.json"
+            case MotionSpec() as spec:
+                return "result.zip" if spec.options.overlay else "result.json"
 
 
 def _process_exists(pid: int) -> bool:

@@ -1,5 +1,7 @@
 """What workers accept and where they find things, from the environment (prefix PIRENDERER_, as for the front-end)."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from service.jobs.settings import SharedSettings
@@ -15,6 +17,11 @@ class WorkerSettings(SharedSettings):
     engine: str = "auto"
     device: str = "auto"
     batch_size: int = Field(default=8, gt=0, description="Frames rendered at once")
+
+    @property
+    def engine_cache_dir(self) -> Path:
+        """The folder of what engines compile."""
+        return self.data_dir / "engine-cache"
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -19,6 +19,7 @@ Coefficient = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Coefficients = Annotated[list[Coefficient], Field(min_length=1, max_length=MAX_DIMENSION)]
 Space = Annotated[str, Field(min_length=1, max_length=64)]
 Fps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)]
+Confidence = Annotated[float, Field(ge=0, le=1, description="How sure the extractor is; under 0.3 it saw no face")]
 
 FORMS = ("controls", "coefficients", "frames", "keyframes")
 
@@ -35,19 +36,37 @@ class ControlsMotion(_Motion):
     relative: bool = True
 
 
+class CropSquare(_Motion):
+    """The square of the source, in its pixels, that size and place of an extracted face are relative to."""
+
+    x: Number
+    y: Number
+    side: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class CoefficientsMotion(_Motion):
-    """One motion vector (D,) of the named space, used as it is."""
+    """One motion vector (D,) of the named space, used as it is.
+
+    `confidence` and `crop` are what extraction tells beside it; rendering does without.
+    """
 
     space: Space
     coefficients: Coefficients
+    confidence: Confidence | None = None
+    crop: CropSquare | None = None
 
 
 class FramesMotion(_Motion):
-    """A sequence of motion vectors (T, D) at `fps`, of at most MAX_SECONDS."""
+    """A sequence of motion vectors (T, D) at `fps`, of at most MAX_SECONDS.
+
+    `confidence`, one for each frame, and `crop` are what extraction tells beside it; rendering does without.
+    """
 
     space: Space
     fps: Fps = 25.0
     frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES)]
+    confidence: Annotated[list[Confidence], Field(max_length=MAX_FRAMES)] | None = None
+    crop: CropSquare | None = None
 
     @model_validator(mode="after")
     def _not_too_long(self) -> Self:

@@ -50,6 +50,12 @@ PasteBack = Annotated[
 ]
 Quality = Annotated[int, Field(ge=1, le=100, description="For jpeg and webp")]
 Label = Annotated[bool, Field(description='Write "AI-generated" into a corner; files are marked for machines anyway')]
+Overlay = Annotated[
+    bool,
+    Field(
+        description="Return a ZIP of motion.json and of what was read drawn on the source: overlay.png, or overlay.mp4"
+    ),
+]
 OutputSize = Annotated[
     int,
     Field(ge=64, le=2048, description="Longest side in pixels; unset: the photo's own, or 256 for a crop"),
@@ -94,6 +100,7 @@ class MotionOptions(_Schema):
     """How motion is extracted. Unknown fields are refused. A video's faces are those of its first frame with one."""
 
     face: FaceIndex | None = None
+    overlay: Overlay = False
 
 
 class InputFile(_Schema):

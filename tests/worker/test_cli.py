@@ -4,11 +4,23 @@ import json
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from service.cli import app
+from worker.media.mp4 import mp4_writer
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _keeps_data_there(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_DATA_DIR", str(data_dir))
 
 
 def run(*arguments: str | Path) -> Result:
@@ -58,11 +70,32 @@ def test_render_an_image(portrait: Path, tmp_path: Path) -> None:
     assert [path.name for path in output.parent.iterdir()] == ["out.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--overlay", "a.mp4"], "'a.mp4'; allowed is .png"),
+        (["--option", "overlay=true"], "--overlay names its file"),
+        (["--option", "face=-1"], "face"),
+    ],
+)
+def test_what_extract_cannot_do_is_said_before_anything_is_loaded(
+    portrait: Path, arguments: list[str], text: str
+) -> None:
+    result = run("extract", portrait, "-o", "a.json", *arguments)
+    assert result.exit_code == 2
+    assert text in " ".join(result.output.replace("│", " ").split())
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights")
-def test_extract_and_render_what_was_extracted(portrait: Path, tmp_path: Path) -> None:
-    motion = tmp_path / "motion.json"
+def test_extract_and_render_what_was_extracted(portrait: Path, tmp_path: Path, data_dir: Path) -> None:
+    motion, again = tmp_path / "motion.json", tmp_path / "again.png"
     assert run("extract", portrait, "-o", motion).exit_code == 0
+    assert list((data_dir / "engine-cache").iterdir())  # the next command need not compile
+    assert run("render", portrait, "--motion", motion, "-o", again).exit_code == 0
+    with Image.open(again) as image, Image.open(portrait) as photo:
+        difference = np.asarray(image).astype(int) - np.asarray(photo.convert("RGB"))
+        assert np.abs(difference).mean() < 6  # its own motion leaves a photo nearly as it was
     coefficients = json.loads(motion.read_text())["coefficients"]
     assert len(coefficients) == 70
     sequence = {"space": "open478", "fps": 25, "frames": [coefficients] * 6}
@@ -73,6 +106,29 @@ def test_extract_and_render_what_was_extracted(portrait: Path, tmp_path: Path) -
     assert "6 frames at 25 fps" in result.output
     with av.open(str(output)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_extract_a_video_and_draw_it(portrait: Path, tmp_path: Path) -> None:
+    filmed, motion, overlay = tmp_path / "filmed.mp4", tmp_path / "motion.json", tmp_path / "deeper" / "overlay.mp4"
+    with Image.open(portrait) as photo, mp4_writer(filmed, width=510, height=600, fps=30) as writer:
+        for step in range(12):
+            writer.write(np.asarray(photo.convert("RGB").rotate(step)))
+    result = run("extract", filmed, "-o", motion, "--overlay", overlay, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["result"] == {
+        "media_type": "application/json", "width": 510, "height": 600, "frames": 10, "fps": 25.0, "duration": 0.4
+    }  # fmt: skip
+    assert [path.name for path in overlay.parent.iterdir()] == ["overlay.mp4"]
+    with av.open(str(overlay)) as container:
+        drawn = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    told = json.loads(motion.read_text())
+    assert len(drawn) == len(told["frames"]) == len(told["confidence"]) == 10
+    assert told["frames"][0][66] - told["frames"][9][66] == pytest.approx(np.radians(11), abs=np.radians(3))
+    x, y, side = (told["crop"][name] for name in ("x", "y", "side"))
+    edge = np.abs(drawn[5][round(y) + 3 : round(y + side) - 3, round(x)] - (255, 210, 60)).max(axis=1)
+    assert np.median(edge) < 60  # the square's left side
 
 
 @pytest.mark.slow

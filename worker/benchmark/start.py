@@ -34,7 +34,7 @@ def first_image(settings: WorkerSettings, folder: Path) -> dict[str, float]:
     """Load everything and make one image in this process; seconds since the process began."""
     began = psutil.Process().create_time()
     imported = time.time() - began
-    models = Models.of(settings, cache_directory=folder / "engine-cache")
+    models = Models.of(settings.model_copy(update={"data_dir": folder}))
     models.load_all()
     loaded = time.time() - began
     motion = ControlsMotion(controls={"yaw": 10.0})

@@ -110,20 +110,28 @@ class _SoundTrack:
 
 @contextmanager
 def mp4_writer(
-    path: Path, *, width: int, height: int, fps: float, sound: Sound | None = None, crf: int = CRF
+    path: Path,
+    *,
+    width: int,
+    height: int,
+    fps: float,
+    sound: Sound | None = None,
+    crf: int = CRF,
+    synthetic: bool = True,
 ) -> Iterator[Mp4Writer]:
     """Open an MP4 at `path` for writing; it is whole when the block ends without an exception, and not before.
 
-    It is marked as synthetic. Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf`
-    the H.264 quality (lower is better). `sound` is muxed from its start and ends with the last frame, or up to a frame
-    later.
+    Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf` the H.264 quality (lower is
+    better). `sound` is muxed from its start and ends with the last frame, or up to a frame later. If `synthetic`, the
+    file is marked so.
     """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         rate = Fraction(fps).limit_denominator(1001)
         writer = Mp4Writer(container, width=width, height=height, fps=rate, sound=sound, crf=crf)
         yield writer
         writer.finish()
-    mark_mp4(path)
+    if synthetic:
+        mark_mp4(path)
 
 
 def _at_most_stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:

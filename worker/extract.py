@@ -1,0 +1,133 @@
+"""The motion of a photo or a video as JSON that is itself a motion; on request with a picture of what was read."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.extractor import Crop, Extraction
+from model.morphable import MOTION_SPACE
+from model.morphable.mesh import face_mesh
+from service.jobs.schemas import MotionOptions
+from worker.jobs import LONGEST_VIDEO_SIDE
+from worker.media.audio import open_sound
+from worker.media.drawing import Drawing
+from worker.media.mp4 import mp4_writer
+from worker.media.video import VideoSource, open_video
+from worker.portraits import MODEL_FPS, follow_face, read_portrait
+from worker.render import Made
+from worker.workbench import Workbench
+
+
+def extract_motion(
+    bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions, overlay: Path | None = None
+) -> Made:
+    """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion.
+
+    What was read is drawn on the image or on each frame of the video and written to `overlay`, if that is given: a PNG,
+    or an MP4 with the video's sound.
+    """
+    read = _read_video if video else _read_image
+    document, made = read(bench, source, options, overlay)
+    output.write_text(json.dumps(document), encoding="utf-8")
+    return made
+
+
+def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
+    """The same as a ZIP of `motion.json` and the overlay: `overlay.png`, or `overlay.mp4` for a video."""
+    with TemporaryDirectory(dir=output.parent) as folder:
+        motion, overlay = Path(folder) / "motion.json", Path(folder) / f"overlay.{'mp4' if video else 'png'}"
+        made = extract_motion(bench, source, motion, video=video, options=options, overlay=overlay)
+        with zipfile.ZipFile(output, "w") as archive:
+            archive.write(motion, motion.name, zipfile.ZIP_DEFLATED)
+            archive.write(overlay, overlay.name)  # stored: pictures do not shrink any more
+    return replace(made, media_type="application/zip")
+
+
+def _read_image(
+    bench: Workbench, source: Path, options: MotionOptions, overlay: Path | None
+) -> tuple[dict[str, Any], Made]:
+    subject = read_portrait(bench, source, options.face, name="image")
+    face = subject.face
+    document = {
+        "space": MOTION_SPACE,
+        "coefficients": _rounded(face.motion),
+        "confidence": round(face.confidence, 3),
+        "crop": _described(face.crop),
+    }
+    if overlay is None:
+        return document, Made("application/json")
+    height, width = subject.photo.shape[:2]
+    drawing = Drawing(face_mesh(bench.models.extractor.morphable), width, height)
+    with bench.stages.run("draw"):
+        drawn = drawing.draw(subject.photo, face)
+    with bench.stages.timed("encode"):
+        Image.fromarray(drawn).save(overlay, "PNG", compress_level=4)
+    return document, Made("application/json", width=width, height=height)
+
+
+def _read_video(
+    bench: Workbench, source: Path, options: MotionOptions, overlay: Path | None
+) -> tuple[dict[str, Any], Made]:
+    video = open_video(source, bench.settings.video_limits)
+    followed = follow_face(bench, video, options.face)
+    size: dict[str, int] = {}
+    if overlay is not None:
+        first = next(followed)  # there is one, or it has raised
+        drawing = _video_drawing(bench, first[0])
+        size = {"width": drawing.width, "height": drawing.height}
+        followed = _drawn(bench, video, chain([first], followed), drawing, overlay)
+    rows: list[list[float]] = []
+    confidence: list[float] = []
+    crop: dict[str, float] = {}
+    for _, face in followed:
+        rows.append(_rounded(face.motion))
+        confidence.append(round(face.confidence, 3))
+        crop = _described(face.crop)  # one for the whole video
+    document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": rows, "confidence": confidence, "crop": crop}
+    seconds = round(len(rows) / MODEL_FPS, 3)
+    return document, Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, duration=seconds)
+
+
+def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
+    """As large as the video's frames, with even sides and no side longer than most devices play."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, LONGEST_VIDEO_SIDE / max(height, width))
+    width, height = (max(2, round(side * scale) // 2 * 2) for side in (width, height))
+    return Drawing(face_mesh(bench.models.extractor.morphable), width, height)
+
+
+def _drawn(
+    bench: Workbench,
+    video: VideoSource,
+    followed: Iterator[tuple[NDArray[np.uint8], Extraction]],
+    drawing: Drawing,
+    overlay: Path,
+) -> Iterator[tuple[NDArray[np.uint8], Extraction]]:
+    """Pass the frames on and write each with its drawing to `overlay`."""
+    limits = bench.settings.audio_limits
+    sound = open_sound(video.path, limits, name="video's sound") if video.has_sound else None
+    size = {"width": drawing.width, "height": drawing.height}
+    with mp4_writer(overlay, **size, fps=MODEL_FPS, sound=sound, synthetic=False) as writer:
+        for frame, face in followed:
+            with bench.stages.timed("draw"):
+                drawn = drawing.draw(frame, face)
+            with bench.stages.timed("encode"):
+                writer.write(drawn)
+            yield frame, face
+
+
+def _described(crop: Crop) -> dict[str, float]:
+    return {"x": round(crop.x, 2), "y": round(crop.y, 2), "side": round(crop.side, 2)}
+
+
+def _rounded(row: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 5) for value in row]
