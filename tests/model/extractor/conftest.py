@@ -94,8 +94,18 @@ def _write_clip(path: Path, pictures: list[np.ndarray]) -> None:
 @pytest.fixture(scope="session")
 def portrait() -> np.ndarray:
     """The packaged sample portrait, (H, W, 3) RGB."""
-    path = Path(__file__).parents[3] / "service" / "samples" / "portrait.jpg"
-    image = cv2.imread(str(path))
+    return photo("service/samples/portrait.jpg")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """Another person, (H, W, 3) RGB."""
+    return photo("tests/samples/astronaut.jpg")
+
+
+def photo(path: str) -> np.ndarray:
+    """A photo of the repository."""
+    image = cv2.imread(str(Path(__file__).parents[3] / path))
     assert image is not None, path
     return np.ascontiguousarray(image[..., ::-1])
 
