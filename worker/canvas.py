@@ -93,7 +93,7 @@ class _SquarePaster:
         self._shown = slice(margin, margin + side)
         self._picture = around.cut(photo, side + 2 * margin)
         square = _Square(margin, margin, side)
-        self._overlay = Overlay(self._picture, square, len(face.image), feather=False)
+        self._overlay = Overlay(self._picture, square, len(face.image), fades=False)
 
     def paste(self, animated: RenderedFrame) -> Image:
         image = self._picture.copy()

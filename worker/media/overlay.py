@@ -7,6 +7,7 @@ the second term is enlarged, and the first is read anew from the photo, which al
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import cv2
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEATHER = 0.10  # width of the soft edge, in crop sides
+WITHIN, BEYOND = 0.06, 0.14  # how far in and outside of the crop's edge movement fades, in crop sides
 BAND = 128  # rows laid at once, so that a large photo needs little memory beside itself
-KEPT = 4_000_000  # numbers of the photo's share that are kept for the next frame
 CUBIC = 400_000  # pixels up to which the photo is read by cubics; larger crops have detail to spare
 OVERLAP = 2  # rows of neighbours that enlarging a band looks at
 
@@ -69,65 +70,74 @@ class Layer:
 class Overlay:
     """Lays crops over one photo, or over some planes of it; what is the same for all frames is computed once.
 
+    What is painted fades towards the crop's edge. What is moved does not: there the movement itself fades, over the
+    edge and beyond it, so that a head that reaches out of the crop bends a little and is nowhere seen twice.
+
     A layer is first brought onto a grid whose cells cover whole numbers of the photo's pixels, from which enlarging is
     several times as fast as from any other.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Square, size: int, *, feather: bool = True) -> None:
+    def __init__(self, photo: NDArray[np.uint8], crop: Square, size: int, *, fades: bool = True) -> None:
         """The photo, uint8 (H, W) or (H, W, C); where the crop lies in it; the sides of layers in pixels.
 
-        With `feather` the layer fades towards its edge, as the face is put back into the photo; else it covers.
+        Unless it `fades`, a layer covers the crop and what it moves goes on moving beyond.
         """
         self._photo, self._crop, self._size = photo, crop, size
-        height, width = photo.shape[:2]
+        self._height, self._width = photo.shape[:2]
         self._cell = max(1, int(crop.side // size))  # photo pixels along the side of a cell
-        left, top = int(np.floor(crop.x)), int(np.floor(crop.y))
+        reach = crop.side * BEYOND
+        self._left, self._top = int(np.floor(crop.x - reach)), int(np.floor(crop.y - reach))
         self._cells = (
-            int(np.ceil((crop.x + crop.side - left) / self._cell)),
-            int(np.ceil((crop.y + crop.side - top) / self._cell)),
+            int(np.ceil((crop.x + crop.side + reach - self._left) / self._cell)),
+            int(np.ceil((crop.y + crop.side + reach - self._top) / self._cell)),
         )
-        self._left, self._top = left, top
-        self._first, self._last = max(0, left), min(width, left + self._cells[0] * self._cell)
+        self._first, self._last = max(0, self._left), min(self._width, self._left + self._cells[0] * self._cell)
         self.columns = slice(self._first, self._last)
-        self._height = height
-        edge = smoothstep(edge_distance(size) / FEATHER) if feather else np.ones((size, size), np.float32)
-        self._edge = np.clip(self._on_grid(edge, outside=cv2.BORDER_CONSTANT), 0, 1)
         pixels = self._cells[0] * self._cells[1] * self._cell**2
-        self._keeps = pixels * (photo.size // (height * width)) <= KEPT
-        self._kept: dict[int, Floats] = {}
         self._reading = cv2.INTER_CUBIC if pixels <= CUBIC else cv2.INTER_LINEAR
+        inside = self._inside()
+        self._painted = smoothstep(inside / FEATHER) if fades else np.ones_like(inside)
+        self._moved = smoothstep((inside + BEYOND) / (BEYOND + WITHIN)) if fades else self._painted
 
     def lay(self, layer: Layer) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
         """Rows of the photo and what they show between `columns`, uint8 (h, w) or (h, w, C), from top to bottom."""
-        rest = _times(self._on_grid(self._fitted(layer.rest)), self._edge)
-        mask = where = None
+        rest = _times(self._on_grid(self._fitted(layer.rest)), self._painted)
+        mask, shift = 1 - self._painted, None
         if layer.mask is not None and layer.places is not None:
-            mask = self._on_grid(self._fitted(layer.mask)) * self._edge
-            half = self._crop.side / 2
-            centre = np.array([self._crop.x + half - 0.5, self._crop.y + half - 0.5], np.float32)
-            where = self._on_grid(layer.places * np.float32(half) + centre)
+            mask += self._on_grid(self._fitted(layer.mask)) * self._painted
+            half = np.float32(self._crop.side / 2)
+            shift = _times(self._on_grid((layer.places - _centres(self._size)) * half), self._moved)
         step = max(1, BAND // self._cell)
         for start in range(0, self._cells[1], step):
-            stop = min(start + step, self._cells[1])
-            top, bottom = (max(0, min(self._height, self._top + row * self._cell)) for row in (start, stop))
+            top = max(0, self._top + start * self._cell)
+            bottom = min(self._height, self._top + min(start + step, self._cells[1]) * self._cell)
             if top >= bottom:
                 continue
-            shown = self._band(rest, start, top, bottom, cv2.INTER_CUBIC)
-            if mask is not None and where is not None:
-                places = self._band(where, start, top, bottom)
-                moved = cv2.remap(self._photo, places, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
-                shown = cv2.add(shown, _times(moved, self._band(mask, start, top, bottom)))
-            yield slice(top, bottom), cv2.add(shown, self._behind(start, top, bottom), dtype=cv2.CV_8U)
+            photo = self._photo[top:bottom, self.columns]
+            if shift is not None:
+                places = self._band(shift, start, top, bottom) + self._own_places(top, bottom)
+                photo = cv2.remap(self._photo, places, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
+            shown = _times(photo, self._band(mask, start, top, bottom))
+            painted = self._band(rest, start, top, bottom, cv2.INTER_CUBIC)
+            yield slice(top, bottom), cv2.add(shown, painted, dtype=cv2.CV_8U)
 
-    def _behind(self, start: int, top: int, bottom: int) -> Floats:
-        """The photo's own share of its rows top..bottom."""
-        behind = self._kept.get(top)
-        if behind is None:
-            edge = self._band(self._edge, start, top, bottom)
-            behind = _times(self._photo[top:bottom, self.columns], 1 - edge)
-            if self._keeps:
-                self._kept[top] = behind
-        return behind
+    def _inside(self) -> Floats:
+        """How far each cell lies inside of the crop's edge, in sides, with rounded corners."""
+        along = [
+            (start + (np.arange(count, dtype=np.float32) + 0.5) * self._cell - edge) / self._crop.side
+            for start, count, edge in zip(
+                (self._left, self._top), self._cells, (self._crop.x, self._crop.y), strict=True
+            )
+        ]
+        x, y = np.meshgrid(*(np.minimum(position, 1 - position) for position in along))
+        return edge_distance(x, y)
+
+    def _own_places(self, top: int, bottom: int) -> Floats:
+        """Where each pixel of those rows itself lies."""
+        x, y = np.meshgrid(
+            np.arange(self._first, self._last, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)
+        )
+        return np.dstack((x, y))
 
     def _fitted(self, layer: Floats) -> Floats:
         """Blurred where the photo has fewer pixels than the layer."""
@@ -137,38 +147,51 @@ class Overlay:
         blurred: Floats = cv2.GaussianBlur(layer, (0, 0), scale / 2)
         return blurred
 
-    def _on_grid(self, layer: Floats, *, outside: int = cv2.BORDER_REPLICATE) -> Floats:
+    def _on_grid(self, layer: Floats) -> Floats:
         """A picture of the crop on the grid of cells. Pixels' centres lie at +0.5 in both."""
         scale = self._size / self._crop.side
         step = self._cell * scale  # layer pixels along the side of a cell
         offset_x = (self._left - self._crop.x) * scale + step / 2 - 0.5
         offset_y = (self._top - self._crop.y) * scale + step / 2 - 0.5
         to_layer = np.array([[step, 0, offset_x], [0, step, offset_y]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        gridded: Floats = cv2.warpAffine(layer, to_layer, self._cells, flags=flags, borderMode=outside)
+        gridded: Floats = cv2.warpAffine(
+            layer,
+            to_layer,
+            self._cells,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         return gridded
 
     def _band(self, grid: Floats, start: int, top: int, bottom: int, how: int = cv2.INTER_LINEAR) -> Floats:
         """The photo's rows top..bottom of something on the grid; `start` is the first row of cells they lie in."""
-        cell, left = self._cell, self._left
+        cell = self._cell
         low = max(0, start - OVERLAP)
         high = -(-(bottom - self._top) // cell) + OVERLAP
         part = grid[low:high]
         if cell > 1:
             part = cv2.resize(part, None, fx=cell, fy=cell, interpolation=how)
         above = self._top + low * cell
-        band: Floats = part[top - above : bottom - above, self._first - left : self._last - left]
+        band: Floats = part[top - above : bottom - above, self._first - self._left : self._last - self._left]
         return band
 
 
-def edge_distance(size: int) -> Floats:
-    """Distance of each pixel's centre from the square's edge, in sides, with rounded corners: (size, size)."""
-    along = (np.arange(size, dtype=np.float32) + 0.5) / size
-    inside = np.minimum(along, 1 - along)
+def edge_distance(x: Floats, y: Floats) -> Floats:
+    """Distance from the edge of a square with rounded corners, in sides, of points `x` and `y` from their next edges.
+
+    Negative outside; any shape.
+    """
     corner = 2 * FEATHER  # radius
-    x, y = np.meshgrid(inside, inside)
     rounded = corner - np.hypot(np.maximum(corner - x, 0), np.maximum(corner - y, 0))
-    return np.asarray(np.where(np.minimum(x, y) < corner, np.maximum(rounded, 0), np.minimum(x, y)), np.float32)
+    nearest = np.minimum(x, y)
+    return np.asarray(np.where(nearest < corner, rounded, nearest), np.float32)
+
+
+@cache
+def _centres(size: int) -> Floats:
+    """Places (S, S, 2) of the pixels of a crop that is not moved."""
+    along = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(2 / size) - 1
+    return np.dstack(np.meshgrid(along, along))
 
 
 def _times(image: NDArray[Any], factor: Floats) -> Floats:

@@ -19,8 +19,9 @@ COARSE = 64  # side of the grid on which colours are matched
 class Paster:
     """Pastes animated crops of one photo back into it; what is the same for all frames is computed once.
 
-    The crop is laid over the photo through a mask that is 1 inside and falls smoothly to 0 at the crop's edge. Before
-    that its colours are matched: the difference between the crop before and after animation, taken along the edge, is
+    What a renderer moves is read from the photo itself, so its colours are the photo's: see `Overlay`. A picture that
+    is painted altogether is laid over the photo through a mask that falls smoothly to 0 at the crop's edge, and its
+    colours are matched before: the difference between the crop before and after animation, taken along the edge, is
     blurred, added and fades towards the middle. (Membrane interpolation, as in Perez et al., "Poisson image editing",
     SIGGRAPH 2003, with a Gaussian kernel in place of the harmonic one.)
     """
@@ -33,7 +34,8 @@ class Paster:
 
         # colours are matched on a coarse grid, since what is added is smooth
         self._coarse_still = self._coarse(still)
-        edge = edge_distance(COARSE)
+        along = (np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE
+        edge = edge_distance(*np.meshgrid(*[np.minimum(along, 1 - along)] * 2))
         self._ring = (edge < SEAM).astype(np.float32)
         self._ring_weight = self._blur(self._ring) + 1e-3
         self._fade = 1 - smoothstep(edge / (3 * REACH))
@@ -41,19 +43,21 @@ class Paster:
     def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
         """The whole photo, uint8 (H, W, 3), with `animated`, of S x S pixels, in its place."""
         image = self._photo.copy()
-        layer = Layer.of(self.matched(animated.image), self._still, animated.mask, animated.places)
+        layer = Layer.of(self.matched(animated), self._still, animated.mask, animated.places)
         for rows, pixels in self._overlay.lay(layer):
             image[rows, self._overlay.columns] = pixels
         return image
 
-    def matched(self, animated: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def matched(self, animated: RenderedFrame) -> NDArray[np.uint8]:
         """An animated crop, uint8 (S, S, 3), whose colours at the edge are the photo's."""
-        difference = self._coarse_still - self._coarse(animated)
+        if animated.mask is not None:
+            return animated.image
+        difference = self._coarse_still - self._coarse(animated.image)
         difference /= 1 + (difference / TINT) ** 2  # small ones are tints, large ones things that have moved
         spread = self._blur(difference * self._ring[:, :, None]) / self._ring_weight[:, :, None]
-        size = animated.shape[1], animated.shape[0]
+        size = animated.image.shape[1], animated.image.shape[0]
         correction = cv2.resize(spread * self._fade[:, :, None], size, interpolation=cv2.INTER_LINEAR)
-        matched: NDArray[np.uint8] = cv2.add(animated, correction, dtype=cv2.CV_8U)
+        matched: NDArray[np.uint8] = cv2.add(animated.image, correction, dtype=cv2.CV_8U)
         return matched
 
     @staticmethod
@@ -90,7 +94,7 @@ class PlanarPaster(Paster):
         """The whole photo, uint8 (H * 3 / 2, W): the planes Y, U and V one after the other."""
         image = self._planar.copy()
         luma, *chroma = planes(image)
-        parts = zip(_apart(self.matched(animated.image)), self._still_planes, strict=True)
+        parts = zip(_apart(self.matched(animated)), self._still_planes, strict=True)
         luma_layer, chroma_layer = (Layer.of(part, still, animated.mask, animated.places) for part, still in parts)
         for rows, pixels in self._luma.lay(luma_layer):
             luma[rows, self._luma.columns] = pixels

@@ -99,6 +99,18 @@ def test_what_lies_around_the_crop_is_brought_in() -> None:
     assert np.abs(shown.astype(int) - expected)[:, :400].mean() < 2
 
 
+def test_nothing_is_seen_twice_where_movement_fades() -> None:
+    image, crop = np.full((900, 1000, 3), 60, np.uint8), Square(200, 200, 512)
+    image[440:460, 200:220] = 255  # a spot on the crop's left edge
+    source = still(image, crop)
+    pasted = Paster(image, crop, source).paste(frame(source, places(-20 / 512, 0)))
+    spots, _ = cv2.connectedComponents((pasted[..., 0] > 150).astype(np.uint8))
+    assert spots - 1 == 1
+    assert not np.argwhere(pasted[..., 0] < 40).size
+    y, x = np.argwhere(pasted[..., 0] > 150).mean(axis=0)
+    assert (210 < x < 230, y) == (True, pytest.approx(449.5, abs=1))
+
+
 def test_what_the_renderer_painted_is_not_hidden_by_detail() -> None:
     image, crop = photo(), CROPS[0]
     source = still(image, crop)
