@@ -23,11 +23,13 @@ from service.jobs.motions import (
     Motion,
 )
 from service.jobs.problems import ProblemType
+from service.jobs.records import JobRecord
 from service.jobs.schemas import (
     ImageOptions,
     ImageSpec,
     InputFile,
     JobStatus,
+    MotionOptions,
     MotionSpec,
     VideoOptions,
     VideoSpec,
@@ -180,6 +182,79 @@ def test_motion_of_a_photo_drives_it_again(bench: Bench, portrait: Path) -> None
     again = np.asarray(opened(bench.result(record))).astype(int)
     difference = np.abs(again - np.asarray(opened(portrait).convert("RGB")))
     assert difference.mean() < 6  # its own motion leaves a photo nearly as it was
+
+
+def unpacked(bench: Bench, record: JobRecord, overlay: str, folder: Path) -> Motion:
+    """The motion in a ZIP; the overlay is unpacked to `folder`."""
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert record.result.media_type == "application/zip"
+    assert len(bench.files(record.id)) == 2  # the source and this; nothing is left of its parts
+    with zipfile.ZipFile(bench.result(record)) as archive:
+        assert archive.namelist() == ["motion.json", overlay]
+        archive.extract(overlay, folder)
+        return TypeAdapter(Motion).validate_json(archive.read("motion.json"))
+
+
+def test_an_overlay_shows_what_was_read_in_a_photo(bench: Bench, portrait: Path, tmp_path: Path) -> None:
+    record = bench.finished(
+        bench.submit(
+            lambda job: MotionSpec(
+                source=bench.put(job, "source.jpg", portrait, "image/jpeg"), options=MotionOptions(overlay=True)
+            )
+        )
+    )
+    motion = unpacked(bench, record, "overlay.png", tmp_path)
+    assert isinstance(motion, CoefficientsMotion)
+    assert motion.confidence is not None
+    assert motion.confidence > 0.9
+    assert motion.crop is not None
+    with Image.open(tmp_path / "overlay.png") as drawn, Image.open(portrait) as photo:
+        assert (record.result.width, record.result.height) == drawn.size == photo.size  # type: ignore[union-attr]
+        assert "XML:com.adobe.xmp" not in drawn.info  # it shows what a camera saw
+        changed = np.abs(np.asarray(drawn).astype(int) - np.asarray(photo.convert("RGB"))).max(axis=2) > 60
+    left, top, side = round(motion.crop.x), round(motion.crop.y), round(motion.crop.side)
+    assert changed[top - 2 : top + 3, left : left + side].any(axis=0).mean() > 0.9  # the square
+    assert changed[: top - 4].sum() == 0
+    assert changed[:, : left - 4].mean() < 0.01  # but for the numbers below
+
+
+def test_an_overlay_of_a_video_has_its_frames_and_its_sound(
+    bench: Bench, portrait: Path, talking: Path, tmp_path: Path
+) -> None:
+    record = bench.finished(
+        bench.submit(
+            lambda job: MotionSpec(
+                source=bench.put(job, "source.mp4", talking, "video/mp4"), options=MotionOptions(overlay=True)
+            )
+        )
+    )
+    motion = unpacked(bench, record, "overlay.mp4", tmp_path)
+    assert isinstance(motion, FramesMotion)
+    assert motion.confidence is not None
+    assert len(motion.confidence) == len(motion.frames) == 50
+    assert record.result is not None
+    assert (record.result.frames, record.result.duration) == (50, 2.0)
+    with av.open(str(tmp_path / "overlay.mp4")) as drawn, av.open(str(talking)) as source:
+        video = drawn.streams.video[0]
+        assert (video.width, video.height) == (record.result.width, record.result.height)
+        assert (video.width, video.height) == (source.streams.video[0].width, source.streams.video[0].height)
+        assert float(drawn.streams.audio[0].duration * drawn.streams.audio[0].time_base) == pytest.approx(2, abs=0.05)
+        for before, after in zip(source.decode(video=0), drawn.decode(video=0), strict=True):
+            difference = np.abs(before.to_ndarray(format="rgb24").astype(int) - after.to_ndarray(format="rgb24"))
+            assert 0.02 < (difference.max(axis=2) > 40).mean() < 0.4
+    again = bench.finished(
+        bench.submit(
+            lambda job: VideoSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                motion=motion,
+                options=VideoOptions(paste_back=False),
+            )
+        )
+    )
+    assert again.status is JobStatus.SUCCEEDED, again.error
+    assert again.result is not None
+    assert again.result.frames == 50
 
 
 def test_driving_image(bench: Bench, portrait: Path) -> None:

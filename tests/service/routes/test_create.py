@@ -121,6 +121,31 @@ def test_a_motion_job_takes_an_image_or_a_video(server: Server, source: bytes) -
     assert isinstance(server.claim(job_id).spec, MotionSpec)
 
 
+def test_an_overlay_is_asked_for_by_an_option(server: Server) -> None:
+    job_id = post(server, "motions", {"source": photo()}, options='{"overlay": true, "face": 1}').json()["id"]
+    spec = server.claim(job_id).spec
+    assert isinstance(spec, MotionSpec)
+    assert (spec.options.overlay, spec.options.face) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "read"),
+    [
+        ("images", {"coefficients": [0.5] * DIMENSION, "confidence": 0.98}),
+        ("videos", {"fps": 25, "frames": [[0.5] * DIMENSION] * 2, "confidence": [0.98, 0.1]}),
+    ],
+)
+def test_what_extraction_tells_beside_a_motion_is_taken_with_it(
+    server: Server, portrait: bytes, call: str, read: dict[str, Any]
+) -> None:
+    document = {"space": "open478", **read, "crop": {"x": -3.5, "y": 20, "side": 349.1}}
+    job_id = post(server, call, {"portrait": portrait}, motion=json.dumps(document)).json()["id"]
+    spec = server.claim(job_id).spec
+    assert isinstance(spec, ImageSpec | VideoSpec)
+    assert spec.motion is not None
+    assert spec.motion.model_dump() == document
+
+
 BAD_MOTIONS = [
     ("{", ProblemType.BAD_REQUEST, "motion: Invalid JSON"),
     ("[]", ProblemType.INVALID_MOTION, "exactly one of controls, coefficients, frames, keyframes"),
