@@ -32,7 +32,7 @@ def _build(context: Context, form: Form) -> MotionSpec:
 
 @router.post("/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
 async def create_motion(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
-    """Extract coefficients; the result is JSON that can be sent back as a motion."""
+    """Extract coefficients; the result is JSON that can be sent back as a motion, or a ZIP of it and its overlay."""
     settings = context.settings
     fields: Fields = {
         "source": FileField(settings.max_video_bytes, IMAGE_TYPES + VIDEO_TYPES),
