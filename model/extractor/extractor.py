@@ -18,7 +18,7 @@ from model.extractor.follower import BATCH_FRAMES, LOST, FaceFollower, Followed,
 from model.extractor.reader import FaceReader, ReaderEngine, Sighting
 from model.extractor.smoothing import smoothed
 from model.extractor.window import Pyramid
-from model.morphable import MorphableModel
+from model.morphable import MOTION_SPACE, MorphableModel
 
 SHOT_FRAMES = 16  # of a shot, which decide its crop and the identity
 
@@ -31,7 +31,7 @@ class Extraction:
     image: np.ndarray  # (256, 256, 3) uint8, the crop
     landmarks: np.ndarray  # (478, 3) float32 in pixels of the crop
     identity: np.ndarray  # (80,) float32
-    motion: np.ndarray  # (70,) float32
+    motion: np.ndarray  # (D,) float32, of the extractor's motion space
     confidence: float  # 0..1
     seen: bool = True  # of a video's frame: whether the face is in it, and not the one seen last
     shot: int = 0  # of a video's frame: counts the stretches between cuts
@@ -39,6 +39,8 @@ class Extraction:
 
 class Extractor:
     """Face finding, landmarks and coefficients, for photos and videos."""
+
+    motion_space = MOTION_SPACE
 
     def __init__(self, reader: FaceReader, morphable: MorphableModel) -> None:
         self.reader = reader

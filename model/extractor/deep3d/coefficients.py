@@ -1,0 +1,48 @@
+"""Rows of 257 coefficients and 5 alignment numbers, and the 73 of them that are a motion to the authors' renderer."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOTION_SPACE = "bfm-deep3d"
+DIMENSION = 73
+
+# Of a row (262,): what the network gives, then the alignment.
+ROW: Mapping[str, slice] = {
+    "identity": slice(0, 80),
+    "expression": slice(80, 144),
+    "texture": slice(144, 224),
+    "angles": slice(224, 227),  # pitch, yaw, roll in radians
+    "lighting": slice(227, 254),
+    "translation": slice(254, 257),  # decimetres
+    "source": slice(257, 259),  # width and height of the picture that was aligned
+    "crop": slice(259, 262),  # scale, x, y
+}
+
+# Of a motion (73,).
+EXPRESSION = slice(0, 64)
+ANGLES = slice(64, 67)
+TRANSLATION = slice(67, 70)
+CROP_SCALE = 70
+
+Floats = NDArray[np.float32]
+
+
+def motion_of(rows: NDArray[np.floating]) -> Floats:
+    """Rows (..., 262) to motions (..., 73): expression 64, angles 3, translation 3, crop 3."""
+    parts = [rows[..., ROW[name]] for name in ("expression", "angles", "translation", "crop")]
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def at_the_portraits_scale(driver: Floats, own: Floats) -> Floats:
+    """A driver's motions (T, 73) for another person's portrait, whose own motion is `own` (73,).
+
+    A larger face is not a motion: the driver's crop scales are multiplied by the portrait's over the driver's at the
+    frame that is most like the portrait, in 0.3 of the mean difference of expression and 0.7 of that of the angles.
+    """
+    unlike = 0.3 * np.abs(driver[:, EXPRESSION] - own[EXPRESSION]).mean(axis=1)
+    unlike += 0.7 * np.abs(driver[:, ANGLES] - own[ANGLES]).mean(axis=1)
+    scaled = driver.copy()
+    scaled[:, CROP_SCALE] *= own[CROP_SCALE] / driver[unlike.argmin(), CROP_SCALE]
+    return scaled
