@@ -1,5 +1,6 @@
 """A mouth that opens is dark inside; one that was open shows what it showed."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -84,9 +85,35 @@ def test_teeth_hang_below_the_upper_lip_and_only_there(closed_and_open: tuple[np
     assert len(teeth) > 0.05 * width
 
 
-def test_a_gap_stretched_many_times_is_painted_too(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+def test_teeth_that_the_portrait_shows_hang_below_the_upper_lip(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
-    little = closed + 0.1 * (opened - closed)
-    assert shown(little, opened[None])[0][centre_of_mouth(opened)].max() < 100
-    half = closed + 0.6 * (opened - closed)
-    assert (shown(half, opened[None]) == 180).all()
+    little = closed + 0.4 * (opened - closed)
+    portrait = np.full((256, 256, 3), 120, np.uint8)
+    cv2.fillPoly(portrait, [little[list(INNER_LIPS), :2].round().astype(np.int32)], (250, 250, 250))
+    frames = RenderedFrames(
+        np.full((1, 256, 256, 3), 120, np.uint8),
+        np.full((1, 256, 256), 0.9, np.float32),
+        np.zeros((1, 256, 256, 2), np.float32),
+    )
+    paint_mouths(frames, little, opened[None], portrait)
+    (frame,) = frames
+    column, top, bottom = int(opened[13, 0]), int(opened[13, 1]) + 1, int(opened[14, 1]) - 1
+    inside = frame.image[top:bottom, column, 0]
+    teeth = np.flatnonzero(inside > 190)
+    height = little[14, 1] - little[13, 1]
+    assert len(teeth) == pytest.approx(height, abs=3), "as high as they were, not stretched"
+    assert teeth.max() < len(teeth) + 3, "and below the lip"
+    assert inside[-5:].max() < 100, "dark below them"
+    row = top + len(teeth) // 2
+    assert frame.mask is not None
+    assert frame.places is not None
+    assert frame.mask[row, column] > 0.8, "they are the portrait's own, at whatever size it has"
+    assert frame.mask[bottom - 3, column] < 0.1
+    place = (frame.places[row, column] + 1) * 128
+    assert place == pytest.approx([little[13, 0], little[13, 1] + row + 0.5 - opened[13, 1]], abs=2)
+
+
+def test_a_gap_that_is_hardly_stretched_stays_as_it_is(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+    closed, opened = closed_and_open
+    assert (shown(closed + 0.95 * (opened - closed), opened[None]) == 180).all()
+    assert (shown(closed + 0.3 * (opened - closed), opened[None]) != 180).any()
