@@ -65,8 +65,8 @@ _NO_FACE = {
 EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
     "Motion": [_TURN, _SWAY],
     "Motions": [[_TURN, {"controls": {"jaw_open": 0.5}}]],
-    "ImageOptions": [{"format": "jpeg", "size": 512}],
-    "VideoOptions": [{"seed": 7, "fps": 25}],
+    "ImageOptions": [{"format": "jpeg", "size": 512}, {"driving_relative": True, "expression_scale": 0.8}],
+    "VideoOptions": [{"seed": 7, "fps": 25}, {"driving_face": 1, "driving_relative": False, "pose_scale": 0.5}],
     "MotionOptions": [{"face": 0}, {"overlay": True}],
     "Webhook": [{"url": "https://example.org/hooks/portraits", "events": ["job.succeeded", "job.failed"]}],
     "Problem": [_NO_FACE],

@@ -64,4 +64,6 @@ def _described(made: Made) -> str:
         parts.append(f"{made.width} x {made.height}")
     if made.frames:
         parts.append(f"{made.frames} frames at {made.fps:g} fps, {made.duration:g} s")
+    if made.frames_without_face:
+        parts.append(f"{made.frames_without_face} frames of the video without a face")
     return ", ".join(parts)

@@ -88,13 +88,15 @@ def _read_video(
     rows: list[list[float]] = []
     confidence: list[float] = []
     crop: dict[str, float] = {}
+    missing = 0
     for _, face in followed:
         rows.append(_rounded(face.motion))
         confidence.append(round(face.confidence, 3))
+        missing += not face.seen
         crop = _described(face.crop)  # one for the whole video
     document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": rows, "confidence": confidence, "crop": crop}
-    seconds = round(len(rows) / MODEL_FPS, 3)
-    return document, Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, duration=seconds)
+    made = Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, frames_without_face=missing)
+    return document, replace(made, duration=round(len(rows) / MODEL_FPS, 3))
 
 
 def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:

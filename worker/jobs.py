@@ -7,9 +7,8 @@ report of the bench's stages raises passes through, which is how a job is stoppe
 import secrets
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from model.morphable.basis import MOTION_SPACE
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
@@ -17,12 +16,12 @@ from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageOptions, VideoOptions
 from worker import motions
 from worker.canvas import CROP_SIDE, Canvas
+from worker.driving import driven_image, driven_video
 from worker.errors import InputError
 from worker.label import LabelledCanvas
-from worker.media.audio import Sound, Speech, open_sound, read_speech
+from worker.media.audio import Sound, Speech, read_speech
 from worker.media.images import encode_image
-from worker.media.video import open_video
-from worker.portraits import MODEL_FPS, follow_face, read_portrait
+from worker.portraits import MODEL_FPS, read_portrait
 from worker.render import Made, render_video
 from worker.workbench import Portrait, Workbench
 
@@ -46,7 +45,11 @@ def make_image(
     With `motions`, a ZIP of one image for each is written: `001.png` and so on.
     """
     subject = read_portrait(bench, portrait, options.face)
-    targets = [_driven_pose(bench, subject, driving)] if driving else _poses(bench, subject, motions or [motion])
+    if driving:
+        _check_reads(bench, "a driving image")
+        targets = [driven_image(bench, subject, driving, options)]
+    else:
+        targets = _poses(bench, subject, motions or [motion])
     with bench.stages.timed("paste"):
         canvas = _canvas(subject, options)
     bench.stages.report("render", 0, len(targets))
@@ -95,17 +98,21 @@ def make_video(
     subject = read_portrait(bench, portrait, options.face)
     fps = options.fps or MODEL_FPS
     sound: Sound | None = None
+    frames_without_face: int | None = None
     if speech is not None:
         sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
         speech = None  # its samples are not held while frames are rendered
     elif driving is not None:
-        sequence, sound = _driven(bench, subject, driving, options, fps)
+        _check_reads(bench, "a driving video")
+        driven = driven_video(bench, subject, driving, options, fps)
+        sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
     else:
         moving = _moving(motion)
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
     canvas = _canvas(subject, options)
-    return render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+    made = render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+    return replace(made, frames_without_face=frames_without_face)
 
 
 def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> list[motions.Floats]:
@@ -124,12 +131,6 @@ def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions
     return motions.still(motion, subject.face, bench.models.controls)
 
 
-def _driven_pose(bench: Workbench, subject: Portrait, driving: Path) -> motions.Floats:
-    _check_reads(bench, "a driving image")
-    driver = read_portrait(bench, driving, None, name="driving image")
-    return motions.driven_still(driver.face.motion, subject.face)
-
-
 def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions, fps: float) -> motions.Floats:
     with bench.stages.run("motion"):
         sequence = bench.models.speech.generate(
@@ -144,22 +145,6 @@ def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoO
             still=options.still,
         )
         return motions.resample(sequence, MODEL_FPS, fps)
-
-
-def _driven(
-    bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
-) -> tuple[motions.Floats, Sound | None]:
-    _check_reads(bench, "a driving video")
-    source = open_video(driving, bench.settings.video_limits, name="driving video")
-    followed = np.stack([extraction.motion for _, extraction in follow_face(bench, source, options.driving_face)])
-    sequence = motions.driven(
-        motions.resample(followed, MODEL_FPS, fps),
-        subject.face,
-        pose_scale=options.pose_scale,
-        expression_scale=options.expression_scale,
-    )
-    limits = bench.settings.audio_limits
-    return sequence, open_sound(driving, limits, name="driving video's sound") if source.has_sound else None
 
 
 def _moving(motion: Motion | None) -> MovingMotion:

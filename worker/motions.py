@@ -1,7 +1,4 @@
-"""From what the user asked for to the motion of every frame: arrays (T, D) in the renderer's motion space.
-
-Layout of the space "open478": expression [0:64], yaw, pitch, roll [64:67], log scale [67], x, y [68:70].
-"""
+"""From what the user asked for to the motion of every frame: arrays (T, D) in the renderer's motion space."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,10 +11,6 @@ from service.jobs.problems import ProblemType
 from worker.errors import InputError
 
 Floats = NDArray[np.float32]
-
-EXPRESSION = slice(0, 64)
-ANGLES = slice(64, 67)
-POSE = slice(64, 70)  # angles, scale and offset
 
 
 class AppliesControls(Protocol):
@@ -78,21 +71,6 @@ def moving(motion: FramesMotion | KeyframesMotion, face: Face, controls: Applies
     times = np.array([keyframe.t for keyframe in motion.keyframes])
     count = int(np.floor(times[-1] * fps + 1e-6)) + 1
     return interpolate(times, np.stack(poses), np.arange(count) / fps)
-
-
-def driven_still(driver: Floats, face: Face) -> Floats:
-    """The driver's expression and head angles (D,) where the portrait is: its size and place stay."""
-    motion = face.motion.copy()
-    motion[EXPRESSION], motion[ANGLES] = driver[EXPRESSION], driver[ANGLES]
-    return motion
-
-
-def driven(driver: Floats, face: Face, *, pose_scale: float, expression_scale: float) -> Floats:
-    """What the driver (T, D) does from its first frame on, scaled, on top of the portrait's own motion: (T, D)."""
-    change = driver - driver[0]
-    change[:, EXPRESSION] *= expression_scale
-    change[:, POSE] *= pose_scale
-    return np.asarray(face.motion + change, np.float32)
 
 
 def resample(frames: Floats, from_fps: float, to_fps: float) -> Floats:

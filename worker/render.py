@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Made:
-    """What a job has written. Sizes in pixels, `duration` in seconds."""
+    """What a job has written. Sizes in pixels, `duration` in seconds; `frames_without_face` are a read video's."""
 
     media_type: str
     width: int | None = None
@@ -34,6 +34,7 @@ class Made:
     fps: float | None = None
     duration: float | None = None
     images: int | None = None
+    frames_without_face: int | None = None
 
 
 def render_video(

@@ -206,4 +206,5 @@ def _result(made: Made, size: int, sha256: str) -> Result:
         frames=made.frames,
         fps=made.fps,
         duration=made.duration,
+        frames_without_face=made.frames_without_face,
     )

@@ -41,6 +41,9 @@ class JobStatus(StrEnum):
 FaceIndex = Annotated[int, Field(ge=0, le=31, description="Index among the faces, the largest first")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same motion; unset: drawn for the job")]
 Scale = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
+DrivingRelative = Annotated[
+    bool, Field(description="What the driver does is put on top of the portrait's own motion; else it is taken instead")
+]
 OutputFps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description="Unset: the motion's; 25 for speech")]
 Temperature = Annotated[
     float, Field(ge=0, le=2, allow_inf_nan=False, description="How much motion varies; 0: not at all")
@@ -63,9 +66,17 @@ OutputSize = Annotated[
 
 
 class ImageOptions(_Schema):
-    """How a re-posed image is made. Unknown fields are refused."""
+    """How a re-posed image is made. Unknown fields are refused.
+
+    `face` chooses the portrait's face, `driving_face` that of a driving image. The two scales govern how much of its
+    expression and of its head's pose is taken.
+    """
 
     face: FaceIndex | None = None
+    driving_face: FaceIndex | None = None
+    driving_relative: DrivingRelative = False
+    pose_scale: Scale = 1.0
+    expression_scale: Scale = 1.0
     paste_back: PasteBack = True
     size: OutputSize | None = None
     format: Literal["png", "jpeg", "webp"] = "png"
@@ -83,6 +94,7 @@ class VideoOptions(_Schema):
 
     face: FaceIndex | None = None
     driving_face: FaceIndex | None = None
+    driving_relative: DrivingRelative = True
     paste_back: PasteBack = True
     size: OutputSize | None = None
     format: Literal["mp4"] = "mp4"
@@ -180,6 +192,9 @@ class Result(_Schema):
     frames: int | None = None
     fps: float | None = None
     duration: float | None = None
+    frames_without_face: (
+        Annotated[int, Field(description="Of a video that was read; the motion before was held there")] | None
+    ) = None
 
 
 class WebhookEvent(StrEnum):

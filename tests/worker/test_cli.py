@@ -118,7 +118,8 @@ def test_extract_a_video_and_draw_it(portrait: Path, tmp_path: Path) -> None:
     result = run("extract", filmed, "-o", motion, "--overlay", overlay, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["result"] == {
-        "media_type": "application/json", "width": 510, "height": 600, "frames": 10, "fps": 25.0, "duration": 0.4
+        "media_type": "application/json", "width": 510, "height": 600, "frames": 10, "fps": 25.0, "duration": 0.4,
+        "frames_without_face": 0,
     }  # fmt: skip
     assert [path.name for path in overlay.parent.iterdir()] == ["overlay.mp4"]
     with av.open(str(overlay)) as container:

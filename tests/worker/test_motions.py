@@ -95,24 +95,6 @@ def test_interpolation_never_leaves_the_two_keys_around_it(values: list[float], 
     assert np.all(got <= high + 1e-5)
 
 
-def test_a_driver_moves_the_portrait_from_its_own_pose() -> None:
-    face = Face()
-    driver = np.full((3, D), 5.0, np.float32)
-    driver[1:] += 1.0
-    got = motions.driven(driver, face, pose_scale=0.5, expression_scale=2.0)
-    np.testing.assert_allclose(got[0], face.motion)
-    np.testing.assert_allclose(got[1, :64], face.motion[:64] + 2.0)
-    np.testing.assert_allclose(got[1, 64:], face.motion[64:] + 0.5)
-    assert driver[0, 0] == 5.0  # the driver itself is left alone
-
-
-def test_a_driving_picture_gives_expression_and_angles_only() -> None:
-    face = Face()
-    got = motions.driven_still(np.full(D, 0.25, np.float32), face)
-    np.testing.assert_allclose(got[:67], 0.25)
-    np.testing.assert_allclose(got[67:], face.motion[67:])
-
-
 def test_another_space_or_length_is_refused() -> None:
     with pytest.raises(InputError) as space:
         motions.check_space("bfm-deep3d", {73}, expected_space="open478", dimension=D)
