@@ -85,59 +85,52 @@ class Overlay:
         self._photo, self._crop, self._size = photo, crop, size
         self._height, self._width = photo.shape[:2]
         self._cell = max(1, int(crop.side // size))  # photo pixels along the side of a cell
-        reach = crop.side * BEYOND
+        reach = (
+            crop.side * BEYOND + self._cell
+        )  # the outermost cells are only there to be looked at by their neighbours
         self._left, self._top = int(np.floor(crop.x - reach)), int(np.floor(crop.y - reach))
         self._cells = (
             int(np.ceil((crop.x + crop.side + reach - self._left) / self._cell)),
             int(np.ceil((crop.y + crop.side + reach - self._top) / self._cell)),
         )
-        self._first, self._last = max(0, self._left), min(self._width, self._left + self._cells[0] * self._cell)
-        self.columns = slice(self._first, self._last)
+        self.columns = slice(
+            max(0, self._left + self._cell), min(self._width, self._left + (self._cells[0] - 1) * self._cell)
+        )
+        centres = (
+            start + (np.arange(count, dtype=np.float32) + 0.5) * self._cell
+            for start, count in zip((self._left, self._top), self._cells, strict=True)
+        )
+        x, y = np.meshgrid(*centres)  # of the cells, in photo pixels
+        self._own_places = np.dstack((x - 0.5, y - 0.5))
+        x, y = (x - crop.x) / crop.side, (y - crop.y) / crop.side
+        inside = edge_distance(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
         pixels = self._cells[0] * self._cells[1] * self._cell**2
         self._reading = cv2.INTER_CUBIC if pixels <= CUBIC else cv2.INTER_LINEAR
-        inside = self._inside()
         self._painted = smoothstep(inside / FEATHER) if fades else np.ones_like(inside)
         self._moved = smoothstep((inside + BEYOND) / (BEYOND + WITHIN)) if fades else self._painted
 
     def lay(self, layer: Layer) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
         """Rows of the photo and what they show between `columns`, uint8 (h, w) or (h, w, C), from top to bottom."""
         rest = _times(self._on_grid(self._fitted(layer.rest)), self._painted)
-        mask, shift = 1 - self._painted, None
+        mask, places = 1 - self._painted, None
         if layer.mask is not None and layer.places is not None:
             mask += self._on_grid(self._fitted(layer.mask)) * self._painted
             half = np.float32(self._crop.side / 2)
-            shift = _times(self._on_grid((layer.places - _centres(self._size)) * half), self._moved)
+            shift = self._on_grid((layer.places - _centres(self._size)) * half)
+            places = _times(shift, self._moved) + self._own_places
         step = max(1, BAND // self._cell)
-        for start in range(0, self._cells[1], step):
+        for start in range(1, self._cells[1] - 1, step):
             top = max(0, self._top + start * self._cell)
-            bottom = min(self._height, self._top + min(start + step, self._cells[1]) * self._cell)
+            bottom = min(self._height, self._top + min(start + step, self._cells[1] - 1) * self._cell)
             if top >= bottom:
                 continue
             photo = self._photo[top:bottom, self.columns]
-            if shift is not None:
-                places = self._band(shift, start, top, bottom) + self._own_places(top, bottom)
-                photo = cv2.remap(self._photo, places, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
+            if places is not None:
+                where = self._band(places, start, top, bottom)
+                photo = cv2.remap(self._photo, where, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
             shown = _times(photo, self._band(mask, start, top, bottom))
             painted = self._band(rest, start, top, bottom, cv2.INTER_CUBIC)
             yield slice(top, bottom), cv2.add(shown, painted, dtype=cv2.CV_8U)
-
-    def _inside(self) -> Floats:
-        """How far each cell lies inside of the crop's edge, in sides, with rounded corners."""
-        along = [
-            (start + (np.arange(count, dtype=np.float32) + 0.5) * self._cell - edge) / self._crop.side
-            for start, count, edge in zip(
-                (self._left, self._top), self._cells, (self._crop.x, self._crop.y), strict=True
-            )
-        ]
-        x, y = np.meshgrid(*(np.minimum(position, 1 - position) for position in along))
-        return edge_distance(x, y)
-
-    def _own_places(self, top: int, bottom: int) -> Floats:
-        """Where each pixel of those rows itself lies."""
-        x, y = np.meshgrid(
-            np.arange(self._first, self._last, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)
-        )
-        return np.dstack((x, y))
 
     def _fitted(self, layer: Floats) -> Floats:
         """Blurred where the photo has fewer pixels than the layer."""
@@ -172,7 +165,9 @@ class Overlay:
         if cell > 1:
             part = cv2.resize(part, None, fx=cell, fy=cell, interpolation=how)
         above = self._top + low * cell
-        band: Floats = part[top - above : bottom - above, self._first - self._left : self._last - self._left]
+        band: Floats = part[
+            top - above : bottom - above, self.columns.start - self._left : self.columns.stop - self._left
+        ]
         return band
 
 
@@ -196,10 +191,10 @@ def _centres(size: int) -> Floats:
 
 def _times(image: NDArray[Any], factor: Floats) -> Floats:
     """Pixels (H, W) or (H, W, C) by factors (H, W), in float32."""
-    if image.ndim == factor.ndim:
-        product: Floats = cv2.multiply(image, factor, dtype=cv2.CV_32F)
-        return product
-    return np.asarray(image * factor[:, :, None], np.float32)
+    if image.ndim > factor.ndim:
+        factor = cv2.merge([factor] * image.shape[2])
+    product: Floats = cv2.multiply(image, factor, dtype=cv2.CV_32F)
+    return product
 
 
 def smoothstep(t: Floats) -> Floats:
