@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 FEATHER = 0.10  # width of the soft edge, in crop sides
 WITHIN, BEYOND = 0.06, 0.14  # how far in and outside of the crop's edge movement fades, in crop sides
+SURE = 0.7  # of the mask: from here on only what is moved is shown
 BAND = 128  # rows laid at once, so that a large photo needs little memory beside itself
 CUBIC = 400_000  # pixels up to which the photo is read by cubics; larger crops have detail to spare
 OVERLAP = 2  # rows of neighbours that enlarging a band looks at
@@ -58,13 +59,20 @@ class Layer:
     def of(
         cls, image: NDArray[np.uint8], still: NDArray[np.uint8], mask: Floats | None, places: Floats | None
     ) -> "Layer":
-        """What an animated crop `image`, uint8 (S, S) or (S, S, C), makes of `still`, the crop before."""
+        """What an animated crop `image`, uint8 (S, S) or (S, S, C), makes of `still`, the crop before.
+
+        A renderer hedges: where it is not sure of the movement it mixes in some paint, in which old edges shine
+        through. In the mean over pictures that is nearest, but one picture shows everything twice; so paint counts
+        only where it is more than a tint.
+        """
         if mask is None or places is None:
             return cls(image.astype(np.float32))
         half = np.float32(len(still) / 2)
         where = (places + 1) * half - np.float32(0.5)
         moved = cv2.remap(still, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return cls(image - _times(moved, mask), mask, places)
+        surer = np.minimum(mask / np.float32(SURE), 1)
+        painted = (1 - surer) / np.maximum(1 - mask, np.float32(1e-3))
+        return cls(_times(image - _times(moved, mask), painted), surer, places)
 
 
 class Overlay:
