@@ -29,11 +29,11 @@ class Notes:
 
 def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
-    waiting = context.store.queue_lengths()[kind]
+    waiting, own = context.store.waiting(kind, caller.owner)
     if waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
     share = _share(context, caller)
-    if share is not None and context.store.waiting_of(caller.owner, kind) >= share:
+    if share is not None and own >= share:
         raise _share_used(context, kind)
     context.throttle.check_jobs(caller)
 

@@ -41,16 +41,18 @@ class Context:
     signer: WebhookSigner
 
 
-def get_context(request: Request) -> Context:
-    """The context of the application a request came to."""
+async def get_context(request: Request) -> Context:
+    """The context of the application a request came to; asynchronous, since a plain function would go to a thread."""
     return cast(Context, request.app.state.context)
 
 
-def calling(scope: KeyScope) -> Callable[[Request], Caller]:
+ContextDep = Annotated[Context, Depends(get_context)]
+
+
+def calling(scope: KeyScope) -> Callable[[Request, Context], Caller]:
     """A dependency: who asks, when their key allows `scope` and no more was asked than it may. 401, 403, 429."""
 
-    def get_caller(request: Request) -> Caller:
-        context = get_context(request)
+    def get_caller(request: Request, context: ContextDep) -> Caller:
         caller = context.access.caller(request)
         request.state.key_id = caller.key_id
         require(caller, scope)
@@ -60,7 +62,6 @@ def calling(scope: KeyScope) -> Callable[[Request], Caller]:
     return get_caller
 
 
-ContextDep = Annotated[Context, Depends(get_context)]
 ReaderDep = Annotated[Caller, Depends(calling(KeyScope.READ))]
 WriterDep = Annotated[Caller, Depends(calling(KeyScope.WRITE))]
 OperatorDep = Annotated[Caller, Depends(calling(KeyScope.METRICS))]

@@ -49,9 +49,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     job_id = new_job_id()
     made = False
     try:
-        if answered is None:  # a repeated request takes no room
-            await run_in_threadpool(check_room, context, caller, submission.kind)
-        await run_in_threadpool(create_folder, context, job_id)
+        await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
         fields = {
             **submission.fields,
             "webhook": TextField(MAX_WEBHOOK_BYTES),
@@ -62,10 +60,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
-            await run_in_threadpool(_use_portrait, context, caller, job_id, form)
-            spec = await run_in_threadpool(submission.build, context, form)
-            notes = Notes(_webhook(context, form), _deadline_s(form))
-            record = await run_in_threadpool(queue_job, context, job_id, spec, caller, notes)
+            record = await run_in_threadpool(_queue, context, caller, submission, job_id, form)
             made = True
             if key is not None:
                 await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
@@ -132,6 +127,19 @@ def create_folder(context: Context, job_id: str) -> None:
         context.artifacts.create_folder(job_id)
     except OSError as error:
         raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
+
+
+def _begin(context: Context, caller: Caller, submission: Submission, job_id: str, *, repeated: bool) -> None:
+    if not repeated:  # a repeated request takes no room
+        check_room(context, caller, submission.kind)
+    create_folder(context, job_id)
+
+
+def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
+    _use_portrait(context, caller, job_id, form)
+    spec = submission.build(context, form)
+    notes = Notes(_webhook(context, form), _deadline_s(form))
+    return queue_job(context, job_id, spec, caller, notes)
 
 
 def _deadline_s(form: Form) -> float | None:

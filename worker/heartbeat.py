@@ -9,7 +9,8 @@ from enum import StrEnum
 import structlog
 from redis import RedisError
 
-from service.jobs.store import LIVE_SECONDS, JobStore
+from service.jobs.scripts import LIVE_SECONDS
+from service.jobs.store import JobStore
 
 log = structlog.get_logger(__name__)
 

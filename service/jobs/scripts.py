@@ -13,9 +13,14 @@ the end of its owner's job before (`ends:KIND`). So one owner's thousand jobs do
 """
 
 from service.jobs.figures import BUCKETS
+from service.jobs.schemas import JobKind
+
+LIVE_SECONDS = 20  # a worker that has not been heard of for as long is not counted
 
 PRELUDE = (
-    f"local BUCKETS = {{{', '.join(map(str, BUCKETS))}}}"
+    f"local BUCKETS = {{{', '.join(map(str, BUCKETS))}}}\n"
+    f"local KINDS = {{{', '.join(repr(kind.value) for kind in JobKind)}}}\n"
+    f"local LIVE_SECONDS = {LIVE_SECONDS}"
     + """
 local prefix, id = ARGV[1], ARGV[2]
 local job = prefix .. 'job:' .. id
@@ -103,11 +108,35 @@ local function requeue()
   redis.call('DEL', lock)
   publish_status('queued')
 end
+-- Each job's fields and its place among those that wait; then, if any waits, what its wait is estimated from: paces,
+-- how many run, how many wait of each kind, and how many workers live
+local function read(ids)
+  local jobs, outlook = {}, false
+  for i, each in ipairs(ids) do
+    local fields, place = redis.call('HGETALL', prefix .. 'job:' .. each), false
+    local status, kind = unpack(redis.call('HMGET', prefix .. 'job:' .. each, 'status', 'kind'))
+    if status == 'queued' then
+      place = redis.call('ZRANK', prefix .. 'queue:' .. kind, each)
+      outlook = true
+    end
+    jobs[i] = {fields, place}
+  end
+  if outlook then
+    local waiting = {}
+    for i, kind in ipairs(KINDS) do waiting[i] = redis.call('ZCARD', prefix .. 'queue:' .. kind) end
+    local live = redis.call('ZCOUNT', prefix .. 'workers', tonumber(now()) - LIVE_SECONDS, '+inf')
+    outlook = {redis.call('HGETALL', prefix .. 'pace'), redis.call('ZCARD', prefix .. 'running'), waiting, live}
+  end
+  return {jobs, outlook}
+end
 """
 )
 
+# ids of jobs, '' in place of the one -> as `read` says
+READ = "return read({unpack(ARGV, 3)})"
+
 # kind, owner, specification, retention in seconds, queue bound, an owner's bound, then further fields and their
-# values -> 'ok', 'full' or 'share'
+# values -> 'full', 'share' or the job, as `read` says
 CREATE = """
 local kind, owner = ARGV[3], ARGV[4]
 if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 'full' end
@@ -127,7 +156,7 @@ redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
 enqueue(start + order(number))
 redis.call('ZADD', prefix .. 'owner:' .. owner, number, id)
 publish_status('queued')
-return 'ok'
+return read({id})
 """
 
 # lock value, lease in ms, most deliveries, problem when there are more, token or '', its life in seconds

@@ -18,7 +18,6 @@ MAX_DELIVERIES = 3
 LEASE_SECONDS = 30.0
 TOMBSTONE_SECONDS = 7 * 24 * 3600
 TOKEN_SECONDS = 2 * VISIBILITY_TIMEOUT_S
-LIVE_SECONDS = 20  # a worker that has not been heard of for as long is not counted
 
 
 class JobStoreError(Exception):
@@ -97,10 +96,8 @@ class JobStore:
                 raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
             case "share":
                 raise ShareUsedError(f"{share} {kind} jobs of this key's owner are waiting, which is all one may have")
-        record = self.get(job_id)
-        if record is None:
-            raise JobStoreError(f"job {job_id} vanished while it was made")
-        return record
+            case found:
+                return _records(found)[0]
 
     def get(self, job_id: str) -> JobRecord | None:
         """The job, or None when there is no such job (any more)."""
@@ -141,11 +138,18 @@ class JobStore:
 
     def queue_lengths(self) -> dict[JobKind, int]:
         """How many jobs of each kind wait."""
-        return {kind: self._redis.zcard(self._key("queue", kind.value)) for kind in JobKind}
+        with self._redis.pipeline(transaction=False) as pipe:
+            for kind in JobKind:
+                pipe.zcard(self._key("queue", kind.value))
+            return dict(zip(JobKind, cast("list[int]", pipe.execute()), strict=True))
 
-    def waiting_of(self, owner: str, kind: JobKind) -> int:
-        """How many jobs of an owner wait."""
-        return int(cast("str | None", self._redis.hget(self._key("waiting", kind.value), owner)) or 0)
+    def waiting(self, kind: JobKind, owner: str) -> tuple[int, int]:
+        """How many jobs of a kind wait, and how many of them are an owner's."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(self._key("queue", kind.value))
+            pipe.hget(self._key("waiting", kind.value), owner)
+            every, own = pipe.execute()
+        return int(every), int(own or 0)
 
     def oldest_waiting_s(self) -> dict[JobKind, float]:
         """How long the job at the head of each queue has waited, in seconds; 0 where none waits."""
@@ -164,14 +168,12 @@ class JobStore:
 
     def workers(self) -> dict[str, dict[str, str]]:
         """What each live worker said of itself last, by its name `host:pid`."""
-        names = self._live_workers(self._redis.time()[0])
+        heard = self._redis.time()[0] - scripts.LIVE_SECONDS
+        names = cast("list[str]", self._redis.zrangebyscore(self._key("workers"), heard, "+inf"))
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(self._key("worker", name))
             return dict(zip(names, cast("list[dict[str, str]]", pipe.execute()), strict=True))
-
-    def _live_workers(self, now: float) -> list[str]:
-        return cast("list[str]", self._redis.zrangebyscore(self._key("workers"), now - LIVE_SECONDS, "+inf"))
 
     def running_count(self) -> int:
         """How many jobs are held by workers."""
@@ -251,7 +253,7 @@ class JobStore:
     def beat(self, holder: str, facts: Mapping[str, str | float]) -> None:
         """Say that the worker `holder` lives, and what it is."""
         pairs = [each for name, value in facts.items() for each in (name, value)]
-        self._run(scripts.BEAT, holder, 3 * LIVE_SECONDS, *pairs)
+        self._run(scripts.BEAT, holder, 3 * scripts.LIVE_SECONDS, *pairs)
 
     def leave(self, holder: str) -> None:
         """Say that the worker `holder` ends."""
@@ -338,35 +340,28 @@ class JobStore:
         return self._scripts[script](keys=[], args=[self._prefix, job_id, *args])
 
     def _read(self, job_ids: Iterable[str]) -> list[JobRecord]:
-        ids = list(job_ids)
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.hgetall(self._key("job", job_id))
-            hashes = cast("list[dict[str, str]]", pipe.execute())
-            waiting = [fields for fields in hashes if fields.get("status") == JobStatus.QUEUED]
-            for fields in waiting:
-                pipe.zrank(self._key("queue", fields["kind"]), fields["id"])
-            ranks = dict(zip((fields["id"] for fields in waiting), pipe.execute(), strict=True))
-        outlook = self._outlook() if waiting else None
-        records = []
-        for fields in hashes:
-            if "id" in fields:
-                rank = ranks.get(fields["id"])
-                wait_s = outlook.wait_s(JobKind(fields["kind"]), rank) if outlook and rank is not None else None
-                records.append(JobRecord.from_hash(fields, rank, wait_s))
-        return records
-
-    def _outlook(self) -> Outlook:
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self._key("pace"))
-            pipe.time()
-            pipe.zcard(self._key("running"))
-            for kind in JobKind:
-                pipe.zcard(self._key("queue", kind.value))
-            pace, (now, _), running, *lengths = pipe.execute()
-        paces = {JobKind(kind): float(seconds) for kind, seconds in pace.items()}
-        waiting = dict(zip(JobKind, lengths, strict=True))
-        return Outlook(paces, waiting, running=running, workers=len(self._live_workers(now)))
+        return _records(self._run(scripts.READ, "", *job_ids))
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
+
+
+def _records(found: Any) -> list[JobRecord]:
+    """The jobs that `read` of the scripts found; those it was asked for and did not find are left out."""
+    jobs, about = found
+    outlook = None
+    if about:
+        pace, running, waiting, workers = about
+        paces = {JobKind(kind): float(seconds) for kind, seconds in _pairs(pace).items()}
+        outlook = Outlook(paces, dict(zip(JobKind, waiting, strict=True)), running=running, workers=workers)
+    records = []
+    for flat, place in jobs:
+        fields = _pairs(flat)
+        if "id" in fields:
+            wait_s = outlook.wait_s(JobKind(fields["kind"]), place) if outlook and place is not None else None
+            records.append(JobRecord.from_hash(fields, place, wait_s))
+    return records
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -70,7 +70,7 @@ def list_jobs(
 
 
 @router.get("/{job_id}", responses=NO_JOB)
-def read_job(record: JobDep) -> Job:
+async def read_job(record: JobDep) -> Job:
     """One job as it is now."""
     return public_job(record)
 

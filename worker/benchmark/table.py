@@ -17,7 +17,7 @@ STAGES = {
 
 def as_markdown(report: dict[str, Any]) -> str:
     """Everything that was measured, with its machine."""
-    parts = [_machine(report["machine"], report["date"])]
+    parts = [machine_line(report["machine"], report["date"])]
     parts += [_engines(engines) for engines in report.get("engines", [])]
     parts += [write(report[name]) for name, write in _PARTS.items() if name in report]
     return "\n\n".join(parts) + "\n"
@@ -30,7 +30,8 @@ def shown(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _machine(machine: dict[str, Any], date: str) -> str:
+def machine_line(machine: dict[str, Any], date: str) -> str:
+    """What was measured on, and when."""
     features = f" ({', '.join(machine['features'])})" if machine["features"] else ""
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
@@ -68,7 +69,7 @@ def _engines(report: dict[str, Any]) -> str:
         "engine at its fastest in bold. Memory is that of a process of its own"
         + (f", of which {libraries} MiB are there before anything is loaded" if libraries else "")
         + ". Differences are to the eager network, pictures being in [-1, 1].\n\n"
-        + _table((head + memory)[:width], (row[:width] for row in rows))
+        + table((head + memory)[:width], (row[:width] for row in rows))
     )
     skipped = [f"- {name}: {reason}" for name, reason in report["skipped"].items()]
     return text + ("\n\nLeft out:\n\n" + "\n".join(skipped) if skipped else "")
@@ -88,7 +89,7 @@ def _video(report: dict[str, Any]) -> str:
         "encoding run while the next frames are rendered, so stages add up to more than the job takes. "
         f"Everything but the network alone is {report['around']:.1%} of the job (in work of the cores: "
         f"{report['total_core_seconds']:.1f} s, of which {report['network_alone_core_seconds']:.1f} s the network).\n\n"
-        + _table(("stage", "seconds", "ms/frame"), rows)
+        + table(("stage", "seconds", "ms/frame"), rows)
     )
 
 
@@ -97,9 +98,8 @@ def _start(report: dict[str, Any]) -> str:
         (f"{name} cache", *(f"{row[f'{key}_seconds']:.1f}" for key in ("imported", "loaded", "first_image")))
         for name, row in report.items()
     ]
-    return (
-        "### A worker's start\n\nSeconds since its process began; the cache is that of compiled graphs.\n\n"
-        + _table(("", "libraries imported", "models loaded", "first image made"), rows)
+    return "### A worker's start\n\nSeconds since its process began; the cache is that of compiled graphs.\n\n" + table(
+        ("", "libraries imported", "models loaded", "first image made"), rows
     )
 
 
@@ -108,13 +108,14 @@ def _length(report: dict[str, Any]) -> str:
     return (
         "### Memory over a video's length\n\nPeak memory of a process that makes one video from speech, with a network "
         f"of next to no channels and all else as served: the long one needs {report['growth_mib']:.0f} MiB more.\n\n"
-        + _table(("speech", "frames", "peak memory, MiB"), rows)
+        + table(("speech", "frames", "peak memory, MiB"), rows)
     )
 
 
 _PARTS = {"video": _video, "start": _start, "length": _length}
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A table of Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -136,12 +136,12 @@ def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
     create(store, share=2)
     with pytest.raises(ShareUsedError, match="2 image jobs of this key's owner are waiting"):
         create(store, share=2)
-    assert store.waiting_of("me", JobKind.IMAGE) == 2
+    assert store.waiting(JobKind.IMAGE, "me")[1] == 2
     create(store, owner="another", share=2)
     taken = claim(store, first)
-    assert store.waiting_of("me", JobKind.IMAGE) == 1
+    assert store.waiting(JobKind.IMAGE, "me")[1] == 1
     store.give_back(taken)
-    assert store.waiting_of("me", JobKind.IMAGE) == 2
+    assert store.waiting(JobKind.IMAGE, "me")[1] == 2
     store.request_cancel(first)
     create(store, share=2)
 

@@ -40,7 +40,7 @@ def test_metrics_count_requests_by_route_and_jobs_by_kind(start: Start, portrait
     server = start()
     server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
     server.client.get("/v1/jobs/nonsense")
-    server.client.request("NONSENSE", "/")
+    server.client.request("PROPFIND", "/")
     text = server.client.get("/metrics").text
     assert 'pirenderer_jobs_queued{kind="image"} 1.0' in text
     assert 'pirenderer_jobs_submitted_total{kind="image"} 1.0' in text
