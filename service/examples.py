@@ -57,7 +57,8 @@ _NO_FACE = {
     "type": "urn:pirenderer:problem:no-face",
     "title": "No face was found",
     "status": 422,
-    "detail": "no face was found in the portrait of 400 x 300 pixels; one looking at the camera is needed",
+    "detail": "no face was found in the portrait of 400 x 300 pixels; looked for whole faces at least 40 "
+    "pixels high, turned or tilted by up to about 45 degrees",
     "got": 0,
     "allowed": "at least one face",
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.errors import FaceIndexError, NoFaceError
 from model.extractor import Extraction, Extractor, Face
+from model.extractor.follower import looked_for_faces
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.files import check_size
@@ -50,7 +51,7 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
         height, width = rgb.shape[:2]
         raise InputError(
             ProblemType.NO_FACE,
-            f"no face was found in the {name} of {width} x {height} pixels; one looking at the camera is needed",
+            f"no face was found in the {name} of {width} x {height} pixels; {looked_for_faces()}",
             got=0,
             allowed="at least one face",
         )
