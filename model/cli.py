@@ -144,6 +144,21 @@ def import_weights(
     typer.echo(_or_exit(lambda: import_official(checkpoint, motion_space, out)))
 
 
+@weights.command("import-deep3d")
+def import_deep3d_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="Deep3DFaceRecon's checkpoint (a .pth file).")],
+    *,
+    standard_face: Annotated[
+        Path, typer.Option(help="Its similarity_Lm3D_all.mat; or a text file of the five points.")
+    ],
+    out: OutOption,
+) -> None:
+    """Turn a Deep3DFaceRecon network into safetensors with a card: it reads photos for the authors' renderer."""
+    from model.extractor.deep3d import import_deep3d
+
+    typer.echo(_or_exit(lambda: import_deep3d(checkpoint, standard_face, out)))
+
+
 @weights.command("calibrate")
 def calibrate_weights(
     data: DataOption,

@@ -16,6 +16,8 @@ s_n and o_n are those of the first frame of the driver's shot. The rest of the n
 - relative, an image: there is no other picture of the driver to compare with, so n is the resting face, turned to the
   camera: b_n = 0 and a_n = 0.
 - absolute: n is the same resting face, and b_m and a_m are 0, too.
+
+The authors' space has a rule of its own for this, see model.extractor.deep3d.coefficients.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.morphable.basis import ANGLES, LOG_SCALE, OFFSET
+from model.extractor.deep3d import coefficients as deep3d
+from model.morphable.basis import ANGLES, LOG_SCALE, MOTION_SPACE, OFFSET
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from service.jobs.schemas import ImageOptions, VideoOptions
 from worker.media.audio import Sound, open_sound
@@ -34,8 +37,8 @@ from worker.portraits import MODEL_FPS, follow_face, read_portrait
 from worker.workbench import Portrait, Workbench
 
 EXPRESSION = slice(0, EXPRESSION_SIZE)
-PLACE = slice(LOG_SCALE, OFFSET.stop)
-POSE = slice(ANGLES.start, OFFSET.stop)  # angles and place
+PLACE = slice(LOG_SCALE, None)
+POSE = slice(ANGLES.start, None)  # angles and place
 STARTS = round(MODEL_FPS)  # frames that say how a driver's face is at rest
 
 
@@ -46,6 +49,7 @@ class Driver:
     motion: Floats
     shots: NDArray[np.intp]  # (T,), which shot each row belongs to
     seen: NDArray[np.bool_]  # (T,), whether the face was in the frame
+    space: str = MOTION_SPACE
 
     @property
     def frames_without_face(self) -> int:
@@ -65,7 +69,7 @@ class DrivenSequence:
 def driven_image(bench: Workbench, subject: Portrait, driving: Path, options: ImageOptions) -> Floats:
     """The motion (D,) of the portrait in the pose and with the expression of a face in the image `driving`."""
     face = read_portrait(bench, driving, options.driving_face, name="driving image").face
-    driver = Driver(face.motion[None], np.zeros(1, np.intp), np.ones(1, np.bool_))
+    driver = Driver(face.motion[None], np.zeros(1, np.intp), np.ones(1, np.bool_), bench.models.extractor.motion_space)
     target: Floats = apply(driver, subject.face, resting(driver), options)[0]
     return target
 
@@ -77,7 +81,7 @@ def driven_video(
     source = open_video(driving, bench.settings.video_limits, name="driving video")
     read = [(face.motion, face.shot, face.seen) for _, face in follow_face(bench, source, options.driving_face)]
     motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
-    driver = Driver(motion, shots, seen)
+    driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
     neutral = starting(driver) if options.driving_relative else resting(driver)
     sequence = resample(apply(driver, subject.face, neutral, options), MODEL_FPS, fps)
     limits = bench.settings.audio_limits
@@ -104,11 +108,15 @@ def resting(driver: Driver) -> Floats:
 
 def apply(driver: Driver, face: Face, neutral: Floats, options: ImageOptions | VideoOptions) -> Floats:
     """The portrait's motion (T, D): what the driver does from `neutral` (T, D) on, by the options."""
+    relative, expression_scale, pose_scale = options.driving_relative, options.expression_scale, options.pose_scale
+    if driver.space == deep3d.MOTION_SPACE:
+        scales = {"expression_scale": expression_scale, "pose_scale": pose_scale}
+        return deep3d.driven(driver.motion, face.motion, neutral, relative=relative, **scales)
     change = driver.motion - neutral
-    change[:, EXPRESSION] *= options.expression_scale
-    change[:, POSE] *= options.pose_scale
+    change[:, EXPRESSION] *= expression_scale
+    change[:, POSE] *= pose_scale
     change[:, OFFSET] *= np.exp(face.motion[LOG_SCALE] - neutral[:, LOG_SCALE, None])
     start = face.motion.copy()
-    if not options.driving_relative:
+    if not relative:
         start[EXPRESSION] = start[ANGLES] = 0.0
     return np.asarray(start + change, np.float32)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.extractor import Crop, Extraction
-from model.morphable import MOTION_SPACE
 from model.morphable.mesh import face_mesh
 from service.jobs.schemas import MotionOptions
 from worker.jobs import LONGEST_VIDEO_SIDE
@@ -58,7 +57,7 @@ def _read_image(
     subject = read_portrait(bench, source, options.face, name="image")
     face = subject.face
     document = {
-        "space": MOTION_SPACE,
+        "space": bench.models.extractor.motion_space,
         "coefficients": _rounded(face.motion),
         "confidence": round(face.confidence, 3),
         "crop": _described(face.crop),
@@ -94,7 +93,13 @@ def _read_video(
         confidence.append(round(face.confidence, 3))
         missing += not face.seen
         crop = _described(face.crop)  # one for the whole video
-    document = {"space": MOTION_SPACE, "fps": MODEL_FPS, "frames": rows, "confidence": confidence, "crop": crop}
+    document = {
+        "space": bench.models.extractor.motion_space,
+        "fps": MODEL_FPS,
+        "frames": rows,
+        "confidence": confidence,
+        "crop": crop,
+    }
     made = Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, frames_without_face=missing)
     return document, replace(made, duration=round(len(rows) / MODEL_FPS, 3))
 

@@ -46,7 +46,7 @@ def make_image(
     """
     subject = read_portrait(bench, portrait, options.face)
     if driving:
-        _check_reads(bench, "a driving image")
+        _check_reads(bench, "a driving image", bench.models.extractor.motion_space)
         targets = [driven_image(bench, subject, driving, options)]
     else:
         targets = _poses(bench, subject, motions or [motion])
@@ -94,7 +94,7 @@ def make_video(
     if audio is not None:  # bad sound is refused before anything costly is done
         with bench.stages.run("audio"):
             speech = read_speech(audio, bench.settings.audio_limits)
-        _check_reads(bench, "speech")
+        _check_reads(bench, "speech", MOTION_SPACE)
     subject = read_portrait(bench, portrait, options.face)
     fps = options.fps or MODEL_FPS
     sound: Sound | None = None
@@ -103,7 +103,7 @@ def make_video(
         sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
         speech = None  # its samples are not held while frames are rendered
     elif driving is not None:
-        _check_reads(bench, "a driving video")
+        _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
         driven = driven_video(bench, subject, driving, options, fps)
         sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
     else:
@@ -173,15 +173,15 @@ def _check_space(bench: Workbench, motion: Motion) -> None:
     motions.check_space(motion.space, lengths, expected_space=animator.motion_space, dimension=animator.dimension)
 
 
-def _check_reads(bench: Workbench, what: str) -> None:
-    """Refuse what becomes a motion of the morphable model where the renderer takes another space's."""
+def _check_reads(bench: Workbench, what: str, got: str) -> None:
+    """Refuse what becomes a motion of the space `got` where the renderer takes another space's."""
     space = bench.models.animator.motion_space
-    if space != MOTION_SPACE:
+    if space != got:
         raise InputError(
             ProblemType.WRONG_MOTION_SPACE,
-            f"{what} becomes a motion in the space {MOTION_SPACE!r}; this renderer takes {space!r}, as coefficients or "
+            f"{what} becomes a motion in the space {got!r}; this renderer takes {space!r}, as coefficients or "
             "frames of them",
-            got=MOTION_SPACE,
+            got=got,
             allowed=[space],
         )
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
+from model.extractor.deep3d import Deep3DExtractor
 from model.morphable.controls import Controls
 from model.renderer.animate import Animator
 from model.renderer.released import RELEASED
+from model.weights.files import read_card
 from worker.settings import WorkerSettings
 
 
@@ -46,8 +48,12 @@ class Models:
 
     @cached_property
     def extractor(self) -> Extractor:
-        """Photo or frame -> face crop -> motion."""
-        return Extractor.load(self._directory, cache_directory=self._cache_directory)
+        """Photo or frame -> face crop -> motion: of the renderer's space where weights that read it are installed."""
+        extractor = Extractor.load(self._directory, cache_directory=self._cache_directory)
+        wanted = read_card(self._renderer, self._directory).get("motion_space")
+        if wanted != Deep3DExtractor.motion_space or not Deep3DExtractor.installed(self._directory):
+            return extractor
+        return Deep3DExtractor.load_beside(extractor, self._directory, device=self._device)
 
     @cached_property
     def controls(self) -> Controls:

@@ -23,8 +23,9 @@ ROW: Mapping[str, slice] = {
 # Of a motion (73,).
 EXPRESSION = slice(0, 64)
 ANGLES = slice(64, 67)
-TRANSLATION = slice(67, 70)
-CROP_SCALE = 70
+CROP_SCALE = 70  # the larger, the smaller is the face in its picture
+CROP_OFFSET = slice(71, 73)
+POSE = slice(64, 73)  # angles, translation and crop
 
 Floats = NDArray[np.float32]
 
@@ -35,11 +36,33 @@ def motion_of(rows: NDArray[np.floating]) -> Floats:
     return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
-def at_the_portraits_scale(driver: Floats, own: Floats) -> Floats:
-    """A driver's motions (T, 73) for another person's portrait, whose own motion is `own` (73,).
+def driven(
+    driver: Floats, own: Floats, neutral: Floats, *, relative: bool, expression_scale: float, pose_scale: float
+) -> Floats:
+    """The portrait's motion (T, 73): what the driver (T, 73) does, for a portrait whose own motion is `own` (73,).
 
-    A larger face is not a motion: the driver's crop scales are multiplied by the portrait's over the driver's at the
-    frame that is most like the portrait, in 0.3 of the mean difference of expression and 0.7 of that of the angles.
+    Relative, the change since `neutral` (T, 73) is put on top of the portrait's own, lengths in sizes of the face; else
+    the driver's numbers are taken as they are but for the crop's scale, as the authors do across identities.
+    """
+    if not relative:
+        taken = at_the_portraits_scale(driver, own)
+        taken[:, EXPRESSION] *= expression_scale
+        taken[:, ANGLES] *= pose_scale
+        return taken
+    change = driver - neutral
+    ratio = own[CROP_SCALE] / neutral[:, CROP_SCALE]
+    change[:, CROP_SCALE] *= ratio
+    change[:, CROP_OFFSET] /= ratio[:, None]
+    change[:, EXPRESSION] *= expression_scale
+    change[:, POSE] *= pose_scale
+    return own + change
+
+
+def at_the_portraits_scale(driver: Floats, own: Floats) -> Floats:
+    """A driver's motions (T, 73) with crop scales of the portrait's size, whose own motion is `own` (73,).
+
+    A larger face is not a motion: the scales are multiplied by the portrait's over the driver's at the frame that is
+    most like the portrait, in 0.3 of the mean difference of expression and 0.7 of that of the angles.
     """
     unlike = 0.3 * np.abs(driver[:, EXPRESSION] - own[EXPRESSION]).mean(axis=1)
     unlike += 0.7 * np.abs(driver[:, ANGLES] - own[ANGLES]).mean(axis=1)

@@ -19,7 +19,7 @@ from model.extractor.detect import Face
 from model.extractor.extractor import SHOT_FRAMES, Extraction, Extractor
 from model.extractor.reader import FaceReader
 from model.morphable import MorphableModel
-from model.weights.files import load_into, load_weights
+from model.weights.files import load_into, load_weights, released_weights
 
 WEIGHTS = f"extractor-{MOTION_SPACE}"
 STANDARD_FACE = "standard_face"  # beside the network's keys: the five points (5, 3) that faces are aligned to
@@ -37,6 +37,11 @@ class Deep3DExtractor(Extractor):
         super().__init__(reader, morphable)
         self.network = network.eval()
         self.standard_face = standard_face
+
+    @staticmethod
+    def installed(directory: Path | None = None) -> bool:
+        """Whether `import_deep3d` wrote its weights into `directory`, or to the released ones."""
+        return ((directory or released_weights()) / f"{WEIGHTS}.json").is_file()
 
     @classmethod
     def load_beside(
