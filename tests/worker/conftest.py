@@ -40,6 +40,12 @@ def portrait() -> Path:
 
 
 @pytest.fixture(scope="session")
+def astronaut() -> Path:
+    """Another person than the portrait's."""
+    return ROOT / "tests" / "samples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="session")
 def speech() -> Path:
     return SAMPLES / "speech.flac"
 

@@ -1,7 +1,7 @@
 """Videos out and in again, read back with FFmpeg."""
 
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from service.jobs.problems import ProblemType
+from tests.films import film
 from worker.errors import InputError
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer
@@ -86,7 +87,7 @@ def test_colours_survive(tmp_path: Path, planar: bool) -> None:
     )
     with mp4_writer(path, width=64, height=64, fps=25, crf=8) as writer:
         for _ in range(5):
-            writer.write(to_yuv(image, "yuv420p") if planar else image)
+            writer.write(to_yuv(image) if planar else image)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         assert (frame.colorspace, frame.color_range, frame.color_primaries) == (1, 1, 1)  # BT.709, limited range
@@ -118,20 +119,8 @@ def test_sound_shorter_or_longer_than_the_pictures(tmp_path: Path) -> None:
             assert float(video.duration * video.time_base) == pytest.approx(frames / 25)
 
 
-def written_video(
-    path: Path, levels: list[int], fps: int = 25, *, rotation: int = 0, pts: list[int] | None = None
-) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for index, level in enumerate(levels):
-            frame = av.VideoFrame.from_ndarray(picture(level), format="rgb24")
-            frame.pts, frame.time_base = (pts[index] if pts else index), Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+def written_video(path: Path, levels: list[int], **options: Any) -> Path:
+    return film(path, map(picture, levels), **options)
 
 
 def levels_of(path: Path, fps: float) -> list[int]:
@@ -153,7 +142,7 @@ def test_frames_are_resampled_to_the_rate_asked_for(tmp_path: Path) -> None:
 
 
 def test_uneven_timestamps(tmp_path: Path) -> None:
-    path = written_video(tmp_path / "a.mp4", [20, 120, 220], pts=[0, 10, 12])
+    path = written_video(tmp_path / "a.mp4", [20, 120, 220], times=[0, 10, 12])
     levels = levels_of(path, 25)
     assert levels[:5] == pytest.approx([20] * 5, abs=3)
     assert levels[5:11] == pytest.approx([120] * 6, abs=3)
@@ -182,7 +171,7 @@ def test_limits(tmp_path: Path) -> None:
 
 
 def test_a_gap_of_a_day_is_not_filled(tmp_path: Path) -> None:
-    path = written_video(tmp_path / "a.mkv", [20, 120], pts=[0, 25 * 86_400])
+    path = written_video(tmp_path / "a.mkv", [20, 120], times=[0, 25 * 86_400])
     with pytest.raises(InputError) as caught:
         list(open_video(path, VideoLimits(seconds=10)).frames(25))
     assert caught.value.problem is ProblemType.VIDEO_TOO_LONG

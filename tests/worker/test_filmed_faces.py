@@ -1,0 +1,145 @@
+"""Faces followed through real videos, made of photos of two people that sway."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.extractor import Extraction
+from service.jobs.problems import ProblemType
+from tests.films import film, sway, swaying
+from worker.errors import InputError
+from worker.media.video import open_video
+from worker.models import Models
+from worker.portraits import follow_face
+from worker.settings import WorkerSettings
+from worker.workbench import Workbench
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("weights")]
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    settings = WorkerSettings(data_dir=tmp_path_factory.mktemp("data"))
+    return Workbench(Models.of(settings), settings)
+
+
+@pytest.fixture(scope="module")
+def woman(portrait: Path) -> np.ndarray:
+    return np.asarray(Image.open(portrait).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def other(astronaut: Path) -> np.ndarray:
+    return np.asarray(Image.open(astronaut).convert("RGB"))
+
+
+def followed(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction]:
+    source = open_video(path, name="driving video")
+    return [extraction for _, extraction in follow_face(workbench, source, index)]
+
+
+def angles(found: list[Extraction]) -> np.ndarray:
+    """Yaw, pitch and roll (T, 3) in degrees."""
+    return np.degrees([extraction.motion[64:67] for extraction in found])
+
+
+def rolls(found: list[Extraction]) -> np.ndarray:
+    """Roll (T,) from the first frame on, in degrees."""
+    roll = angles(found)[:, 2]
+    return np.asarray(roll - roll[0])
+
+
+def test_motion_is_that_of_the_picture_and_frames_come_along(
+    workbench: Workbench, woman: np.ndarray, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "a.mp4", swaying(woman, 24))
+    read = list(follow_face(workbench, open_video(path), None))
+    assert rolls([extraction for _, extraction in read]) == pytest.approx(np.degrees(sway(24)[:, 0]), abs=2)
+    scale = [extraction.motion[67] - read[0][1].motion[67] for _, extraction in read]
+    assert scale == pytest.approx(sway(24)[:, 1], abs=0.03)
+    for (frame, extraction), picture in zip(read, swaying(woman, 24), strict=True):
+        assert np.abs(frame.astype(int) - picture).mean() < 6
+        assert np.array_equal(extraction.image, extraction.crop.cut(frame))
+
+
+def test_one_frame(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    (only,) = followed(workbench, film(tmp_path / "a.mp4", [woman[:, :508]]))
+    alone = workbench.models.extractor.extract(woman)
+    assert only.seen
+    assert np.degrees(only.motion[64:67]) == pytest.approx(np.degrees(alone.motion[64:67]), abs=2)
+
+
+def test_uneven_frames_are_read_at_their_times(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    times = [0, 1, 2, 3, 4, 5, 7, 9, 11, 14, 15, 16, 20]
+    pictures = list(swaying(woman, 21))
+    found = followed(workbench, film(tmp_path / "a.mp4", [pictures[time] for time in times], times=times))
+    nearest = [min(reversed(times), key=lambda time: abs(time - at)) for at in range(len(found))]
+    assert 21 <= len(found) <= 24  # the last frame's length is for the container to say
+    assert rolls(found) == pytest.approx(np.degrees(sway(21)[nearest, 0]), abs=3)  # smoothed over the steps
+    assert rolls(found)[:5] == pytest.approx(np.degrees(sway(5)[:, 0]), abs=2)
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_a_phone_held_on_its_side_or_its_head(
+    workbench: Workbench, woman: np.ndarray, tmp_path: Path, rotation: int
+) -> None:
+    stored = (np.ascontiguousarray(np.rot90(picture, -rotation // 90)) for picture in swaying(woman, 10))
+    found = followed(workbench, film(tmp_path / "a.mp4", stored, rotation=rotation))
+    upright = followed(workbench, film(tmp_path / "b.mp4", swaying(woman, 10)))
+    assert len(found) == 10
+    assert angles(found) == pytest.approx(angles(upright), abs=3)
+
+
+def test_faces_are_counted_by_size(workbench: Workbench, woman: np.ndarray, other: np.ndarray, tmp_path: Path) -> None:
+    pairs = zip(swaying(woman, 10), swaying(other, 10, zoom=0.7), strict=True)
+    path = film(tmp_path / "a.mp4", (np.hstack(pair) for pair in pairs))
+    for index, person in ((None, woman), (0, woman), (1, other)):
+        identity = workbench.models.extractor.extract(person).identity
+        assert np.linalg.norm(followed(workbench, path, index)[0].identity - identity) < 1
+    with pytest.raises(InputError, match=r"the driving video: face 2 .* has 2; allowed are 0 to 1") as caught:
+        followed(workbench, path, 2)
+    assert (caught.value.problem, caught.value.got) == (ProblemType.NO_SUCH_FACE, 2)
+
+
+def test_no_face_at_all(workbench: Workbench, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [cv2.resize(rng.integers(0, 256, (9, 12, 3), np.uint8), (320, 240)) for _ in range(30)]
+    with pytest.raises(InputError, match=r"the driving video: no face in the first \d+ frames .* looked for") as caught:
+        followed(workbench, film(tmp_path / "a.mp4", pictures))
+    assert (caught.value.problem, caught.value.got) == (ProblemType.NO_FACE, 0)
+
+
+def test_no_frames_at_all(workbench: Workbench, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.start_encoding()  # writes the header
+    assert path.stat().st_size > 0
+    with pytest.raises(InputError, match="the driving video") as caught:
+        followed(workbench, path)
+    assert caught.value.problem is ProblemType.UNREADABLE_MEDIA
+
+
+def test_a_cut_to_another_framing(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    far, near = list(swaying(woman, 14, zoom=0.4)), list(swaying(woman, 14, zoom=0.9))
+    mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in near]
+    found = followed(workbench, film(tmp_path / "a.mp4", far + mirrored))
+    assert [extraction.shot for extraction in found] == [0] * 14 + [1] * 14
+    expected = np.degrees(sway(14)[:, 0])
+    assert rolls(found[:14]) == pytest.approx(expected, abs=2)
+    assert rolls(found[14:]) == pytest.approx(-expected, abs=2)
+    assert found[14].motion[67] == pytest.approx(found[0].motion[67], abs=0.1)  # size and place are those in the crop
+    assert found[14].crop.side > 1.5 * found[0].crop.side
+
+
+def test_a_face_that_leaves(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    pictures = list(swaying(woman, 12))
+    empty = [np.full_like(pictures[0], 100)] * 20
+    found = followed(workbench, film(tmp_path / "a.mp4", [*pictures, *empty]))
+    assert [extraction.seen for extraction in found] == [True] * 12 + [False] * 20
+    assert rolls(found)[12:] == pytest.approx(np.full(20, rolls(found)[11]), abs=1.5)
