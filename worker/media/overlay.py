@@ -18,7 +18,7 @@ FEATHER = 0.10  # width of the soft edge, in crop sides
 WITHIN, BEYOND = 0.06, 0.14  # how far in and outside of the crop's edge movement fades, in crop sides
 SURE = 0.7  # of the mask: from here on only what is moved is shown
 BAND = 128  # rows laid at once, so that a large photo needs little memory beside itself
-CUBIC = 400_000  # pixels up to which the photo is read by cubics; larger crops have detail to spare
+CUBIC = 400_000  # larger crops have detail to spare
 OVERLAP = 2  # rows of neighbours that enlarging a band looks at
 
 Floats = NDArray[np.float32]
@@ -85,10 +85,13 @@ class Overlay:
     several times as fast as from any other.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Square, size: int, *, fades: bool = True) -> None:
+    def __init__(
+        self, photo: NDArray[np.uint8], crop: Square, size: int, *, fades: bool = True, cubic: int = CUBIC
+    ) -> None:
         """The photo, uint8 (H, W) or (H, W, C); where the crop lies in it; the sides of layers in pixels.
 
-        Unless it `fades`, a layer covers the crop and what it moves goes on moving beyond.
+        Unless it `fades`, a layer covers the crop and what it moves goes on moving beyond. The photo is read by cubics
+        where no more pixels than `cubic` are laid, else bilinearly.
         """
         self._photo, self._crop, self._size = photo, crop, size
         self._height, self._width = photo.shape[:2]
@@ -113,7 +116,7 @@ class Overlay:
         x, y = (x - crop.x) / crop.side, (y - crop.y) / crop.side
         inside = edge_distance(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
         pixels = self._cells[0] * self._cells[1] * self._cell**2
-        self._reading = cv2.INTER_CUBIC if pixels <= CUBIC else cv2.INTER_LINEAR
+        self._reading = cv2.INTER_CUBIC if pixels <= cubic else cv2.INTER_LINEAR
         self._painted = smoothstep(inside / FEATHER) if fades else np.ones_like(inside)
         self._moved = smoothstep((inside + BEYOND) / (BEYOND + WITHIN)) if fades else self._painted
 

@@ -83,31 +83,38 @@ class PlanarPaster(Paster):
         """As for `Paster`."""
         height, width = (side // 2 * 2 for side in photo.shape[:2])
         super().__init__(photo[:height, :width], crop, still)
-        self._planar = to_yuv(self._photo, "yuv420p")
+        self._planar = to_yuv(self._photo)
         half = _Half(crop.x / 2, crop.y / 2, crop.side / 2)
         luma, *chroma = planes(self._planar)
         self._luma = Overlay(luma, crop, len(still))
-        self._chroma = Overlay(np.dstack(chroma), half, len(still))
-        self._still_planes = _apart(still)
+        self._chroma = Overlay(np.dstack(chroma), half, len(still) // 2, cubic=0)
+        self._still_luma, self._still_chroma = _apart(still)
 
     def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
         """The whole photo, uint8 (H * 3 / 2, W): the planes Y, U and V one after the other."""
         image = self._planar.copy()
         luma, *chroma = planes(image)
-        parts = zip(_apart(self.matched(animated)), self._still_planes, strict=True)
-        luma_layer, chroma_layer = (Layer.of(part, still, animated.mask, animated.places) for part, still in parts)
-        for rows, pixels in self._luma.lay(luma_layer):
+        crop_luma, crop_chroma = _apart(self.matched(animated))
+        mask, places = animated.mask, animated.places
+        for rows, pixels in self._luma.lay(Layer.of(crop_luma, self._still_luma, mask, places)):
             luma[rows, self._luma.columns] = pixels
-        for rows, pixels in self._chroma.lay(chroma_layer):
+        if mask is not None and places is not None:
+            mask, places = _halved(mask), _halved(places)
+        for rows, pixels in self._chroma.lay(Layer.of(crop_chroma, self._still_chroma, mask, places)):
             for plane, of_plane in zip(chroma, cv2.split(pixels), strict=True):
                 plane[rows, self._chroma.columns] = of_plane
         return image
 
 
 def _apart(crop: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Luma (S, S) and chroma (S, S, 2) of a crop (S, S, 3) in RGB."""
-    luma, *chroma = to_yuv(crop, "yuv444p")
+    """Luma (S, S) and chroma (S / 2, S / 2, 2) of a crop (S, S, 3) in RGB."""
+    luma, *chroma = planes(to_yuv(crop))
     return luma, np.dstack(chroma)
+
+
+def _halved(layer: NDArray[np.float32]) -> NDArray[np.float32]:
+    half: NDArray[np.float32] = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return half
 
 
 @dataclass(frozen=True)

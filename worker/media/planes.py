@@ -1,6 +1,6 @@
 """Pictures in the colours of video: BT.709, limited range, luma and chroma in planes of their own."""
 
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -8,18 +8,18 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 
-def to_yuv(rgb: NDArray[np.uint8], pixel_format: Literal["yuv420p", "yuv444p"]) -> NDArray[np.uint8]:
-    """Convert uint8 (H, W, 3): to (H * 3 / 2, W) for yuv420p, whose sides must be even, to (3, H, W) for yuv444p."""
-    converted: NDArray[np.uint8] = yuv_frame(rgb, pixel_format).to_ndarray()
+def to_yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert uint8 (H, W, 3), whose sides must be even, to yuv420p: (H * 3 / 2, W)."""
+    converted: NDArray[np.uint8] = yuv_frame(rgb).to_ndarray()
     return converted
 
 
-def yuv_frame(picture: NDArray[np.uint8], pixel_format: str = "yuv420p") -> Any:
+def yuv_frame(picture: NDArray[np.uint8]) -> Any:
     """An av.VideoFrame of RGB, uint8 (H, W, 3), converted; or of what is yuv420p already, uint8 (H * 3 / 2, W)."""
     if picture.ndim == 2:
         return av.VideoFrame.from_ndarray(picture, format="yuv420p")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return frame.reformat(format=pixel_format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+    return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
 
 
 def planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
