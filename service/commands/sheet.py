@@ -1,5 +1,6 @@
-"""The contact sheet of the demo: before and after, and frames of the video."""
+"""Sheets of captioned pictures; the demo's shows before and after, and frames of the video."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -31,14 +32,18 @@ def contact_sheet(portrait: Path, posed: Path, pose: str, video: Path) -> Image.
     with Image.open(portrait) as before, Image.open(posed) as after:
         first = [("the portrait", ImageOps.exif_transpose(before)), (pose, after.copy())]
     second = [(f"{time:.1f} s", frame) for time, frame in video_frames(video, FRAMES)]
-    width = GAP + FRAMES * (CELL + GAP)
-    height = GAP + 2 * (CELL + CAPTION + GAP)
-    sheet = Image.new("RGB", (width, height), GROUND)
+    return captioned([first, second])
+
+
+def captioned(rows: Sequence[Sequence[tuple[str, Image.Image]]], *, cell: int = CELL, gap: int = GAP) -> Image.Image:
+    """Rows of pictures, each fitted into a square of `cell` pixels with its caption below."""
+    width = gap + max(len(row) for row in rows) * (cell + gap)
+    sheet = Image.new("RGB", (width, gap + len(rows) * (cell + CAPTION + gap)), GROUND)
     draw = ImageDraw.Draw(sheet)
-    for row, cells in enumerate((first, second)):
+    for row, cells in enumerate(rows):
         for column, (caption, image) in enumerate(cells):
-            x, y = GAP + column * (CELL + GAP), GAP + row * (CELL + CAPTION + GAP)
-            cell = ImageOps.contain(image.convert("RGB"), (CELL, CELL), Image.Resampling.LANCZOS)
-            sheet.paste(cell, (x + (CELL - cell.width) // 2, y + (CELL - cell.height) // 2))
-            draw.text((x, y + CELL + 4), caption, fill=INK)
+            x, y = gap + column * (cell + gap), gap + row * (cell + CAPTION + gap)
+            fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
+            sheet.paste(fitted, (x + (cell - fitted.width) // 2, y + (cell - fitted.height) // 2))
+            draw.text((x, y + cell + 4), caption, fill=INK)
     return sheet
