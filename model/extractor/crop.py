@@ -15,7 +15,7 @@ import numpy as np
 SIDE_PER_FACE_HEIGHT = 1.65
 LIFT_PER_FACE_HEIGHT = 0.08  # the crop's centre lies this much above the middle of the landmarks' box
 SMALLEST_SIDE_PER_HEIGHT = 1.35  # what a crop may shrink to so that it stays inside its frame
-SIDE_PER_EXTENT = 1.25  # room the landmarks of all frames need, relative to their joint box
+SIDE_PER_EXTENT = 1.2  # room the landmarks of all frames need, relative to their joint box
 CROP_SIZE = 256
 
 

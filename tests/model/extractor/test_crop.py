@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.extractor import Extractor
 from model.extractor.crop import Crop, crop_from_landmarks
 
 
@@ -79,3 +81,58 @@ def test_outside_is_mirrored():
 def test_a_crop_without_area_is_refused(side):
     with pytest.raises(ValueError, match="side > 0"):
         Crop(0, 0, side)
+
+
+def filmed(portrait, count, *, pan=0.0, zoom=1.0):
+    """Frames (H, W, 3) uint8 of the portrait, each `pan` pixels further right and `zoom` times as large, with noise.
+
+    With each frame comes how the photo lies in it: (2, 3).
+    """
+    rng = np.random.default_rng(0)
+    height, width = portrait.shape[:2]
+    for t in range(count):
+        scale = zoom**t
+        where = np.array([[scale, 0, width / 2 * (1 - scale) + pan * t], [0, scale, height / 2 * (1 - scale)]])
+        frame = cv2.warpAffine(portrait, where, (width, height), borderMode=cv2.BORDER_REFLECT)
+        yield np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8), where
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return Extractor.load()
+
+
+def face_heights(extractions):
+    """Height of the landmarks' box in each frame, in pixels of the source."""
+    points = np.stack([e.crop.points_to_source(e.landmarks) for e in extractions])
+    return points[..., 1].max(axis=1) - points[..., 1].min(axis=1)
+
+
+def test_a_still_face_neither_shakes_nor_zooms(extractor, portrait):
+    found = list(extractor.extract_video(frame for frame, _ in filmed(portrait, 30)))
+    assert len({e.crop for e in found}) == 1
+    sizes = np.array([e.motion[67] for e in found])  # log scale in the crop
+    assert np.ptp(sizes) < 0.01
+    assert np.ptp(face_heights(found)) < 0.01 * face_heights(found).mean()
+    places = np.stack([e.motion[68:70] for e in found]) * found[0].crop.side / 2  # pixels of the source
+    assert np.ptp(places, axis=0).max() < 0.01 * found[0].crop.side
+
+
+def test_a_camera_that_moves_and_zooms_is_seen_in_the_motion_and_not_in_the_crop(extractor, portrait):
+    frames = list(filmed(portrait, 30, pan=1.5, zoom=1.004))
+    found = list(extractor.extract_video(frame for frame, _ in frames))
+    assert len({e.crop for e in found}) == 1
+    crop = found[0].crop
+    first = crop.points_to_source(found[0].landmarks)[:, :2]
+    for extraction, (frame, where) in zip(found, frames, strict=True):
+        inside = extraction.landmarks[:, :2]
+        assert inside.min() > 0
+        assert inside.max() < 256
+        wanted = first @ where[:, :2].T + where[:, 2]  # the first frame's points, moved as the camera did
+        got = crop.points_to_source(extraction.landmarks)[:, :2]
+        assert np.linalg.norm(got - wanted, axis=1).mean() < 0.006 * crop.side
+        assert np.array_equal(extraction.image, crop.cut(frame))
+    grown = np.array([e.motion[67] for e in found])
+    slope, _ = np.polyfit(np.arange(30), grown, 1)
+    assert slope == pytest.approx(np.log(1.004), rel=0.15)
+    assert np.abs(grown - np.poly1d(np.polyfit(np.arange(30), grown, 1))(np.arange(30))).max() < 0.015
