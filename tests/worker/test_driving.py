@@ -1,12 +1,24 @@
 """What a driver does becomes the portrait's motion; who the driver is does not."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from service.jobs.motions import Keyframe, KeyframesMotion
 from service.jobs.schemas import ImageOptions, VideoOptions
-from worker.driving import Driver, apply, resting, starting
+from tests.films import film, swaying
+from worker.driving import Driver, apply, driven_image, driven_video, resting, starting
+from worker.jobs import make_video
+from worker.media.video import open_video
+from worker.models import Models
+from worker.portraits import read_portrait
+from worker.settings import WorkerSettings
+from worker.workbench import Workbench
 
 D = 70
 
@@ -106,3 +118,88 @@ def test_after_a_cut_size_and_place_start_again_and_the_rest_goes_on() -> None:
     np.testing.assert_allclose(together[30, 67:], Face().motion[67:], atol=1e-5)
     np.testing.assert_allclose(together[:, :67], relative(driver(motion))[:, :67], atol=1e-6)
     np.testing.assert_allclose(together[:30], relative(driver(motion))[:30], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def workbench(weights: None, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    settings = WorkerSettings(data_dir=tmp_path_factory.mktemp("data"))
+    return Workbench(Models.of(settings), settings)
+
+
+def driven(workbench: Workbench, portrait: Path, driving: Path, **options: object) -> np.ndarray:
+    subject = read_portrait(workbench, portrait, None)
+    return driven_video(workbench, subject, driving, VideoOptions.model_validate(options), 25.0).motion
+
+
+def assert_alike(one: np.ndarray, two: np.ndarray, *, degrees: float, share: float) -> None:
+    """Angles, and size and place as shares of the face, of motions (T, D)."""
+    assert np.degrees(one[:, 64:67]) == pytest.approx(np.degrees(two[:, 64:67]), abs=degrees)
+    assert one[:, 67:] == pytest.approx(two[:, 67:], abs=share)
+
+
+def mouth_gap(workbench: Workbench, motion: np.ndarray) -> np.ndarray:
+    """Between the lips of the mean face (T,), in half crop sides."""
+    expression = torch.from_numpy(motion[:, :64])
+    shape = workbench.models.extractor.morphable.shape(torch.zeros(len(motion), 80), expression).numpy()
+    return np.asarray(shape[:, 14, 1] - shape[:, 13, 1])
+
+
+@pytest.mark.slow
+def test_scaling_and_cropping_the_driving_video_leaves_the_motion(
+    workbench: Workbench, portrait: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    pictures = list(swaying(np.asarray(Image.open(astronaut)), 24, size=(420, 420), zoom=0.9))
+    expected = driven(workbench, portrait, film(tmp_path / "whole.mp4", pictures))
+    assert np.ptp(np.degrees(expected[:, 66])) > 15
+    for name, changed in {
+        "small": [cv2.resize(picture, (252, 252), interpolation=cv2.INTER_AREA) for picture in pictures],
+        "tight": [np.ascontiguousarray(picture[30:330, 60:340]) for picture in pictures],
+        "wide": [cv2.copyMakeBorder(picture, 200, 40, 10, 230, cv2.BORDER_CONSTANT) for picture in pictures],
+    }.items():
+        got = driven(workbench, portrait, film(tmp_path / f"{name}.mp4", changed))
+        assert_alike(got, expected, degrees=2.5, share=0.05)
+
+
+@pytest.mark.slow
+def test_two_people_doing_the_same_drive_alike(
+    workbench: Workbench, portrait: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    poses: tuple[tuple[float, dict[str, float]], ...] = (
+        (0.6, {"yaw": 0}),  # at rest until then
+        (0.9, {"yaw": 14, "pitch": 4, "jaw_open": 0.7}),
+        (1.2, {"yaw": -12, "roll": 6, "x": 0.1}),
+        (1.5, {"yaw": 0, "scale": 1.1}),
+    )
+    performance = KeyframesMotion(keyframes=[Keyframe(t=t, controls=controls) for t, controls in poses])
+    read, sizes = [], []
+    for name, person in (("one", portrait), ("other", astronaut)):
+        filmed = tmp_path / f"{name}.mp4"
+        make_video(workbench, person, filmed, motion=performance, options=VideoOptions())
+        sizes.append(workbench.models.extractor.extract(next(open_video(filmed).frames(25))).crop.side)
+        read.append(driven(workbench, portrait, filmed))
+    assert max(sizes) > 1.5 * min(sizes)  # another face, another size of it and another framing
+    assert_alike(*read, degrees=4, share=0.06)
+    gaps = [mouth_gap(workbench, motion) for motion in read]
+    assert np.corrcoef(*gaps)[0, 1] > 0.75
+    own = read_portrait(workbench, portrait, None).face.motion
+    for motion, gap in zip(read, gaps, strict=True):
+        assert motion[0, 64:] == pytest.approx(own[64:], abs=1e-4)
+        assert gap[0] == pytest.approx(mouth_gap(workbench, own[None])[0], abs=0.005)  # the one smiles at rest
+
+
+@pytest.mark.slow
+def test_an_image_drives_absolute_or_relative(
+    workbench: Workbench, portrait: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    for name, photo, roll in (("left", portrait, 10), ("right", astronaut, -14)):  # counterclockwise
+        Image.open(photo).rotate(roll, Image.Resampling.BICUBIC, fillcolor=(90, 90, 90)).save(tmp_path / f"{name}.png")
+    subject = read_portrait(workbench, tmp_path / "left.png", None)
+    driver = read_portrait(workbench, tmp_path / "right.png", None).face.motion
+    own = subject.face.motion
+    assert np.degrees(driver[66] - own[66]) > 15
+    instead, on_top = (
+        driven_image(workbench, subject, tmp_path / "right.png", ImageOptions(driving_relative=relative))
+        for relative in (False, True)
+    )
+    np.testing.assert_allclose(instead, [*driver[:67], *own[67:]], atol=1e-5)
+    np.testing.assert_allclose(on_top, [*(own + driver)[:67], *own[67:]], atol=1e-5)
