@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
@@ -40,8 +41,14 @@ def worker(
     if data_dir is not None:
         os.environ["PIRENDERER_DATA_DIR"] = str(data_dir)
     configure_logging()
+    settings = WorkerSettings()
     try:
-        code = run_worker(WorkerSettings(), [name.strip() for name in queues.split(",") if name.strip()])
+        ContentCredentials.of(settings)  # the child that works makes its own; what is wrong is said here, once
+    except InvalidCredentialsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    try:
+        code = run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--queues") from error
     raise typer.Exit(code)
@@ -104,7 +111,7 @@ def benchmark(
     *,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="engines, video, start, length (memory; minutes); repeatable. Default: all but the last."),
+        typer.Option(help="engines, video, paste, start, length (memory; minutes); repeatable. Default: all but the last."),
     ] = None,
     renderer: Annotated[
         list[str] | None,

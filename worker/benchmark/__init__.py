@@ -1,4 +1,4 @@
-"""What a machine does with the models: the engines, the stages of a job, a worker's start, memory over length."""
+"""What a machine does with the models: the engines, the stages of a job, pasting, a worker's start, memory."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -11,11 +11,12 @@ from model.engines.subjects import LIGHT, Subject
 from worker.benchmark.inputs import speaking_scene
 from worker.benchmark.length import measure_length
 from worker.benchmark.machine import describe_machine
+from worker.benchmark.paste import measure_paste
 from worker.benchmark.start import measure_start
 from worker.benchmark.video import measure_video
 from worker.settings import WorkerSettings
 
-USUAL_PARTS = ("engines", "video", "start")
+USUAL_PARTS = ("engines", "video", "paste", "start")
 PARTS = (*USUAL_PARTS, "length")  # which takes minutes by itself
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,9 @@ def measure(
     if "video" in parts:
         log.info("measuring a video job")
         report["video"] = measure_video(settings)
+    if "paste" in parts:
+        log.info("measuring pasting")
+        report["paste"] = measure_paste(settings)
     if "start" in parts:
         log.info("measuring a worker's start")
         report["start"] = measure_start(settings)

@@ -112,7 +112,15 @@ def _length(report: dict[str, Any]) -> str:
     )
 
 
-_PARTS = {"video": _video, "start": _start, "length": _length}
+def _paste(report: dict[str, Any]) -> str:
+    width, height = report["photo"]
+    return (
+        f"### Pasting alone\n\nMoving crops of {report['crop_side']} pixels go back into a photo of {width}x{height} "
+        f"at {report['frames_per_second']:.0f} frames/s, {report['ms_per_frame']:.1f} ms a frame."
+    )
+
+
+_PARTS = {"video": _video, "paste": _paste, "start": _start, "length": _length}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

@@ -111,7 +111,7 @@ def test_the_plot_is_well_formed_and_its_bars_are_to_scale() -> None:
 def test_an_unknown_part_and_unknown_weights_are_named() -> None:
     result = CliRunner().invoke(app, ["benchmark", "--part", "songs"])
     assert result.exit_code == 2
-    assert "allowed are engines, video, start, length" in " ".join(result.output.replace("│", " ").split())
+    assert "allowed are engines, video, paste, start, length" in " ".join(result.output.replace("│", " ").split())
     result = CliRunner().invoke(app, ["benchmark", "--part", "engines", "--renderer", "nobody"])
     assert result.exit_code == 1
     assert "nobody.json" in result.output
@@ -120,11 +120,16 @@ def test_an_unknown_part_and_unknown_weights_are_named() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_the_command_writes_its_report(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["benchmark", "--part", "start", "--json", "--out", str(tmp_path)])
+    result = CliRunner().invoke(
+        app, ["benchmark", "--part", "start", "--part", "paste", "--json", "--out", str(tmp_path)]
+    )
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert told == json.loads((tmp_path / "benchmark.json").read_text())
     for row in told["start"].values():
         assert 0 < row["imported_seconds"] < row["loaded_seconds"] < row["first_image_seconds"]
+    assert told["paste"]["photo"] == [1920, 1080]
+    assert 500 < told["paste"]["crop_side"] < 700
+    assert told["paste"]["frames_per_second"] > 0
     assert "A worker's start" in (tmp_path / "benchmark.md").read_text()
     ET.fromstring((tmp_path / "benchmark.svg").read_text())
