@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.extractor import Crop, Extraction
-from model.morphable.mesh import face_mesh
 from service.jobs.schemas import MotionOptions
 from worker.jobs import LONGEST_VIDEO_SIDE
 from worker.media.audio import open_sound
@@ -65,7 +64,7 @@ def _read_image(
     if overlay is None:
         return document, Made("application/json")
     height, width = subject.photo.shape[:2]
-    drawing = Drawing(face_mesh(bench.models.extractor.morphable), width, height)
+    drawing = Drawing(bench.models.extractor.morphable, width, height)
     with bench.stages.run("draw"):
         drawn = drawing.draw(subject.photo, face)
     with bench.stages.timed("encode"):
@@ -86,19 +85,20 @@ def _read_video(
         followed = _drawn(bench, video, chain([first], followed), drawing, overlay)
     rows: list[list[float]] = []
     confidence: list[float] = []
-    crop: dict[str, float] = {}
+    shots: list[dict[str, Any]] = []
     missing = 0
     for _, face in followed:
+        if face.shot == len(shots):
+            shots.append({"start": len(rows), "crop": _described(face.crop)})
         rows.append(_rounded(face.motion))
         confidence.append(round(face.confidence, 3))
         missing += not face.seen
-        crop = _described(face.crop)  # one for the whole video
     document = {
         "space": bench.models.extractor.motion_space,
         "fps": MODEL_FPS,
         "frames": rows,
         "confidence": confidence,
-        "crop": crop,
+        "shots": shots,
     }
     made = Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, frames_without_face=missing)
     return document, replace(made, duration=round(len(rows) / MODEL_FPS, 3))
@@ -109,7 +109,7 @@ def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
     height, width = frame.shape[:2]
     scale = min(1.0, LONGEST_VIDEO_SIDE / max(height, width))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in (width, height))
-    return Drawing(face_mesh(bench.models.extractor.morphable), width, height)
+    return Drawing(bench.models.extractor.morphable, width, height)
 
 
 def _drawn(

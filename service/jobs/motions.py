@@ -44,6 +44,13 @@ class CropSquare(_Motion):
     side: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class Shot(_Motion):
+    """Frames of a video from one cut to the next: the index of the first, and their crop."""
+
+    start: Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
+    crop: CropSquare
+
+
 class CoefficientsMotion(_Motion):
     """One motion vector (D,) of the named space, used as it is.
 
@@ -59,14 +66,14 @@ class CoefficientsMotion(_Motion):
 class FramesMotion(_Motion):
     """A sequence of motion vectors (T, D) at `fps`, of at most MAX_SECONDS.
 
-    `confidence`, one for each frame, and `crop` are what extraction tells beside it; rendering does without.
+    `confidence`, one for each frame, and `shots` are what extraction tells beside it; rendering does without.
     """
 
     space: Space
     fps: Fps = 25.0
     frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES)]
     confidence: Annotated[list[Confidence], Field(max_length=MAX_FRAMES)] | None = None
-    crop: CropSquare | None = None
+    shots: Annotated[list[Shot], Field(max_length=MAX_FRAMES)] | None = None
 
     @model_validator(mode="after")
     def _not_too_long(self) -> Self:

@@ -127,7 +127,7 @@ def test_extract_a_video_and_draw_it(portrait: Path, tmp_path: Path) -> None:
     told = json.loads(motion.read_text())
     assert len(drawn) == len(told["frames"]) == len(told["confidence"]) == 10
     assert told["frames"][0][66] - told["frames"][9][66] == pytest.approx(np.radians(11), abs=np.radians(3))
-    x, y, side = (told["crop"][name] for name in ("x", "y", "side"))
+    x, y, side = (told["shots"][0]["crop"][name] for name in ("x", "y", "side"))
     edge = np.abs(drawn[5][round(y) + 3 : round(y + side) - 3, round(x)] - (255, 210, 60)).max(axis=1)
     assert np.median(edge) < 60  # the square's left side
 

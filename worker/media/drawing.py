@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from model.extractor import Extraction
 from model.extractor.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
-from model.morphable.basis import ANGLES
+from model.morphable.basis import ANGLES, MOTION, MorphableModel
+from model.morphable.mesh import face_mesh
 from model.morphable.pose import rotation_matrix
 
 Image = NDArray[np.uint8]
@@ -29,10 +30,12 @@ SUBPIXEL_BITS = 4
 class Drawing:
     """Draws the mesh over the landmarks, the crop's square, the head's axes and the numbers, at `width` x `height`."""
 
-    def __init__(self, mesh: NDArray[np.int64], width: int, height: int) -> None:
-        """mesh: corners (T, 3) of the triangles over the landmarks, as `model.morphable.mesh.face_mesh` gives them."""
+    def __init__(self, morphable: MorphableModel, width: int, height: int) -> None:
+        """`morphable` is what faces were read with."""
+        mesh = face_mesh(morphable)
         openings = [np.isin(mesh, ring).all(axis=1) for ring in (INNER_LIPS, RIGHT_EYE, LEFT_EYE)]
         irises = np.isin(mesh, [centre for centre, _ in IRISES]).any(axis=1)
+        self._morphable = morphable
         self._mesh = mesh[~(np.any(openings, axis=0) | irises)]
         self.width = width
         self.height = height
@@ -51,10 +54,18 @@ class Drawing:
         corner = np.array([face.crop.x, face.crop.y], np.float32) * scale
         square = corner + np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * face.crop.side * scale
         _draw_lines(drawn, [square], SQUARE, 2 * width, closed=True)
-        for tip, colour in zip(axis_tips(points[NOSE_TIP], face.motion, side), AXES, strict=True):
+        angles = self._angles(face)
+        for tip, colour in zip(axis_tips(points[NOSE_TIP], angles, side), AXES, strict=True):
             _draw_lines(drawn, [np.stack([points[NOSE_TIP], tip])], colour, 3 * width)
-        _write_numbers(drawn, face)
+        _write_numbers(drawn, angles, face.confidence)
         return drawn
+
+    def _angles(self, face: Extraction) -> Points:
+        """Yaw, pitch and roll (3,) in radians; fitted to the landmarks where the motion is of another space."""
+        if len(face.motion) == MOTION:
+            return np.asarray(face.motion[ANGLES], np.float32)
+        fit = self._morphable.fit(torch.from_numpy(face.landmarks)[None], torch.from_numpy(face.identity)[None])
+        return np.asarray(fit.motion[0, ANGLES].numpy(), np.float32)
 
     def _with_mesh(self, picture: Image, points: Points, confidence: float, width: int) -> Image:
         """The triangles that face the viewer, translucent."""
@@ -71,12 +82,12 @@ class Drawing:
         return blended
 
 
-def axis_tips(origin: Points, motion: Points, side: float) -> Points:
+def axis_tips(origin: Points, angles: Points, side: float) -> Points:
     """Ends (3, 2) of the head's axes drawn from `origin` (2,): its right as the viewer sees it, up, and forward.
 
-    motion: (70,); side: the crop's, in pixels of the picture.
+    angles: yaw, pitch and roll (3,) in radians; side: the crop's, in pixels of the picture.
     """
-    rotation = rotation_matrix(torch.from_numpy(np.asarray(motion[ANGLES], np.float32))).numpy()
+    rotation = rotation_matrix(torch.from_numpy(angles)).numpy()
     directions = rotation[:2] * np.array([1, -1, -1], np.float32)  # the model's axes point right, down and backwards
     return np.asarray(origin + AXIS_LENGTH * side * directions.T, np.float32)
 
@@ -91,10 +102,10 @@ def _draw_outlines(picture: Image, points: Points, width: int) -> None:
         _draw_lines(picture, [circle], OUTLINE, width, closed=True)
 
 
-def _write_numbers(picture: Image, face: Extraction) -> None:
+def _write_numbers(picture: Image, angles: Points, confidence: float) -> None:
     """The pose in degrees and the confidence along the lower edge."""
-    yaw, pitch, roll = np.degrees(face.motion[ANGLES])
-    text = f"yaw {yaw:+.0f}  pitch {pitch:+.0f}  roll {roll:+.0f}  confidence {face.confidence:.2f}"
+    yaw, pitch, roll = np.degrees(angles)
+    text = f"yaw {yaw:+.0f}  pitch {pitch:+.0f}  roll {roll:+.0f}  confidence {confidence:.2f}"
     height, width = picture.shape[:2]
     (natural, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
     size = min(0.9 * width / natural, max(0.4, min(height, width) / 800))  # capitals are 22 pixels high at a size of 1

@@ -128,17 +128,28 @@ def test_an_overlay_is_asked_for_by_an_option(server: Server) -> None:
     assert (spec.options.overlay, spec.options.face) == (True, 1)
 
 
+SQUARE = {"x": -3.5, "y": 20.0, "side": 349.1}
+
+
 @pytest.mark.parametrize(
     ("call", "read"),
     [
-        ("images", {"coefficients": [0.5] * DIMENSION, "confidence": 0.98}),
-        ("videos", {"fps": 25, "frames": [[0.5] * DIMENSION] * 2, "confidence": [0.98, 0.1]}),
+        ("images", {"coefficients": [0.5] * DIMENSION, "confidence": 0.98, "crop": SQUARE}),
+        (
+            "videos",
+            {
+                "fps": 25,
+                "frames": [[0.5] * DIMENSION] * 2,
+                "confidence": [0.98, 0.1],
+                "shots": [{"start": 0, "crop": SQUARE}, {"start": 1, "crop": SQUARE}],
+            },
+        ),
     ],
 )
 def test_what_extraction_tells_beside_a_motion_is_taken_with_it(
     server: Server, portrait: bytes, call: str, read: dict[str, Any]
 ) -> None:
-    document = {"space": "open478", **read, "crop": {"x": -3.5, "y": 20, "side": 349.1}}
+    document = {"space": "open478", **read}
     job_id = post(server, call, {"portrait": portrait}, motion=json.dumps(document)).json()["id"]
     spec = server.claim(job_id).spec
     assert isinstance(spec, ImageSpec | VideoSpec)

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from model.extractor import Extraction, Extractor
-from model.morphable.mesh import face_mesh
+from model.morphable import MorphableModel
 from worker.media.drawing import AXES, AXIS_LENGTH, Drawing, axis_tips
 from worker.media.images import read_image
 
@@ -16,9 +17,7 @@ Image = np.ndarray
 
 
 def pose(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
-    motion = np.zeros(70, np.float32)
-    motion[64:67] = np.radians([yaw, pitch, roll])
-    return motion
+    return np.radians([yaw, pitch, roll]).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +54,13 @@ def face(extractor: Extractor, photo: Image) -> Extraction:
 
 
 @pytest.fixture(scope="module")
-def mesh(extractor: Extractor) -> np.ndarray:
-    return face_mesh(extractor.morphable)
+def morphable(extractor: Extractor) -> MorphableModel:
+    return extractor.morphable
 
 
-def drawn_on_black(mesh: np.ndarray, face: Extraction, photo: Image) -> Image:
+def drawn_on_black(morphable: MorphableModel, face: Extraction, photo: Image) -> Image:
     height, width = photo.shape[:2]
-    return Drawing(mesh, width, height).draw(np.zeros_like(photo), face)
+    return Drawing(morphable, width, height).draw(np.zeros_like(photo), face)
 
 
 def middle_of(picture: Image, colour: tuple[int, int, int]) -> np.ndarray:
@@ -70,8 +69,10 @@ def middle_of(picture: Image, colour: tuple[int, int, int]) -> np.ndarray:
     return np.array([columns.mean(), rows.mean()]) + 0.5
 
 
-def test_the_mesh_lies_on_the_face_and_the_square_around_it(mesh: np.ndarray, face: Extraction, photo: Image) -> None:
-    drawn = drawn_on_black(mesh, face, photo)
+def test_the_mesh_lies_on_the_face_and_the_square_around_it(
+    morphable: MorphableModel, face: Extraction, photo: Image
+) -> None:
+    drawn = drawn_on_black(morphable, face, photo)
     touched = drawn.any(axis=2)
     touched[int(0.92 * len(drawn)) :] = False  # the numbers
     rows, columns = np.nonzero(touched)
@@ -89,28 +90,40 @@ def test_the_mesh_lies_on_the_face_and_the_square_around_it(mesh: np.ndarray, fa
     assert touched[hull[:, 0, 1].astype(int).min() + 2 : hull[:, 0, 1].astype(int).max() - 2].any(axis=1).all()
 
 
-def test_it_is_drawn_in_the_size_asked_for(mesh: np.ndarray, face: Extraction, photo: Image) -> None:
+def test_it_is_drawn_in_the_size_asked_for(morphable: MorphableModel, face: Extraction, photo: Image) -> None:
     """Half the size has the same drawing at half the distances."""
     forward = AXES[2]
-    turned = replace(face, motion=np.r_[face.motion[:64], pose(yaw=50)[64:67], face.motion[67:]])
-    whole = drawn_on_black(mesh, turned, photo)
-    half = Drawing(mesh, photo.shape[1] // 2, photo.shape[0] // 2).draw(np.zeros_like(photo), turned)
+    turned = replace(face, motion=np.r_[face.motion[:64], pose(yaw=50), face.motion[67:]])
+    whole = drawn_on_black(morphable, turned, photo)
+    half = Drawing(morphable, photo.shape[1] // 2, photo.shape[0] // 2).draw(np.zeros_like(photo), turned)
     assert half.shape == (photo.shape[0] // 2, photo.shape[1] // 2, 3)
     np.testing.assert_allclose(middle_of(half, forward), middle_of(whole, forward) / 2, atol=1.5)
     nose = face.crop.points_to_source(face.landmarks)[1, :2]
     assert middle_of(whole, forward)[0] > nose[0] + 10
 
 
-def test_what_is_uncertain_is_red(mesh: np.ndarray, face: Extraction, photo: Image) -> None:
+def test_what_is_uncertain_is_red(morphable: MorphableModel, face: Extraction, photo: Image) -> None:
     sure, unsure = (
-        drawn_on_black(mesh, replace(face, confidence=confidence), photo)[..., :2].astype(int).reshape(-1, 2)
+        drawn_on_black(morphable, replace(face, confidence=confidence), photo)[..., :2].astype(int).reshape(-1, 2)
         for confidence in (1.0, 0.0)
     )
     assert (sure[:, 1] - sure[:, 0]).sum() > 0 > (unsure[:, 1] - unsure[:, 0]).sum()
 
 
-def test_the_picture_given_is_left_as_it_was(mesh: np.ndarray, face: Extraction, photo: Image) -> None:
+def test_the_picture_given_is_left_as_it_was(morphable: MorphableModel, face: Extraction, photo: Image) -> None:
     before = photo.copy()
-    drawn = Drawing(mesh, photo.shape[1], photo.shape[0]).draw(photo, face)
+    drawn = Drawing(morphable, photo.shape[1], photo.shape[0]).draw(photo, face)
     assert np.array_equal(photo, before)
     assert not np.array_equal(drawn, before)
+
+
+def test_the_head_of_another_motion_space_is_drawn_as_its_landmarks_say(
+    morphable: MorphableModel, face: Extraction, photo: Image
+) -> None:
+    """Crop, landmarks and identity of a face turned by 30 degrees; the motion's numbers mean something else."""
+    motion = torch.from_numpy(np.r_[face.motion[:64], pose(yaw=30), face.motion[67:]])[None]
+    turned = morphable.landmarks(torch.from_numpy(face.identity)[None], motion)[0].numpy()
+    other = replace(face, landmarks=turned, motion=np.full(73, 7, np.float32))
+    tip = middle_of(drawn_on_black(morphable, other, photo), AXES[2])
+    nose = face.crop.points_to_source(turned)[1, :2]
+    assert tip - nose == pytest.approx([AXIS_LENGTH * face.crop.side * 0.5 / 2, 0], abs=4)
