@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from model.cli import weights
 from model.errors import WeightsError
 from model.extractor.deep3d import import_deep3d
 from model.extractor.deep3d.official import read_network, read_standard_face
@@ -97,3 +99,12 @@ def test_refuses_what_is_no_standard_face(name, content, named, tmp_path):
         read_standard_face(tmp_path / name)
     with pytest.raises(WeightsError, match="cannot be read: FileNotFoundError"):
         read_standard_face(tmp_path / "absent.mat")
+
+
+def test_the_command_says_what_is_wrong(checkpoint, tmp_path):
+    (tmp_path / "face.txt").write_text("1 2 3\n")
+    face, out = ["--standard-face", str(tmp_path / "face.txt")], ["--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(weights, ["import-deep3d", str(checkpoint), *face, *out])
+    assert result.exit_code == 1
+    assert "face.txt has the shape (1, 3)" in result.output
+    assert not (tmp_path / "out").exists()
