@@ -92,11 +92,19 @@ def prepare_videos(
 
 
 @evaluate.command("extractor")
-def evaluate_extractor(data: DataOption, *, as_json: JsonOption = False) -> None:
-    """Landmark, pose and face-finding errors."""
-    from model.extractor.evaluate import evaluate as run
+def evaluate_extractor(
+    data: DataOption,
+    *,
+    directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write a PNG there: ten photos, landmarks and controls.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Landmarks, angles, confidence, face finding and speed, and the morphable model behind them."""
+    from model.extractor.evaluation import evaluate as run
 
-    _show(run(data), as_json=as_json)
+    _show(_or_exit(lambda: run(data, weights=directory, sheet=sheet)), as_json=as_json)
 
 
 @evaluate.command("renderer")
@@ -195,4 +203,9 @@ def _show(figures: Any, *, as_json: bool) -> None:
         typer.echo(json.dumps(figures, indent=2))
         return
     for name, value in figures.items():
-        typer.echo(f"{name:40} {value}")
+        if isinstance(value, dict):
+            typer.echo(f"{name}:")
+            for inner, figure in value.items():
+                typer.echo(f"  {inner:38} {figure}")
+        else:
+            typer.echo(f"{name:40} {value}")

@@ -23,7 +23,7 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = int(rng.integers(12, 85))
-        image = _compress(image, quality)
+        image = compress(image, quality)
     return image
 
 
@@ -79,6 +79,22 @@ def texture(size: int, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
+def light_from_side(image: np.ndarray, strength: float, angle: float) -> np.ndarray:
+    """Brighter towards `angle` (radians) by exp(strength) at the middle of that side, and darker on the other."""
+    height, width = image.shape[:2]
+    u, v = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    light = np.exp(strength * (u * np.cos(angle) + v * np.sin(angle)))
+    lit: np.ndarray = np.clip(image * light[..., None], 0, 255).astype(np.uint8)
+    return lit
+
+
+def compress(image: np.ndarray, quality: int) -> np.ndarray:
+    """The picture as a JPEG file of that quality (1..100) has it."""
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded: np.ndarray = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return decoded
+
+
 def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     ramp = np.linspace(0, 1, 256)[:, None]
     gamma = np.exp(rng.normal(0, 0.3))
@@ -89,12 +105,9 @@ def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
         keep = 0.0 if rng.random() < 0.35 else rng.uniform(0.3, 1.5)
         image = np.clip(grey + keep * (image - grey), 0, 255).astype(np.uint8)
-    if rng.random() < 0.15:  # light from one side
-        size = image.shape[0]
-        u, v = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
+    if rng.random() < 0.15:
         angle = rng.uniform(0, 2 * np.pi)
-        light = np.exp(rng.uniform(0.2, 0.9) * (u * np.cos(angle) + v * np.sin(angle)))
-        image = np.clip(image * light[..., None], 0, 255).astype(np.uint8)
+        image = light_from_side(image, rng.uniform(0.2, 0.9), angle)
     return image
 
 
@@ -105,12 +118,6 @@ def _lower_resolution(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     way_back = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
     enlarged: np.ndarray = cv2.resize(shrunk, (size, size), interpolation=way_back)
     return enlarged
-
-
-def _compress(image: np.ndarray, quality: int) -> np.ndarray:
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded: np.ndarray = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
-    return decoded
 
 
 def _move_camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

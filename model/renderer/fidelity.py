@@ -73,18 +73,34 @@ def follow_controls(animator: Animator, extractor: Extractor, portraits: Sequenc
     return figures
 
 
-def control_sheet(animator: Animator, morphable: MorphableModel, portraits: Sequence[Extraction], path: Path) -> None:
-    """Write a picture: a row a portrait, as it is and at the motions SHOWN."""
+def control_sheet(
+    animator: Animator,
+    morphable: MorphableModel,
+    portraits: Sequence[Extraction],
+    path: Path,
+    *,
+    shown: Mapping[str, Mapping[str, float]] = SHOWN,
+    marked: bool = False,
+) -> None:
+    """Write a picture: a row a portrait, as it is (with its landmarks where `marked`) and at the controls `shown`."""
     controls = Controls.load(morphable)
     rows = []
     for portrait in portraits:
-        motions = _motions(controls, portrait, list(SHOWN.values()))
-        rows.append(np.concatenate([portrait.image, *draw_stills(animator, portrait, motions)[1:]], 1))
+        motions = _motions(controls, portrait, list(shown.values()))
+        first = _with_landmarks(portrait) if marked else portrait.image
+        rows.append(np.concatenate([first, *draw_stills(animator, portrait, motions)[1:]], 1))
     caption = np.full((24, rows[0].shape[1], 3), 255, np.uint8)
-    for column, text in enumerate(["portrait", *SHOWN]):
+    for column, text in enumerate(["portrait", *shown]):
         cv2.putText(caption, text, (256 * column + 6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.concatenate([caption, *rows])[..., ::-1])
+
+
+def _with_landmarks(portrait: Extraction) -> np.ndarray:
+    marked = portrait.image.copy()
+    for x, y in (portrait.landmarks[:, :2] - 0.5).round().astype(int).tolist():
+        cv2.circle(marked, (x, y), 0, (0, 255, 120), -1)
+    return marked
 
 
 def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,40 @@
+"""Held-out people as pictures with landmarks, to be pasted into scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model.data.corpus import Item
+from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
+
+SEARCH_STEP = 5  # every so many frames of a clip are looked at for the most turned one
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A crop (256, 256, 3) uint8 with its landmarks (478, 3) and the head's yaw in degrees."""
+
+    picture: np.ndarray
+    landmarks: np.ndarray
+    yaw: float = 0.0
+
+
+def read_portraits(stills: list[Item]) -> list[Portrait]:
+    """The photos, one a person."""
+    return [Portrait(next(iter(item.read_frames([0]))), item.landmarks()[0]) for item in stills]
+
+
+def turned_portraits(clips: list[Item], morphable: MorphableModel) -> list[Portrait]:
+    """Of each clip the frame in which the head is turned the farthest to a side."""
+    portraits = []
+    for item in clips:
+        landmarks = item.landmarks()
+        yaws = morphable.fit_clip(torch.from_numpy(landmarks[::SEARCH_STEP])).motion[:, ANGLES.start]
+        chosen = int(yaws.abs().argmax())
+        frame = next(iter(item.read_frames([chosen * SEARCH_STEP])))
+        portraits.append(Portrait(frame, landmarks[chosen * SEARCH_STEP], float(yaws[chosen].rad2deg())))
+    return portraits
