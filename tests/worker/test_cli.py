@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
 from service.cli import app
@@ -115,17 +115,23 @@ def test_extract_a_video_and_draw_it(portrait: Path, tmp_path: Path) -> None:
     with Image.open(portrait) as photo, mp4_writer(filmed, width=510, height=600, fps=30) as writer:
         for step in range(12):
             writer.write(np.asarray(photo.convert("RGB").rotate(step)))
+        elsewhere = Image.new("RGB", photo.size, (150, 120, 90))  # a cut
+        elsewhere.paste(ImageOps.mirror(photo).resize((340, 400)), (20, 150))
+        for _ in range(12):
+            writer.write(np.asarray(elsewhere))
     result = run("extract", filmed, "-o", motion, "--overlay", overlay, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["result"] == {
-        "media_type": "application/json", "width": 510, "height": 600, "frames": 10, "fps": 25.0, "duration": 0.4,
+        "media_type": "application/json", "width": 510, "height": 600, "frames": 20, "fps": 25.0, "duration": 0.8,
         "frames_without_face": 0,
     }  # fmt: skip
     assert [path.name for path in overlay.parent.iterdir()] == ["overlay.mp4"]
     with av.open(str(overlay)) as container:
         drawn = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     told = json.loads(motion.read_text())
-    assert len(drawn) == len(told["frames"]) == len(told["confidence"]) == 10
+    assert len(drawn) == len(told["frames"]) == len(told["confidence"]) == 20
+    assert [shot["start"] for shot in told["shots"]] == [0, 10]
+    assert told["shots"][1]["crop"]["side"] < 0.8 * told["shots"][0]["crop"]["side"]
     assert told["frames"][0][66] - told["frames"][9][66] == pytest.approx(np.radians(11), abs=np.radians(3))
     x, y, side = (told["shots"][0]["crop"][name] for name in ("x", "y", "side"))
     edge = np.abs(drawn[5][round(y) + 3 : round(y + side) - 3, round(x)] - (255, 210, 60)).max(axis=1)
