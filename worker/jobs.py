@@ -73,7 +73,11 @@ def _rendered(
     with bench.stages.timed("paste"):
         image = canvas.compose(animated)
     with bench.stages.timed("encode"):
-        return encode_image(image, options.format, quality=options.quality)
+        encoded = encode_image(image, options.format, quality=options.quality)
+    if bench.credentials is None:
+        return encoded
+    with bench.stages.timed("sign"):
+        return bench.credentials.signed(encoded, MEDIA_TYPES[options.format], composite=options.paste_back)
 
 
 def make_video(
@@ -112,6 +116,9 @@ def make_video(
         sequence = _sequence(bench, subject, moving, fps)
     canvas = _canvas(subject, options)
     made = render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+    if bench.credentials is not None:
+        with bench.stages.run("sign"):
+            bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
     return replace(made, frames_without_face=frames_without_face)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from model.errors import ModelError
+from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.motions import Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.console import StageBars, show_outcome
@@ -62,13 +63,14 @@ def _run(
     settings = WorkerSettings()
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        credentials = ContentCredentials.of(settings)
         with StageBars() as bars, written(output) as temporary:
             stages = Stages(bars.report)
             with stages.run("load"):
                 models = Models.of(settings)
                 load(models)
-            made = job(Workbench(models, settings, stages), temporary)
-    except (InputError, ModelError) as error:
+            made = job(Workbench(models, settings, stages, credentials=credentials), temporary)
+    except (InputError, ModelError, InvalidCredentialsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     show_outcome(output, made, stages.seconds, as_json=as_json)

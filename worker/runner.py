@@ -10,6 +10,7 @@ import torch
 from redis import RedisError
 
 from service.jobs.artifacts import ArtifactMissingError, ArtifactStore
+from service.jobs.credentials import ContentCredentials
 from service.jobs.lease import Lease
 from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
@@ -38,6 +39,7 @@ class Runner:
         self.models = Models.of(settings)
         self._settings = settings
         self._portraits = PortraitCache()
+        self._credentials = ContentCredentials.of(settings)
         self._artifacts = ArtifactStore(settings.artifacts_dir)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
@@ -141,7 +143,7 @@ class Runner:
             self.store.cancel_claimed(claim)
 
     def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
-        bench = Workbench(self.models, self._settings, stages, self._portraits)
+        bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials)
         match claim.spec:
             case ImageSpec() as spec:
                 return make_image(

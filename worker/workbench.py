@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.extractor import Extraction
+from service.jobs.credentials import ContentCredentials
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages
@@ -56,9 +57,10 @@ class PortraitCache:
 
 @dataclass(frozen=True)
 class Workbench:
-    """Models, settings and portraits live as long as the process, `stages` as long as the job."""
+    """Models, settings, portraits and credentials live as long as the process, `stages` as long as the job."""
 
     models: Models
     settings: WorkerSettings
     stages: Stages = field(default_factory=Stages)
     portraits: PortraitCache = field(default_factory=PortraitCache)
+    credentials: ContentCredentials | None = None

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from service.cards import Catalogue, packaged_weights
 from service.embedded import find_redis_server
+from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.settings import InvalidSettingsError, Settings, read_settings
 
@@ -53,7 +54,7 @@ class Check:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
-    """Check Python, Redis, weights, the worker's libraries, disk, memory and GPU. Exits 1 when something is missing."""
+    """Check Python, Redis, weights, libraries, certificate, disk, memory and GPU. Exits 1 when something is missing."""
     configure_logging("ERROR")
     try:
         settings = read_settings()
@@ -80,6 +81,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _redis(settings)
     yield from _weights(settings)
     yield from _modules()
+    yield _credentials(settings)
     yield _disk(settings)
     yield _memory()
     yield _gpu()
@@ -134,6 +136,16 @@ def _modules() -> Iterator[Check]:
         yield Check("CPU engine", Verdict.NOTE, "no openvino: torch renders, slower", "pip install openvino")
     else:
         yield Check("CPU engine", Verdict.OK, "openvino")
+
+
+def _credentials(settings: Settings) -> Check:
+    try:
+        credentials = ContentCredentials.of(settings)
+    except InvalidCredentialsError as error:
+        return Check("C2PA", Verdict.FAIL, str(error), "mend it, or unset PIRENDERER_C2PA_CERTIFICATE and _KEY")
+    if credentials is None:
+        return Check("C2PA", Verdict.NOTE, "no certificate: results say that they are synthetic, but are not signed")
+    return Check("C2PA", Verdict.OK, f"signs as {credentials.subject} until {credentials.valid_until:%Y-%m-%d}")
 
 
 def _disk(settings: Settings) -> Check:

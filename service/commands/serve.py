@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from service.embedded import RedisUnavailableError, free_port, start_redis
+from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError, check_exposure
 from service.settings import InvalidSettingsError, Settings, read_settings
@@ -69,7 +70,8 @@ def serving(
     """
     try:
         check_exposure(settings)
-    except InsecureSettingsError as error:
+        ContentCredentials.of(settings)  # the workers': without this they would be started in vain again and again
+    except (InsecureSettingsError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
     _check_port(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """What front-end and workers must agree on: where jobs and files are, and how large uploads may be."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +22,12 @@ class SharedSettings(BaseSettings):
     )
     data_dir: Path = Path("data")
     weights_dir: Path | None = None  # unset: those that come with the package
+
+    # with these, results are signed: a chain of certificates, the signer's own first, and its key, both PEM
+    c2pa_certificate: Path | None = None
+    c2pa_key: Path | None = None
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    c2pa_timestamp_url: str | None = None  # an authority that says when it was signed (RFC 3161); asked for each result
 
     max_portrait_bytes: Positive = 20 * MIB
     max_pixels: Positive = 50_000_000

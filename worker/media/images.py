@@ -65,7 +65,7 @@ def encode_image(rgb: NDArray[np.uint8], image_format: ImageFormat, *, quality: 
             image.save(buffer, "PNG", compress_level=4, pnginfo=png_mark())
         case "jpeg":
             subsampling = 0 if quality >= 90 else 2
-            image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=True, xmp=XMP)
+            image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, xmp=XMP)
         case "webp":
             image.save(buffer, "WEBP", quality=quality, xmp=XMP)
     return buffer.getvalue()

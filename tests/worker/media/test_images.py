@@ -160,3 +160,10 @@ def test_encoding_can_be_read_back(picture: np.ndarray, image_format: str) -> No
     image = Image.open(io.BytesIO(data))
     assert image.format == image_format.upper()
     assert np.abs(np.asarray(image.convert("RGB")).astype(int) - picture).mean() <= (0 if image_format == "png" else 4)
+
+
+@pytest.mark.parametrize("quality", [75, 95, 100])
+def test_noise_of_any_size_can_be_a_jpeg(quality: int) -> None:
+    """Which takes more room than an encoder may expect."""
+    noise = np.random.default_rng(0).integers(0, 256, (512, 640, 3), np.uint8)
+    assert Image.open(io.BytesIO(encode_image(noise, "jpeg", quality=quality))).size == (640, 512)
