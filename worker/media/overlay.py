@@ -96,9 +96,7 @@ class Overlay:
         self._photo, self._crop, self._size = photo, crop, size
         self._height, self._width = photo.shape[:2]
         self._cell = max(1, int(crop.side // size))  # photo pixels along the side of a cell
-        reach = (
-            crop.side * BEYOND + self._cell
-        )  # the outermost cells are only there to be looked at by their neighbours
+        reach = crop.side * BEYOND + self._cell  # the outermost cells are only looked at by their neighbours
         self._left, self._top = int(np.floor(crop.x - reach)), int(np.floor(crop.y - reach))
         self._cells = (
             int(np.ceil((crop.x + crop.side + reach - self._left) / self._cell)),
@@ -112,7 +110,11 @@ class Overlay:
             for start, count in zip((self._left, self._top), self._cells, strict=True)
         )
         x, y = np.meshgrid(*centres)  # of the cells, in photo pixels
-        self._own_places = np.dstack((x - 0.5, y - 0.5))
+        # Nothing is moved from further away than a crop's side; and what is read must be less than 32768 pixels wide.
+        far_left, far_top = (max(0, round(edge - crop.side)) for edge in (crop.x, crop.y))
+        far_right, far_bottom = (max(1, round(edge + 2 * crop.side)) for edge in (crop.x, crop.y))
+        self._around = photo[far_top:far_bottom, far_left:far_right]
+        self._own_places = np.dstack((x - 0.5 - far_left, y - 0.5 - far_top))
         x, y = (x - crop.x) / crop.side, (y - crop.y) / crop.side
         inside = edge_distance(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
         pixels = self._cells[0] * self._cells[1] * self._cell**2
@@ -138,7 +140,7 @@ class Overlay:
             photo = self._photo[top:bottom, self.columns]
             if places is not None:
                 where = self._band(places, start, top, bottom)
-                photo = cv2.remap(self._photo, where, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
+                photo = cv2.remap(self._around, where, None, self._reading, borderMode=cv2.BORDER_REPLICATE)
             shown = _times(photo, self._band(mask, start, top, bottom))
             painted = self._band(rest, start, top, bottom, cv2.INTER_CUBIC)
             yield slice(top, bottom), cv2.add(shown, painted, dtype=cv2.CV_8U)

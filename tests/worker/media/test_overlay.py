@@ -111,6 +111,14 @@ def test_nothing_is_seen_twice_where_movement_fades() -> None:
     assert (210 < x < 230, y) == (True, pytest.approx(449.5, abs=1))
 
 
+def test_a_very_wide_photo_is_no_wider_than_what_is_around_the_crop() -> None:
+    image = np.tile(photo(400, 1000), (1, 34, 1))
+    crop = Square(33_300, 60, 300)
+    source = still(image, crop)
+    pasted = Paster(image, crop, source).paste(frame(source, places()))
+    assert np.abs(pasted[:, 33_000:].astype(int) - image[:, 33_000:]).mean() < 0.6
+
+
 def test_what_the_renderer_painted_is_not_hidden_by_detail() -> None:
     image, crop = photo(), CROPS[0]
     source = still(image, crop)
