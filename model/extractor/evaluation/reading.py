@@ -18,6 +18,7 @@ from model.extractor.topology import EYES, IRISES, LID_PAIRS, LIP_PAIRS, MOUTH
 from model.extractor.window import Pyramid, Window
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
+from model.morphable.evaluate import FAR_YAW
 
 FRAMES_PER_CLIP = 6
 MISSED = 0.75  # presence below which a face counts as overlooked
@@ -55,12 +56,22 @@ def reading_figures(
 
 
 def landmark_figures(readings: Readings, morphable: MorphableModel) -> dict[str, float]:
-    """Distances in pixels of the 256 crop; angles are those of the morphable model fitted to both landmarks."""
+    """Distances in pixels of the 256 crop; angles are those of the morphable model fitted to both landmarks.
+
+    turned_...: of the frames alone whose true yaw is FAR_YAW degrees or more, where there are any.
+    """
     truth, found = readings.truth, readings.found
     error = _error(readings)
     true_fit, found_fit = (morphable.fit(torch.from_numpy(points)).motion for points in (truth, found))
-    angles = (found_fit - true_fit)[:, ANGLES].abs().rad2deg().mean(0).tolist()
+    angles = (found_fit - true_fit)[:, ANGLES].abs().rad2deg()
     mean_error = error.mean(axis=1)
+    turned = (true_fit[:, ANGLES.start].abs().rad2deg() >= FAR_YAW).numpy()
+    of_turned = {"turned_frames": float(turned.sum())}
+    if turned.any():
+        of_turned |= {
+            "turned_landmark_px": float(error[turned].mean()),
+            "turned_yaw_degrees": float(angles[turned, 0].mean()),
+        }
     return {
         "frames": float(len(error)),
         "landmark_px": float(error.mean()),
@@ -70,7 +81,8 @@ def landmark_figures(readings: Readings, morphable: MorphableModel) -> dict[str,
         "eyes_px": float(error[:, list(EYES + IRISES)].mean()),
         "mouth_opening_correlation": _gap_correlation(truth, found, LIP_PAIRS),
         "eye_opening_correlation": _gap_correlation(truth, found, LID_PAIRS),
-        **dict(zip(("yaw_degrees", "pitch_degrees", "roll_degrees"), angles, strict=True)),
+        **dict(zip(("yaw_degrees", "pitch_degrees", "roll_degrees"), angles.mean(0).tolist(), strict=True)),
+        **of_turned,
     }
 
 

@@ -38,6 +38,19 @@ def test_landmarks_off_by_a_shift_are_off_by_it_and_turned_by_nothing(morphable)
     assert figures["mouth_opening_correlation"] == pytest.approx(1, abs=1e-3)
 
 
+def test_turned_faces_are_judged_apart(morphable):
+    some = readings(morphable, [1, 1, 1, 4], [1, 1, 1, 1])
+    motion = torch.zeros(1, 70)
+    motion[0, 64] = np.radians(50)
+    some.truth[3] = morphable.landmarks(torch.zeros(1, 80), motion)[0].numpy()
+    some.found[3] = some.truth[3] + np.array([0, 4, 0], np.float32)
+    figures = landmark_figures(some, morphable)
+    assert figures["turned_frames"] == 1
+    assert figures["turned_landmark_px"] == pytest.approx(4, abs=1e-3)
+    assert figures["turned_yaw_degrees"] < 0.1
+    assert "turned_landmark_px" not in landmark_figures(readings(morphable, [1, 2], [1, 1]), morphable)
+
+
 def test_confidence_that_knows_and_confidence_that_does_not(morphable):
     error = np.linspace(1, 10, 40)
     knows = confidence_figures(readings(morphable, error, 1 / error))
