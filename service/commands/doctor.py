@@ -114,10 +114,10 @@ def _redis(settings: Settings) -> Check:
 
 def _weights(settings: Settings) -> Iterator[Check]:
     folder = settings.weights_dir or packaged_weights()
-    installed = {card.kind: card for card in Catalogue.read(settings.weights_dir).cards}
+    cards = Catalogue.read(settings.weights_dir).cards
     for kind, use in MODEL_KINDS.items():
-        if kind in installed:
-            yield Check(f"{kind} weights", Verdict.OK, installed[kind].name)
+        if names := [card.name for card in cards if card.kind == kind]:
+            yield Check(f"{kind} weights", Verdict.OK, ", ".join(names))
         else:
             mend = f"put NAME.safetensors and NAME.json there, or `pirenderer train {kind}`"
             yield Check(f"{kind} weights", Verdict.FAIL, f"none in {folder}; needed for {use}", mend)
