@@ -115,13 +115,19 @@ def read_segments(path: Path) -> Iterator[Segment]:
 
 
 def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> dict[str, object] | None:
-    """Write clips/NAME.mp4 and .npz of the segment's largest face; its row of the index, or None where it is lost."""
+    """Write clips/NAME.mp4 and .npz of the largest face in the segment's longest shot, and return its index row.
+
+    None where that is too short, or where the face is lost in it.
+    """
     try:
-        seen = list(extractor.extract_video(segment.frames))
+        start, seen = _longest_shot(list(extractor.extract_video(segment.frames)))
     except NoFaceError:
+        return None
+    if len(seen) < SHORTEST_SECONDS * FPS:
         return None
     if np.mean([extraction.confidence < SURE for extraction in seen]) > LOST_SHARE:
         return None
+    sound = _cut(segment.sound, start, len(seen))
     landmarks = np.stack([extraction.landmarks for extraction in seen])
     quarter = np.rint(landmarks * 4).astype(np.int32)
     crop = seen[0].crop
@@ -131,20 +137,27 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
         delta=np.diff(quarter, axis=0).astype(np.int16),
         crop=np.array([crop.x, crop.y, crop.side], np.int32),
     )
-    _write_mp4(out / "clips" / f"{name}.mp4", seen, segment.sound)
+    _write_mp4(out / "clips" / f"{name}.mp4", seen, sound)
     heights = landmarks[:, FACE_HEIGHT[1], 1] - landmarks[:, FACE_HEIGHT[0], 1]
     return {
         "id": name,
         "kind": "clip",
         "frames": len(seen),
         "seconds": len(seen) / FPS,
-        "audio": int(segment.sound is not None),
+        "audio": int(sound is not None),
         "generated": 0,
         "face_px": round(float(np.median(heights)) * crop.side / 256),
         "repo": "",
         "commit": "",
         "sync": "",
     }
+
+
+def _longest_shot(seen: list[Extraction]) -> tuple[int, list[Extraction]]:
+    """What lies between two cuts and is longest: its first frame's number and the frames."""
+    shots = [extraction.shot for extraction in seen]
+    longest = max(shots, key=shots.count)
+    return shots.index(longest), [extraction for extraction in seen if extraction.shot == longest]
 
 
 def _read_frames(path: Path) -> Iterator[np.ndarray]:

@@ -5,13 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.data.corpus import read_corpus
-from model.data.prepare import FPS, clip_id, prepare, read_segments, split_of
+from model.data.prepare import FPS, Segment, clip_id, prepare, read_segments, split_of, write_clip
 from model.errors import DataError, NoFaceError
 from model.extractor import Extractor
+from tests.films import swaying
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,27 @@ def test_a_folder_of_videos_becomes_a_corpus(videos: Path, tmp_path: Path) -> No
         assert [row["path"] for row in csv.DictReader(stream)][-1] == "clara.mp4"
     lines = (tmp_path / "prepared.jsonl").read_text().splitlines()
     assert json.loads(lines[1]) == {"path": "broken.mp4", "clips": 0, "dropped": 0}
+
+
+@pytest.mark.slow
+def test_of_a_segment_with_cuts_the_longest_shot_is_kept_with_its_sound(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    portrait, astronaut = (
+        np.asarray(Image.open(root / path)) for path in ("service/samples/portrait.jpg", "tests/samples/astronaut.jpg")
+    )
+    frames = [*swaying(astronaut, 10), *swaying(portrait, 26), *swaying(astronaut, 6)]
+    tone = 0.5 * np.sin(np.arange(42 * 640) / 6).astype(np.float32)
+    tone[: 10 * 640] = tone[36 * 640 :] = 0  # other people are silent
+    (tmp_path / "clips").mkdir()
+    extractor = Extractor.load()
+    row = write_clip(extractor, Segment(frames, tone), tmp_path, "cut")
+    assert row is not None
+    assert (row["frames"], row["audio"]) == (26, 1)
+    with av.open(str(tmp_path / "clips" / "cut.mp4")) as clip:
+        heard = np.concatenate([part.to_ndarray()[0] for part in clip.decode(audio=0)])[: 26 * 640]
+    loudness = [np.std(part) for part in np.array_split(heard, 8)]
+    assert loudness == pytest.approx([0.5 / np.sqrt(2)] * 8, abs=0.1)
+    assert write_clip(extractor, Segment(frames[:10] + frames[-6:], None), tmp_path, "short") is None
 
 
 def test_segments_are_at_25_frames_a_second_with_their_sound(videos: Path) -> None:
