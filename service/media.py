@@ -7,6 +7,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from service.jobs.problems import ProblemType
+from service.jobs.schemas import MAX_IMAGE_SIDE
 from service.problems import ProblemError
 
 # Our own limit is applied to the size in the header, before pixels are decoded; Pillow's would only warn.
@@ -108,6 +109,13 @@ def check_image(field: str, path: Path, *, max_pixels: int) -> tuple[int, int]:
             f"{field} has {width} x {height} = {width * height} pixels; allowed are {max_pixels}",
             got=width * height,
             allowed=max_pixels,
+        )
+    if max(width, height) > MAX_IMAGE_SIDE:
+        raise ProblemError(
+            ProblemType.TOO_MANY_PIXELS,
+            f"{field} has {width} x {height} pixels; allowed are {MAX_IMAGE_SIDE} a side",
+            got=max(width, height),
+            allowed=MAX_IMAGE_SIDE,
         )
     return width, height
 

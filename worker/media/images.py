@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from service.jobs.problems import ProblemType
+from service.jobs.schemas import MAX_IMAGE_SIDE
 from worker.errors import InputError
 from worker.media.files import check_size
 from worker.media.marking import XMP, png_mark
@@ -91,6 +92,13 @@ def _opened(file: io.BufferedReader, limits: ImageLimits, name: str) -> Image.Im
         raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s header is damaged: {error}") from error
     if image.width * image.height > limits.pixels:
         raise _too_many_pixels(image.width * image.height, limits, name)
+    if max(image.size) > MAX_IMAGE_SIDE:
+        raise InputError(
+            ProblemType.TOO_MANY_PIXELS,
+            f"the {name} has {image.width} x {image.height} pixels; at most {MAX_IMAGE_SIDE} a side are allowed",
+            got=max(image.size),
+            allowed=MAX_IMAGE_SIDE,
+        )
     return image
 
 

@@ -1,5 +1,6 @@
 """Creating jobs: what is queued, what is refused and how."""
 
+import io
 import json
 import socket
 import struct
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from service.jobs.problems import ProblemType
@@ -276,6 +278,14 @@ def test_a_bomb_is_refused_by_its_header(server: Server) -> None:
     problem = refused(post(server, "images", {"portrait": bomb}, motion=YAW), ProblemType.TOO_MANY_PIXELS)
     assert (problem["got"], problem["allowed"]) == (400_000_000, 50_000_000)
     assert "20000 x 20000" in problem["detail"]
+    assert nothing_left(server)
+
+
+def test_an_image_with_too_long_a_side_is_refused(server: Server) -> None:
+    strip = io.BytesIO()
+    Image.new("1", (40_000, 3)).save(strip, "PNG")
+    problem = refused(post(server, "images", {"portrait": strip.getvalue()}, motion=YAW), ProblemType.TOO_MANY_PIXELS)
+    assert (problem["got"], problem["allowed"]) == (40_000, 32_766)
     assert nothing_left(server)
 
 

@@ -154,6 +154,16 @@ def test_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None
     assert "50000000" in error.detail
 
 
+@pytest.mark.parametrize(("width", "height"), [(32_767, 100), (1, 40_000)])
+def test_a_side_that_is_too_long_is_refused(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "strip.png"
+    path.write_bytes(png_of_size(width, height))
+    error = refused(path)
+    assert error.problem is ProblemType.TOO_MANY_PIXELS
+    assert (error.got, error.allowed) == (max(width, height), 32_766)
+    assert f"{width} x {height}" in error.detail
+
+
 @pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
 def test_encoding_can_be_read_back(picture: np.ndarray, image_format: str) -> None:
     data = encode_image(picture, image_format, quality=95)  # type: ignore[arg-type]
