@@ -191,6 +191,11 @@ def test_controls_and_speech_stay_refused(bench: Workbench, portrait: Path, spee
         assert f"this renderer takes {SPACE!r}" in error.value.detail
 
 
+def test_a_renderer_of_ours_is_given_motions_of_ours(folder: Path) -> None:
+    (folder / "renderer-ours.json").write_text('{"motion_space": "open478"}')
+    assert Models(directory=folder, renderer="renderer-ours").extractor.motion_space == "open478"
+
+
 def test_the_command_line_reads_and_drives_in_that_space(
     folder: Path, portrait: Path, driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

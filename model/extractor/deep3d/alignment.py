@@ -42,7 +42,9 @@ class Alignment:
 
     @classmethod
     def of(cls, points: Floats, standard_face: Floats, width: int, height: int) -> "Alignment":
-        """From five points (5, 2) in pixels of a source of width x height, y downwards, and a standard face (5, 3).
+        """From five points (5, 2) in a source of width x height pixels and a standard face (5, 3).
+
+        The points' y goes downwards, and (0, 0) is the middle of the first pixel.
 
         The affine camera that takes the standard face to the points with the least squared error has two rows; their
         mean length is pixels per unit, and the camera's offset is where it puts the origin. Rotation is not undone:

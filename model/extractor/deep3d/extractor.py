@@ -23,6 +23,7 @@ from model.weights.files import load_into, load_weights, released_weights
 
 WEIGHTS = f"extractor-{MOTION_SPACE}"
 STANDARD_FACE = "standard_face"  # beside the network's keys: the five points (5, 3) that faces are aligned to
+PIXEL_MIDDLE = 0.5  # our landmarks count from the first pixel's edge, an alignment's points from its middle
 
 
 class Deep3DExtractor(Extractor):
@@ -90,7 +91,9 @@ class Deep3DExtractor(Extractor):
             NoFaceError: a face is too small to be aligned.
         """
         alignments = [
-            Alignment.of(five_points(extraction.landmarks)[:, :2], self.standard_face, CROP_SIZE, CROP_SIZE)
+            Alignment.of(
+                five_points(extraction.landmarks)[:, :2] - PIXEL_MIDDLE, self.standard_face, CROP_SIZE, CROP_SIZE
+            )
             for extraction in extractions
         ]
         windows = np.stack(

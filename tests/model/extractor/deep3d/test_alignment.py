@@ -79,17 +79,17 @@ def test_the_face_stands_in_the_window_at_its_size_whatever_its_size_in_the_sour
 
 
 def test_the_cut_shows_the_points_where_they_are_said_to_be():
-    points = np.array([[100.5, 110.5], [150.5, 108.5], [126.5, 140.5], [105.5, 170.5], [148.5, 168.5]])
+    points = np.array([[100, 110], [150, 108], [126, 140], [105, 170], [148, 168]])  # middles of pixels
     image = np.zeros((256, 256, 3), np.uint8)
     for x, y in points:
-        cv2.circle(image, (int(x), int(y)), 4, (255, 255, 255), -1)
+        cv2.circle(image, (x, y), 4, (255, 255, 255), -1)
     alignment = Alignment.of(points, FACE, 256, 256)
     window = alignment.cut(image)
     assert window.shape == (224, 224, 3)
     count, _, _, centres = cv2.connectedComponentsWithStats((window[..., 0] > 127).astype(np.uint8))
     assert count == 6
-    found = centres[1:] + 0.5  # from middles of pixels
-    for wanted in alignment.points_to_window(points):
+    found = centres[1:] + 0.5  # from edges of pixels, as below
+    for wanted in alignment.points_to_window(points + 0.5):
         assert np.abs(found - wanted).sum(axis=1).min() < 0.5
 
 

@@ -34,7 +34,7 @@ def test_a_portraits_motion_is_that_of_its_aligned_crop(plain, extractor, portra
     assert np.array_equal(own.identity, theirs.identity)
     assert (theirs.motion.shape, theirs.motion.dtype) == ((73,), np.float32)
 
-    alignment = Alignment.of(five_points(own.landmarks)[:, :2], FACE, 256, 256)
+    alignment = Alignment.of(five_points(own.landmarks)[:, :2] - 0.5, FACE, 256, 256)
     window = alignment.cut(own.image)
     assert (window.any(axis=2)).mean() > 0.9  # the face fills it
     assert theirs.motion[70:] == pytest.approx([alignment.scale, alignment.x, alignment.y], rel=1e-5)
