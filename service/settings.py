@@ -29,7 +29,9 @@ class Settings(SharedSettings):
     max_motion_bytes: Positive = 16 * MIB
     max_options_bytes: Positive = 64 * 1024
 
+    header_timeout_s: Seconds = 10.0  # for a request's headers
     upload_timeout_s: Seconds = 300.0  # for a whole form
+    stall_timeout_s: Seconds = 60.0  # for a client to take 64 kB of its answer
 
     max_portraits: Positive = 1000  # kept for one owner
 

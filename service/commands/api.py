@@ -7,11 +7,10 @@ import typer
 import uvicorn
 
 from service.app import create_app
+from service.connections import server_options
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError
 from service.settings import InvalidSettingsError, read_settings
-
-GRACE_S = 5  # event streams still open after this long are cut
 
 
 def api(
@@ -29,13 +28,4 @@ def api(
     except (InvalidSettingsError, InsecureSettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,  # ours has ids
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    uvicorn.run(app, **server_options(settings))

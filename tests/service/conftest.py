@@ -19,6 +19,7 @@ import uvicorn
 from PIL import Image
 
 from service.app import create_app
+from service.connections import server_options
 from service.context import Context
 from service.jobs.artifacts import ArtifactStore
 from service.jobs.records import Claim
@@ -103,7 +104,7 @@ class Server:
 @contextmanager
 def running(settings: Settings) -> Iterator[Server]:
     app = create_app(settings)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", ws="none")
+    config = uvicorn.Config(app, **server_options(settings.model_copy(update={"port": 0})), log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,0 +1,117 @@
+"""Connections to the front-end: none may be held by a client that sends or takes its bytes too slowly.
+
+Uvicorn bounds how long a connection may idle between requests. Here is what it leaves open: how long a request's
+headers and its body may take, how large headers may be, and how long an answer may wait to be taken.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.jobs.problems import Problem, ProblemType
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+MAX_HEADER_BYTES = 64 * 1024  # of a request's line and headers together; of a body's trailers too
+BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; this is for what nobody reads
+GRACE_S = 5  # event streams still open after this long are cut when the server stops
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with bounds."""
+
+    settings: Settings
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._pending = 0  # bytes since the last that were part of a body
+        self._sending: asyncio.TimerHandle | None = None  # until when the client has to have sent
+        self._taking: asyncio.TimerHandle | None = None  # until when it has to have taken
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Headers are due from now on."""
+        super().connection_made(transport)
+        self._expect(self.settings.header_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is due any more."""
+        self._cancel()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. The first bytes after a whole request are those of the next."""
+        if self._sending is None:
+            self._expect(self.settings.header_timeout_s)
+        self._pending += len(data)
+        super().data_received(data)
+        if self._pending > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"Headers are longer than the {MAX_HEADER_BYTES} bytes allowed.")
+
+    def on_headers_complete(self) -> None:
+        """The body is due."""
+        self._pending = 0
+        self._expect(self.settings.upload_timeout_s + BODY_GRACE_S)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body came."""
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: now the answer takes as long as it takes."""
+        self._pending = 0
+        self._cancel()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The client is to take what waits for it."""
+        super().pause_writing()
+        self._taking = self.loop.call_later(self.settings.stall_timeout_s, self._cut)
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP with a problem, as everything else is."""
+        body = Problem.of(ProblemType.BAD_REQUEST, msg).model_dump_json().encode()
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
+
+    def _expect(self, seconds: float) -> None:
+        self._cancel()
+        self._sending = self.loop.call_later(seconds, self._cut)
+
+    def _cancel(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
+    def _cut(self) -> None:
+        log.info("a slow client is cut off", client=self.client and self.client[0])
+        self.transport.abort()
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "http": type("Protocol", (BoundedProtocol,), {"settings": settings}),
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,  # ours has ids
+        "server_header": False,
+        "timeout_graceful_shutdown": GRACE_S,
+    }
