@@ -3,7 +3,7 @@
 A measure is linear in the unposed shape: the lips' gap, the lids' gap, the height of the mouth's corners. With G the
 measures' gradients in whitened expression coefficients, the most likely expression change that moves measure i by one
 and holds others still is column i of G^T (G G^T)^-1 (the conditional mean of a Gaussian). So controls are independent
-of each other by construction, to first order and exactly, since shapes are linear.
+of each other by construction, exactly, since shapes are linear; but for a share that goes along where faces have it so.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ MEASURES: tuple[Measure, ...] = (
     Measure("jaw_open", _gap(13, 14), 0.0, "gap between the lips; 1 is wide open"),
     Measure(
         "smile",
-        ((61, 1, -0.5), (291, 1, -0.5), (0, 1, 0.5), (17, 1, 0.5), (291, 0, 0.5), (61, 0, -0.5)),
+        ((61, 1, -0.5), (291, 1, -0.5), (0, 1, 0.5), (17, 1, 0.5)),
         0.0,
-        "corners of the mouth up and apart; 1 is a broad smile",
+        "corners of the mouth up; 1 is a broad smile",
     ),
     Measure(
         "frown",
@@ -87,47 +87,49 @@ MEASURES: tuple[Measure, ...] = (
         "eyes up",
     ),
 )
-# Measures that a control need not hold still: no smile keeps the mouth's width, and looking down lowers the lids.
-FREE: dict[str, frozenset[str]] = {
+# Measures that go along with a control in faces, and may here by a share of their range: a smile widens the mouth, and
+# lids follow the eyes.
+ALONG: dict[str, frozenset[str]] = {
     "smile": frozenset({"pucker"}),
-    "pucker": frozenset({"smile"}),
     "gaze_y": frozenset({"blink_left", "blink_right"}),
 }
-# What goes the other way on (nearly) the same measure; the others hold still the one that it opposes.
+MOST_ALONG = 0.14
+# What goes the other way on the same measure; the others hold still the one that it opposes.
 OPPOSES = {"frown": "smile", "brow_lower": "brow_raise"}
 LIDS = {"blink_left": (386, 374), "blink_right": (159, 145)}
 
+# Their ranges end where the released renderer's pictures still look like heads.
 _POSE_CONTROLS: tuple[dict[str, Any], ...] = (
     {
         "name": "yaw",
-        "minimum": -60.0,
-        "maximum": 60.0,
+        "minimum": -45.0,
+        "maximum": 45.0,
         "neutral": 0.0,
         "unit": "degrees",
         "description": "nose to the viewer's right",
     },
-    {"name": "pitch", "minimum": -45.0, "maximum": 45.0, "neutral": 0.0, "unit": "degrees", "description": "nose up"},
+    {"name": "pitch", "minimum": -30.0, "maximum": 30.0, "neutral": 0.0, "unit": "degrees", "description": "nose up"},
     {
         "name": "roll",
-        "minimum": -60.0,
-        "maximum": 60.0,
+        "minimum": -45.0,
+        "maximum": 45.0,
         "neutral": 0.0,
         "unit": "degrees",
         "description": "clockwise as seen",
     },
     {
         "name": "x",
-        "minimum": -1.0,
-        "maximum": 1.0,
+        "minimum": -0.5,
+        "maximum": 0.5,
         "neutral": 0.0,
         "unit": "face widths",
         "description": "to the viewer's right",
     },
-    {"name": "y", "minimum": -1.0, "maximum": 1.0, "neutral": 0.0, "unit": "face widths", "description": "up"},
+    {"name": "y", "minimum": -0.5, "maximum": 0.5, "neutral": 0.0, "unit": "face widths", "description": "up"},
     {
         "name": "scale",
-        "minimum": 0.5,
-        "maximum": 2.0,
+        "minimum": 0.75,
+        "maximum": 1.5,
         "neutral": 1.0,
         "unit": "times",
         "description": "size of the face",
@@ -150,20 +152,40 @@ def fit_control_directions(model: MorphableModel, clips: Sequence[Tensor]) -> di
     rests = [torch.quantile(values, share, dim=0).diagonal() for values in moved]
     from_rest = torch.cat([values - rest for values, rest in zip(moved, rests, strict=True)])
     reaches = torch.quantile(from_rest, 0.99, dim=0)
+    full = {measure.name: float(reach) for measure, reach in zip(MEASURES, reaches, strict=True)}
+    full |= {name: float(model.mean[lower, 1] - model.mean[upper, 1]) for name, (upper, lower) in LIDS.items()}
     directions = {}
     for number, measure in enumerate(MEASURES):
-        held = [i for i, other in enumerate(MEASURES) if other.name == measure.name or _holds(measure.name, other.name)]
-        held_gradients = gradients[held]
-        inverse = torch.linalg.inv(held_gradients @ held_gradients.T)
-        direction = held_gradients.T @ inverse[:, held.index(number)]
-        reach = 1.0 if measure.name in LIDS else float(reaches[number]) / (2.0 if measure.minimum < 0 else 1.0)
-        directions[measure.name] = [round(float(value), 6) for value in direction * reach]
+        reach = 1.0 if measure.name in LIDS else full[measure.name] / (2.0 if measure.minimum < 0 else 1.0)
+        direction = _direction(gradients, number, along=False)
+        if measure.name in ALONG:
+            natural = _direction(gradients, number, along=True)
+            shares = [
+                reach * abs(float(gradients[i] @ natural)) / full[other.name]
+                for i, other in enumerate(MEASURES)
+                if _along(measure, other)
+            ]
+            direction = torch.lerp(direction, natural, min(1.0, MOST_ALONG / max(shares)))
+        directions[measure.name] = [round(float(value), 6) for value in reach * direction]
     return directions
 
 
-def _holds(name: str, other: str) -> bool:
-    """Whether the control `name` is to leave the measure `other` as it is."""
-    return other not in FREE.get(name, frozenset()) and other not in OPPOSES and other != OPPOSES.get(name)
+def _direction(gradients: Tensor, number: int, *, along: bool) -> Tensor:
+    """The most likely change (64) that moves one measure by 1 and holds the others, but for what may go `along`."""
+    own = MEASURES[number]
+    held = [i for i, other in enumerate(MEASURES) if i == number or _holds(own, other, along=along)]
+    inverse = torch.linalg.inv(gradients[held] @ gradients[held].T)
+    return gradients[held].T @ inverse[:, held.index(number)]
+
+
+def _holds(own: Measure, other: Measure, *, along: bool) -> bool:
+    if other.name in OPPOSES or other.name == OPPOSES.get(own.name):
+        return False
+    return not (along and _along(own, other))
+
+
+def _along(own: Measure, other: Measure) -> bool:
+    return other.name in ALONG.get(own.name, frozenset())
 
 
 def control_card(directions: Mapping[str, list[float]]) -> dict[str, Any]:
