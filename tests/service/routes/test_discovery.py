@@ -19,6 +19,19 @@ def test_controls_come_from_the_card(server: Server) -> None:
     ]
 
 
+def test_the_released_controls_have_names_ranges_and_units(start: Start) -> None:
+    (space,) = start(weights_dir=None).client.get("/v1/controls").json()["spaces"]
+    units = {control["name"]: control["unit"] for control in space["controls"]}
+    assert list(units) == [
+        *("yaw", "pitch", "roll", "x", "y", "scale", "jaw_open", "smile", "frown", "pucker"),
+        *("blink_left", "blink_right", "brow_raise", "brow_lower", "gaze_x", "gaze_y"),
+    ]
+    assert set(units.values()) == {"degrees", "face widths", "times", "share of full reach"}
+    for control in space["controls"]:
+        assert control["minimum"] <= control["neutral"] < control["maximum"]
+        assert control["description"]
+
+
 def test_models_are_the_cards(server: Server) -> None:
     models = server.client.get("/v1/models").json()["models"]
     assert [(model["kind"], model["licence"]) for model in models] == [
