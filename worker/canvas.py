@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.engines import RenderedFrame
 from model.extractor import Crop
-from worker.media.overlay import Layer, Overlay, Square
+from model.renderer.overlay import Layer, Overlay, Square
 from worker.media.paste import Paster, PlanarPaster
 
 Image = NDArray[np.uint8]

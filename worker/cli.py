@@ -111,7 +111,7 @@ def benchmark(
     *,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="engines, video, paste, start, length (memory; minutes); repeatable. Default: all but the last."),
+        typer.Option(help="engines, video, paste, start, length (minutes); repeatable. Default: all but length."),
     ] = None,
     renderer: Annotated[
         list[str] | None,

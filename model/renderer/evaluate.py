@@ -24,6 +24,7 @@ from model.renderer.animate import Animator
 from model.renderer.fidelity import control_sheet, follow_controls
 from model.renderer.heldout import HeldOutClip, held_out_clips, held_out_stills
 from model.renderer.judge import Compare, Judge, Reading, landmark_px
+from model.renderer.overlay import composed
 from model.renderer.prior import Prior
 
 FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
@@ -121,7 +122,7 @@ class Evaluation:
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Pictures (B, 256, 256, 3) of the driver's frames by method; `told`: the true landmarks are known."""
         drawn = self.animator.animate(portrait, driver.motions, frames=frames)
-        yield "renderer", np.concatenate([part.images for part in drawn])
+        yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
         if told:
             yield "mesh", self._prior.moved(portrait.image, portrait.landmarks, driver.landmarks[frames])
         landmarks = self._landmarks(portrait, driver.motions[frames])

@@ -16,6 +16,7 @@ from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
 from model.morphable.controls import Controls
 from model.renderer.animate import Animator
+from model.renderer.overlay import composed
 from model.renderer.prior import Prior
 
 # What is asked, and how it shows: index of an angle, or of `openings` (eyes, mouth).
@@ -105,7 +106,9 @@ def _with_landmarks(portrait: Extraction) -> np.ndarray:
 
 def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
     """Pictures (B, 256, 256, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
-    return np.concatenate([next(animator.animate(portrait, motion[None])).images for motion in motions])
+    return np.concatenate(
+        [composed(portrait.image, next(animator.animate(portrait, motion[None]))) for motion in motions]
+    )
 
 
 def _motions(controls: Controls, portrait: Extraction, asked: list[Mapping[str, float]]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.engines import RenderedFrame
-from worker.media.overlay import Layer, Overlay, Square, edge_distance, smoothstep
+from model.renderer.overlay import Layer, Overlay, Square, edge_distance, smoothstep
 from worker.media.planes import planes, to_yuv
 
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides

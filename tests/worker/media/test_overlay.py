@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from model.engines import RenderedFrame
+from model.renderer.overlay import FEATHER
 from worker.canvas import Canvas
-from worker.media.overlay import FEATHER
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.engines import RenderedFrame
-from worker.media.overlay import FEATHER
+from model.renderer.overlay import FEATHER
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes, to_yuv
 

@@ -5,6 +5,8 @@ mask * warped + (1 - mask) * colour. The network sees the source at 256 x 256, b
 the second term is enlarged, and the first is read anew from the photo, which also has what lies around the crop.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +15,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from model.engines import RenderedFrames
 
 FEATHER = 0.10  # width of the soft edge, in crop sides
 WITHIN, BEYOND = 0.06, 0.14  # how far in and outside of the crop's edge movement fades, in crop sides
@@ -58,7 +62,7 @@ class Layer:
     @classmethod
     def of(
         cls, image: NDArray[np.uint8], still: NDArray[np.uint8], mask: Floats | None, places: Floats | None
-    ) -> "Layer":
+    ) -> Layer:
         """What an animated crop `image`, uint8 (S, S) or (S, S, C), makes of `still`, the crop before.
 
         A renderer hedges: where it is not sure of the movement it mixes in some paint, in which old edges shine
@@ -182,6 +186,23 @@ class Overlay:
             top - above : bottom - above, self.columns.start - self._left : self.columns.stop - self._left
         ]
         return band
+
+
+def composed(still: NDArray[np.uint8], frames: RenderedFrames) -> NDArray[np.uint8]:
+    """Pictures (B, S, S, 3) uint8 as they are shown, of a portrait that is no larger than its crop `still`."""
+    overlay = Overlay(still, _Whole(0, 0, len(still)), len(still), fades=False)
+    pictures = np.empty_like(frames.images)
+    for picture, frame in zip(pictures, frames, strict=True):
+        for rows, pixels in overlay.lay(Layer.of(frame.image, still, frame.mask, frame.places)):
+            picture[rows] = pixels
+    return pictures
+
+
+@dataclass(frozen=True)
+class _Whole:
+    x: float
+    y: float
+    side: float
 
 
 def edge_distance(x: Floats, y: Floats) -> Floats:
