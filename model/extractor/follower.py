@@ -96,15 +96,25 @@ class FaceFollower:
         return []
 
     def _looked(self, pictures: list[Pyramid], last: Sighting) -> list[Sighting]:
-        sightings = self.reader.refine(pictures, [last.window] * len(pictures), looks=2)
-        for index, sighting in enumerate(sightings):
-            if sighting.presence < LOST:  # it moved far or is hidden: search the frame, once for the batch
-                found = self.detector.sightings(pictures[index].rgb, every=False, thorough=False)
-                if found:
-                    again = [_nearest(found, last).window] * (len(pictures) - index)
-                    sightings[index:] = self.reader.refine(pictures[index:], again, looks=2)
-                break
+        """A look at each picture; where the face is not where it was `last`, first nearby, then all over the picture.
+
+        It is searched for once at most: in a scene without it that would take most of the time.
+        """
+        sightings = self._refined(pictures, last)
+        lost = _first_lost(sightings)
+        if lost:  # and seen before that: it moves fast
+            sightings[lost:] = self._refined(pictures[lost:], sightings[lost - 1])
+            lost = _first_lost(sightings)
+        if lost is not None:
+            found = self.detector.sightings(pictures[lost].rgb, every=False, thorough=False)
+            if found:
+                sightings[lost:] = self._refined(
+                    pictures[lost:], _nearest(found, sightings[lost - 1] if lost else last)
+                )
         return sightings
+
+    def _refined(self, pictures: list[Pyramid], start: Sighting) -> list[Sighting]:
+        return self.reader.refine(pictures, [start.window] * len(pictures), looks=2)
 
     def _most_like(self, last: Sighting, found: list[Sighting], picture: Pyramid) -> Sighting:
         """The face whose identity is nearest to that of `last`; in another scene its place says nothing."""
@@ -140,6 +150,10 @@ def _nearest(found: list[Sighting], last: Sighting) -> Sighting:
         return moved + abs(math.log(window.side / before.side))
 
     return min(found, key=unlike)
+
+
+def _first_lost(sightings: list[Sighting]) -> int | None:
+    return next((index for index, sighting in enumerate(sightings) if sighting.presence < LOST), None)
 
 
 def _in_courses(followed: Iterable[Followed]) -> Iterator[Followed]:

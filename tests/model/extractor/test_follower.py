@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model.extractor import Extractor
+from tests.films import swaying
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,13 @@ def test_a_face_that_comes_back_in_the_same_scene_goes_on_in_its_shot(extractor,
     assert not any(extraction.seen for extraction in found[8:14])
     assert all(extraction.seen for extraction in found[:8] + found[14:])
     assert found[-1].motion == pytest.approx(found[0].motion, abs=0.3)
+
+
+def test_a_head_that_sways_fast_between_others_is_not_searched_for(extractor, portrait, monkeypatch):
+    searches = []
+    search = extractor.detector.sightings
+    monkeypatch.setattr(extractor.detector, "sightings", lambda rgb, **how: searches.append(how) or search(rgb, **how))
+    found = list(extractor.follower.follow(swaying(portrait, 32, size=(640, 360), zoom=0.5, period=20)))
+    assert len(searches) == 1
+    assert all(followed.seen for followed in found)
+    assert {followed.course for followed in found} == {0}
