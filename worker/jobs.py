@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from model.morphable.basis import MOTION_SPACE
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
 from service.jobs.problems import ProblemType
@@ -105,7 +107,6 @@ def make_video(
     frames_without_face: int | None = None
     if speech is not None:
         sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
-        speech = None  # its samples are not held while frames are rendered
     elif driving is not None:
         _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
         driven = driven_video(bench, subject, driving, options, fps)
@@ -140,18 +141,18 @@ def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions
 
 def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions, fps: float) -> motions.Floats:
     with bench.stages.run("motion"):
-        sequence = bench.models.speech.generate(
-            speech.samples,
+        blocks = bench.models.speech.stream(
+            speech,
             subject.face.motion,
             identity=subject.face.identity,
             seed=secrets.randbits(32) if options.seed is None else options.seed,
             temperature=options.temperature,
             expression_scale=options.expression_scale,
             pose_scale=options.pose_scale,
-            blink=1.0 if options.blink else 0.0,
+            blink_rate=options.blink_rate,
             still=options.still,
         )
-        return motions.resample(sequence, MODEL_FPS, fps)
+        return motions.resample(np.concatenate(list(blocks)), MODEL_FPS, fps)
 
 
 def _moving(motion: Motion | None) -> MovingMotion:

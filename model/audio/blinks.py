@@ -82,15 +82,17 @@ class BlinkModel(nn.Module):
             self.log_interval.copy_(torch.tensor([mean, spread], dtype=torch.float32))
         return {"blinks": float(count), "blinks_per_minute": count / max(minutes, 1e-6)}
 
-    def generate(self, frames: int, rate: float, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return a closure track (frames,), blinks coming `rate` times as often as people's do; 0 gives none."""
+    def generate(self, frames: int, rate: float | None, random: np.random.Generator) -> NDArray[np.float32]:
+        """Return a closure track (frames,) with `rate` blinks a minute, people's own rate if None; 0 gives none."""
         closure = np.zeros(frames + TEMPLATE, dtype=np.float32)
-        if rate > 0:
-            mean, spread = self.log_interval.tolist()
+        mean, spread = self.log_interval.tolist()
+        if rate != 0:
+            if rate is not None:
+                mean = np.log(60 / rate) - spread**2 / 2  # the mean of a log-normal is exp(mean + spread^2 / 2)
             shape = self.template.numpy()
-            time = random.uniform(0.2, 1.0) * np.exp(mean) / rate
+            time = random.uniform(0.2, 1.0) * np.exp(mean)
             while time * FPS < frames:
                 at = int(time * FPS)
                 closure[at : at + TEMPLATE] = np.maximum(closure[at : at + TEMPLATE], shape)
-                time += max(random.lognormal(mean, spread) / rate, TEMPLATE / FPS)
+                time += max(random.lognormal(mean, spread), TEMPLATE / FPS)
         return closure[:frames]

@@ -3,16 +3,24 @@
 Video frame t shows the time from t/25 s to (t+1)/25 s, that is samples [640 t, 640 (t+1)) at 16 kHz. Each video frame
 has four sub-frames of 160 samples, and each sub-frame's analysis window is centred on its own middle, so that a click
 inside video frame t has its peak in video frame t.
+
+Sound comes in pieces, and is gone through twice: once for its length and loudness, once for the features. How it is cut
+changes no bit of the result.
 """
 
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.audio.streams import BLOCK_FRAMES
 from model.errors import AudioError
+
+Pieces = Iterable[NDArray[np.float32]]  # of one sound, samples (n,) each, of any lengths
 
 SAMPLE_RATE = 16_000
 FPS = 25
@@ -30,7 +38,7 @@ GATE_BELOW_MEAN_DB = 10.0  # nor has a block this far under the mean: pauses do 
 LARGEST_GAIN_DB = 30.0
 FLOOR = 1e-5  # mel power of 0 in the result: some 40 dB under speech
 LOG_SPREAD = 4.0  # nats that are 1 in the result: speech lies between 0 and 3
-CHUNK_FRAMES = 250  # video frames analysed at once: memory stays flat for an hour of sound
+MARGIN = (WINDOW - HOP) // 2  # samples that the first window starts before the first sample
 
 
 def frame_count(samples: int) -> int:
@@ -48,20 +56,37 @@ def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
-def loudness_gain(samples: NDArray[np.float32]) -> float:
-    """Return the factor that brings speech (N,) to TARGET_DB.
+@dataclass(frozen=True)
+class Level:
+    """Of a whole sound: how many samples it has, and the factor that brings its speech to TARGET_DB."""
+
+    samples: int
+    gain: float
+
+    @property
+    def frames(self) -> int:
+        """Video frames that it lasts."""
+        return frame_count(self.samples)
+
+
+def level(pieces: Pieces) -> Level:
+    """Measure a sound. Silence has gain 1.
 
     The measure is that of ITU-R BS.1770 without its filter: the mean power of 40 ms blocks, those under an absolute
-    gate and then those far under the mean left out. Silence has factor 1.
+    gate and then those far under the mean left out. Raises AudioError as `checked_samples`.
     """
-    blocks = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
-    power = np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / SAMPLES_PER_FRAME  # without a copy of the sound
+    count, powers = 0, []
+    for piece in _evenly(pieces):
+        count += len(piece)
+        blocks = piece[: len(piece) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
+        powers.append(np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / SAMPLES_PER_FRAME)
+    power = np.concatenate([np.zeros(0), *powers])
     power = power[power > 10 ** (GATE_DB / 10)]
     if not len(power):
-        return 1.0
+        return Level(count, 1.0)
     power = power[power > power.mean() * 10 ** (-GATE_BELOW_MEAN_DB / 10)]
     gain_db = TARGET_DB - 10 * math.log10(power.mean())
-    return float(10 ** (min(gain_db, LARGEST_GAIN_DB) / 20))
+    return Level(count, float(10 ** (min(gain_db, LARGEST_GAIN_DB) / 20)))
 
 
 def mel_filters() -> Tensor:
@@ -79,22 +104,42 @@ def mel_filters() -> Tensor:
 def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tensor:
     """Return loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,).
 
-    It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
     T is `frames`, or as many as the sound lasts; beyond the sound there is silence. Deterministic. Raises AudioError.
     """
-    samples = checked_samples(samples)
-    frames = frame_count(len(samples)) if frames is None else frames
-    gain = loudness_gain(samples)
-    margin = (WINDOW - HOP) // 2  # the first window starts this far before the first sample
-    window = torch.hann_window(WINDOW, periodic=False)
-    pieces = []
-    for first in range(0, frames, CHUNK_FRAMES):
-        last = min(first + CHUNK_FRAMES, frames)
-        start, end = first * SAMPLES_PER_FRAME - margin, last * SAMPLES_PER_FRAME + margin
-        piece = np.zeros(end - start, dtype=np.float32)
-        inside = samples[max(start, 0) : max(min(end, len(samples)), 0)]
-        piece[max(-start, 0) : max(-start, 0) + len(inside)] = inside
-        blocks = torch.from_numpy(piece * np.float32(gain)).unfold(0, WINDOW, HOP) * window
+    measured = level([samples])
+    return torch.cat(list(mel_blocks([samples], measured.gain, measured.frames if frames is None else frames)))
+
+
+def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
+    """Yield the log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T = BLOCK_FRAMES or the rest.
+
+    It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
+    Raises AudioError as `checked_samples`.
+    """
+    window, filters = torch.hann_window(WINDOW, periodic=False), mel_filters()
+    source = _evenly(pieces)
+    held = np.zeros(MARGIN, np.float32)
+    for first in range(0, frames, BLOCK_FRAMES):
+        length = min(BLOCK_FRAMES, frames - first) * SAMPLES_PER_FRAME + 2 * MARGIN
+        while len(held) < length:
+            piece = next(source, None)
+            held = np.concatenate([held, np.zeros(length - len(held), np.float32) if piece is None else piece])
+        blocks = torch.from_numpy(held[:length] * np.float32(gain)).unfold(0, WINDOW, HOP) * window
         power = torch.fft.rfft(blocks, n=FFT).abs().square() / window.square().sum()
-        pieces.append(torch.log1p(power @ mel_filters() / FLOOR) / LOG_SPREAD)
-    return torch.cat(pieces)
+        yield torch.log1p(power @ filters / FLOOR) / LOG_SPREAD
+        held = held[length - 2 * MARGIN :]
+
+
+def _evenly(pieces: Pieces) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
+    size = BLOCK_FRAMES * SAMPLES_PER_FRAME
+    waiting: list[NDArray[np.float32]] = []
+    count = 0
+    for whole in pieces:
+        piece = checked_samples(whole)
+        while count + len(piece) >= size:
+            yield np.concatenate([*waiting, piece[: size - count]])
+            waiting, piece, count = [], piece[size - count :], 0
+        waiting, count = [*waiting, piece], count + len(piece)
+    if count:
+        yield np.concatenate(waiting)

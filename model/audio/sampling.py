@@ -1,33 +1,35 @@
-"""Draw motion codes from a speech network, frame by frame; a long speech in pieces, equal to one pass."""
+"""Draw motion codes from a speech network, frame by frame; block after block, each going on where the last ended."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from model.audio.batches import cut
 from model.audio.clips import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
-from model.audio.features import SUBFRAMES
+from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow, FlowStep, bounded
 from model.audio.motion_code import POSE
 from model.audio.network import ResidualFlow, SpeechNetwork
+from model.audio.streams import BLOCK_FRAMES, neighbourhoods
 
-BLOCK_FRAMES = 500  # video frames whose sound is encoded at once
+SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
 
 
 @torch.no_grad()
+def track_blocks(network: SpeechNetwork, mels: Iterable[Tensor], fold: int | None = None) -> Iterator[Tensor]:
+    """Yield the sound track (T, S) of each block of mel (4 T, MELS)."""
+    rows = (mel.reshape(-1, SUBFRAMES * MELS) for mel in mels)
+    for around, inside in neighbourhoods(rows, network.regressors.reach):
+        yield network.track(around.reshape(1, -1, MELS), fold)[0, inside]
+
+
 def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) -> Tensor:
-    """Return the sound track (T, S) of mel (4 T, MELS), 20 s at a time with the neighbourhood that it needs."""
-    frames, margin = len(mel) // SUBFRAMES, network.regressors.reach
-    pieces = []
-    for first in range(0, frames, BLOCK_FRAMES):
-        length = min(BLOCK_FRAMES, frames - first)
-        before, after = min(margin, first), min(margin, frames - first - length)
-        piece = cut(mel, SUBFRAMES * (first - before), SUBFRAMES * (before + length + after))
-        pieces.append(network.track(piece[None], fold)[0, before : before + length])
-    return torch.cat(pieces)
+    """Return the sound track (T, S) of mel (4 T, MELS)."""
+    return torch.cat(list(track_blocks(network, mel.split(SUBFRAMES * BLOCK_FRAMES), fold)))
 
 
 class QuickReverse:
@@ -73,47 +75,85 @@ class _QuickStep:
         return torch.addmm(self.shift, torch.cat([kept, changed], dim=1), self.matrix), hidden
 
 
-@torch.no_grad()
-def sample_residuals(flow: ResidualFlow, sound: Tensor, noise: Tensor, first: Tensor) -> Tensor:
-    """Return residuals (N, T, D) of N takes from noise (N, T, D), all hearing `sound` (T, C).
+class ResidualSampler:
+    """Draws residuals of N takes, block after block.
 
     The past before the first frame is the residual `first` (N, D), held.
     """
-    reverse = QuickReverse(flow.flow)
-    state = reverse.start(len(noise))
-    past = first[:, None].repeat(1, flow.history, 1)
-    known = torch.ones(len(noise), 1, 1)
-    frames = []
-    for t in range(len(sound)):
-        expected, condition = flow.context(sound[t].expand(len(noise), 1, -1), past[:, None], known)
-        innovation, state = reverse(noise[:, t], condition[:, 0], state)
-        frame = innovation + expected[:, 0]
-        frames.append(frame)
-        past = torch.cat([frame[:, None], past[:, :-1]], dim=1)
-    return torch.stack(frames, dim=1)
+
+    def __init__(self, flow: ResidualFlow, first: Tensor) -> None:
+        self.flow, self.reverse = flow, QuickReverse(flow.flow)
+        self.state = self.reverse.start(len(first))
+        self.past = first[:, None].repeat(1, flow.history, 1)
+        self.known = torch.ones(len(first), 1, 1)
+
+    def __call__(self, sound: Tensor, noise: Tensor) -> Tensor:
+        """Return the next residuals (T, N, D) from noise (T, N, D), all takes hearing `sound` (T, C)."""
+        frames = []
+        for heard, drawn in zip(sound, noise, strict=True):
+            expected, condition = self.flow.context(heard.expand(len(drawn), 1, -1), self.past[:, None], self.known)
+            innovation, self.state = self.reverse(drawn, condition[:, 0], self.state)
+            frame = innovation + expected[:, 0]
+            frames.append(frame)
+            self.past = torch.cat([frame[:, None], self.past[:, :-1]], dim=1)
+        return torch.stack(frames)
 
 
 @torch.no_grad()
-def sample_codes(
-    network: SpeechNetwork, track: Tensor, *, seed: int, temperature: float, takes: int = 1, start: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return expression codes (N, T, E) and pose codes (N, T, 6) of N takes of a sound track (T, S).
+def code_blocks(
+    network: SpeechNetwork,
+    tracks: Iterable[Tensor],
+    *,
+    seed: int,
+    temperature: float,
+    takes: int = 1,
+    start: Tensor | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of sound track (T, S).
 
     `start` (E,) is the expression code before the first frame, the expected one when not given.
     The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature. Takes are
     smoothed as the motions were that the flows learned.
     """
-    flows, e, frames = network.flows, network.config.components, len(track)
+    e = network.config.components
+    drawn = _drawn(network, tracks, seed=seed, temperature=temperature, takes=takes, start=start)
+    for around, inside in neighbourhoods(drawn, SMOOTHING_REACH):
+        codes = around.transpose(0, 1)
+        expression = smoothed_takes(codes[..., :e], EXPRESSION_SMOOTHING)[:, inside]
+        yield expression, smoothed_takes(codes[..., e:], POSE_SMOOTHING)[:, inside]
+
+
+def _drawn(
+    network: SpeechNetwork, tracks: Iterable[Tensor], *, seed: int, temperature: float, takes: int, start: Tensor | None
+) -> Iterator[Tensor]:
+    """Yield both codes, not yet smoothed, as blocks (T, N, E + 6)."""
+    flows, e = network.flows, network.config.components
     articulation, lip_noise, sway = network.sampling.tolist()
     generator = torch.Generator().manual_seed(seed)
-    noise = temperature * torch.randn(takes, frames, e + POSE, generator=generator)
-    expected = articulation * track[:, :e]
-    first = torch.zeros(e) if start is None else start - expected[0]
-    expression = sample_residuals(
-        flows.expression, flows.expression_sound(track[None])[0], lip_noise * noise[..., :e], first.expand(takes, -1)
+    pose_sampler = ResidualSampler(flows.pose, torch.zeros(takes, POSE))
+    expression_sampler: ResidualSampler | None = None
+    for around, inside in neighbourhoods(tracks, flows.reach):
+        expected = articulation * around[inside, :e]
+        if expression_sampler is None:
+            first = torch.zeros(e) if start is None else start - expected[0]
+            expression_sampler = ResidualSampler(flows.expression, first.expand(takes, -1))
+        # frame by frame, so that the numbers do not hang on how long a block is
+        rows = [torch.randn(takes, e + POSE, generator=generator) for _ in expected]
+        noise = temperature * torch.stack(rows)
+        expression = expression_sampler(flows.expression_sound(around[None])[0, inside], lip_noise * noise[..., :e])
+        pose = pose_sampler(flows.pose_sound(around[None])[0, inside], noise[..., e:])
+        yield torch.cat([expected[:, None] + expression, sway * pose], dim=-1)
+
+
+def sample_codes(
+    network: SpeechNetwork, track: Tensor, *, seed: int, temperature: float, takes: int = 1, start: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return what `code_blocks` yields of a whole sound track (T, S): codes (N, T, E) and (N, T, 6)."""
+    blocks = code_blocks(
+        network, track.split(BLOCK_FRAMES), seed=seed, temperature=temperature, takes=takes, start=start
     )
-    pose = sample_residuals(flows.pose, flows.pose_sound(track[None])[0], noise[..., e:], torch.zeros(takes, POSE))
-    return smoothed_takes(expected + expression, EXPRESSION_SMOOTHING), smoothed_takes(sway * pose, POSE_SMOOTHING)
+    expression, pose = zip(*blocks, strict=True)
+    return torch.cat(expression, dim=1), torch.cat(pose, dim=1)
 
 
 def smoothed_takes(takes: Tensor, deviation: float) -> Tensor:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.audio.clips import smoothed
 from model.audio.config import NetworkConfig
-from model.audio.features import SUBFRAMES, log_mel
+from model.audio.features import Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
-from model.audio.sampling import sample_codes, sound_track
+from model.audio.presence import presence_blocks
+from model.audio.sampling import code_blocks, track_blocks
 from model.errors import ControlError, MotionSpaceError, WeightsError
 from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE
 from model.morphable.controls import Controls
 from model.weights.files import load_into, load_weights
 
-SPEECH_LEVEL, SPEECH_SOFTNESS = 0.45, 0.06  # log-mel over the voice's bands at which a sound is half taken for speech
-VOICE_BANDS = 40  # mel bands up to about 3 kHz
-BRIDGED_FRAMES = 7  # presence reaches this far around speech, so that short pauses are no rests
-PRESENCE_SMOOTHING = 2.5  # deviation in frames
-ONSET_FRAMES, END_FRAMES, POSE_ONSET_FRAMES = 6, 8, 12
+ONSET_FRAMES, END_FRAMES = 6, 8  # in which the face leaves the portrait's own and comes back to it
+POSE_ONSET_FRAMES, POSE_END_FRAMES = 12, 20  # a head is slower
 POSE_LIMIT = 3.0  # in deviations of people's head pose while they speak
 
 
@@ -60,28 +58,56 @@ class SpeechToMotion:
         temperature: float = 0.7,
         expression_scale: float = 1.0,
         pose_scale: float = 1.0,
-        blink: float = 1.0,
+        blink_rate: float | None = None,
         still: bool = False,
     ) -> NDArray[np.float32]:
-        """Return motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,).
+        """Return motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,): `stream` in one piece."""
+        blocks = self.stream(
+            [samples],
+            start,
+            identity=identity,
+            seed=seed,
+            temperature=temperature,
+            expression_scale=expression_scale,
+            pose_scale=pose_scale,
+            blink_rate=blink_rate,
+            still=still,
+        )
+        return np.concatenate(list(blocks))
 
-        The first frame is `start` (70,), the portrait's own motion; lips and face return to it in silence and at the
-        end, while the head sways about it. The same arguments give the same motions, bit for bit.
+    def stream(
+        self,
+        pieces: Pieces,
+        start: NDArray[np.float32],
+        *,
+        identity: NDArray[np.float32] | None = None,
+        seed: int = 0,
+        temperature: float = 0.7,
+        expression_scale: float = 1.0,
+        pose_scale: float = 1.0,
+        blink_rate: float | None = None,
+        still: bool = False,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
+
+        The first frame is `start` (70,), the portrait's own motion; face and head return to it in silence and at the
+        end. The same arguments give the same motions, bit for bit, and so does the same sound cut otherwise. Memory
+        does not grow with its length.
 
         Args:
-            samples: sound of any loudness.
+            pieces: sound of any loudness, a piece (n,) at a time. It is gone through twice, so no generator will do.
             start: the portrait's motion.
             identity: the portrait's identity (80,), so that blinks close just its eyes; a mean face when not given.
             seed: chooses among the many motions that fit.
             temperature: spread of that choice: 0 is the likeliest motion, 1 as varied as people are.
             expression_scale: strength of lips and face.
             pose_scale: strength of the head's movement.
-            blink: rate of blinks, 1 being people's; 0 for none.
+            blink_rate: blinks a minute; people's own rate when not given, 0 for none.
             still: the head rests; lips and lids go on.
 
         Raises:
-            AudioError: samples are not one finite channel.
-            MotionSpaceError: start has not 70 finite numbers.
+            AudioError: the sound is not one finite channel.
+            MotionSpaceError: start has not 70 finite numbers, or identity not 80.
             ControlError: a scale, rate or temperature is negative or not finite.
         """
         start = _checked(start, MOTION, "start motion")
@@ -90,39 +116,37 @@ class SpeechToMotion:
             "temperature": temperature,
             "expression_scale": expression_scale,
             "pose_scale": pose_scale,
-            "blink": blink,
+            "blink_rate": blink_rate,
         }
         for name, value in settings.items():
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ControlError(f"{name} is {value}; a finite number of 0 or more is allowed")
 
-        mel = log_mel(samples)
-        frames = len(mel) // SUBFRAMES
-        track = sound_track(self.network, mel)
-        origin, code = torch.from_numpy(start), self.network.code
+        sound = level(pieces)
+        frames, origin, code = sound.frames, torch.from_numpy(start), self.network.code
         mean = code.speaking_mean(origin[:EXPRESSION])
         start_code = (origin[:EXPRESSION] - mean) @ code.encoder
-        expression, pose = sample_codes(self.network, track, seed=seed, temperature=temperature, start=start_code)
-
-        motions = origin.repeat(frames, 1)
-        # what the code leaves out of the portrait's expression stays as it is: only the difference of codes is added
-        presence = speech_presence(mel) * ramp(frames, ONSET_FRAMES) * ramp(frames, END_FRAMES).flip(0)
-        motions[:, :EXPRESSION] += expression_scale * presence[:, None] * ((expression[0] - start_code) @ code.decoder)
-        if not still:
-            bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
-            motions[:, EXPRESSION:] += pose_scale * ramp(frames, POSE_ONSET_FRAMES)[:, None] * bounded
+        face_ease = ramp(frames, ONSET_FRAMES) * ramp(frames, END_FRAMES).flip(0)
+        head_ease = ramp(frames, POSE_ONSET_FRAMES) * ramp(frames, POSE_END_FRAMES).flip(0)
         closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
-        closure = self.network.blinks.generate(frames, blink, np.random.default_rng(seed))
-        motions += torch.from_numpy(closure)[:, None] * closing
-        return motions.numpy()
+        closure = torch.from_numpy(self.network.blinks.generate(frames, blink_rate, np.random.default_rng(seed)))
 
-
-def speech_presence(mel: Tensor) -> Tensor:
-    """Return where there is speech (T,), 0..1 and smooth, in mel (4 T, MELS); pauses under half a second count too."""
-    level = mel[:, :VOICE_BANDS].mean(dim=1).reshape(-1, SUBFRAMES).amax(dim=1)
-    present = torch.sigmoid((level - SPEECH_LEVEL) / SPEECH_SOFTNESS)
-    wide = F.max_pool1d(present[None, None], 2 * BRIDGED_FRAMES + 1, stride=1, padding=BRIDGED_FRAMES)[0, 0]
-    return smoothed(wide[:, None], PRESENCE_SMOOTHING)[:, 0]
+        mels, heard = itertools.tee(mel_blocks(pieces, sound.gain, frames))
+        tracks = track_blocks(self.network, mels)
+        codes = code_blocks(self.network, tracks, seed=seed, temperature=temperature, start=start_code)
+        first = 0
+        for (expression, pose), (face_presence, head_presence) in zip(codes, presence_blocks(heard), strict=True):
+            here = slice(first, first + len(face_presence))
+            first = here.stop
+            motions = origin.repeat(len(face_presence), 1)
+            # what the code leaves out of the portrait's expression stays: only the difference of codes is added
+            strength = expression_scale * face_presence * face_ease[here]
+            motions[:, :EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder)
+            if not still:
+                strength = pose_scale * head_presence * head_ease[here]
+                bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
+                motions[:, EXPRESSION:] += strength[:, None] * bounded
+            yield (motions + closure[here, None] * closing).numpy()
 
 
 def ramp(frames: int, length: int) -> Tensor:

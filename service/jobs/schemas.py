@@ -48,6 +48,9 @@ OutputFps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description
 Temperature = Annotated[
     float, Field(ge=0, le=2, allow_inf_nan=False, description="How much motion varies; 0: not at all")
 ]
+BlinkRate = Annotated[
+    float, Field(ge=0, le=60, allow_inf_nan=False, description="Blinks a minute; unset: as people blink; 0: none")
+]
 PasteBack = Annotated[
     bool, Field(description="Put the face back into the whole photo; else the square crop is returned")
 ]
@@ -88,7 +91,7 @@ class VideoOptions(_Schema):
     """How a video is made. Unknown fields are refused.
 
     `face` chooses the portrait's face, `driving_face` that of a driving video, as its first frame with a face counts
-    them. What follows `fps` governs motion made from speech: its size, whether the person blinks and whether the head
+    them. What follows `fps` governs motion made from speech: its size, how often the person blinks and whether the head
     keeps still; the two scales are a driving video's, too.
     """
 
@@ -103,7 +106,7 @@ class VideoOptions(_Schema):
     temperature: Temperature = 0.7
     pose_scale: Scale = 1.0
     expression_scale: Scale = 1.0
-    blink: bool = True
+    blink_rate: BlinkRate | None = None
     still: bool = False
     label: Label = False
 

@@ -158,7 +158,7 @@ async function form() {
     Object.assign(options, {
       pose_scale: Number($("pose_scale").value),
       expression_scale: Number($("expression_scale").value),
-      blink: $("blink").checked,
+      blink_rate: $("blink").checked ? null : 0,
       still: $("still").checked,
     });
   } else {

@@ -49,7 +49,7 @@ def speaking_scene(frames: int) -> Scene:
     """The packaged portrait at evenly spaced moments of the packaged speech, as the guided renderer is given it."""
     models = Models()
     face = models.extractor.extract(read_image(PORTRAIT))
-    spoken = models.speech.generate(read_speech(SPEECH).samples, face.motion, identity=face.identity)
+    spoken = models.speech.generate(np.concatenate([*read_speech(SPEECH)]), face.motion, identity=face.identity)
     motions = torch.from_numpy(spoken[np.linspace(0, len(spoken) - 1, frames).astype(int)])
     morphable = MorphableModel.load()
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]

@@ -25,7 +25,7 @@ def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any
     models = Models.of(settings)
     photo = wide_photo(read_image(PORTRAIT))
     face = models.extractor.extract(photo)
-    spoken = models.speech.generate(read_speech(SPEECH).samples, face.motion, identity=face.identity)
+    spoken = models.speech.generate(np.concatenate([*read_speech(SPEECH)]), face.motion, identity=face.identity)
     motions = spoken[np.linspace(0, len(spoken) - 1, FRAMES).astype(int)]
     animated = [frame for batch in models.animator.animate(face, motions) for frame in batch]
     canvas = Canvas.of(photo, face, None, planar=True)

@@ -4,7 +4,6 @@ Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3 and more), and FFmp
 WebM, the sound of videos). Both stream, so the length is checked before and while decoding.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from worker.media.files import check_size
 SPEECH_RATE = 16_000
 ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A) or a video with sound"
 BLOCK = 65_536  # samples decoded at once
+LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class Speech:
-    """What drives a talking head: `samples` float32 (N,), mono, 16 kHz, and the `sound` it came from."""
+    """What drives a talking head: `sound` with a voice in it, as often gone through as one likes."""
 
-    samples: NDArray[np.float32]
     sound: Sound
+    seconds: float
 
-    @property
-    def seconds(self) -> float:
-        """Length of the speech."""
-        return len(self.samples) / SPEECH_RATE
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Decode from the start: mono samples (n,) at 16 kHz, channels averaged."""
+        return _mono(self.sound.blocks(), self.sound.rate)
 
 
 def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Sound:
@@ -94,21 +93,13 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
 
 
 def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Speech:
-    """Decode speech to mono 16 kHz, channels averaged.
+    """Go through a sound once, holding none of it, and refuse what is no speech.
 
-    Raises InputError as `open_sound`, and silent-audio for sound without samples, of silence or with NaN in it.
+    Raises InputError as `open_sound`; silent-audio for sound without samples, of silence or with NaN in it, and
+    unreadable-media for one that ends before its header says.
     """
     sound = open_sound(path, limits, name=name)
-    resampler = soxr.ResampleStream(sound.rate, SPEECH_RATE, 1, dtype="float32")
-    # Room for the longest: what is not written to takes no memory, and nothing is copied together in the end.
-    samples = np.empty(math.ceil((limits.seconds + 1) * SPEECH_RATE), np.float32)
-    length = filled = 0
-
-    def append(piece: NDArray[np.float32]) -> None:
-        nonlocal filled
-        samples[filled : filled + len(piece)] = piece
-        filled += len(piece)
-
+    length, peak = 0, 0.0
     for block in sound.blocks():
         length += len(block)
         if length > limits.seconds * sound.rate:
@@ -118,22 +109,31 @@ def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = 
             raise InputError(
                 ProblemType.SILENT_AUDIO, f"the {name} has {bad} samples that are no numbers (NaN or infinite)", got=bad
             )
-        append(resampler.resample_chunk(block.mean(axis=1)))
-    append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    samples = samples[:filled]
-    _check_audible(samples, length / sound.rate, limits, name)
-    return Speech(samples, sound)
+        mono = block.mean(axis=1)  # what is loud and the opposite in two channels is silent in their mean
+        peak = max(peak, float(np.abs(mono).max(initial=0)))
+    seconds = length / sound.rate
+    _check_audible(seconds, peak, limits, name)
+    if sound.seconds is not None and seconds < sound.seconds - LARGEST_LOSS_S:
+        cut = f"it ends after {seconds:.1f} of the {sound.seconds:.1f} seconds that its header says"
+        raise _damaged(sound, cut, got=round(seconds, 3), allowed=round(sound.seconds, 3))
+    return Speech(sound, seconds)
 
 
-def _check_audible(samples: NDArray[np.float32], seconds: float, limits: AudioLimits, name: str) -> None:
-    if len(samples) == 0 or seconds < limits.minimum_seconds:
+def _mono(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    resampler = soxr.ResampleStream(rate, SPEECH_RATE, 1, dtype="float32")
+    for block in blocks:
+        yield resampler.resample_chunk(block.mean(axis=1))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _check_audible(seconds: float, peak: float, limits: AudioLimits, name: str) -> None:
+    if seconds < limits.minimum_seconds:
         raise InputError(
             ProblemType.SILENT_AUDIO,
             f"the {name} has {seconds:g} seconds of sound; at least {limits.minimum_seconds:g} are needed",
             got=seconds,
             allowed=limits.minimum_seconds,
         )
-    peak = float(max(samples.max(), -samples.min()))
     peak_dbfs = 20 * np.log10(max(peak, 1e-10))
     if peak_dbfs < limits.silence_dbfs:
         raise InputError(
@@ -153,8 +153,8 @@ def _too_long(seconds: float, limits: AudioLimits, name: str) -> InputError:
     )
 
 
-def _damaged(sound: Sound, error: Exception) -> InputError:
-    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {error}")
+def _damaged(sound: Sound, error: Exception | str, **found: float) -> InputError:
+    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {error}", **found)
 
 
 def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.audio.features import MELS, SUBFRAMES, frame_count, log_mel, loudness_gain
+from model.audio.features import MELS, SUBFRAMES, frame_count, level, log_mel, mel_blocks
 from model.errors import AudioError
 
 
@@ -38,9 +38,19 @@ def test_loudness_does_not_matter_and_repeats_are_equal() -> None:
 def test_pauses_do_not_change_the_gain_and_silence_is_left_alone() -> None:
     speech = voice(2)
     padded = np.concatenate([speech, np.zeros(80_000, dtype=np.float32)])
-    assert loudness_gain(padded) == pytest.approx(loudness_gain(speech), rel=1e-3)
-    assert loudness_gain(np.zeros(16_000, dtype=np.float32)) == 1.0
-    assert loudness_gain(np.full(16_000, 3e-4, dtype=np.float32)) == 1.0
+    assert level([padded]).gain == pytest.approx(level([speech]).gain, rel=1e-3)
+    assert level([np.zeros(16_000, dtype=np.float32)]).gain == 1.0
+    assert level([np.full(16_000, 3e-4, dtype=np.float32)]).gain == 1.0
+
+
+@pytest.mark.parametrize("size", [1000, 160_000, 400_003])
+def test_sound_in_pieces_is_sound_in_one(size: int) -> None:
+    samples = voice(43.21)
+    pieces = [samples[first : first + size] for first in range(0, len(samples), size)]
+    measured = level(pieces)
+    assert measured == level([samples])
+    assert measured.samples == len(samples)
+    assert torch.equal(torch.cat(list(mel_blocks(pieces, measured.gain, measured.frames))), log_mel(samples))
 
 
 def test_chunks_join_without_a_seam() -> None:

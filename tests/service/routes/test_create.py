@@ -85,14 +85,16 @@ def test_a_driving_image_serves_instead_of_a_motion(server: Server, form: str) -
 def test_speech_is_recognised_by_its_content(
     server: Server, portrait: bytes, head: bytes, media_type: str, suffix: str
 ) -> None:
-    response = post(server, "videos", {"portrait": portrait, "audio": head}, options='{"seed": 3, "still": true}')
+    response = post(
+        server, "videos", {"portrait": portrait, "audio": head}, options='{"seed": 3, "still": true, "blink_rate": 12}'
+    )
     job_id = response.json()["id"]
     assert server.queued_messages("videos") == [job_id]
     spec = server.claim(job_id).spec
     assert isinstance(spec, VideoSpec)
     assert spec.audio is not None
     assert (spec.audio.media_type, spec.audio.key) == (media_type, f"{job_id}/audio.{suffix}")
-    assert (spec.options.seed, spec.options.still, spec.options.blink) == (3, True, True)
+    assert (spec.options.seed, spec.options.still, spec.options.blink_rate) == (3, True, 12)
 
 
 def test_a_video_takes_frames_keyframes_or_a_driving_video(server: Server, portrait: bytes) -> None:

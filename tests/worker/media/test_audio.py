@@ -11,6 +11,7 @@ import soundfile
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.audio import AudioLimits, open_sound, read_speech
+from worker.media.mp4 import mp4_writer
 
 
 def tone(seconds: float, rate: int, hertz: float = 440.0, channels: int = 1) -> np.ndarray:
@@ -20,9 +21,11 @@ def tone(seconds: float, rate: int, hertz: float = 440.0, channels: int = 1) -> 
     return np.repeat(wave[:, None].astype(np.float32), channels, axis=1)
 
 
-def write_with_ffmpeg(path: Path, samples: np.ndarray, rate: int, codec: str) -> Path:
+def write_with_ffmpeg(
+    path: Path, samples: np.ndarray, rate: int, codec: str, options: dict[str, str] | None = None
+) -> Path:
     channels = samples.shape[1]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.layout = "mono" if channels == 1 else "stereo"
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=stream.layout.name)
@@ -43,6 +46,7 @@ def similarity(samples: np.ndarray, wanted: np.ndarray) -> float:
         ("a.wav", 44_100, 2, "PCM_16"),
         ("a.wav", 48_000, 1, "FLOAT"),
         ("a.wav", 8_000, 1, "PCM_U8"),
+        ("a.wav", 96_000, 6, "PCM_24"),
         ("a.flac", 16_000, 1, "PCM_24"),
         ("a.ogg", 48_000, 2, "VORBIS"),
         ("a.ogg", 48_000, 1, "OPUS"),
@@ -53,9 +57,10 @@ def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int,
     path = tmp_path / name
     soundfile.write(path, tone(2, rate, channels=channels), rate, subtype=subtype)
     speech = read_speech(path)
-    assert speech.samples.dtype == np.float32
+    samples = np.concatenate([*speech])
+    assert samples.dtype == np.float32
     assert speech.seconds == pytest.approx(2, abs=0.03)
-    assert similarity(speech.samples, tone(2, 16_000)[:, 0]) > 0.97
+    assert similarity(samples, tone(2, 16_000)[:, 0]) > 0.97
     assert speech.sound.rate == rate
     assert speech.sound.channels == channels
     assert sum(len(block) for block in speech.sound.blocks()) == pytest.approx(2 * rate, rel=0.015)
@@ -69,7 +74,7 @@ def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
     speech = read_speech(path)
     assert speech.seconds == pytest.approx(2, abs=0.05)
     lead = 0 if name != "a.aac" else 1024 // 3  # raw AAC cannot say that its first frame is the encoder's own
-    assert similarity(speech.samples[lead:], tone(2, 16_000)[:, 0]) > 0.98
+    assert similarity(np.concatenate([*speech])[lead:], tone(2, 16_000)[:, 0]) > 0.98
 
 
 def refused(path: Path, limits: AudioLimits | None = None) -> InputError:
@@ -149,6 +154,51 @@ def test_truncated_m4a(tmp_path: Path) -> None:
     error = refused(path)
     assert error.problem is ProblemType.UNREADABLE_MEDIA
     assert "damaged or truncated" in error.detail
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.flac"])
+def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.m4a":
+        sound = write_with_ffmpeg(tmp_path / name, tone(4, 48_000), 48_000, "aac", options={"movflags": "faststart"})
+    else:
+        soundfile.write(path, tone(4, 48_000), 48_000)
+        sound = path
+    read_speech(sound)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    error = refused(path)
+    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert "damaged or truncated" in error.detail
+    if name == "a.mp3":
+        assert "it ends after 1.9 of the 4.0 seconds that its header says" in error.detail
+        assert (error.got, error.allowed) == (pytest.approx(1.9, abs=0.1), 4.0)
+
+
+@pytest.mark.parametrize("samples", [1, 1599])
+def test_a_sound_too_short_to_speak_in(tmp_path: Path, samples: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(samples, 0.5), 16_000)
+    error = refused(path)
+    assert error.problem is ProblemType.SILENT_AUDIO
+    assert f"{samples / 16_000:g} seconds of sound; at least 0.1 are needed" in error.detail
+
+
+def test_channels_that_cancel_are_silent(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    left = tone(1, 16_000)
+    soundfile.write(path, np.concatenate([left, -left], axis=1), 16_000, subtype="FLOAT")
+    assert "is silent" in refused(path).detail
+
+
+def test_the_sound_of_a_video_is_its_speech(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    soundfile.write(tmp_path / "a.wav", tone(2, 48_000), 48_000)
+    with mp4_writer(path, width=64, height=64, fps=25, sound=open_sound(tmp_path / "a.wav")) as writer:
+        for _ in range(50):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+    speech = read_speech(path)
+    assert speech.seconds == pytest.approx(2, abs=0.03)
+    assert similarity(np.concatenate([*speech]), tone(2, 16_000)[:, 0]) > 0.98
 
 
 def test_video_without_sound(tmp_path: Path) -> None:

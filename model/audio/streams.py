@@ -1,0 +1,35 @@
+"""Long sequences in blocks: what a filter needs of the neighbours goes with each block, so that no seam shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+BLOCK_FRAMES = 250  # video frames that go through the network at once: 10 s
+
+
+def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tensor, slice]]:
+    """Yield each block (T, ...) with up to `margin` rows before and after it, and where it lies among them.
+
+    There are fewer only at the two ends of the sequence, so that what a filter does there it does there alone.
+    """
+    rows, start = torch.empty(0), 0  # rows held, and where in them the first block not yielded begins
+    waiting: list[int] = []
+
+    def first() -> tuple[Tensor, slice]:
+        nonlocal rows, start
+        length = waiting.pop(0)
+        begin = max(0, start - margin)
+        around = rows[begin : start + length + margin], slice(start - begin, start - begin + length)
+        rows, start = rows[begin:], start - begin + length
+        return around
+
+    for block in blocks:
+        rows = torch.cat([rows, block]) if len(rows) else block
+        waiting.append(len(block))
+        while waiting and len(rows) - start - waiting[0] >= margin:
+            yield first()
+    while waiting:
+        yield first()
