@@ -1,6 +1,7 @@
 """What a driver does becomes the portrait's motion; who the driver is does not."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -203,3 +204,18 @@ def test_an_image_drives_absolute_or_relative(
     )
     np.testing.assert_allclose(instead, [*driver[:67], *own[67:]], atol=1e-5)
     np.testing.assert_allclose(on_top, [*(own + driver)[:67], *own[67:]], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_video_says_how_long_its_driver_was_away(
+    workbench: Workbench, portrait: Path, astronaut: Path, tmp_path: Path, relative: bool
+) -> None:
+    pictures = list(swaying(np.asarray(Image.open(astronaut)), 8))
+    filmed = film(tmp_path / "driving.mp4", [*pictures, *[np.full_like(pictures[0], 90)] * 6])
+    options = VideoOptions(driving_relative=relative, paste_back=False)
+    made = make_video(workbench, portrait, tmp_path / "made.mp4", driving=filmed, options=options)
+    assert (made.frames, made.frames_without_face) == (14, 6)
+    rendered = [frame.astype(int) for frame in open_video(tmp_path / "made.mp4").frames(25)]
+    moves = [np.abs(frame - before).mean() for before, frame in pairwise(rendered)]
+    assert min(moves[:6]) > 2 * max(moves[-5:])  # held to the end

@@ -161,6 +161,7 @@ def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Pat
     assert record.status is JobStatus.SUCCEEDED, record.error
     assert record.result is not None
     assert (record.result.frames, record.result.width, record.result.height) == (50, 256, 256)
+    assert record.result.frames_without_face == 0
     with av.open(str(bench.result(record))) as container:
         assert len(container.streams.audio) == 1  # the driving video's sound came along
 
@@ -235,6 +236,8 @@ def test_an_overlay_of_a_video_has_its_frames_and_its_sound(
     assert len(motion.confidence) == len(motion.frames) == 50
     assert record.result is not None
     assert (record.result.frames, record.result.duration) == (50, 2.0)
+    assert b"trainedAlgorithmicMedia" in talking.read_bytes()
+    assert b"trainedAlgorithmicMedia" not in (tmp_path / "overlay.mp4").read_bytes()
     with av.open(str(tmp_path / "overlay.mp4")) as drawn, av.open(str(talking)) as source:
         video = drawn.streams.video[0]
         assert (video.width, video.height) == (record.result.width, record.result.height)
