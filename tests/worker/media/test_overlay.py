@@ -131,7 +131,7 @@ def test_what_the_renderer_painted_is_not_hidden_by_detail() -> None:
     assert pasted[inner(Square(150 + 102 * 700 / 256, 100 + 102 * 700 / 256, 36 * 700 / 256))].max() < 60
 
 
-@pytest.mark.parametrize(("mask", "painted"), [(0.8, 0.0), (0.35, 0.5), (0.0, 1.0)])
+@pytest.mark.parametrize(("mask", "painted"), [(0.92, 0.0), (0.45, 0.5), (0.0, 1.0)])
 def test_a_tint_of_paint_is_left_out(mask: float, painted: float) -> None:
     image, crop = np.full((900, 1000, 3), 100, np.uint8), CROPS[0]
     source = still(image, crop)
