@@ -218,10 +218,29 @@ def test_a_bad_motion_of_a_video_is_refused(server: Server, portrait: bytes, mot
     assert nothing_left(server)
 
 
+def test_how_a_driver_drives_is_an_option_of_images_and_videos(server: Server, portrait: bytes) -> None:
+    sent = {"driving_relative": True, "driving_face": 1, "pose_scale": 0.5, "expression_scale": 1.5}
+    for kind, driving, usually in (("images", portrait, False), ("videos", MP4, True)):
+        files = {"portrait": portrait, "driving": driving}
+        asked, unasked = (
+            server.claim(post(server, kind, files, options=json.dumps(options)).json()["id"]).spec.options
+            for options in (sent | {"driving_relative": not usually}, {})
+        )
+        assert asked.model_dump(include=set(sent)) == sent | {"driving_relative": not usually}
+        assert unasked.driving_relative is usually  # type: ignore[union-attr]
+        for name, value, text in (
+            ("driving_relative", "half", "boolean"),
+            ("pose_scale", 4, "less than or equal to 3"),
+        ):
+            problem = refused(post(server, kind, files, options=json.dumps({name: value})), ProblemType.INVALID_OPTIONS)
+            assert problem["errors"][0]["field"] == f"options.{name}"
+            assert text in problem["detail"]
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "text"),
     [
-        ('{"sise": 256}', ProblemType.INVALID_OPTIONS, "allowed are face, paste_back, size, format, quality"),
+        ('{"sise": 256}', ProblemType.INVALID_OPTIONS, "allowed are face, driving_face, driving_relative, pose_scale"),
         ('{"format": "gif"}', ProblemType.INVALID_OPTIONS, "'png', 'jpeg' or 'webp'"),
         ('{"size": 1000000}', ProblemType.INVALID_OPTIONS, "less than or equal to 2048"),
         ('{"face": -1}', ProblemType.INVALID_OPTIONS, "greater than or equal to 0"),
