@@ -7,6 +7,7 @@ import typer
 
 from model.errors import ModelError
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
+from service.jobs.logs import configure_logging
 from service.jobs.motions import Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.console import StageBars, show_outcome
@@ -60,6 +61,7 @@ def _run(
     job: Callable[[Workbench, Path], Made], output: Path, *, load: Callable[[Models], object], as_json: bool
 ) -> None:
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
+    configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
     settings = WorkerSettings()
     output.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import pytest
+import structlog
 
 from service.jobs.artifacts import ArtifactStore, new_job_id
 from service.jobs.motions import Keyframe, KeyframesMotion
@@ -32,6 +33,14 @@ from worker.settings import WorkerSettings
 configure_logging()
 raise SystemExit(run_worker(WorkerSettings()))
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Commands that run in the tests' own process configure logging; the next test starts as before."""
+    configuration = structlog.get_config()
+    yield
+    structlog.configure(**configuration)
 
 
 @pytest.fixture(scope="session")
