@@ -141,22 +141,25 @@ def fit_control_directions(model: MorphableModel, clips: Sequence[Tensor]) -> di
     """Direction (64) of each expression control, of the length that value 1 stands for.
 
     Value 1 is the 99th percentile of how far the measure moves from rest, a clip's 10th percentile, in the expressions
-    (T, 64) of `clips`; for gaze, which goes both ways, half of that. What opposes another control is counted from the
-    clip's median, since its 10th percentile would be the other at its height. A blink's direction has the unit length
-    of the lids' gap, since how far a lid must go depends on the person.
+    (T, 64) of `clips`. What a face does both ways, as gaze and what opposes another control, is counted from the clip's
+    median and as far as the 99.9th percentile, being rare in people who speak to a camera. A blink's direction has the
+    unit length of the lids' gap, since how far a lid must go depends on the person.
     """
     rows = torch.stack([measure.vector() for measure in MEASURES])
     gradients = rows @ model.expression_basis.T  # (measures, 64)
     moved = [clip @ gradients.T for clip in clips]
-    share = torch.tensor([0.5 if measure.name in OPPOSES else 0.1 for measure in MEASURES], dtype=gradients.dtype)
+    both_ways = [measure.minimum < 0 or measure.name in OPPOSES for measure in MEASURES]
+    share = torch.tensor([0.5 if both else 0.1 for both in both_ways], dtype=gradients.dtype)
     rests = [torch.quantile(values, share, dim=0).diagonal() for values in moved]
     from_rest = torch.cat([values - rest for values, rest in zip(moved, rests, strict=True)])
-    reaches = torch.quantile(from_rest, 0.99, dim=0)
+    from_rest = torch.where(torch.tensor([measure.minimum < 0 for measure in MEASURES]), from_rest.abs(), from_rest)
+    share = torch.tensor([0.999 if both else 0.99 for both in both_ways], dtype=gradients.dtype)
+    reaches = torch.quantile(from_rest, share, dim=0).diagonal()
     full = {measure.name: float(reach) for measure, reach in zip(MEASURES, reaches, strict=True)}
     full |= {name: float(model.mean[lower, 1] - model.mean[upper, 1]) for name, (upper, lower) in LIDS.items()}
     directions = {}
     for number, measure in enumerate(MEASURES):
-        reach = 1.0 if measure.name in LIDS else full[measure.name] / (2.0 if measure.minimum < 0 else 1.0)
+        reach = 1.0 if measure.name in LIDS else full[measure.name]
         direction = _direction(gradients, number, along=False)
         if measure.name in ALONG:
             natural = _direction(gradients, number, along=True)
