@@ -68,11 +68,13 @@ def test_a_person_is_followed_to_the_other_side_of_a_cut(extractor, portrait, as
     before = [np.hstack(pair) for pair in zip(left, right, strict=True)]
     dark = [(frame * 0.35).astype(np.uint8) for frame in before]
     after = [np.ascontiguousarray(frame.reshape(300, 2, 360, 3)[:, ::-1].reshape(300, 720, 3)) for frame in dark]
+    identities = [extractor.extract(person).identity for person in (portrait, astronaut)]
+    apart = np.linalg.norm(identities[0] - identities[1])
     for face, person in ((0, portrait), (1, astronaut)):
-        identity = extractor.extract(person).identity
+        identity = identities[face]
         found = list(extractor.extract_video(before + after, face))
         assert [extraction.shot for extraction in found] == [0] * 8 + [1] * 8
-        assert max(np.linalg.norm(extraction.identity - identity) for extraction in found) < 1
+        assert max(np.linalg.norm(extraction.identity - identity) for extraction in found) < apart / 2
         middle = [extraction.crop.x + extraction.crop.side / 2 for extraction in found]
         assert (middle[0] < 360) == (person is portrait)
         assert (middle[-1] < 360) == (person is astronaut)
