@@ -51,7 +51,7 @@ MEASURES: tuple[Measure, ...] = (
         "smile",
         ((61, 1, -0.5), (291, 1, -0.5), (0, 1, 0.5), (17, 1, 0.5)),
         0.0,
-        "corners of the mouth up; 1 is a broad smile",
+        "corners of the mouth up and apart; 1 is a broad smile",
     ),
     Measure(
         "frown",
@@ -88,7 +88,8 @@ MEASURES: tuple[Measure, ...] = (
     ),
 )
 # Measures that go along with a control in faces, and may here by a share of their range: a smile widens the mouth, and
-# lids follow the eyes.
+# lids follow the eyes. A control that goes one way only is not moved by what goes the other: to widen the mouth is no
+# pucker, so a smile does it as faces do.
 ALONG: dict[str, frozenset[str]] = {
     "smile": frozenset({"pucker"}),
     "gaze_y": frozenset({"blink_left", "blink_right"}),
@@ -163,12 +164,12 @@ def fit_control_directions(model: MorphableModel, clips: Sequence[Tensor]) -> di
         direction = _direction(gradients, number, along=False)
         if measure.name in ALONG:
             natural = _direction(gradients, number, along=True)
-            shares = [
-                reach * abs(float(gradients[i] @ natural)) / full[other.name]
+            most = max(
+                _moved(measure, other, reach * float(gradients[i] @ natural)) / full[other.name]
                 for i, other in enumerate(MEASURES)
                 if _along(measure, other)
-            ]
-            direction = torch.lerp(direction, natural, min(1.0, MOST_ALONG / max(shares)))
+            )
+            direction = torch.lerp(direction, natural, min(1.0, MOST_ALONG / max(most, MOST_ALONG)))
         directions[measure.name] = [round(float(value), 6) for value in reach * direction]
     return directions
 
@@ -185,6 +186,11 @@ def _holds(own: Measure, other: Measure, *, along: bool) -> bool:
     if other.name in OPPOSES or other.name == OPPOSES.get(own.name):
         return False
     return not (along and _along(own, other))
+
+
+def _moved(own: Measure, other: Measure, change: float) -> float:
+    """How far `change` of a measure goes the way its control goes, wherever the control `own` goes."""
+    return abs(change) if own.minimum < 0 or other.minimum < 0 else max(0.0, change)
 
 
 def _along(own: Measure, other: Measure) -> bool:
