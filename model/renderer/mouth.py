@@ -139,10 +139,10 @@ def _outline(landmarks: np.ndarray, loop: tuple[int, ...]) -> np.ndarray:
 
 
 def _gap(landmarks: np.ndarray) -> float:
-    """Area between the inner lips over the squared width of the mouth."""
+    """Area between the inner lips over the squared width of the mouth; 0 where they are pressed into each other."""
     x, y = landmarks[list(INNER_LIPS), 0], landmarks[list(INNER_LIPS), 1]
     area = 0.5 * float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
-    return abs(area) / float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2])) ** 2
+    return max(-area, 0.0) / float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2])) ** 2
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -74,6 +74,11 @@ def test_a_closed_mouth_stays_as_it_is(closed_and_open: tuple[np.ndarray, np.nda
     assert (shown(closed, closed[None]) == 180).all()
 
 
+def test_lips_that_are_pressed_together_are_no_gap(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
+    closed, opened = closed_and_open
+    assert (shown(closed, (closed - 0.5 * (opened - closed))[None]) == 180).all()
+
+
 def test_teeth_hang_below_the_upper_lip_and_only_there(closed_and_open: tuple[np.ndarray, np.ndarray]) -> None:
     closed, opened = closed_and_open
     painted = shown(closed, opened[None])[0].mean(-1)
