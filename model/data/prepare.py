@@ -29,8 +29,7 @@ FPS = 25
 SOUND_RATE = 16000
 SEGMENT_SECONDS = 10.0  # longer videos are cut: a clip's crop is fixed, and heads wander
 SHORTEST_SECONDS = 1.0
-SURE = 0.3  # confidence below which a frame's face counts as lost
-LOST_SHARE = 0.05  # of the frames, above which a segment is dropped
+LOST_SHARE = 0.05  # of the frames that do not show the face, above which a segment is dropped
 FACE_HEIGHT = (10, 152)  # landmarks of the forehead's top and of the chin
 COLUMNS = (
     *("id", "kind", "split", "person", "frames", "seconds", "audio", "generated", "face_px"),
@@ -125,7 +124,7 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
         return None
     if len(seen) < SHORTEST_SECONDS * FPS:
         return None
-    if np.mean([extraction.confidence < SURE for extraction in seen]) > LOST_SHARE:
+    if np.mean([not extraction.seen for extraction in seen]) > LOST_SHARE:
         return None
     sound = _cut(segment.sound, start, len(seen))
     landmarks = np.stack([extraction.landmarks for extraction in seen])

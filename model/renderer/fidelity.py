@@ -100,7 +100,7 @@ def control_sheet(
 def _with_landmarks(portrait: Extraction) -> np.ndarray:
     marked = portrait.image.copy()
     for x, y in (portrait.landmarks[:, :2] - 0.5).round().astype(int).tolist():
-        cv2.circle(marked, (x, y), 0, (0, 255, 120), -1)
+        cv2.circle(marked, (x, y), 1, (0, 255, 120), -1)
     return marked
 
 
