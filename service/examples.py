@@ -58,7 +58,7 @@ _NO_FACE = {
     "title": "No face was found",
     "status": 422,
     "detail": "no face was found in the portrait of 400 x 300 pixels; looked for whole faces at least 40 "
-    "pixels high, turned or tilted by up to about 45 degrees",
+    "pixels high, turned by up to about 60 degrees and tilted by up to about 45",
     "got": 0,
     "allowed": "at least one face",
 }

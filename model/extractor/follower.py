@@ -129,7 +129,8 @@ class FaceFollower:
 
 def looked_for_faces() -> str:
     """What a picture without face is said to lack."""
-    return f"looked for whole faces at least {SMALLEST_FACE} pixels high, turned or tilted by up to about 45 degrees"
+    size = f"looked for whole faces at least {SMALLEST_FACE} pixels high"
+    return f"{size}, turned by up to about 60 degrees and tilted by up to about 45"
 
 
 def _chosen(found: list[Sighting], face: int) -> Sighting:
