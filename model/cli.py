@@ -132,11 +132,19 @@ def evaluate_renderer(
 
 
 @evaluate.command("audio")
-def evaluate_audio(data: DataOption, *, as_json: JsonOption = False) -> None:
-    """Likelihood, lip synchrony and motion statistics."""
+def evaluate_audio(
+    data: DataOption,
+    *,
+    directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write a PNG there: mouths under the waveform of what they say.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Likelihood, lip synchrony, closures (with eSpeak NG), motion statistics and diversity, beside the regressor's."""
     from model.audio.evaluate import evaluate_corpus as run
 
-    _show(run(data), as_json=as_json)
+    _show(_or_exit(lambda: run(data, weights=directory, sheet=sheet)), as_json=as_json)
 
 
 @weights.command("import")

@@ -69,8 +69,10 @@ def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def form_body(*one_of: Sequence[str], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str) -> dict[str, Any]:
-    """The request body of a create call, which holds exactly one of each group `one_of`.
+def form_body(
+    *one_of: Sequence[str | tuple[str, ...]], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str
+) -> dict[str, Any]:
+    """The request body of a create call, which holds exactly one of each group `one_of`; of a tuple in it, any.
 
     A field is "file: DESCRIPTION", "id: DESCRIPTION", "seconds: DESCRIPTION" or the name of a schema sent as JSON.
     """
@@ -90,12 +92,16 @@ def form_body(*one_of: Sequence[str], headers: Sequence[dict[str, Any]] = HEADER
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required := [group[0] for group in one_of if len(group) == 1]:
         schema["required"] = required
-    if choices := [{"oneOf": [{"required": [name]} for name in group]} for group in one_of if len(group) > 1]:
+    if choices := [{"oneOf": [_required(choice) for choice in group]} for group in one_of if len(group) > 1]:
         schema["allOf"] = choices
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
         "parameters": [{"in": "header", "required": False, **header} for header in headers],
     }
+
+
+def _required(choice: str | tuple[str, ...]) -> dict[str, Any]:
+    return {"required": [choice]} if isinstance(choice, str) else {"anyOf": [_required(name) for name in choice]}
 
 
 def install(app: FastAPI) -> None:

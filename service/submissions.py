@@ -100,17 +100,23 @@ def parse_options(form: Form, schema: type[Options]) -> Options:
         raise problem from error
 
 
-def require_fields(form: Form, required: str, *one_of: str) -> str:
-    """Check that `required` and exactly one of `one_of` were sent; say which. Raises ProblemError (422)."""
-    present = [name for name in one_of if name in form.files or name in form.texts]
+def require_fields(form: Form, required: str, *one_of: str | tuple[str, ...]) -> str:
+    """Check that `required` and exactly one of `one_of` were sent; say which. Raises ProblemError (422).
+
+    Of a tuple's fields one or several may come; the first is said.
+    """
+    choices = [(choice,) if isinstance(choice, str) else choice for choice in one_of]
+    sent = [[name for name in choice if name in form.files or name in form.texts] for choice in choices]
+    present = [name for names in sent for name in names]
     if required not in form.files:
         raise ProblemError(ProblemType.INVALID_REQUEST, f"form field {required!r} is missing", allowed=[required])
-    if one_of and len(present) != 1:
+    if one_of and sum(map(bool, sent)) != 1:
+        allowed = [" and/or ".join(choice) for choice in choices]
         raise ProblemError(
             ProblemType.INVALID_REQUEST,
-            f"exactly one of {', '.join(one_of)} is needed, got {', '.join(present) or 'none'}",
+            f"exactly one of {', '.join(allowed)} is needed, got {', '.join(present) or 'none'}",
             got=present,
-            allowed=list(one_of),
+            allowed=allowed,
         )
     return present[0] if present else ""
 

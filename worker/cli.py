@@ -69,8 +69,9 @@ def render(
     """Re-pose a portrait, or make it speak or follow a video, in this process and without any server."""
     drivers = {"--control": control, "--motion": motion, "--audio": audio, "--driving": driving}
     given = [name for name, value in drivers.items() if value]
-    if len(given) != 1:
-        raise typer.BadParameter(f"exactly one of {', '.join(drivers)} is needed, got {', '.join(given) or 'none'}")
+    if len(given) != 1 and given != ["--audio", "--driving"]:
+        allowed = f"exactly one of {', '.join(drivers)}, or --audio with --driving, is needed"
+        raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
     from worker.offline import render_offline
 
     render_offline(

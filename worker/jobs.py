@@ -4,13 +4,10 @@ All raise worker.errors.InputError for what the user can mend and model.errors.M
 report of the bench's stages raises passes through, which is how a job is stopped.
 """
 
-import secrets
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from model.morphable.basis import MOTION_SPACE
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
@@ -21,10 +18,11 @@ from worker.canvas import CROP_SIDE, Canvas
 from worker.driving import driven_image, driven_video
 from worker.errors import InputError
 from worker.label import LabelledCanvas
-from worker.media.audio import Sound, Speech, read_speech
+from worker.media.audio import Sound, read_speech
 from worker.media.images import encode_image
 from worker.portraits import MODEL_FPS, read_portrait
 from worker.render import Made, render_video
+from worker.speech import speaking, with_head_of
 from worker.workbench import Portrait, Workbench
 
 LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
@@ -92,9 +90,10 @@ def make_video(
     driving: Path | None = None,
     options: VideoOptions,
 ) -> Made:
-    """Animate a portrait by speech, by a sequence or by the video `driving`; write an MP4 to `output`.
+    """Animate a portrait by a sequence, by speech or by the video `driving`; write an MP4 to `output`.
 
-    The sound of `audio`, or that of the driving video if it has any, goes with it.
+    The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
+    speech's, and head, eyes and brows are the video's.
     """
     speech = None
     if audio is not None:  # bad sound is refused before anything costly is done
@@ -105,13 +104,16 @@ def make_video(
     fps = options.fps or MODEL_FPS
     sound: Sound | None = None
     frames_without_face: int | None = None
-    if speech is not None:
-        sequence, sound = _spoken(bench, subject, speech, options, fps), speech.sound
-    elif driving is not None:
+    if driving is not None:
         _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
         driven = driven_video(bench, subject, driving, options, fps)
         sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
-    else:
+    if speech is not None:
+        with bench.stages.run("motion"):
+            spoken = motions.resample(speaking(bench, subject.face, speech, options), MODEL_FPS, fps)
+        sequence = spoken if driving is None else with_head_of(sequence, spoken, subject.face.motion, options)
+        sound = speech.sound
+    elif driving is None:
         moving = _moving(motion)
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
@@ -137,22 +139,6 @@ def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions
         )
     _check_space(bench, motion)
     return motions.still(motion, subject.face, bench.models.controls)
-
-
-def _spoken(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions, fps: float) -> motions.Floats:
-    with bench.stages.run("motion"):
-        blocks = bench.models.speech.stream(
-            speech,
-            subject.face.motion,
-            identity=subject.face.identity,
-            seed=secrets.randbits(32) if options.seed is None else options.seed,
-            temperature=options.temperature,
-            expression_scale=options.expression_scale,
-            pose_scale=options.pose_scale,
-            blink_rate=options.blink_rate,
-            still=options.still,
-        )
-        return motions.resample(np.concatenate(list(blocks)), MODEL_FPS, fps)
 
 
 def _moving(motion: Motion | None) -> MovingMotion:

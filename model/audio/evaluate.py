@@ -4,64 +4,118 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.audio.batches import cut
+from model.audio.bilabials import bilabial_figures
 from model.audio.clips import SpeechClip, read_clips
 from model.audio.features import FPS
+from model.audio.movement import movement_figures
 from model.audio.network import SpeechNetwork
 from model.audio.nll import flow_nll
 from model.audio.sampling import sample_codes, sound_track
+from model.audio.sheet import draw_sheet
 from model.audio.speech_to_motion import SpeechToMotion
+from model.audio.synchrony import Made, diversity_figures, lip_figures
+from model.errors import DataError
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION
-from model.morphable.controls import MEASURES
 
 IN_SYNC = 0.15  # clips whose `sync` is under this may not show the mouth that speaks
-TAKES, TEMPERATURE, MOST_LAG = 16, 0.7, 2
+TAKES, TEMPERATURE = 16, 0.7
+
+Figures = dict[str, float | dict[str, float]]
 
 
-def evaluate(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> dict[str, float]:
-    """Return all figures of a network on held-out clips."""
-    clips = [clip for clip in clips if clip.sync >= IN_SYNC] or list(clips)
-    tracks = [sound_track(network, clip.mel) for clip in clips]
+@dataclass(frozen=True)
+class Judged:
+    """The clips that count, their sound tracks (T, S), and what was made of them."""
+
+    clips: list[SpeechClip]
+    tracks: list[Tensor]
+    made: list[Made]
+
+
+def judged(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> Judged:
+    """Draw TAKES takes for every clip in sync."""
+    chosen = [clip for clip in clips if clip.sync >= IN_SYNC] or list(clips)
+    tracks = [sound_track(network, clip.mel) for clip in chosen]
+    made = []
+    for number, (clip, track) in enumerate(zip(chosen, tracks, strict=True)):
+        takes, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE, takes=TAKES)
+        style = network.code.style(network.code.raw_expression(clip))
+        expected = track[:, : network.config.components]
+        made.append(Made(style * takes, pose * network.code.pose_deviation, style * expected))
+    return Judged(chosen, tracks, made)
+
+
+def evaluate(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> Figures:
+    """Return all figures of a network on held-out clips; those with several columns are tables of one row."""
+    return figures(network, judged(network, clips))
+
+
+def figures(network: SpeechNetwork, found: Judged) -> Figures:
+    """Return all figures of what was made of held-out clips."""
+    model = MorphableModel.load()
     return {
-        "clips": float(len(clips)),
-        "minutes": sum(clip.frames for clip in clips) / FPS / 60,
-        **likelihood(network, clips, tracks),
-        **lips_and_motion(network, clips, tracks),
+        "clips": float(len(found.clips)),
+        "people": float(len({clip.person for clip in found.clips})),
+        "minutes": sum(clip.frames for clip in found.clips) / FPS / 60,
+        **likelihood(network, found.clips, found.tracks),
+        **lip_figures(network, model, found.clips, found.made),
+        **diversity_figures(network, model, found.made),
+        **movement_figures(network, model, found.clips, found.made),
     }
 
 
-def evaluate_corpus(data: Path) -> dict[str, float]:
-    """Return the figures of the released network on a corpus' val split."""
-    return evaluate(SpeechToMotion.load().network, read_clips(data, "val"))
+def evaluate_corpus(data: Path, *, weights: Path | None = None, sheet: Path | None = None) -> dict[str, object]:
+    """Return the figures of the released network, or of that in `weights`, on a corpus' val split.
+
+    With `sheet`, mouths under their waveforms are drawn there.
+    """
+    speaker = SpeechToMotion.load(weights)
+    found = judged(speaker.network, read_clips(data, "val"))
+    if sheet is not None:
+        draw_sheet(sheet, data, speaker.network, found.clips, found.made)
+    return {**figures(speaker.network, found), "bilabials": bilabial_figures(speaker)}
 
 
-def likelihood(network: SpeechNetwork, clips: Sequence[SpeechClip], tracks: Sequence[Tensor]) -> dict[str, float]:
-    """Return NLL a dimension in nats with the true sound, with another clip's, and under a Gaussian that hears nothing.
+def another_persons(clips: Sequence[SpeechClip]) -> list[int]:
+    """Return for each clip the number of the next one, in a circle, of which the person is another.
+
+    Raises DataError where there is one person only.
+    """
+    people = [clip.person for clip in clips]
+    if len(set(people)) < 2:
+        raise DataError(f"all {len(clips)} clips are of {people[0]!r}; two people or more are needed")
+    turned = [[*range(i + 1, len(people)), *range(i)] for i in range(len(people))]
+    return [next(j for j in order if people[j] != people[i]) for i, order in enumerate(turned)]
+
+
+def likelihood(network: SpeechNetwork, clips: Sequence[SpeechClip], tracks: Sequence[Tensor]) -> Figures:
+    """Return NLL a dimension in nats with the true sound, with another person's, and under a Gaussian without sound.
 
     The Gaussian has the mean and full covariance of a frame given the one before it, fitted on the very clips it is
     judged on: as good as a linear model without sound can look.
     """
     code = network.code
     codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in clips]
-    others = [cut(torch.cat([tracks[(i + 1) % len(tracks)]] * 40), 0, clip.frames) for i, clip in enumerate(clips)]
+    others = [
+        cut(torch.cat([tracks[other]] * (1 + clip.frames // len(tracks[other]))), 0, clip.frames)
+        for clip, other in zip(clips, another_persons(clips), strict=True)
+    ]
     e = network.config.components
     true, false = flow_nll(network.flows, tracks, codes), flow_nll(network.flows, others, codes)
-    return {
-        "nll_expression": true[0] / e,
-        "nll_expression_other_sound": false[0] / e,
-        "nll_expression_gaussian": gaussian_nll([c[:, :e] for c in codes]) / e,
-        "nll_pose": true[1] / (codes[0].shape[1] - e),
-        "nll_pose_other_sound": false[1] / (codes[0].shape[1] - e),
-        "nll_pose_gaussian": gaussian_nll([c[:, e:] for c in codes]) / (codes[0].shape[1] - e),
-    }
+    parts = {"nll_expression": (0, slice(0, e)), "nll_pose": (1, slice(e, None))}
+    found: Figures = {}
+    for name, (which, part) in parts.items():
+        gaussian, dimensions = gaussian_nll([c[:, part] for c in codes]), codes[0][:, part].shape[1]
+        row = {"true_sound": true[which], "another_persons_sound": false[which], "gaussian_without_sound": gaussian}
+        found[name] = {key: value / dimensions for key, value in row.items()}
+    return found
 
 
 def gaussian_nll(codes: Sequence[Tensor]) -> float:
@@ -70,75 +124,3 @@ def gaussian_nll(codes: Sequence[Tensor]) -> float:
     error = after - before @ torch.linalg.lstsq(before, after).solution
     covariance = error.T @ error / len(error)
     return float(0.5 * (torch.logdet(2 * math.pi * covariance) + len(covariance)))
-
-
-def lips_and_motion(network: SpeechNetwork, clips: Sequence[SpeechClip], tracks: Sequence[Tensor]) -> dict[str, float]:
-    """Return lip synchrony (mean over clips of correlations with the measured mouth opening) and motion statistics."""
-    gradient = opening_gradient(MorphableModel.load())
-    to_opening = network.code.decoder @ gradient
-    e, articulation = network.config.components, float(network.sampling[0])
-    scores: dict[str, list[float]] = {"take": [], "mean_of_takes": [], "regressor": [], "energy": [], "energy_real": []}
-    lags: list[int] = []
-    made: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    real: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
-        expression, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE, takes=TAKES)
-        opening = (expression @ to_opening).numpy()
-        truth = clip.opening.numpy()
-        energy = track[:, e:].mean(dim=1).numpy()
-        scores["take"].append(float(np.mean([correlation(take, truth) for take in opening])))
-        best, lag = best_lag(opening.mean(axis=0), truth)
-        scores["mean_of_takes"].append(best)
-        lags.append(lag)
-        scores["regressor"].append(best_lag((articulation * track[:, :e] @ to_opening).numpy(), truth)[0])
-        scores["energy"].append(correlation(opening[0], energy))
-        scores["energy_real"].append(correlation(truth, energy))
-        style = network.code.style(network.code.raw_expression(clip))
-        made.append(((style * expression[0] @ to_opening).numpy(), (pose[0] * network.code.pose_deviation).numpy()))
-        centred = clip.motion - clip.motion.mean(dim=0)
-        real.append(((centred[:, :EXPRESSION] @ gradient).numpy(), centred[:, EXPRESSION:].numpy()))
-    figures = {f"opening_correlation_{name}": float(np.mean(values)) for name, values in scores.items()}
-    figures["opening_lag_frames"] = float(np.mean(lags))
-    for name, sequences in (("made", made), ("real", real)):
-        figures |= {f"{key}_{name}": value for key, value in motion_statistics(sequences).items()}
-    return figures
-
-
-def opening_gradient(model: MorphableModel) -> Tensor:
-    """Return what each expression coefficient adds to the gap between the lips (64,), in half sides of the crop."""
-    measure = next(measure for measure in MEASURES if measure.name == "jaw_open")
-    return model.expression_basis @ measure.vector()
-
-
-def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return the correlation of two series (T,); 0 when one does not move."""
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
-
-
-def best_lag(made: NDArray[np.float32], truth: NDArray[np.float32]) -> tuple[float, int]:
-    """Return the best correlation over shifts of up to MOST_LAG frames, and its shift; positive: made comes late."""
-    n = len(made)
-    tried = {
-        lag: correlation(made[max(0, lag) : n + min(0, lag)], truth[max(0, -lag) : n - max(0, lag)])
-        for lag in range(-MOST_LAG, MOST_LAG + 1)
-    }
-    lag = max(tried, key=lambda key: tried[key])
-    return tried[lag], lag
-
-
-def motion_statistics(sequences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
-    """Return means over clips, of opening (T,) and pose (T, 6): spread, speed and jerk of the lips; the head's."""
-    rows = [
-        {
-            "opening_deviation": float(opening.std()),
-            "opening_speed": float(np.abs(np.diff(opening)).mean() * FPS),
-            "opening_jerk": float(np.abs(np.diff(opening, 3)).mean() * FPS**3),
-            "yaw_deviation_degrees": float(np.degrees(pose[:, 0].std())),
-            "yaw_speed_degrees": float(np.degrees(np.abs(np.diff(pose[:, 0])).mean() * FPS)),
-            "pitch_deviation_degrees": float(np.degrees(pose[:, 1].std())),
-            "pitch_speed_degrees": float(np.degrees(np.abs(np.diff(pose[:, 1])).mean() * FPS)),
-        }
-        for opening, pose in sequences
-    ]
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}

@@ -11,9 +11,10 @@ import torch
 
 from model.audio.clips import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
-from model.audio.evaluate import TEMPERATURE, evaluate, opening_gradient
+from model.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
+from model.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel
 from model.morphable.basis import MOTION, MOTION_SPACE
 from model.weights.files import save_weights
@@ -67,7 +68,7 @@ def release(
     hours: float,
 ) -> dict[str, Any]:
     """Write NAME.safetensors and its card into `out`; returns the card's figures."""
-    figures = {key: round(value, 4) for key, value in evaluate(network, held_out).items()}
+    figures = rounded(evaluate(network, held_out))
     trusted = sum(clip.frames * clip.trust for clip in clips) / 25 / 60
     card = {
         "kind": "audio",
@@ -86,3 +87,11 @@ def release(
     }
     save_weights(out, NAME, network.state_dict(), card, dtype=torch.float32)
     return figures
+
+
+def rounded(figures: Figures) -> dict[str, Any]:
+    """Return figures to four places, as a card holds them."""
+    return {
+        name: {key: round(part, 4) for key, part in value.items()} if isinstance(value, dict) else round(value, 4)
+        for name, value in figures.items()
+    }

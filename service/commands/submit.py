@@ -34,8 +34,9 @@ def submit(
     """Send a job to a running server, follow it and write its result."""
     drivers = {"--control": control, "--motion": motion, "--audio": audio, "--driving": driving}
     given = [name for name, value in drivers.items() if value]
-    if len(given) != 1:
-        raise typer.BadParameter(f"exactly one of {', '.join(drivers)} is needed, got {', '.join(given) or 'none'}")
+    if len(given) != 1 and given != ["--audio", "--driving"]:
+        allowed = f"exactly one of {', '.join(drivers)}, or --audio with --driving, is needed"
+        raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
     files = {"portrait": portrait, **({"audio": audio} if audio else {}), **({"driving": driving} if driving else {})}
     texts = {"options": json.dumps(_values(option or []))}
     wanted = {"controls": _values(control), "relative": not absolute} if control else _read_motion(motion)

@@ -92,7 +92,7 @@ class VideoOptions(_Schema):
 
     `face` chooses the portrait's face, `driving_face` that of a driving video, as its first frame with a face counts
     them. What follows `fps` governs motion made from speech: its size, how often the person blinks and whether the head
-    keeps still; the two scales are a driving video's, too.
+    keeps still; the two scales are a driving video's, too. With both, blinks are the driving video's.
     """
 
     face: FaceIndex | None = None
@@ -152,7 +152,10 @@ class ImageSpec(_Schema):
 
 
 class VideoSpec(_Schema):
-    """Animate `portrait` by speech, by a motion sequence or by the video `driving`."""
+    """Animate `portrait` by a motion sequence, by speech or by the video `driving`.
+
+    Speech and a driving video may come together: then the mouth is the speech's, and head, eyes and brows the video's.
+    """
 
     kind: Literal[JobKind.VIDEO] = JobKind.VIDEO
     portrait: InputFile
@@ -163,7 +166,7 @@ class VideoSpec(_Schema):
 
     @model_validator(mode="after")
     def _one_driver(self) -> Self:
-        _exactly_one(audio=self.audio, motion=self.motion, driving=self.driving)
+        _exactly_one(motion=self.motion, audio_or_driving=self.audio or self.driving)
         return self
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/videos: a portrait, animated by speech, by a motion or by another video."""
+"""POST /v1/videos: a portrait, animated by a motion, by speech or by another video, or by these two together."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -15,12 +15,12 @@ router = APIRouter(tags=["create"])
 
 BODY = form_body(
     ["portrait", "portrait_id"],
-    ["audio", "motion", "driving"],
+    ["motion", ("audio", "driving")],
     portrait="file: the photo: JPEG, PNG or WebP",
     portrait_id="id: instead of portrait, the id of one uploaded before",
-    audio="file: speech: WAV, FLAC, OGG, MP3 or M4A",
+    audio="file: speech: WAV, FLAC, OGG, MP3, M4A or a video with sound",
     motion="Motion",
-    driving="file: instead of audio or motion, a video whose motion is taken: MP4, MOV or WebM",
+    driving="file: a video whose motion is taken: MP4, MOV or WebM; with audio, for head, eyes and brows alone",
     options="VideoOptions",
     webhook="Webhook",
     deadline="seconds: a job that has not begun after so long fails",
@@ -28,7 +28,7 @@ BODY = form_body(
 
 
 def _build(context: Context, form: Form) -> VideoSpec:
-    driver = require_fields(form, "portrait", "audio", "motion", "driving")
+    driver = require_fields(form, "portrait", "motion", ("audio", "driving"))
     if driver == "audio":
         require_models(context, ["audio"])
     options = parse_options(form, VideoOptions)

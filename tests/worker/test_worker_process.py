@@ -166,6 +166,27 @@ def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Pat
         assert len(container.streams.audio) == 1  # the driving video's sound came along
 
 
+def test_speech_over_a_driving_video(bench: Bench, portrait: Path, speech: Path, talking: Path) -> None:
+    samples, rate = soundfile.read(speech, frames=3 * soundfile.info(speech).samplerate)
+    sound = io.BytesIO()
+    soundfile.write(sound, samples, rate, format="WAV")
+    record = bench.finished(
+        bench.submit(
+            lambda job: VideoSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                audio=bench.put(job, "audio.wav", sound.getvalue(), "audio/wav"),
+                driving=bench.put(job, "driving.mp4", talking, "video/mp4"),
+                options=VideoOptions(seed=1, paste_back=False),
+            )
+        )
+    )
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.frames, record.result.duration) == (75, 3.0)  # the speech's, longer than the video
+    with av.open(str(bench.result(record))) as container:
+        assert len(container.streams.audio) == 1
+
+
 def test_motion_of_a_photo_drives_it_again(bench: Bench, portrait: Path) -> None:
     extraction = bench.submit(lambda job: MotionSpec(source=bench.put(job, "source.jpg", portrait, "image/jpeg")))
     motion = TypeAdapter(Motion).validate_json(bench.result(bench.finished(extraction)).read_text())

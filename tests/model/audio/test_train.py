@@ -34,9 +34,10 @@ def test_a_tiny_training_learns_and_releases(speech_corpus: Path, tmp_path: Path
     assert card["kind"] == "audio"
     assert card["data"] == ["made/up"]
     figures = card["figures"]
-    assert figures["opening_correlation_regressor"] > 0.5
-    assert figures["nll_expression"] < figures["nll_expression_other_sound"] - 0.5
-    assert figures["nll_expression"] < figures["nll_expression_gaussian"]
+    assert figures["opening_correlation"]["regressor"] > 0.5
+    likelihood = figures["nll_expression"]
+    assert likelihood["true_sound"] < likelihood["another_persons_sound"] - 0.5
+    assert likelihood["true_sound"] < likelihood["gaussian_without_sound"]
     assert SpeechToMotion.load(tmp_path).network.config == TINY.network
 
 

@@ -302,6 +302,19 @@ def test_a_bomb_is_refused_by_its_header(server: Server) -> None:
     assert nothing_left(server)
 
 
+def test_speech_and_a_driving_video_come_together(server: Server, portrait: bytes) -> None:
+    files = {"portrait": portrait, "audio": WAV, "driving": MP4}
+    spec = server.claim(post(server, "videos", files).json()["id"]).spec
+    assert isinstance(spec, VideoSpec)
+    assert spec.audio is not None
+    assert spec.driving is not None
+    frames = json.dumps({"space": "open478", "fps": 25, "frames": [[0.5] * DIMENSION] * 3})
+    problem = refused(post(server, "videos", files, motion=frames), ProblemType.INVALID_REQUEST)
+    assert "exactly one of motion, audio and/or driving is needed, got motion, audio, driving" in problem["detail"]
+    problem = refused(post(server, "videos", {"portrait": portrait}), ProblemType.INVALID_REQUEST)
+    assert "exactly one of motion, audio and/or driving is needed, got none" in problem["detail"]
+
+
 def test_an_image_with_too_long_a_side_is_refused(server: Server) -> None:
     strip = io.BytesIO()
     Image.new("1", (40_000, 3)).save(strip, "PNG")

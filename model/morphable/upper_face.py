@@ -1,0 +1,33 @@
+"""The part of an expression that is lids, brows and gaze, told from the mouth."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.morphable.basis import MorphableModel
+from model.morphable.controls import MEASURES
+
+UPPER = ("blink_left", "blink_right", "brow_raise", "gaze_x", "gaze_y")
+MOUTH = ("jaw_open", "smile", "pucker")
+
+
+def upper_face(change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the part (T, 64) of a change of expression (T, 64) that lids, brows and gaze have in it.
+
+    It is the likeliest change that moves the measures of UPPER as `change` does and those of MOUTH not at all: with G
+    the gradients of both and m the measures, G^T (G G^T)^-1 m, as in model.morphable.controls.
+    """
+    return change @ _projection()
+
+
+@functools.cache
+def _projection() -> NDArray[np.float32]:
+    rows = {measure.name: measure.vector() for measure in MEASURES}
+    gradients = torch.stack([rows[name] for name in UPPER + MOUTH]) @ MorphableModel.load().expression_basis.T
+    directions = torch.linalg.pinv(gradients.double())[:, : len(UPPER)].T
+    projection: NDArray[np.float32] = (gradients[: len(UPPER)].double().T @ directions).float().numpy()
+    return projection
