@@ -6,6 +6,7 @@ The interface is that of espeak-ng's speak_lib.h, of which only what is needed i
 from __future__ import annotations
 
 import ctypes
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,19 @@ LIBRARY = "libespeak-ng.so.1"
 SYNCHRONOUS, PHONEME_EVENTS, DONT_EXIT = 2, 0x0001, 0x8000
 END, PHONEME = 0, 7  # types of events
 UTF8 = 1
+
+
+@functools.cache
+def _library() -> tuple[ctypes.CDLL, int]:
+    """Return the library and its rate in Hz. It can be set up once a process: after espeak_Terminate it hangs."""
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        raise DataError(f"{LIBRARY} is not installed (the package espeak-ng has it); closures need it") from error
+    rate = library.espeak_Initialize(SYNCHRONOUS, 0, None, PHONEME_EVENTS | DONT_EXIT)
+    if rate <= 0:
+        raise DataError(f"{LIBRARY} cannot be set up: espeak_Initialize gave {rate}")
+    return library, rate
 
 
 @dataclass(frozen=True)
@@ -52,12 +66,8 @@ def synthesise(text: str, *, voice: str = "en") -> tuple[NDArray[np.float32], li
     Raises:
         DataError: eSpeak NG is not installed, or has no such voice.
     """
-    try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError as error:
-        raise DataError(f"{LIBRARY} is not installed (the package espeak-ng has it); closures need it") from error
-    rate = library.espeak_Initialize(SYNCHRONOUS, 0, None, PHONEME_EVENTS | DONT_EXIT)
-    if rate <= 0 or library.espeak_SetVoiceByName(voice.encode()):
+    library, rate = _library()
+    if library.espeak_SetVoiceByName(voice.encode()):
         raise DataError(f"{LIBRARY} cannot speak with the voice {voice!r}")
     pieces: list[NDArray[np.int16]] = []
     starts: list[tuple[str, float]] = []
@@ -76,7 +86,6 @@ def synthesise(text: str, *, voice: str = "en") -> tuple[NDArray[np.float32], li
     library.espeak_SetSynthCallback(callback)
     data = text.encode()
     library.espeak_Synth(data, len(data) + 1, 0, 1, 0, UTF8, None, None)
-    library.espeak_Terminate()
     speech = np.concatenate(pieces).astype(np.float32) / 2**15
     ends = [start for _, start in starts[1:]] + [len(speech) / rate]
     phonemes = [Phoneme(name, start, end) for (name, start), end in zip(starts, ends, strict=True)]
