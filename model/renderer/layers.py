@@ -3,6 +3,8 @@
 Letters: B batch, C channels, H height, W width, Z descriptor size.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,7 +24,38 @@ def normalize_instances(x: Tensor) -> Tensor:
     One group per channel is instance norm; group_norm keeps channels_last and bfloat16 inputs as they are and
     accumulates in float32.
     """
+    if x.device.type == "cpu" and x.requires_grad and torch.is_grad_enabled():
+        normalized: Tensor = _InstanceNorm.apply(x)
+        return normalized
     return F.group_norm(x, x.shape[1], eps=EPSILON)
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """group_norm with a gradient for CPUs: torch's own takes some twenty times as long with a group per channel.
+
+    With y = (x - mean) / deviation the gradient is (g - mean(g) - y mean(g y)) / deviation, means being over a map
+    (Ioffe and Szegedy, "Batch normalization", ICML 2015, section 3, for one map instead of a batch).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        y, _, rate = torch.native_group_norm(x, None, None, batch, channels, height * width, channels, EPSILON)
+        ctx.save_for_backward(y, rate)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        y, rate = ctx.saved_tensors
+        batch, channels, height, width = y.shape
+        # Pixels by channels, as they lie in channels_last; a mean over pixels is then a product with ones.
+        g, y = (maps.permute(0, 2, 3, 1).reshape(batch, -1, channels) for maps in (gradient, y))
+        ones = g.new_ones(1, 1, 1).expand(batch, 1, height * width)
+        mean, slope = (torch.bmm(ones, maps) / (height * width) for maps in (g, g * y))
+        rate = rate.unsqueeze(1)
+        result = torch.addcmul((-mean * rate).to(g.dtype), g, rate.to(g.dtype))
+        result.addcmul_(y, (-slope * rate).to(g.dtype))
+        return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class LayerNorm2d(nn.GroupNorm):
