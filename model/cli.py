@@ -44,11 +44,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TRAININGS = {
     "morphable": ("model.morphable.train", "MorphableConfig", "Build the morphable model from landmarks; minutes."),
     "extractor": ("model.extractor.train", "ExtractorConfig", "Train face crop to landmarks and confidence."),
-    "surroundings": (
-        "model.renderer.train_surroundings",
-        "SurroundingsConfig",
-        "Train how hair, neck and shoulders follow the head; minutes.",
-    ),
     "renderer": ("model.renderer.train", "RendererTrainingConfig", "Train mapping, warping and editing networks."),
     "audio": ("model.audio.train", "AudioConfig", "Train speech to motion."),
 }

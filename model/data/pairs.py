@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -53,6 +52,7 @@ class PairData:
 
     def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int, stills: float = 0.0) -> None:
         self.morphable = MorphableModel.load()
+        self._prior = Prior(self.morphable)
         store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
         self.images, self.clips, self.sources = store.images, store.clips, store.sources
         people: dict[str, list[int]] = {}
@@ -65,10 +65,6 @@ class PairData:
         self._stills_share = stills if self._stills else 0.0
         favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
         self._still_chance = favoured / favoured.sum()
-
-    @cached_property
-    def _prior(self) -> Prior:
-        return Prior.load(self.morphable)
 
     def batch(self, generators: Sequence[np.random.Generator], size: int, *, augment: bool = True) -> Batch:
         """A random pair of frames, in both directions, or two photos, for each of the generators: B = 2 * pairs.
@@ -84,7 +80,7 @@ class PairData:
             clips = self.people[generator.choice(len(self.people), p=self._chance)]
             clip = self.clips[clips[generator.integers(len(clips))]]
             mirrored = int(augment and generator.random() < 0.5)
-            first, second = self.far_pair(clip, generator)
+            first, second = self._far_pair(clip, generator)
             pictures = [self.images[clip.rows.start + row] for row in (first, second)]
             images = torch.stack([_to_tensor(picture, size, mirrored=bool(mirrored)) for picture in pictures])
             if augment:
@@ -128,8 +124,8 @@ class PairData:
         return window, source_landmarks, self.morphable.move(source_landmarks, identity, own, motions[frame][None])[0]
 
     @staticmethod
-    def far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
-        """A random stored frame and, of some others, the most different by turns in all points and eyes and mouth."""
+    def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
+        """A random frame and, of some others, the one most different: by turns in all points, or in eyes and mouth."""
         count = len(clip.frames)
         first = int(generator.integers(count))
         others = generator.integers(count, size=CANDIDATES)

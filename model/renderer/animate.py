@@ -50,7 +50,7 @@ class Animator:
         self.motion_space = motion_space
         self.dimension = engine.network.config.motion_dimension
         self._morphable = morphable
-        self._prior = None if morphable is None else Prior.load(morphable)
+        self._prior = None if morphable is None else Prior(morphable)
 
     @classmethod
     def load(

@@ -81,7 +81,7 @@ class Evaluation:
 
     def __init__(self, animator: Animator, judge: Judge, morphable: MorphableModel) -> None:
         self.animator, self.judge, self.morphable = animator, judge, morphable
-        self._prior = Prior.load(morphable)
+        self._prior = Prior(morphable)
 
     def same_identity(self, clip: HeldOutClip) -> dict[str, Row]:
         """The first frame driven to the clip's own: rows by method."""

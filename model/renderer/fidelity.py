@@ -47,7 +47,7 @@ def follow_controls(animator: Animator, extractor: Extractor, portraits: Sequenc
     mesh what it sees in the portrait whose mesh was moved all the way: what is missing there, the reader misses.
     """
     morphable = extractor.morphable
-    controls, prior = Controls.load(morphable), Prior.load(morphable)
+    controls, prior = Controls.load(morphable), Prior(morphable)
     changes: dict[str, dict[str, list[float]]] = {name: {"asked": [], "got": [], "mesh": []} for name in ASKED}
     found = 0
     for portrait in portraits:

@@ -1,13 +1,11 @@
 """The prior flow: where the morphable model itself says that each pixel came from.
 
 On the face it is the piecewise affine map of a triangle mesh, drawn far triangles first, so that what is hidden stays
-hidden and closing lids cover the eye. Around it hair, ears and neck follow the head as `Surroundings` has learned.
+hidden and closing lids cover the eye. Around it the displacement of face and scalp is spread by Gaussian kernels that
+fade to nothing, so that hair and neck follow and the background stays.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
@@ -17,28 +15,38 @@ from torch import Tensor
 from model.morphable import MorphableModel
 from model.morphable.mesh import face_mesh
 from model.renderer.config import PRIOR_SCALE
-from model.renderer.surroundings import Surroundings
 from model.renderer.warping import warp
 
-SEAM = 8.0  # pixels of the 256 crop over which the mesh gives way to the surroundings
+# Widths of the kernels in pixels of the 256 crop; the floor is the sum of kernel values that counts half.
+MIDDLE, MIDDLE_FLOOR = 14.0, 0.5
+WIDE, WIDE_FLOOR = 28.0, 1.0
+SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the kernels
+
+# Upper outline of the face from temple to temple, and the scalp as multiples of its distance from the face's centre.
+_OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
+_CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
+# (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
+_SCALP = ((0.2, 0.25, 0.12), (0.4, 0.45, 0.3))
 _SUBPIXEL_BITS = 4
+
+
+def with_scalp(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 478, 3) followed by points of the scalp above them, (B, 478 + 34, 3).
+
+    The scalp is a linear combination of landmarks, so that it turns with the head whatever the pose.
+    """
+    outline, centre = landmarks[:, _OUTLINE], landmarks[:, _CENTRE : _CENTRE + 1]
+    backwards = landmarks[:, _EARS].mean(1, keepdim=True) - centre
+    upwards = (landmarks[:, _TOP] - landmarks[:, _CHIN]).unsqueeze(1)
+    rings = [outline + out * (outline - centre) + back * backwards + up * upwards for out, back, up in _SCALP]
+    return torch.cat([landmarks, *rings], 1)
 
 
 class Prior:
     """Computes prior flows from a person's landmarks in two motions."""
 
-    def __init__(self, morphable: MorphableModel, surroundings: Surroundings) -> None:
+    def __init__(self, morphable: MorphableModel) -> None:
         self.triangles = face_mesh(morphable)
-        self.surroundings = surroundings
-
-    @classmethod
-    def load(cls, morphable: MorphableModel, directory: Path | None = None) -> Self:
-        """With the released surroundings, or those in `directory`.
-
-        Raises:
-            WeightsError: a file is missing, damaged or does not fit.
-        """
-        return cls(morphable, Surroundings.load(directory))
 
     def flow(self, source: Tensor, target: Tensor, *, size: int) -> Tensor:
         """Backward flow (B, 2, size/2, size/2), in pixels of its own map, that takes the source to the target.
@@ -48,20 +56,15 @@ class Prior:
             target: landmarks (B, 478, 3) that the result shall have.
             size: side of the images in pixels.
         """
-        side, device = size // PRIOR_SCALE, source.device
-        source, target = source.float().cpu(), target.float().cpu()
-        mesh, covered = self.mesh_flow(source, target, side)
-        return torch.lerp(self.surroundings(source, target, side), mesh, covered).to(device)
-
-    def mesh_flow(self, source: Tensor, target: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """The mesh's part of `flow`: (B, 2, side, side), and how much it counts there, (B, 1, side, side) in 0..1."""
-        unit = 256.0 / side
-        drawn = [
-            self._draw(here, there, side, unit)
-            for here, there in zip((target / unit).numpy(), (source / unit).numpy(), strict=True)
-        ]
-        flow, covered = (torch.from_numpy(np.stack(maps)) for maps in zip(*drawn, strict=True))
-        return flow, covered.unsqueeze(1)
+        side = size // PRIOR_SCALE
+        unit = 256.0 / side  # pixels of the 256 crop in one of the map
+        here, there = with_scalp(target.float().cpu()) / unit, with_scalp(source.float().cpu()) / unit
+        around = _spread(here, there, side=side, unit=unit)
+        covered = np.zeros((len(here), 1, side, side), np.float32)
+        mesh = np.zeros((len(here), 2, side, side), np.float32)
+        for index in range(len(here)):
+            mesh[index], covered[index, 0] = self._mesh_flow(here[index].numpy(), there[index].numpy(), side, unit)
+        return torch.lerp(around, torch.from_numpy(mesh), torch.from_numpy(covered)).to(source.device)
 
     def moved(self, image: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8: image (H, W, 3) uint8 of landmarks (478, 3), warped to target (B, 478, 3)."""
@@ -71,7 +74,7 @@ class Prior:
         warped: np.ndarray = warp(pixels, flow, grid="aligned").round().byte().permute(0, 2, 3, 1).numpy()
         return warped
 
-    def _draw(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacement (2, side, side) of the mesh, and its share (side, side), 0..1, which falls off at the rim.
 
         here, there: corners (N, 3) in the picture to be made and in the source, in pixels of the map.
@@ -103,3 +106,20 @@ class Prior:
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
         return flow, np.minimum(distance[1:-1, 1:-1] * (unit / SEAM), 1.0)
+
+
+def _spread(here: Tensor, there: Tensor, *, side: int, unit: float) -> Tensor:
+    """Kernel-weighted displacement (B, 2, side, side) of points (B, N, 3) in pixels of the map."""
+    displacement = (there - here)[..., :2]
+    values = torch.cat([displacement, torch.ones_like(displacement[..., :1])], -1)  # dx, dy and the kernel's own sum
+    coarse = side // 2  # kernels are smooth: half the map's sides are enough
+    centres = (torch.arange(coarse, dtype=here.dtype) + 0.5) * 2.0
+    flow = torch.zeros(())
+    for width, floor in ((WIDE, WIDE_FLOOR), (MIDDLE, MIDDLE_FLOOR)):
+        # Kernels are separable, so spreading is two small matrix products.
+        column = torch.exp(-0.5 * ((here[..., 0, None] - centres) * (unit / width)).square())  # (B, N, w)
+        row = torch.exp(-0.5 * ((here[..., 1, None] - centres) * (unit / width)).square())
+        sums = torch.einsum("bnh,bnk,bnw->bkhw", row, values, column)
+        total = sums[:, 2:]
+        flow = torch.lerp(flow, sums[:, :2] / (total + 1e-6), total / (total + floor))
+    return torch.nn.functional.interpolate(flow, size=(side, side), mode="bilinear", align_corners=False)

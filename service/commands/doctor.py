@@ -32,13 +32,7 @@ WORKER_MODULES = {
     "soxr": "soxr",
     "safetensors": "safetensors",
 }
-MODEL_KINDS = {
-    "morphable": "every job",
-    "extractor": "every job",
-    "surroundings": "images and videos",
-    "renderer": "images and videos",
-    "audio": "speech",
-}
+MODEL_KINDS = {"morphable": "every job", "extractor": "every job", "renderer": "images and videos", "audio": "speech"}
 
 
 class Verdict(StrEnum):

@@ -55,5 +55,5 @@ def speaking_scene(frames: int) -> Scene:
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]
     target = morphable.move(landmarks, identity, torch.from_numpy(face.motion), motions)
     size = face.image.shape[0]
-    flow = Prior.load(morphable).flow(landmarks.expand_as(target), target, size=size)
+    flow = Prior(morphable).flow(landmarks.expand_as(target), target, size=size)
     return Scene(to_image(face.image), motions, flow)
