@@ -1,8 +1,8 @@
 """The prior flow: where the morphable model itself says that each pixel came from.
 
 On the face it is the piecewise affine map of a triangle mesh, drawn far triangles first, so that what is hidden stays
-hidden and closing lids cover the eye. Around it the displacement of face and scalp is spread by Gaussian kernels that
-fade to nothing, so that hair and neck follow and the background stays.
+hidden and closing lids cover the eye. Around it the displacement of the face's rim and of the scalp is spread by
+Gaussian kernels that fade to nothing, so that hair and neck follow and the background stays.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from model.renderer.config import PRIOR_SCALE
 from model.renderer.warping import warp
 
 # Widths of the kernels in pixels of the 256 crop; the floor is the sum of kernel values that counts half.
-MIDDLE, MIDDLE_FLOOR = 14.0, 0.5
-WIDE, WIDE_FLOOR = 28.0, 1.0
+MIDDLE, MIDDLE_FLOOR = 14.0, 0.05
+WIDE, WIDE_FLOOR = 28.0, 0.1
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the kernels
 
 # Upper outline of the face from temple to temple, and the scalp as multiples of its distance from the face's centre.
 _OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
+# Lower outline, from temple to temple as well.
+_JAW = (323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93)
+# Eyes, nose and mouth move further than the rim when a head turns: were they spread around it too, the face would slide
+# over the head.
+_AROUND = (*_OUTLINE, *_JAW, *range(478, 478 + 2 * len(_OUTLINE)))
 _CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
 # (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
 _SCALP = ((0.2, 0.25, 0.12), (0.4, 0.45, 0.3))
@@ -59,7 +64,7 @@ class Prior:
         side = size // PRIOR_SCALE
         unit = 256.0 / side  # pixels of the 256 crop in one of the map
         here, there = with_scalp(target.float().cpu()) / unit, with_scalp(source.float().cpu()) / unit
-        around = _spread(here, there, side=side, unit=unit)
+        around = _spread(here[:, _AROUND], there[:, _AROUND], side=side, unit=unit)
         covered = np.zeros((len(here), 1, side, side), np.float32)
         mesh = np.zeros((len(here), 2, side, side), np.float32)
         for index in range(len(here)):

@@ -74,3 +74,12 @@ def test_the_scalp_turns_with_the_head(rest: torch.Tensor, morphable: MorphableM
     assert top[:, 1].min() < rest[0, :, 1].min() - 20  # above the forehead
     rolled = with_scalp(moved(morphable, 66, 0.3))[0, 478:]
     assert (rolled - top)[top[:, 1].argmin(), 0] > 20  # clockwise: to the right
+
+
+def test_a_turned_head_is_no_sliding_face(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
+    """Jaws lie deeper than noses and move less; what is beside them goes with them, not with the nose."""
+    target = moved(morphable, 64, 0.35)
+    flow = -2 * prior.flow(rest, target, size=256)[0, 0]  # to the right
+    jaw = (target[0, (58, 172, 136), :2] / 2).int()  # on the left, as seen
+    beside, asked = flow[jaw[:, 1], jaw[:, 0] - 3], (target - rest)[0, (58, 172, 136), 0]
+    assert (beside - asked).abs().max() < 1.5
