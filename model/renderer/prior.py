@@ -26,25 +26,23 @@ SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the kernel
 _OUTLINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
 # Lower outline, from temple to temple as well.
 _JAW = (323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93)
-# Eyes, nose and mouth move further than the rim when a head turns: were they spread around it too, the face would slide
-# over the head.
-_AROUND = (*_OUTLINE, *_JAW, *range(478, 478 + 2 * len(_OUTLINE)))
 _CENTRE, _EARS, _TOP, _CHIN = 168, (234, 454), 10, 152
 # (outwards from the centre, backwards to the ears, upwards by the face's height), as shares of those lengths.
 _SCALP = ((0.2, 0.25, 0.12), (0.4, 0.45, 0.3))
 _SUBPIXEL_BITS = 4
 
 
-def with_scalp(landmarks: Tensor) -> Tensor:
-    """Landmarks (B, 478, 3) followed by points of the scalp above them, (B, 478 + 34, 3).
+def rim_and_scalp(landmarks: Tensor) -> Tensor:
+    """The face's rim, from landmarks (B, 478, 3), and points of the scalp above it: (B, 36 + 34, 3).
 
-    The scalp is a linear combination of landmarks, so that it turns with the head whatever the pose.
+    The scalp is a linear combination of landmarks, so that it turns with the head whatever the pose. Eyes, nose and
+    mouth are left out: they move further when a head turns, and spread around it would slide the face over the head.
     """
     outline, centre = landmarks[:, _OUTLINE], landmarks[:, _CENTRE : _CENTRE + 1]
     backwards = landmarks[:, _EARS].mean(1, keepdim=True) - centre
     upwards = (landmarks[:, _TOP] - landmarks[:, _CHIN]).unsqueeze(1)
     rings = [outline + out * (outline - centre) + back * backwards + up * upwards for out, back, up in _SCALP]
-    return torch.cat([landmarks, *rings], 1)
+    return torch.cat([outline, landmarks[:, _JAW], *rings], 1)
 
 
 class Prior:
@@ -63,8 +61,8 @@ class Prior:
         """
         side = size // PRIOR_SCALE
         unit = 256.0 / side  # pixels of the 256 crop in one of the map
-        here, there = with_scalp(target.float().cpu()) / unit, with_scalp(source.float().cpu()) / unit
-        around = _spread(here[:, _AROUND], there[:, _AROUND], side=side, unit=unit)
+        here, there = target.float().cpu() / unit, source.float().cpu() / unit
+        around = _spread(rim_and_scalp(here), rim_and_scalp(there), side=side, unit=unit)
         covered = np.zeros((len(here), 1, side, side), np.float32)
         mesh = np.zeros((len(here), 2, side, side), np.float32)
         for index in range(len(here)):

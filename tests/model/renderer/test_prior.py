@@ -6,7 +6,7 @@ import torch
 
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
-from model.renderer.prior import Prior, with_scalp
+from model.renderer.prior import Prior, rim_and_scalp
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def test_the_nose_hides_the_cheek_behind_it(rest: torch.Tensor, morphable: Morph
 
 
 def test_the_scalp_turns_with_the_head(rest: torch.Tensor, morphable: MorphableModel) -> None:
-    top = with_scalp(rest)[0, 478:]
+    top = rim_and_scalp(rest)[0, 36:]
     assert top[:, 1].min() < rest[0, :, 1].min() - 20  # above the forehead
-    rolled = with_scalp(moved(morphable, 66, 0.3))[0, 478:]
+    rolled = rim_and_scalp(moved(morphable, 66, 0.3))[0, 36:]
     assert (rolled - top)[top[:, 1].argmin(), 0] > 20  # clockwise: to the right
 
 
