@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +17,9 @@ import httpx
 MOTION = json.dumps({"space": "open478", "controls": {"yaw": 20, "smile": 0.5}})
 
 Call = Callable[[], Awaitable[None]]
+
+# httpx looks through all connections of a client at each request: with hundreds in one, the client is what is timed.
+POOLS = 32
 
 
 @dataclass
@@ -38,9 +43,20 @@ class Clients:
     """Submits and polls jobs, and follows them."""
 
     def __init__(self, url: str, key: str, portrait: Path) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60, trust_env=False)
+        # Connections are given up before the server closes them (after 5 s), so that no request meets a closing one.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2)
+        make = partial(
+            httpx.AsyncClient,
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            limits=limits,
+            timeout=60,
+            verify=ssl.create_default_context(),  # made once: it is read from a file
+            trust_env=False,
+        )
+        self._pools = [make() for _ in range(POOLS)]
+        self._listening = [make() for _ in range(POOLS)]
+        self._turn = itertools.count()
         self._portrait = portrait.read_bytes()
         self._by_id: dict[str, str] = {}
         self.jobs: list[str] = []
@@ -48,13 +64,14 @@ class Clients:
         self.polled = Answers()
 
     async def __aenter__(self) -> Self:
-        answer = await self._http.post("/v1/portraits", files={"portrait": self._portrait})
+        answer = await self._pools[0].post("/v1/portraits", files={"portrait": self._portrait})
         answer.raise_for_status()
         self._by_id = {"portrait_id": answer.json()["id"], "motion": MOTION}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        for pool in (*self._pools, *self._listening):
+            await pool.aclose()
 
     async def submit(self, due: float | None = None) -> None:
         """Send a job with its photo."""
@@ -69,14 +86,15 @@ class Clients:
         """Read a job; another each time."""
         due = due or time.monotonic()
         job = self.jobs[len(self.polled.seconds) * 7919 % len(self.jobs)]
-        answer = await self._http.get(f"/v1/jobs/{job}")
+        answer = await self._in_turn(self._pools).get(f"/v1/jobs/{job}")
         self._note(self.polled, due, answer, 200)
 
     async def listen(self, jobs: Iterator[str], delays: list[float]) -> None:
         """Follow one job after another to its end; `delays` are from an event's making to its coming, in seconds."""
+        http = self._in_turn(self._listening)
         for job in jobs:
             with contextlib.suppress(httpx.ReadError):
-                async with self._http.stream("GET", f"/v1/jobs/{job}/events") as response:
+                async with http.stream("GET", f"/v1/jobs/{job}/events") as response:
                     opened = time.time()
                     async for line in response.aiter_lines():
                         if line.startswith("id: "):
@@ -84,9 +102,12 @@ class Clients:
                             if made > opened:  # not one of those before
                                 delays.append(time.time() - made)
 
+    def _in_turn(self, pools: list[httpx.AsyncClient]) -> httpx.AsyncClient:
+        return pools[next(self._turn) % len(pools)]
+
     async def _submit(self, files: dict[str, object], due: float | None) -> None:
         due = due or time.monotonic()
-        answer = await self._http.post("/v1/images", files=files)  # type: ignore[arg-type]
+        answer = await self._in_turn(self._pools).post("/v1/images", files=files)  # type: ignore[arg-type]
         self._note(self.submitted, due, answer, 202)
         if answer.status_code == 202:
             self.jobs.append(answer.json()["id"])
