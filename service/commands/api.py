@@ -1,5 +1,6 @@
 """`pirenderer api`: the HTTP front-end alone."""
 
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,4 +29,7 @@ def api(
     except (InvalidSettingsError, InsecureSettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+    # Modules and routes live as long as the process: searching them for garbage again and again holds answers up.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(app, **server_options(settings))
