@@ -1,10 +1,12 @@
 """Connections to the front-end: none may be held by a client that sends or takes its bytes too slowly.
 
-Uvicorn bounds how long a connection may idle between requests. Here is what it leaves open: how long a request's
-headers and its body may take, how large headers may be, and how long an answer may wait to be taken.
+Uvicorn bounds how long a connection may idle between requests. Here is what it leaves open: how many connections there
+may be, how long a request's headers and its body may take, how large headers may be, and how long an answer may wait to
+be taken.
 """
 
 import asyncio
+import resource
 from typing import Any
 
 import structlog
@@ -17,6 +19,9 @@ log = structlog.get_logger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024  # of a request's line and headers together; of a body's trailers too
 BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; this is for what nobody reads
+LOTS = 4  # of connections taken in one go that are open before the first refused one is closed
+FILES_EACH = 3  # what a connection may have open: itself, an upload or a result, a stream of events from Redis
+FILES_BESIDE = 100  # libraries, logs, connections to Redis
 GRACE_S = 5  # event streams still open after this long are cut when the server stops
 
 
@@ -24,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounds."""
 
     settings: Settings
+    most: int  # connections
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -35,6 +41,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Headers are due from now on."""
         super().connection_made(transport)
         self._expect(self.settings.header_timeout_s)
+        if len(self.connections) > self.most:
+            self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
@@ -82,10 +90,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP with a problem, as everything else is."""
-        body = Problem.of(ProblemType.BAD_REQUEST, msg).model_dump_json().encode()
+        self._close_with(b"400 Bad Request", Problem.of(ProblemType.BAD_REQUEST, msg))
+
+    def _refuse(self) -> None:
+        problem = Problem.of(ProblemType.UNAVAILABLE, f"{self.most} connections are open, which is all there may be")
+        self._close_with(b"503 Service Unavailable", problem, b"retry-after: %d\r\n" % self.settings.retry_after_s)
+
+    def _close_with(self, status: bytes, problem: Problem, headers: bytes = b"") -> None:
+        body = problem.model_dump_json().encode()
         self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\nconnection: close\r\n%b"
+            b"content-length: %d\r\n\r\n%b" % (status, headers, len(body), body)
         )
         self.transport.close()
 
@@ -103,12 +118,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
+def connection_bounds(settings: Settings) -> tuple[int, int]:
+    """How many connections there may be, and how many are taken in one go (the backlog).
+
+    As many as set, or as this process may open files for: a server without files left can neither take connections nor
+    read, store or ask Redis for anything. So the limit of open files is raised, as far as may be, to what is needed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES_EACH * settings.max_connections + LOTS * 256 + FILES_BESIDE
+    if soft < needed:
+        soft = min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    backlog = max(8, min(256, soft // 16))
+    most = (soft - LOTS * backlog - FILES_BESIDE) // FILES_EACH
+    return max(1, min(settings.max_connections, most)), backlog
+
+
 def server_options(settings: Settings) -> dict[str, Any]:
     """What uvicorn is told."""
+    most, backlog = connection_bounds(settings)
     return {
         "host": settings.host,
         "port": settings.port,
-        "http": type("Protocol", (BoundedProtocol,), {"settings": settings}),
+        "http": type("Protocol", (BoundedProtocol,), {"settings": settings, "most": most}),
+        "backlog": backlog,
         "ws": "none",
         "log_config": None,
         "access_log": False,  # ours has ids

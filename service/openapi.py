@@ -15,6 +15,7 @@ from service.jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOpti
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+JOB = {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Job")}}}}
 ACCESS = {
     401: "No valid API key",
     403: "The key lacks a scope; without keys, a page of another origin",
@@ -36,7 +37,7 @@ HEADERS: tuple[dict[str, Any], ...] = (
     },
 )
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The finished job, where `Prefer: wait` saw it end"},
+    200: {"description": "The finished job, where `Prefer: wait` saw it end", **JOB},
     202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{
         status: {"description": text, **PROBLEM}

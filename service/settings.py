@@ -29,6 +29,7 @@ class Settings(SharedSettings):
     max_motion_bytes: Positive = 16 * MIB
     max_options_bytes: Positive = 64 * 1024
 
+    max_connections: Positive = 1000  # open at once; fewer where the process may not open as many files
     header_timeout_s: Seconds = 10.0  # for a request's headers
     upload_timeout_s: Seconds = 300.0  # for a whole form
     stall_timeout_s: Seconds = 60.0  # for a client to take 64 kB of its answer

@@ -114,15 +114,15 @@ def _odd_pictures() -> Iterator[Named]:
     yield "1x1", _picture("PNG", size=(1, 1))
     yield "1x65000", _picture("JPEG", size=(1, 65_000))
     yield "100000x1", _picture("PNG", size=(100_000, 1))
+    yield "1x100000", _picture("PNG", size=(1, 100_000))
     yield "CMYK", _picture("JPEG", "CMYK")
     yield "grey", _picture("JPEG", "L")
     yield "one bit", _picture("PNG", "1")
     yield "palette", _picture("PNG", "P")
     yield "alpha", _picture("PNG", "RGBA")
     yield "16 bits", _encoded(Image.fromarray(np.full((48, 64), 40_000, np.uint16)), "PNG")
-    frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(0, 250, 25)]
     for form in ("PNG", "WEBP"):
-        yield f"animated {form}", _encoded(frames[0], form, save_all=True, append_images=frames[1:])
+        yield f"animated {form}", _animation(form)
     yield "huge EXIF", _picture("JPEG", exif=b"Exif\0\0MM\0*" + bytes(60_000))
     yield "broken EXIF", _picture("JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     yield "broken profile", _picture("PNG", icc_profile=b"\0" * 200)
@@ -142,7 +142,16 @@ def _liars() -> Iterator[Named]:
     profile = _chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(50_000_000), 9))
     yield "PNG whose text is a bomb", _png(64, 48, zlib.compress(bytes(48 * 193)), text)
     yield "PNG whose profile is a bomb", _png(64, 48, zlib.compress(bytes(48 * 193)), profile)
+    animation = bytearray(_animation("WEBP"))
+    for name, width, height in (("16383x16383", 16_383, 16_383), ("2^24 x 255", 2**24, 255)):
+        animation[24:30] = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+        yield f"WebP animation of {name}", bytes(animation)
     yield "JPEG of 65535x65535", _picture("JPEG").replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 65535, 65535))
+
+
+def _animation(form: str) -> bytes:
+    frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(0, 250, 25)]
+    return _encoded(frames[0], form, save_all=True, append_images=frames[1:])
 
 
 def _encoded(image: Image.Image, form: str, **options: object) -> bytes:

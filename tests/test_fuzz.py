@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.inputs import pictures, sounds, spoiled, texts, videos
-from tests.test_faults import PLAIN, ROOT, SWAY, TURN, Service, until
+from tests.processes import PLAIN, SWAY, TURN, Service, need_weights, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Generating overly large repr")]
 
@@ -37,8 +36,7 @@ def fuzz(few: int) -> settings:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    if not (ROOT / "model" / "weights" / "renderer-guided-light.safetensors").is_file():
-        pytest.skip("no weights")
+    need_weights()
     given_settings = {
         "PIRENDERER_MAX_WAIT_S": "0.1",
         "PIRENDERER_QUEUE_LIMIT": "1000000",
@@ -55,7 +53,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         try:
             for name in ("redis", "api", "worker"):
                 service.start(name)
-            until(lambda: service.client.get("/readyz").json()["workers"] == 1, 60, "no worker")
+            service.wait_for_workers()
             yield service
         finally:
             service.stop()
@@ -64,11 +62,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def peak_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def child(service: Service) -> psutil.Process:
-    children = psutil.Process(service.processes["worker"].pid).children()
-    return next(each for each in children if "spawn_main" in " ".join(each.cmdline()))
 
 
 FILES = {
@@ -91,7 +84,8 @@ FORMS: dict[str, tuple[str, dict[str, str], dict[str, bytes], dict[str, bytes]]]
 
 def test_files(service: Service) -> None:
     """Through the whole service; a worker decodes what the front-end takes."""
-    pid = child(service).pid
+    worker = service.child()
+    assert worker is not None
     answers: Counter[int] = Counter()
     ends: Counter[str] = Counter()
     waiting: list[str] = []
@@ -126,8 +120,8 @@ def test_files(service: Service) -> None:
 
     send()
     collect(0)
-    assert child(service).pid == pid, "the worker's process was lost"
-    assert peak_mib(pid) < WORKER_MIB
+    assert service.child() == worker, "the worker's process was lost"
+    assert peak_mib(worker.pid) < WORKER_MIB
     assert peak_mib(service.processes["api"].pid) < API_MIB
     assert ends["served"] > 0
     assert not list(service.artifacts.glob("??/*"))

@@ -41,7 +41,7 @@ def extract_motion(
 
 def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
     """The same as a ZIP of `motion.json` and the overlay: `overlay.png`, or `overlay.mp4` for a video."""
-    with TemporaryDirectory(dir=output.parent) as folder:
+    with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
         motion, overlay = Path(folder) / "motion.json", Path(folder) / f"overlay.{'mp4' if video else 'png'}"
         made = extract_motion(bench, source, motion, video=video, options=options, overlay=overlay)
         with zipfile.ZipFile(output, "w") as archive:

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec
 
 import structlog
 import torch
@@ -15,7 +18,7 @@ from service.jobs.lease import Lease
 from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
 from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, Progress, Result, VideoSpec
-from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
+from service.jobs.store import LEASE_SECONDS, ClaimLostError, JobCanceledError, JobStore
 from worker.extract import extract_archive, extract_motion
 from worker.heartbeat import Heartbeat
 from worker.jobs import SUFFIXES, make_image, make_video
@@ -28,7 +31,10 @@ from worker.workbench import PortraitCache, Workbench
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
+
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
+PATIENCE_S = LEASE_SECONDS * 2 / 3  # for a Redis that is away; later the job is another's
 
 
 class Runner:
@@ -66,9 +72,12 @@ class Runner:
                         self.store.progress(claim, Progress(stage=stage, done=done, total=total))
 
                 stages.report = report
+                self._artifacts.discard_unfinished(claim.job_id)
                 self._end(claim, stages)
         except ClaimLostError:
             log.warning("claim lost, nothing is written")
+        except RedisError as error:
+            log.error("Redis is away; when the lease has lapsed the job is queued again", error=str(error))  # noqa: TRY400
 
     def _next(self, kind: JobKind, token: str) -> Claim | None:
         for job_id in self.store.turns(kind, token):
@@ -100,15 +109,15 @@ class Runner:
             name = self._output_name(claim)
             with self._artifacts.writing(claim.job_id, name) as path:
                 made = self._work(claim, path, stages)
-                self.store.renew(claim)  # raises where another copy has taken the job over: its result stays
+                _insist(self.store.renew, claim)  # raises where another copy has taken the job over: its result stays
         except JobCanceledError:
-            self.store.cancel_claimed(claim)
+            _insist(self.store.cancel_claimed, claim)
             log.info("job canceled")
             return
-        except ClaimLostError:
+        except (ClaimLostError, RedisError):
             raise
         except ArtifactMissingError as error:
-            self.store.renew(claim)  # raises ClaimLostError where the job was deleted, and its files with it
+            _insist(self.store.renew, claim)  # raises ClaimLostError where the job was deleted, and its files with it
             log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
             problem = problem_of(error)
         except SystemExit:  # the worker is told to stop
@@ -126,12 +135,12 @@ class Runner:
                 log.exception("job failed unexpectedly")
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         for stage, seconds in stages.seconds.items():
-            self.store.timing(claim, stage, seconds)
+            _insist(self.store.timing, claim, stage, seconds)
         if problem is not None:
-            self.store.fail(claim, problem)
+            _insist(self.store.fail, claim, problem)
             return
         artifact = self._artifacts.describe(f"{claim.job_id}/{name}")
-        self.store.succeed(claim, _result(made, artifact.bytes, artifact.sha256), key=artifact.key)
+        _insist(self.store.succeed, claim, _result(made, artifact.bytes, artifact.sha256), key=artifact.key)
         log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _let_go(self, claim: Claim) -> None:
@@ -185,6 +194,18 @@ class Runner:
                 return "result.mp4"
             case MotionSpec() as spec:
                 return "result.zip" if spec.options.overlay else "result.json"
+
+
+def _insist(tell: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
+    """Tell the store how a job ends, and wait for a Redis that is away: what was made shall not be made again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return tell(*arguments, **keywords)
+        except RedisError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _process_exists(pid: int) -> bool:

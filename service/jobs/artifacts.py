@@ -158,6 +158,14 @@ class ArtifactStore:
         except FileNotFoundError as error:
             raise ArtifactMissingError(f"there is no artifact {key}") from error
 
+    def discard_unfinished(self, job_id: str) -> None:
+        """Remove what processes that died left half written; their names begin with a dot. For the job's holder."""
+        for path in self._folder(job_id).glob(".*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def delete_job(self, job_id: str) -> None:
         """Remove all files of a job; fine if there are none."""
         shutil.rmtree(self._folder(job_id), ignore_errors=True)

@@ -254,8 +254,11 @@ if redis.call('EXISTS', lock) == 0 then finish('canceled') end
 return 'ok'
 """
 
-# -> 1 when the job was running without a holder and is queued again
+# longest lease in ms -> 1 when the job was running without a holder and is queued again
 RECOVER = """
+if redis.call('PTTL', lock) > tonumber(ARGV[3]) then  -- the clock was set back; a dead holder's lease must not grow
+  redis.call('PEXPIRE', lock, ARGV[3])
+end
 if redis.call('EXISTS', job) == 0 then redis.call('ZREM', prefix .. 'running', id) return 0 end
 if get('status') ~= 'running' or redis.call('EXISTS', lock) == 1 then return 0 end
 if get('cancel') then finish('canceled') return 0 end
@@ -265,8 +268,9 @@ return 1
 
 # age in seconds -> 1 when the job has waited as long since its message was sent last; its next one is due now
 RESEND = """
-local sent = get('queued_at')
-if get('status') ~= 'queued' or tonumber(now()) - tonumber(sent) < tonumber(ARGV[3]) then return 0 end
+if get('status') ~= 'queued' then return 0 end
+local age = tonumber(now()) - tonumber(get('queued_at'))
+if 0 <= age and age < tonumber(ARGV[3]) then return 0 end  -- below 0 the clock was set back
 redis.call('HSET', job, 'queued_at', now())
 return 1
 """
@@ -335,7 +339,9 @@ local worker = prefix .. 'worker:' .. id
 redis.call('DEL', worker)
 for i = 4, #ARGV, 2 do redis.call('HSET', worker, ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', worker, ARGV[3])
-redis.call('ZADD', prefix .. 'workers', now(), id)
-redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', tonumber(now()) - tonumber(ARGV[3]))
+local at = now()
+redis.call('ZADD', prefix .. 'workers', at, id)
+redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', tonumber(at) - tonumber(ARGV[3]))
+redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '(' .. at, '+inf')  -- from before the clock was set back
 return 1
 """

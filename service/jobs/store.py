@@ -195,11 +195,12 @@ class JobStore:
 
     # Housekeeping, by the front-end
 
-    def recover_orphans(self) -> list[tuple[str, JobKind]]:
-        """Queue again every running job whose holder's lease has lapsed; the caller sends their messages anew."""
+    def recover_orphans(self, *, lease_s: float = LEASE_SECONDS) -> list[tuple[str, JobKind]]:
+        """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed; the caller sends their
+        messages anew."""
         recovered = []
         for job_id in cast("list[str]", self._redis.zrange(self._key("running"), 0, -1)):
-            if self._run(scripts.RECOVER, job_id) and (record := self.get(job_id)) is not None:
+            if self._run(scripts.RECOVER, job_id, int(1000 * lease_s)) and (record := self.get(job_id)) is not None:
                 recovered.append((job_id, record.kind))
         return recovered
 

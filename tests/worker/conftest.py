@@ -1,7 +1,6 @@
 """A real worker process on a real Redis, and the means to give it jobs."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -176,12 +175,6 @@ class Bench:
         """The process that works on a job."""
         holder = self.store.lock_holder(job_id)
         return None if holder is None else int(holder.rpartition(":")[2])
-
-    def kill_child(self, job_id: str) -> None:
-        """Kill -9 the process that works on a job."""
-        pid = self.child(job_id)
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
 
     def result(self, record: JobRecord) -> Path:
         assert record.result_key is not None, record.error

@@ -1,7 +1,10 @@
 """What the user is told of an exception."""
 
 import errno
+from collections.abc import Callable
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -40,6 +43,9 @@ def test_input_errors_name_the_value_and_what_is_allowed() -> None:
     [
         (MemoryError(), ProblemType.OUT_OF_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory"), ProblemType.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), ProblemType.OUT_OF_MEMORY),
+        (RuntimeError("can't start new thread"), ProblemType.OUT_OF_MEMORY),
+        (RuntimeError("secret"), ProblemType.INTERNAL),
         (SoftTimeLimitExceeded(), ProblemType.TIMED_OUT),
         (OSError(errno.ENOSPC, "No space left on device", "/srv/secret"), ProblemType.STORAGE_FULL),
         (OSError(errno.EIO, "Input/output error", "/srv/secret"), ProblemType.INTERNAL),
@@ -51,6 +57,20 @@ def test_of_our_own_troubles_the_kind_is_told_and_nothing_else(error: Exception,
     assert (told.type, told.status) == (problem.uri, problem.status)
     assert "secret" not in told.model_dump_json()
     assert is_expected(error) == (problem is not ProblemType.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        lambda: torch.empty(1 << 60),
+        lambda: cv2.copyMakeBorder(np.zeros((1, 1)), 0, 1 << 30, 0, 1 << 30, 0),
+        lambda: bytearray(1 << 60),
+    ],
+)
+def test_libraries_that_get_no_memory_are_understood(greedy: Callable[[], object]) -> None:
+    with pytest.raises((RuntimeError, cv2.error, MemoryError)) as caught:
+        greedy()
+    assert problem_of(caught.value).type == ProblemType.OUT_OF_MEMORY.uri, caught.value
 
 
 def test_every_error_of_the_models_for_users_has_a_problem_of_its_own() -> None:

@@ -4,30 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.queues import send
-from service.jobs.schemas import JobKind, JobStatus
+from service.jobs.schemas import JobStatus
 from tests.worker.conftest import Bench, frames_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("weights")]
-
-
-def test_kill_9_of_a_whole_worker(bench: Bench, portrait: Path) -> None:
-    """Its message is gone with it; the lease lapses, housekeeping queues the job again, another worker does it."""
-    worker = bench.start_worker()
-    job_id = bench.submit_sway(portrait, 4)
-    bench.rendering(job_id)
-    worker.kill()
-    successor = bench.start_worker()
-    try:
-        bench.wait(job_id, lambda _: bench.store.lock_holder(job_id) is None, timeout=40)
-        assert [job for job, _ in bench.store.recover_orphans()] == [job_id]
-        send(bench.celery, job_id, JobKind.VIDEO)
-        record = bench.finished(job_id)
-        assert record.status is JobStatus.SUCCEEDED, record.error
-        assert record.deliveries == 2
-        assert frames_in(bench.result(record)) == 101
-    finally:
-        successor.stop()
 
 
 def test_a_worker_told_to_stop_finishes_its_job(bench: Bench, portrait: Path) -> None:

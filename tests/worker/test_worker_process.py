@@ -34,7 +34,7 @@ from service.jobs.schemas import (
     VideoOptions,
     VideoSpec,
 )
-from tests.worker.conftest import Bench, WorkerProcess, frames_in
+from tests.worker.conftest import Bench, WorkerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
@@ -471,28 +471,3 @@ def test_delete_while_running(bench: Bench, portrait: Path) -> None:
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
     assert bench.store.get(job_id) is None
     assert not bench.artifacts.path(f"{job_id}/x").parent.exists()
-
-
-def test_kill_9_of_the_child_in_the_middle_of_a_job(bench: Bench, portrait: Path) -> None:
-    job_id = bench.submit_sway(portrait, 4)
-    bench.rendering(job_id)
-    bench.kill_child(job_id)
-    record = bench.finished(job_id)
-    assert record.status is JobStatus.SUCCEEDED, record.error
-    assert record.deliveries == 2
-    assert frames_in(bench.result(record)) == 101
-    assert record.result is not None
-    assert record.result.frames == 101
-
-
-def test_a_job_that_kills_every_child_is_given_up(bench: Bench, portrait: Path) -> None:
-    job_id = bench.submit_sway(portrait, 60)
-    for attempt in range(1, 4):
-        bench.wait(job_id, lambda record, n=attempt: record.deliveries == n and bench.child(job_id) is not None)  # type: ignore[misc]
-        bench.kill_child(job_id)
-    record = bench.finished(job_id)
-    assert record.status is JobStatus.FAILED
-    assert record.error is not None
-    assert record.error.type == ProblemType.WORKER_LOST.uri
-    assert record.deliveries == 3
-    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED

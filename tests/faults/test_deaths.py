@@ -1,0 +1,53 @@
+"""Whatever of a service dies, with jobs waiting and running: none is lost, and none is done twice with two results."""
+
+import threading
+import time
+
+import pytest
+
+from service.jobs.queues import make_celery, send
+from service.jobs.schemas import JobKind
+from tests.processes import SWAY, TURN, Service, need_weights, until
+
+pytestmark = pytest.mark.slow
+
+
+def test_no_job_is_lost_whatever_dies(service: Service) -> None:
+    need_weights()
+    faults = 0
+    service.start("api")
+    service.start("worker")
+    jobs = [service.create("images", f"image-{number}", motion=TURN) for number in range(6)]
+    jobs += [service.create("videos", f"video-{number}", motion=SWAY) for number in range(2)]
+    celery = make_celery(f"redis://127.0.0.1:{service.redis_port}/0")
+    for job_id in jobs[:3]:  # delivered twice
+        send(celery, job_id, JobKind.IMAGE)
+        faults += 1
+    celery.close()
+    until(lambda: service.done(jobs) >= 2, 90, lambda: service.log("worker"))
+    service.kill_child()
+    faults += 1
+    service.kill("api")
+    faults += 1
+    submitted: list[str] = []
+    late = threading.Thread(target=lambda: submitted.extend(
+        service.create("images", f"late-{number}", motion=TURN) for number in range(3)
+    ))  # fmt: skip
+    late.start()  # while nobody answers
+    service.start("api")
+    late.join()
+    jobs += submitted
+    until(lambda: service.done(jobs) >= 4, 90, lambda: service.log("worker"))
+    service.kill("redis")
+    faults += 1
+    time.sleep(0.5)
+    service.start("redis")
+    until(lambda: service.done(jobs) >= 6, 120, lambda: service.log("worker"))
+    service.kill("worker")
+    faults += 1
+    service.start("worker")
+    for job in service.finished(*jobs, seconds=150):
+        service.check_done_once(job)
+    assert service.create("images", "image-0", motion=TURN) == jobs[0]  # the key is still known
+    assert len(service.client.get("/v1/jobs").json()["jobs"]) == len(jobs) == 11
+    print(f"{len(jobs)} jobs, {faults} faults, 0 lost")  # noqa: T201

@@ -1,0 +1,110 @@
+"""A client generated from openapi.json alone does both main jobs against the running service."""
+
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import soundfile
+from PIL import Image
+
+from tests.processes import PORTRAIT, ROOT, Service, need_weights
+
+pytestmark = pytest.mark.slow
+
+SPEECH = ROOT / "service" / "samples" / "speech.flac"
+GENERATE = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
+
+Module = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    need_weights()
+    service = Service(tmp_path_factory.mktemp("service"))
+    try:
+        for name in ("redis", "api", "worker"):
+            service.start(name)
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture(scope="module")
+def module(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Module]:
+    """The generated package's modules by their names."""
+    folder: Path = tmp_path_factory.mktemp("generated")
+    (folder / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
+    (folder / "config.yml").write_text("post_hooks: []\nliteral_enums: true\n")
+    command = [*GENERATE, "--path", "openapi.json", "--output-path", "generated_client", "--config", "config.yml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "WARNING" not in said.upper(), said  # it leaves out what it does not understand
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield lambda name: importlib.import_module(f"generated_client.{name}".rstrip("."))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "generated_client"]:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def client(service: Service, module: Module) -> Iterator[Any]:
+    with module("client").Client(base_url=str(service.client.base_url), timeout=90) as client:
+        yield client
+
+
+def fetched(module: Module, client: Any, job: Any) -> tuple[Any, bytes]:
+    """Ask for a job until it has ended, then for its result."""
+    assert isinstance(job, module("models.job").Job), job
+    deadline = time.monotonic() + 120
+    while job.status in ("queued", "running"):
+        assert time.monotonic() < deadline, job
+        time.sleep(0.1)
+        job = module("api.jobs.read_job").sync(job.id, client=client)
+    assert job.status == "succeeded", job.error
+    return job, module("api.jobs.fetch_result").sync_detailed(job.id, client=client).content
+
+
+def test_it_makes_an_image_and_a_talking_head(module: Module, client: Any) -> None:
+    models, file = module("models"), module("types").File
+    portrait = PORTRAIT.read_bytes()
+    motion = models.ControlsMotion.from_dict({"controls": {"yaw": 20, "smile": 0.4}})
+    body = models.CreateImageBody(
+        portrait=file(BytesIO(portrait)), motion=motion, options=models.ImageOptions(format_="webp")
+    )
+    made = module("api.create.create_image").sync(client=client, body=body, idempotency_key="one")
+    job, data = fetched(module, client, made)
+    with Image.open(BytesIO(data)) as image:
+        assert (image.format, image.size) == ("WEBP", (job.result.width, job.result.height))
+
+    rate = soundfile.info(SPEECH).samplerate
+    soundfile.write(second := BytesIO(), soundfile.read(SPEECH, frames=rate)[0], rate, format="WAV")
+    speech = file(BytesIO(second.getvalue()), mime_type="audio/wav")
+    options = models.VideoOptions(paste_back=False, seed=3)
+    body = models.CreateVideoBody(portrait=file(BytesIO(portrait)), audio=speech, options=options)
+    job, data = fetched(module, client, module("api.create.create_video").sync(client=client, body=body))
+    with av.open(BytesIO(data)) as container:
+        assert container.streams.video[0].frames == job.result.frames
+        assert len(container.streams.audio) == 1
+
+
+def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> None:
+    models, file = module("models"), module("types").File
+    body = models.CreateMotionBody(source=file(BytesIO(PORTRAIT.read_bytes())))
+    job = module("api.create.create_motion").sync(client=client, body=body, prefer="wait=60")
+    assert job.status == "succeeded"  # the answer that has waited is a job as well
+    page = module("api.jobs.list_jobs").sync(client=client, limit=1)
+    assert page.jobs[0].id == job.id
+    bad = models.CreateMotionBody(source=file(BytesIO(b"no picture")))
+    problem = module("api.create.create_motion").sync(client=client, body=bad)
+    assert isinstance(problem, models.Problem)
+    assert problem.type_ == "urn:pirenderer:problem:unsupported-media"
+    controls = module("api.discovery.list_controls").sync(client=client)
+    assert "yaw" in {control.name for space in controls.spaces for control in space.controls}
