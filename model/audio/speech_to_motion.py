@@ -24,6 +24,9 @@ from model.weights.files import load_into, load_weights
 
 ONSET_FRAMES, END_FRAMES = 6, 8  # in which the face leaves the portrait's own and comes back to it
 POSE_ONSET_FRAMES, POSE_END_FRAMES = 12, 20  # a head is slower
+# Mean gap between speaking lips, as a share of the face's height: one in six of the people in training keeps less. A
+# photo's closed lips say little of how far they part in speech, and lips that rest closed would speak through them.
+SMALLEST_MEAN_GAP = 0.02
 POSE_LIMIT = 3.0  # in deviations of people's head pose while they speak
 
 
@@ -128,6 +131,8 @@ class SpeechToMotion:
         start_code = (origin[:EXPRESSION] - mean) @ code.encoder
         face_ease = ramp(frames, ONSET_FRAMES) * ramp(frames, END_FRAMES).flip(0)
         head_ease = ramp(frames, POSE_ONSET_FRAMES) * ramp(frames, POSE_END_FRAMES).flip(0)
+        speaking = torch.cat([origin[:EXPRESSION] - start_code @ code.decoder, origin[EXPRESSION:]])
+        parting = self._parting(identity, start, speaking)
         closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
         closure = torch.from_numpy(self.network.blinks.generate(frames, blink_rate, np.random.default_rng(seed)))
 
@@ -141,12 +146,19 @@ class SpeechToMotion:
             motions = origin.repeat(len(face_presence), 1)
             # what the code leaves out of the portrait's expression stays: only the difference of codes is added
             strength = expression_scale * face_presence * face_ease[here]
-            motions[:, :EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder)
+            motions[:, :EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder + parting)
             if not still:
                 strength = pose_scale * head_presence * head_ease[here]
                 bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
                 motions[:, EXPRESSION:] += strength[:, None] * bounded
             yield (motions + closure[here, None] * closing).numpy()
+
+    def _parting(self, identity: NDArray[np.float32], start: NDArray[np.float32], mean: Tensor) -> Tensor:
+        """What to add to the `mean` motion (70,) of a speaking portrait for its lips to be apart: expression (64,)."""
+        missing = SMALLEST_MEAN_GAP - self.controls.lip_gap(identity, mean.numpy())
+        opened = self.controls.apply(identity, start, {"jaw_open": 1.0})
+        gained = self.controls.lip_gap(identity, opened) - self.controls.lip_gap(identity, start)
+        return torch.from_numpy((opened - start)[:EXPRESSION]) * max(missing, 0.0) / gained
 
 
 def ramp(frames: int, length: int) -> Tensor:

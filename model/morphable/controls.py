@@ -259,6 +259,11 @@ class Controls:
         """Motion (70,) with both eyes closed by `amount` (0..1)."""
         return self.apply(identity, motion, {"blink_left": amount, "blink_right": amount})
 
+    def lip_gap(self, identity: np.ndarray, motion: np.ndarray) -> float:
+        """How far the inner lips are apart, as a share of the face's height; below 0 where they are pressed."""
+        shape = self._shape(identity, motion[:EXPRESSION])
+        return float((shape[14, 1] - shape[13, 1]) / (shape[152, 1] - shape[10, 1]))
+
     def _check(self, name: str, value: float) -> None:
         allowed = self.specifications.get(name)
         if allowed is None:

@@ -1,9 +1,11 @@
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model.audio import SpeechToMotion, features
 from model.audio.evaluate import gaussian_nll
@@ -14,6 +16,7 @@ from model.audio.speech_to_motion import ramp
 from model.audio.streams import BLOCK_FRAMES
 from model.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
 from model.errors import AudioError, ControlError, MotionSpaceError
+from model.extractor import Extractor
 from model.morphable import MorphableModel
 
 
@@ -77,6 +80,16 @@ def test_the_mouth_opens_with_the_sound(speech: np.ndarray, speaker: SpeechToMot
     motions = speaker.generate(speech, np.zeros(70, np.float32), seed=0, temperature=0, blink_rate=0)
     energy = log_mel(speech).reshape(-1, 256).mean(dim=1).numpy()
     assert correlation(motions[6:-8, :64] @ gradient, energy[6:-8]) > 0.2
+
+
+def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: SpeechToMotion) -> None:
+    with Image.open(Path(__file__).parents[3] / "service/samples/portrait.jpg") as photo:
+        face = Extractor.load().extract(np.asarray(photo.convert("RGB")))
+    assert speaker.controls.lip_gap(face.identity, face.motion) < 0.003
+    motions = speaker.generate(speech, face.motion, identity=face.identity, seed=0, blink_rate=0)[6:-8]
+    gaps = np.array([speaker.controls.lip_gap(face.identity, motion) for motion in motions])
+    assert 0.014 < gaps.mean() < 0.04
+    assert np.mean(gaps < 0.01) < 0.6  # of the time; 0.3 in people who speak
 
 
 def test_a_head_held_still_still_speaks_and_blinks(
