@@ -3,16 +3,24 @@
 python benchmarks/pictures.py results     # docs/images/results.jpg
 python benchmarks/pictures.py controls    # docs/images/controls.jpg
 python benchmarks/pictures.py crop        # docs/images/crop.jpg
+python benchmarks/pictures.py speech      # docs/images/speech.jpg
+python benchmarks/pictures.py film        # docs/images/talking-head.mp4
 """
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import typer
 from PIL import Image, ImageDraw
 
-from service.commands.sheet import captioned, video_frames
+from model.audio.clips import read_sound
+from model.audio.sheet import waveform
+from model.data.clips import openings
+from model.extractor.topology import MOUTH as MOUTH_POINTS
+from service.commands.sheet import CAPTION, GROUND, INK, captioned, video_frames
 from service.jobs.motions import ControlsMotion
 from service.jobs.schemas import ImageOptions, VideoOptions
 from worker.jobs import make_image, make_video
@@ -35,6 +43,12 @@ POSES: list[dict[str, float]] = [
     {"smile": 1},
     {"blink_left": 1, "blink_right": 1},
 ]
+BAND, STEP, FPS = 60, 3, 25  # frames of a band of the speech, and from one mouth shown to the next
+SAMPLES = 640  # of 16 kHz in a frame
+MOUTH, WAVE = 76, 90  # pixels
+WIDTH = BAND // STEP * MOUTH
+MOUTH_SHARE = 0.22  # half a mouth's picture, of the face's height
+ACCENT = (196, 84, 40)
 TURN = {"yaw": 20.0, "jaw_open": 0.5}
 
 Cell = tuple[str, Image.Image]
@@ -78,6 +92,56 @@ def crop(out: Path = IMAGES / "crop.jpg") -> None:
         ("pasted back", _posed(bench, TURN)),
     ]
     captioned([row], cell=300).save(out, quality=88)
+
+
+@app.command()
+def speech(out: Path = IMAGES / "speech.jpg", seed: int = 7) -> None:
+    """The mouth under the waveform of what it says, and how far it is seen to open."""
+    bench = _bench()
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "talking-head.mp4"
+        make_video(bench, PORTRAIT, video, audio=SPEECH, options=VideoOptions(seed=seed))
+        frames = [np.asarray(frame) for _, frame in video_frames(video, 100_000)]
+    landmarks = np.stack([_landmarks(bench, frame) for frame in frames])
+    opening = openings(landmarks)[:, 1]
+    bands = -(-len(frames) // BAND)
+    heard = np.pad(read_sound(SPEECH), (0, bands * BAND * SAMPLES))[: bands * BAND * SAMPLES]
+    sound = waveform(heard, bands * WIDTH, WAVE)
+    x, y = (np.arange(len(frames)) + 0.5) * WIDTH / BAND, WAVE - 3 - opening / opening.max() * (WAVE - 6)
+    ImageDraw.Draw(sound).line([*zip(x.tolist(), y.tolist(), strict=True)], fill=ACCENT, width=3)
+    mouths = [_mouth(frame, points) for frame, points in zip(frames, landmarks, strict=True)]
+    sheet = Image.new("RGB", (WIDTH, bands * (WAVE + MOUTH + CAPTION)), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    for band in range(bands):
+        top = band * (WAVE + MOUTH + CAPTION)
+        sheet.paste(sound.crop((band * WIDTH, 0, (band + 1) * WIDTH, WAVE)), (0, top))
+        for column, number in enumerate(range(band * BAND + STEP // 2, min((band + 1) * BAND, len(frames)), STEP)):
+            sheet.paste(mouths[number], (column * MOUTH, top + WAVE))
+            draw.text((column * MOUTH + 4, top + WAVE + MOUTH + 4), f"{number / FPS:.2f} s", fill=INK)
+    sheet.save(out, quality=88)
+
+
+@app.command()
+def film(out: Path = IMAGES / "talking-head.mp4", seed: int = 7, seconds: float = 5.0) -> None:
+    """The portrait saying the first seconds of the speech."""
+    samples, rate = soundfile.read(SPEECH, dtype="int16")
+    with tempfile.TemporaryDirectory() as folder:
+        begun = Path(folder) / "speech.flac"
+        soundfile.write(begun, samples[: round(seconds * rate)], rate)
+        make_video(_bench(), PORTRAIT, out, audio=begun, options=VideoOptions(seed=seed))
+
+
+def _landmarks(bench: Workbench, frame: np.ndarray) -> np.ndarray:
+    """Landmarks (478, 3) of the face in a frame, in pixels of the frame; depths are left out."""
+    found = bench.models.extractor.extract(frame)
+    return np.pad(found.crop.points_to_source(found.landmarks[:, :2]), ((0, 0), (0, 1)))
+
+
+def _mouth(frame: np.ndarray, landmarks: np.ndarray) -> Image.Image:
+    middle = landmarks[MOUTH_POINTS, :2].mean(0)
+    half = MOUTH_SHARE * np.ptp(landmarks[:, 1])
+    left, top, right, bottom = np.rint([*(middle - half), *(middle + half)]).astype(int).tolist()
+    return Image.fromarray(frame).crop((left, top, right, bottom)).resize((MOUTH, MOUTH), Image.Resampling.LANCZOS)
 
 
 def _strip(bench: Workbench, control: dict[str, Any]) -> list[Cell]:

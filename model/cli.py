@@ -44,6 +44,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TRAININGS = {
     "morphable": ("model.morphable.train", "MorphableConfig", "Build the morphable model from landmarks; minutes."),
     "extractor": ("model.extractor.train", "ExtractorConfig", "Train face crop to landmarks and confidence."),
+    "skinning": ("model.renderer.train_skinning", "SkinningConfig", "Train how a portrait's pixels follow its head."),
     "renderer": ("model.renderer.train", "RendererTrainingConfig", "Train mapping, warping and editing networks."),
     "audio": ("model.audio.train", "AudioConfig", "Train speech to motion."),
 }
@@ -117,16 +118,30 @@ def evaluate_renderer(
     clips: Annotated[int | None, typer.Option(min=1, help="Look at so many clips and photos only.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write a PNG there: ten people at five motions.")] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS on AlexNet (.pth): adds its column.")] = None,
+    identity_model: Annotated[
+        Path | None, typer.Option(help="A network trained with ArcFace (.onnx, faces of 112x112): adds its column.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Held-out people in their own and others' motion, beside copying the source and warping its mesh."""
+    from model.metrics.arcface import ArcFace
     from model.metrics.lpips import AlexLPIPS
     from model.renderer.evaluate import evaluate as run
     from model.renderer.report import as_text
 
     def tables() -> dict[str, dict[str, Any]]:
         more = {"lpips": AlexLPIPS(lpips).compare} if lpips else {}
-        return run(data, weights=directory, engine=engine, clips=clips, stills=clips, sheet=sheet, more=more)
+        recognition = ArcFace(identity_model) if identity_model else None
+        return run(
+            data,
+            weights=directory,
+            engine=engine,
+            clips=clips,
+            stills=clips,
+            sheet=sheet,
+            more=more,
+            recognition=recognition,
+        )
 
     found = _or_exit(tables)
     typer.echo(json.dumps(found, indent=2) if as_json else as_text(found))

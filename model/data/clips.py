@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from model.morphable import MorphableModel
 
 log = structlog.get_logger(__name__)
 
+GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
 SMALLEST_FACE = 125  # pixels in the source; smaller ones are too soft to teach a renderer
 
 
@@ -72,6 +74,23 @@ class ClipStore:
             )
             start += len(frames)
         log.info("clips ready", split=split, clips=len(self.clips), frames=start)
+
+
+class People:
+    """Draws clips so that people come alike often however many clips they have, generated ones less."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        owned: dict[str, list[int]] = {}
+        for number, clip in enumerate(clips):
+            owned.setdefault(clip.person, []).append(number)
+        self._clips = list(owned.values())
+        weights = [GENERATED_WEIGHT if all(clips[n].generated for n in numbers) else 1.0 for numbers in self._clips]
+        self._chance = np.array(weights) / np.sum(weights)
+
+    def draw(self, generator: np.random.Generator) -> int:
+        """The number of a clip."""
+        numbers = self._clips[generator.choice(len(self._clips), p=self._chance)]
+        return int(numbers[generator.integers(len(numbers))])
 
 
 def openings(landmarks: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.clips import Clip, ClipStore
+from model.data.clips import Clip, ClipStore, People
 from model.data.stills import Still, load_stills, moved_motion
 from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
@@ -20,7 +20,6 @@ from model.renderer.warping import warp
 
 WINDOW_RADIUS = 13
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
-GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
 GAP_WEIGHT = 3.0  # what a pixel between the lips counts more than one of the lips
 OPEN_MOUTH = 0.05  # share of the face's height; a still with such a mouth is chosen twice as often
@@ -52,15 +51,10 @@ class PairData:
 
     def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int, stills: float = 0.0) -> None:
         self.morphable = MorphableModel.load()
-        self._prior = Prior(self.morphable)
+        self._prior = Prior.load(self.morphable)
         store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
         self.images, self.clips, self.sources = store.images, store.clips, store.sources
-        people: dict[str, list[int]] = {}
-        for number, clip in enumerate(self.clips):
-            people.setdefault(clip.person, []).append(number)
-        self.people = list(people.values())
-        weights = [GENERATED_WEIGHT if all(self.clips[n].generated for n in clips) else 1.0 for clips in self.people]
-        self._chance = np.array(weights) / np.sum(weights)
+        self._people = People(self.clips)
         self._stills = load_stills(data, self.morphable, split=split) if stills else []
         self._stills_share = stills if self._stills else 0.0
         favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
@@ -77,14 +71,13 @@ class PairData:
                 chosen = generator.choice(len(self._stills), size=2, p=self._still_chance)
                 parts += [self._still_pair(self._stills[number], size, generator) for number in chosen]
                 continue
-            clips = self.people[generator.choice(len(self.people), p=self._chance)]
-            clip = self.clips[clips[generator.integers(len(clips))]]
+            clip = self.clips[self._people.draw(generator)]
             mirrored = int(augment and generator.random() < 0.5)
             first, second = self._far_pair(clip, generator)
             pictures = [self.images[clip.rows.start + row] for row in (first, second)]
-            images = torch.stack([_to_tensor(picture, size, mirrored=bool(mirrored)) for picture in pictures])
+            images = torch.stack([to_tensor(picture, size, mirrored=bool(mirrored)) for picture in pictures])
             if augment:
-                images = _recolour(images, generator)
+                images = recolour(images, generator)
             still = generator.random() < 0.3
             for source, target in ((first, second), (second, first)):
                 parts.append(
@@ -98,30 +91,37 @@ class PairData:
 
     def pair(self, clip: Clip, source: int, target: int, size: int) -> tuple[Tensor, ...]:
         """One pair for `collate`, nothing changed: rows `source` and `target` of the clip's stored frames."""
-        images = [_to_tensor(self.images[clip.rows.start + row], size) for row in (source, target)]
+        images = [to_tensor(self.images[clip.rows.start + row], size) for row in (source, target)]
         return (*self._pair(clip, 0, source, target, still=False), *images)
 
     def collate(self, parts: list[tuple[Tensor, ...]], size: int) -> Batch:
         """Stack pairs to a batch."""
-        motion, source_points, target_points, source, target = (torch.stack(part) for part in zip(*parts, strict=True))
+        motion, own, source_points, target_points, source, target = map(torch.stack, zip(*parts, strict=True))
+        skin = self._prior.skin(source, source_points, own)
         return Batch(
             source=source,
             target=target,
             motion=motion,
-            prior_flow=self._prior.flow(source_points, target_points, size=size),
+            prior_flow=self._prior.flow(skin, target_points, motion[..., WINDOW_RADIUS], size=size),
             region=region_weight(target_points, size),
             mouth=target_points[:, MOUTH, :2].mean(1),
         )
 
     def _pair(
         self, clip: Clip, mirrored: int, source: int, target: int, *, still: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The target's window, the source's motion, and the landmarks of both."""
         motions, identity = clip.motions[mirrored], clip.identity[mirrored]
         frame = int(clip.frames[target])
         window = motions[frame].unsqueeze(-1).expand(-1, 27) if still else _window(motions, frame)
         source_landmarks = clip.landmarks[mirrored][source]
         own = motions[int(clip.frames[source])]
-        return window, source_landmarks, self.morphable.move(source_landmarks, identity, own, motions[frame][None])[0]
+        return (
+            window,
+            own,
+            source_landmarks,
+            self.morphable.move(source_landmarks, identity, own, motions[frame][None])[0],
+        )
 
     @staticmethod
     def _far_pair(clip: Clip, generator: np.random.Generator) -> tuple[int, int]:
@@ -142,13 +142,13 @@ class PairData:
         moved = moved_motion(still, mirrored, frames, self.morphable, generator)
         points, own, identity = still.landmarks[mirrored], still.motions[mirrored], still.identities[mirrored]
         source_points = self.morphable.move(points, identity, own, moved[None])
-        target = _recolour(_to_tensor(still.image, size, mirrored=bool(mirrored))[None], generator)
-        flow = self._prior.flow(points[None], source_points, size=size)
-        source = warp(target, flow, grid="aligned")
-        return own.unsqueeze(-1).expand(-1, 27), source_points[0], points, source[0], target[0]
+        target = recolour(to_tensor(still.image, size, mirrored=bool(mirrored))[None], generator)
+        skin = self._prior.skin(target, points[None], own[None])
+        source = warp(target, self._prior.flow(skin, source_points, moved[None], size=size), grid="aligned")
+        return own.unsqueeze(-1).expand(-1, 27), moved, source_points[0], points, source[0], target[0]
 
 
-def _to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:
+def to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:
     """A picture (256, 256, 3) uint8 as (3, size, size) in [-1, 1]."""
     if size != image.shape[0]:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
@@ -178,7 +178,7 @@ def region_weight(landmarks: Tensor, size: int) -> Tensor:
     return weight
 
 
-def _recolour(images: Tensor, generator: np.random.Generator) -> Tensor:
+def recolour(images: Tensor, generator: np.random.Generator) -> Tensor:
     """The same gain, offset and gamma per channel on all images of a pair."""
     gain = torch.from_numpy(generator.uniform(0.85, 1.15, (1, 3, 1, 1)).astype(np.float32))
     offset = torch.from_numpy(generator.uniform(-0.1, 0.1, (1, 3, 1, 1)).astype(np.float32))

@@ -16,41 +16,33 @@ from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.mouth import paint_mouths
+from model.renderer.prior import Portrait as Skinned
 from model.renderer.prior import Prior
 from model.renderer.released import RELEASED, load_renderer
+from model.renderer.skinning import Skin
 
 T = TypeVar("T")
 
 
-class Portrait(Protocol):
+class Portrait(Skinned, Protocol):
     """What animating needs of an extraction: see `model.extractor.Extraction`."""
-
-    @property
-    def image(self) -> np.ndarray:
-        """The face crop, RGB uint8 (256, 256, 3)."""
-
-    @property
-    def landmarks(self) -> np.ndarray:
-        """(478, 3) in pixels of the crop."""
 
     @property
     def identity(self) -> np.ndarray:
         """(80,)."""
 
-    @property
-    def motion(self) -> np.ndarray:
-        """The portrait's own motion (D,)."""
-
 
 class Animator:
     """A renderer with its engine and, when guided, the morphable model that gives its prior."""
 
-    def __init__(self, engine: Engine, morphable: MorphableModel | None, *, motion_space: str) -> None:
+    def __init__(
+        self, engine: Engine, *, motion_space: str, morphable: MorphableModel | None = None, prior: Prior | None = None
+    ) -> None:
         self.engine = engine
         self.motion_space = motion_space
         self.dimension = engine.network.config.motion_dimension
         self._morphable = morphable
-        self._prior = None if morphable is None else Prior(morphable)
+        self.prior = prior
 
     @classmethod
     def load(
@@ -63,6 +55,8 @@ class Animator:
         directory: Path | None = None,
     ) -> Animator:
         """Load the released renderer, or the weights NAME in `directory`, with the packaged morphable model.
+
+        A guided one takes the skinning network from the same folder: it was trained over what that gives.
 
         engine, device and cache_directory are those of `EngineSettings`.
 
@@ -78,9 +72,12 @@ class Animator:
             allowed = "'auto', 'torch', 'compiled' and 'openvino'"
             raise EngineError(f"engine is {engine!r}; allowed are {allowed}") from error
         network, card = load_renderer(name, directory)
-        morphable = MorphableModel.load() if network.config.guided else None
         built = build_engine(network, settings, calibration=read_calibration(card))
-        return cls(built, morphable, motion_space=card["motion_space"])
+        if not network.config.guided:
+            return cls(built, motion_space=card["motion_space"])
+        morphable = MorphableModel.load()
+        prior = Prior.load(morphable, directory)
+        return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
 
     def animate(
         self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
@@ -104,10 +101,11 @@ class Animator:
         if frames is not None:
             descriptors, sequence = descriptors[list(frames)], sequence[list(frames)]
         parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
-        if self._morphable is None or self._prior is None:
+        if self._morphable is None or self.prior is None:
             yield from (self.engine.render_frames(prepared, descriptors[part]) for part in parts)
             return
-        guides = ahead(self._guide(self._morphable, self._prior, portrait, sequence[part]) for part in parts)
+        skin = self.prior.skin_of(portrait)
+        guides = ahead(self._guide(self._morphable, self.prior, skin, portrait, sequence[part]) for part in parts)
         for part, (target, flow) in zip(parts, guides, strict=True):
             drawn = self.engine.render_frames(prepared, descriptors[part], flow)
             paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
@@ -116,14 +114,12 @@ class Animator:
     @staticmethod
     @torch.inference_mode()
     def _guide(
-        morphable: MorphableModel, prior: Prior, portrait: Portrait, motions: torch.Tensor
+        morphable: MorphableModel, prior: Prior, skin: Skin, portrait: Portrait, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior flow to them."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
-        own = torch.from_numpy(np.asarray(portrait.motion, np.float32))
-        source = torch.from_numpy(np.asarray(portrait.landmarks, np.float32))
-        target = morphable.move(source, identity, own, motions)
-        return target, prior.flow(source.expand_as(target), target, size=portrait.image.shape[0])
+        target = morphable.move(skin.landmarks[0], identity, skin.motion[0], motions)
+        return target, prior.flow(skin, target, motions, size=portrait.image.shape[0])
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from model.data.corpus import spread
 from model.extractor import Extraction, Extractor
+from model.metrics.arcface import ArcFace
 from model.metrics.images import flicker
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
@@ -43,6 +44,7 @@ def evaluate(
     stills: int | None = None,
     sheet: Path | None = None,
     more: Mapping[str, Compare] | None = None,
+    recognition: ArcFace | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Tables of the released renderer, or the one in the folder `weights`, on a corpus folder's val split at 256x256.
 
@@ -50,7 +52,8 @@ def evaluate(
     same_identity_far_yaw: those of its pairs that differ by FAR_YAW degrees or more.
     cross_identity: the same driven by another person's clip. controls: see `follow_controls`.
     Frames count alike in a clip, and clips alike in the whole. `clips` and `stills` bound how many are looked at;
-    `sheet` is where a picture of ten people at five motions goes; `more` are further comparisons with the target.
+    `sheet` is where a picture of ten people at five motions goes; `more` are further comparisons with the target, and
+    `recognition` tells, as arcface, whether the person is still the portrait's.
 
     Raises:
         DataError: the corpus is not readable. WeightsError: the weights are not usable.
@@ -58,7 +61,7 @@ def evaluate(
     animator = Animator.load(engine=engine, directory=weights)
     extractor = Extractor.load()
     chosen = list(held_out_clips(data, extractor.morphable, clips=clips))
-    evaluation = Evaluation(animator, Judge(extractor, dict(more or {})), extractor.morphable)
+    evaluation = Evaluation(animator, Judge(extractor, dict(more or {}), recognition), extractor.morphable)
     tables: dict[str, dict[str, Any]] = {}
     same = [evaluation.same_identity(clip) for clip in chosen]
     tables["same_identity"] = _table(same)
@@ -81,7 +84,7 @@ class Evaluation:
 
     def __init__(self, animator: Animator, judge: Judge, morphable: MorphableModel) -> None:
         self.animator, self.judge, self.morphable = animator, judge, morphable
-        self._prior = Prior(morphable)
+        self._prior = animator.prior or Prior.load(morphable)
 
     def same_identity(self, clip: HeldOutClip) -> dict[str, Row]:
         """The first frame driven to the clip's own: rows by method."""
@@ -95,6 +98,7 @@ class Evaluation:
             around = np.broadcast_to(clip.portrait.landmarks, near.shape) if name == "copy" else near
             seen = self.judge.read(pictures, around, person)
             rows[name] = self.judge.likeness(pictures, target, near) | self.judge.obedience(seen, asked, portrait)
+            rows[name] |= self.judge.resemblance(pictures, seen, clip.portrait.image, portrait)
             rows[name]["landmark_px"] = landmark_px(seen, asked)
         for name, pictures in self._methods(clip.portrait, clip, clip.run, told=True):
             rows[name]["flicker"] = np.array(flicker(_tensor(pictures), _tensor(clip.shown(clip.run))))
@@ -110,7 +114,9 @@ class Evaluation:
         for name, pictures in self._methods(portrait, driver, driver.frames, told=False):
             around = np.broadcast_to(portrait.landmarks, near.shape) if name == "copy" else near
             seen = self.judge.read(pictures, around, own.identity[0])
-            rows[name] = self.judge.obedience(seen, asked, own)
+            rows[name] = self.judge.obedience(seen, asked, own) | self.judge.resemblance(
+                pictures, seen, portrait.image, own
+            )
             source = np.broadcast_to(portrait.image, pictures.shape)
             rows[name]["sharpness"] = self.judge.likeness(pictures, source, around)["sharpness"]
         for name, pictures in self._methods(portrait, driver, driver.run, told=False):
@@ -124,9 +130,9 @@ class Evaluation:
         drawn = self.animator.animate(portrait, driver.motions, frames=frames)
         yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
         if told:
-            yield "mesh", self._prior.moved(portrait.image, portrait.landmarks, driver.landmarks[frames])
+            yield "mesh", self._prior.moved(portrait, driver.landmarks[frames], driver.motions[frames])
         landmarks = self._landmarks(portrait, driver.motions[frames])
-        yield "prior", self._prior.moved(portrait.image, portrait.landmarks, landmarks)
+        yield "prior", self._prior.moved(portrait, landmarks, driver.motions[frames])
         yield "copy", np.repeat(portrait.image[None], len(frames), 0)
 
     def _landmarks(self, portrait: Extraction, motions: np.ndarray) -> np.ndarray:

@@ -47,14 +47,14 @@ def follow_controls(animator: Animator, extractor: Extractor, portraits: Sequenc
     mesh what it sees in the portrait whose mesh was moved all the way: what is missing there, the reader misses.
     """
     morphable = extractor.morphable
-    controls, prior = Controls.load(morphable), Prior(morphable)
+    controls, prior = Controls.load(morphable), animator.prior or Prior.load(morphable)
     changes: dict[str, dict[str, list[float]]] = {name: {"asked": [], "got": [], "mesh": []} for name in ASKED}
     found = 0
     for portrait in portraits:
         motions = _motions(controls, portrait, [values for values, _, _ in ASKED.values()])
         wanted = _landmarks(morphable, portrait, motions)
         pictures = draw_stills(animator, portrait, motions)
-        meshes = prior.moved(portrait.image, portrait.landmarks, wanted)
+        meshes = prior.moved(portrait, wanted, motions)
         try:
             got, mesh = ([_read(extractor, picture) for picture in drawn] for drawn in (pictures, meshes))
         except NoFaceError:

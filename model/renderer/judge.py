@@ -14,6 +14,7 @@ from model.extractor.linear_face import face_window
 from model.extractor.topology import MOUTH
 from model.extractor.window import Pyramid
 from model.losses.adversarial import crops
+from model.metrics.arcface import ArcFace
 from model.metrics.images import l1, psnr, sharpness, ssim
 from model.morphable.basis import ANGLES, EXPRESSION
 
@@ -31,12 +32,18 @@ class Reading:
 
 
 class Judge:
-    """Reads pictures and compares them; `more` are further comparisons of pictures by name."""
+    """Reads pictures and compares them; `more` are further comparisons of pictures by name.
 
-    def __init__(self, extractor: Extractor, more: dict[str, Compare] | None = None) -> None:
+    With `recognition`, a network that recognises faces, it also asks that one whether the person is the portrait's.
+    """
+
+    def __init__(
+        self, extractor: Extractor, more: dict[str, Compare] | None = None, recognition: ArcFace | None = None
+    ) -> None:
         self._reader = extractor.reader
         self._morphable = extractor.morphable
         self._more = more or {}
+        self._recognition = recognition
 
     def read(self, pictures: np.ndarray, near: np.ndarray, person: np.ndarray | None = None) -> Reading:
         """Read pictures (B, 256, 256, 3), starting where landmarks `near` (B, 478, 3) say that the face should be.
@@ -60,6 +67,15 @@ class Judge:
         figures = {metric.__name__: metric(ours, theirs).numpy() for metric in (psnr, ssim, l1, sharpness)}
         figures["l1_mouth"] = l1(crops(ours, mouths), crops(theirs, mouths)).numpy()
         return figures | {name: compare(pictures, target) for name, compare in self._more.items()}
+
+    def resemblance(
+        self, pictures: np.ndarray, seen: Reading, image: np.ndarray, portrait: Reading
+    ) -> dict[str, np.ndarray]:
+        """`arcface`: cosine (B,) of the features of a recognising network, if there is one, to the image's."""
+        if self._recognition is None:
+            return {}
+        own = self._recognition.features(image[None], portrait.landmarks)
+        return {"arcface": _cosine(self._recognition.features(pictures, seen.landmarks), own)}
 
     @staticmethod
     def obedience(seen: Reading, asked: Reading, portrait: Reading) -> dict[str, np.ndarray]:

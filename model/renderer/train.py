@@ -25,8 +25,9 @@ from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.preview import contact_sheet, first_to_farthest_frame, measure, render_batch
+from model.renderer.skinning import SKINNING
 from model.training import Ema, Run, Stateful, Workers
-from model.weights.files import load_into, load_weights, save_weights
+from model.weights.files import copy_weights, load_into, load_weights, save_weights
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +129,10 @@ def draw(
 
 
 def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: list[str]) -> None:
-    """Measure the averaged network on held-out people; write it as weights when none before was better."""
+    """Measure the averaged network on held-out people; write it as weights when none before was better.
+
+    A guided network's prior goes with it: the skinning network is copied beside it.
+    """
     config, network = trainer.config, trainer.ema.module
     figures = evaluate_held_out(run, network, held_out, config, size=config.phases[-1].size)
     if (run.directory / f"{config.name}.json").is_file():
@@ -150,6 +154,8 @@ def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: l
         "config": config.network.model_dump(),
     }
     save_weights(run.directory, config.name, network.state_dict(), card)
+    if config.network.guided:
+        copy_weights(SKINNING, run.directory)
 
 
 def evaluate_held_out(

@@ -118,6 +118,12 @@ def save_weights(
     return path
 
 
+def copy_weights(name: str, directory: Path) -> None:
+    """Put the packaged weights NAME and their card into `directory`."""
+    for suffix in (".safetensors", ".json"):
+        _replace(directory / f"{name}{suffix}", (released_weights() / f"{name}{suffix}").read_bytes())
+
+
 def write_card(name: str, card: Mapping[str, Any], directory: Path) -> None:
     """Write the card NAME.json."""
     _replace(directory / f"{name}.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())

@@ -32,7 +32,13 @@ WORKER_MODULES = {
     "soxr": "soxr",
     "safetensors": "safetensors",
 }
-MODEL_KINDS = {"morphable": "every job", "extractor": "every job", "renderer": "images and videos", "audio": "speech"}
+MODEL_KINDS = {
+    "morphable": "every job",
+    "extractor": "every job",
+    "skinning": "images and videos",
+    "renderer": "images and videos",
+    "audio": "speech",
+}
 
 
 class Verdict(StrEnum):

@@ -61,5 +61,5 @@ async def create_image(request: Request, context: ContextDep, caller: WriterDep)
         "driving": image,
         "options": TextField(settings.max_options_bytes),
     }
-    models = ("morphable", "extractor", "renderer")
+    models = ("morphable", "extractor", "skinning", "renderer")
     return await submit(context, request, caller, Submission(JobKind.IMAGE, fields, models, _build))

@@ -56,5 +56,5 @@ async def create_video(request: Request, context: ContextDep, caller: WriterDep)
         "driving": FileField(settings.max_video_bytes, VIDEO_TYPES),
         "options": TextField(settings.max_options_bytes),
     }
-    models = ("morphable", "extractor", "renderer")
+    models = ("morphable", "extractor", "skinning", "renderer")
     return await submit(context, request, caller, Submission(JobKind.VIDEO, fields, models, _build))

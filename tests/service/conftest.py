@@ -56,11 +56,12 @@ def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[s
 
 
 def write_weights(folder: Path) -> Path:
-    """Cards of four small models; the front-end reads the cards alone."""
+    """Cards of five small models; the front-end reads the cards alone."""
     folder.mkdir()
     common = {"motion_space": "open478", "dimension": DIMENSION, "version": "1", "licence": "Apache-2.0"}
     controls = [control("yaw", -45, 45, "degrees"), control("jaw_open", 0, 1)]
-    for name, kind in (("space", "morphable"), ("finder", "extractor"), ("light", "renderer"), ("speech", "audio")):
+    kinds = {"space": "morphable", "finder": "extractor", "skin": "skinning", "light": "renderer", "speech": "audio"}
+    for name, kind in kinds.items():
         card = {"name": name, "kind": kind, **common, **({"controls": controls} if kind == "morphable" else {})}
         (folder / f"{name}.json").write_text(json.dumps(card))
         (folder / f"{name}.safetensors").write_bytes(b"")

@@ -51,7 +51,7 @@ def test_the_sheet_shows_before_after_and_the_video(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_poses_and_speaks(tmp_path: Path) -> None:
-    if missing := Catalogue.read(None).missing(["morphable", "extractor", "renderer", "audio"]):
+    if missing := Catalogue.read(None).missing(["morphable", "extractor", "skinning", "renderer", "audio"]):
         pytest.skip(f"no weights of {', '.join(missing)}")
     command = [sys.executable, "-m", "service.cli", "demo", "--out", str(tmp_path / "out"), "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -176,7 +176,7 @@ def moved(models: Models, known: Extraction, **controls: float) -> np.ndarray:
     )
     morphable = models.extractor.morphable
     to = morphable.move(points, identity, own, target).numpy()
-    return Prior(morphable).moved(known.image, known.landmarks, to)[0]
+    return Prior.load(morphable).moved(known, to, motion[None])[0]
 
 
 def test_closed_eyes_are_read_as_closed(models: Models, read: Read, known: Extraction) -> None:

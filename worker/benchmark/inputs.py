@@ -54,6 +54,6 @@ def speaking_scene(frames: int) -> Scene:
     morphable = MorphableModel.load()
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]
     target = morphable.move(landmarks, identity, torch.from_numpy(face.motion), motions)
-    size = face.image.shape[0]
-    flow = Prior(morphable).flow(landmarks.expand_as(target), target, size=size)
+    prior = Prior.load(morphable)
+    flow = prior.flow(prior.skin_of(face), target, motions, size=face.image.shape[0])
     return Scene(to_image(face.image), motions, flow)

@@ -12,6 +12,7 @@ from model.metrics.memory import peak_resident_mib
 from model.morphable import MorphableModel
 from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from model.renderer.prior import Prior
 from service.jobs.logs import configure_logging
 from service.jobs.schemas import VideoOptions
 from worker.benchmark.inputs import PORTRAIT, long_speech
@@ -59,4 +60,5 @@ def tiny_animator() -> Animator:
         grid="aligned",
     )
     engine = build_engine(made(config), EngineSettings(device="cpu", precision="float32"))
-    return Animator(engine, MorphableModel.load(), motion_space="open478")
+    morphable = MorphableModel.load()
+    return Animator(engine, motion_space="open478", morphable=morphable, prior=Prior.load(morphable))

@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from model.cli import evaluate as command
 from model.extractor import Extractor
+from model.metrics.arcface import ArcFace
 from model.morphable import MorphableModel
 from model.renderer.evaluate import evaluate
 from model.renderer.heldout import RUN, held_out_clips, held_out_stills
 from model.renderer.judge import Judge, Reading, landmark_px
 from model.renderer.report import as_text
+from tests.model.metrics.test_arcface import mean_colours
 
 SAME = {"psnr", "ssim", "l1", "sharpness", "l1_mouth", "aed", "apd", "identity", "landmark_px", "flicker"}
 
@@ -24,7 +26,8 @@ def tables(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     """The released renderer's, in float32, with one more comparison; sheet.png beside the corpus."""
     largest = lambda ours, theirs: np.abs(ours.astype(int) - theirs).max((1, 2, 3))  # noqa: E731
     sheet = tmp_path_factory.mktemp("evaluation") / "sheet.png"
-    found = evaluate(tiny_corpus, engine="torch", sheet=sheet, more={"largest": largest})
+    recognition = ArcFace(mean_colours(sheet.parent))
+    found = evaluate(tiny_corpus, engine="torch", sheet=sheet, more={"largest": largest}, recognition=recognition)
     picture = cv2.imread(str(sheet))
     assert picture.shape == (24 + 256, 6 * 256, 3)  # the one held-out photo, itself and five motions
     return found
@@ -34,18 +37,20 @@ def tables(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_same_identity_has_all_figures_and_the_baselines_stand_where_they_must(tables: dict[str, Any]) -> None:
     same = tables["same_identity"]
     assert same["clips"] == 2
-    assert set(same["renderer"]) == SAME | {"largest"}
+    assert set(same["renderer"]) == SAME | {"largest", "arcface"}
     assert same["mesh"]["psnr"] > same["copy"]["psnr"]
     assert same["mesh"]["landmark_px"] < same["copy"]["landmark_px"]
     assert same["copy"]["flicker"] == 0
     assert same["copy"]["identity"] > same["mesh"]["identity"] - 0.05
     assert same["renderer"]["largest"] > 0
+    assert same["copy"]["arcface"] > 0.99
+    assert 0.9 < same["renderer"]["arcface"] < 1
 
 
 @pytest.mark.slow
 def test_cross_identity_and_controls_are_there(tables: dict[str, Any]) -> None:
     cross = tables["cross_identity"]
-    assert set(cross["renderer"]) == {"aed", "apd", "identity", "sharpness", "flicker"}
+    assert set(cross["renderer"]) == {"aed", "apd", "identity", "sharpness", "flicker", "arcface"}
     assert "mesh" not in cross  # nobody knows where the landmarks truly are
     assert cross["copy"]["sharpness"] == pytest.approx(1)
     controls = tables["controls"]

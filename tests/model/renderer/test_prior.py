@@ -6,80 +6,103 @@ import torch
 
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
-from model.renderer.prior import Prior, rim_and_scalp
+from model.renderer.prior import Prior
+from model.renderer.skinning import Skin
+
+YAW, ROLL, SHIFT = 64, 66, 68
+OWN = torch.zeros(1, 70)
 
 
 @pytest.fixture(scope="module")
 def rest(morphable: MorphableModel) -> torch.Tensor:
-    return morphable.landmarks(torch.zeros(1, 80), torch.zeros(1, 70))
-
-
-def moved(morphable: MorphableModel, index: int, value: float) -> torch.Tensor:
-    motion = torch.zeros(1, 70)
-    motion[0, index] = value
-    return morphable.landmarks(torch.zeros(1, 80), motion)
+    return morphable.landmarks(torch.zeros(1, 80), OWN)
 
 
 @pytest.fixture(scope="module")
 def prior(morphable: MorphableModel) -> Prior:
-    return Prior(morphable)
+    return Prior.load(morphable)
 
 
-def test_no_motion_is_no_flow(rest: torch.Tensor, prior: Prior) -> None:
-    assert prior.flow(rest, rest, size=256).abs().max() < 1e-3
+@pytest.fixture(scope="module")
+def skin(prior: Prior, rest: torch.Tensor) -> Skin:
+    """Of a grey picture: nearness to the face is all there is to go by."""
+    return prior.skin(torch.zeros(1, 3, 256, 256), rest, OWN)
+
+
+def motion(index: int, value: float) -> torch.Tensor:
+    moved = torch.zeros(1, 70)
+    moved[0, index] = value
+    return moved
+
+
+def landmarks(morphable: MorphableModel, motions: torch.Tensor) -> torch.Tensor:
+    return morphable.landmarks(torch.zeros(1, 80), motions)
+
+
+def test_no_motion_is_no_flow(rest: torch.Tensor, prior: Prior, skin: Skin) -> None:
+    assert prior.flow(skin, rest, OWN, size=256).abs().max() < 1e-3
 
 
 def test_a_shift_to_the_right_looks_back_to_the_left(
-    rest: torch.Tensor, morphable: MorphableModel, prior: Prior
+    rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin
 ) -> None:
-    flow = prior.flow(rest, moved(morphable, 68, 0.1), size=256)  # 12.8 px to the right: 6.4 of the map
+    shifted = motion(SHIFT, 0.1)  # 12.8 px to the right: 6.4 of the map
+    flow = prior.flow(skin, landmarks(morphable, shifted), shifted, size=256)
     assert flow.shape == (1, 2, 128, 128)
     nose = rest[0, 1, :2] / 2
     assert flow[0, 0, int(nose[1]), int(nose[0]) + 6].item() == pytest.approx(-6.4, abs=0.01)
     assert flow[0, 1].abs().max() < 1e-3
 
 
-def test_the_background_stays(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
-    flow = prior.flow(rest, moved(morphable, 64, 0.5), size=256).abs()
+def test_the_background_stays(morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
+    turned = motion(YAW, 0.5)
+    flow = prior.flow(skin, landmarks(morphable, turned), turned, size=256).abs()
     assert flow[0, :, 0, 0].max() < 0.1 * flow[0, :, 64, 64].max()
 
 
-def test_flow_counts_in_its_own_pixels(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
-    target = moved(morphable, 64, 0.3)
-    large, small = prior.flow(rest, target, size=256), prior.flow(rest, target, size=128)
+def test_flow_counts_in_its_own_pixels(morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
+    turned = motion(YAW, 0.3)
+    target = landmarks(morphable, turned)
+    large, small = (prior.flow(skin, target, turned, size=size) for size in (256, 128))
     shrunk = torch.nn.functional.avg_pool2d(large, 2) / 2
     assert (shrunk - small).abs().mean() < 0.05
 
 
-def test_closed_lids_cover_the_eye(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
-    motion = Controls.load(morphable).blink(np.zeros(80, np.float32), np.zeros(70, np.float32), 1.0)
-    target = morphable.landmarks(torch.zeros(1, 80), torch.from_numpy(motion[None]))
+def test_one_skin_serves_many_frames(morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
+    both = torch.cat([motion(YAW, 0.3), motion(ROLL, 0.2)])
+    together = prior.flow(skin, landmarks(morphable, both), both, size=256)
+    apart = [prior.flow(skin, landmarks(morphable, one[None]), one[None], size=256) for one in both]
+    assert torch.allclose(together, torch.cat(apart), atol=1e-4)
+
+
+def test_closed_lids_cover_the_eye(rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
+    closed = Controls.load(morphable).blink(np.zeros(80, np.float32), np.zeros(70, np.float32), 1.0)
+    motions = torch.from_numpy(closed[None])
     # Where the middle of the open eye was, skin from above the upper lid is now seen.
     eye = (rest[0, 159, :2] + rest[0, 145, :2]) / 2
     column, row = (eye / 2).int().tolist()
-    looked_up = -2 * prior.flow(rest, target, size=256)[0, 1, row, column]
+    looked_up = -2 * prior.flow(skin, landmarks(morphable, motions), motions, size=256)[0, 1, row, column]
     assert looked_up > 0.8 * (eye[1] - rest[0, 159, 1])
 
 
-def test_the_nose_hides_the_cheek_behind_it(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
-    target = moved(morphable, 64, 0.6)
+def test_the_nose_hides_the_cheek_behind_it(
+    rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin
+) -> None:
+    turned = motion(YAW, 0.6)
+    target = landmarks(morphable, turned)
     column, row = (target[0, 1, :2] / 2).int().tolist()  # the tip of the nose in the turned picture
-    flow = prior.flow(rest, target, size=256)[0, :, row, column]
+    flow = prior.flow(skin, target, turned, size=256)[0, :, row, column]
     seen = (torch.tensor([column + 0.5, row + 0.5]) + flow) * 2
     assert (seen - rest[0, 1, :2]).norm() < 4
 
 
-def test_the_scalp_turns_with_the_head(rest: torch.Tensor, morphable: MorphableModel) -> None:
-    top = rim_and_scalp(rest)[0, 36:]
-    assert top[:, 1].min() < rest[0, :, 1].min() - 20  # above the forehead
-    rolled = rim_and_scalp(moved(morphable, 66, 0.3))[0, 36:]
-    assert (rolled - top)[top[:, 1].argmin(), 0] > 20  # clockwise: to the right
-
-
-def test_a_turned_head_is_no_sliding_face(rest: torch.Tensor, morphable: MorphableModel, prior: Prior) -> None:
+def test_a_turned_head_is_no_sliding_face(
+    rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin
+) -> None:
     """Jaws lie deeper than noses and move less; what is beside them goes with them, not with the nose."""
-    target = moved(morphable, 64, 0.35)
-    flow = -2 * prior.flow(rest, target, size=256)[0, 0]  # to the right
+    turned = motion(YAW, 0.35)
+    target = landmarks(morphable, turned)
+    flow = -2 * prior.flow(skin, target, turned, size=256)[0, 0]  # to the right
     jaw = (target[0, (58, 172, 136), :2] / 2).int()  # on the left, as seen
     beside, asked = flow[jaw[:, 1], jaw[:, 0] - 3], (target - rest)[0, (58, 172, 136), 0]
-    assert (beside - asked).abs().max() < 1.5
+    assert (beside - asked).abs().max() < 2.5

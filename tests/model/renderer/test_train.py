@@ -160,7 +160,9 @@ train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(adversarial_config(steps=3, stills=0.0).model_dump_json())
+    config_ = adversarial_config(steps=3, stills=0.0)
+    slow = config_.phases[0].model_copy(update={"learning_rate": 1e-5})  # Adam's first steps make much of rounding
+    (tmp_path / "config.json").write_text(config_.model_copy(update={"phases": (slow,)}).model_dump_json())
     (tmp_path / "start.py").write_text(TORCHRUN)
     losses, decibels = [], []
     for processes in (1, 2):
@@ -174,7 +176,7 @@ def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path)
         losses.append([lines[0]["loss"], lines[0]["discriminator"]])
         decibels.append(lines[-1]["psnr_image"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert decibels[0] == pytest.approx(decibels[1], abs=0.5)  # Adam's first steps make much of rounding
+    assert decibels[0] == pytest.approx(decibels[1], abs=0.05)
     assert load_weights("renderer-guided-light", tmp_path / "run-2")[1]["hardware"].startswith("2 x ")
 
 

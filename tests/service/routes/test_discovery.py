@@ -35,7 +35,7 @@ def test_the_released_controls_have_names_ranges_and_units(start: Start) -> None
 def test_models_are_the_cards(server: Server) -> None:
     models = server.client.get("/v1/models").json()["models"]
     assert [(model["kind"], model["licence"]) for model in models] == [
-        (kind, "Apache-2.0") for kind in ("audio", "extractor", "morphable", "renderer")
+        (kind, "Apache-2.0") for kind in ("audio", "extractor", "morphable", "renderer", "skinning")
     ]
 
 
