@@ -1,8 +1,8 @@
 """The prior flow: where the morphable model itself says that each pixel came from.
 
 On the face it is the piecewise affine map of a triangle mesh, drawn far triangles first, so that what is hidden stays
-hidden and closing lids cover the eye. Around it each pixel follows the head as the portrait's skin says: see
-`model.renderer.skinning`.
+hidden and closing lids cover the eye. Along the rim that turns to the camera it is read from further in. Around it each
+pixel follows the head as the portrait's skin says: see `model.renderer.skinning`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from torch.nn import functional as F
 from model.morphable import MorphableModel
 from model.morphable.mesh import face_mesh
 from model.renderer.config import PRIOR_SCALE
-from model.renderer.skinning import Skin, SkinningNetwork
+from model.renderer.skinning import RIM, Skin, SkinningNetwork, head_rotation
 from model.renderer.warping import warp
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the skin
+GLANCED = 8.0  # pixels of the 256 crop inside the rim that the camera saw at a glancing angle
+GLANCED_KEPT = 0.2  # what is left of that strip where it is turned to the camera
+TURNED = 0.3  # sine of the angle by which it is turned in full
 _SUBPIXEL_BITS = 4
 
 
@@ -89,7 +92,7 @@ class Prior:
         around = skin.origins(wanted, motions) / unit
         around = F.interpolate(around, size=(side, side), mode="bilinear", align_corners=False)
         here = (wanted / unit).numpy()
-        there = (skin.landmarks / unit).expand_as(wanted).numpy()
+        there = (self._read_at(skin, motions) / unit).numpy()
         covered = np.zeros((len(here), 1, side, side), np.float32)
         mesh = np.zeros((len(here), 2, side, side), np.float32)
         for index in range(len(here)):
@@ -104,6 +107,23 @@ class Prior:
         pixels = torch.from_numpy(np.ascontiguousarray(portrait.image)).permute(2, 0, 1)[None].float()
         warped: np.ndarray = warp(pixels, flow, grid="aligned").round().byte().permute(0, 2, 3, 1).numpy()
         return warped
+
+    @staticmethod
+    def _read_at(skin: Skin, motions: Tensor) -> Tensor:
+        """Where the mesh's corners are read in the sources under motions (B, 70): (B, 478, 3) in pixels of the crop.
+
+        That is where they lie, but for a strip along the rim. The portrait shows it narrowly, with hair or wall in it,
+        and would stretch these over a cheek that turns to the camera; so the cheek's inner part is stretched instead.
+        """
+        rims = skin.landmarks[:, RIM, :2]
+        inside = torch.stack([_depth_inside(*pair) for pair in zip(skin.landmarks[..., :2], rims, strict=True)])
+        outwards = F.normalize(skin.landmarks[..., :2] - rims.mean(1, keepdim=True), dim=-1)
+        # At the rim the surface faces outwards in the picture's plane; the rotation turns it so far to the camera.
+        sine = -(outwards @ head_rotation(skin.motion, motions)[:, 2, :2, None])
+        turned = (sine / TURNED).clamp(0, 1)
+        smooth = turned.square() * (3 - 2 * turned)
+        further_in = (1 - GLANCED_KEPT) * (GLANCED - inside.clamp(min=0)).clamp(min=0).unsqueeze(-1)
+        return skin.landmarks - F.pad(smooth * further_in * outwards, (0, 1))
 
     def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacement (2, side, side) of the mesh, and its share (side, side), 0..1, which falls off at the rim.
@@ -137,3 +157,11 @@ class Prior:
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
         return flow, np.minimum(distance[1:-1, 1:-1] * (unit / SEAM), 1.0)
+
+
+def _depth_inside(points: Tensor, rim: Tensor) -> Tensor:
+    """How far points (P, 2) lie inside the convex hull of `rim` (N, 2), negative outside: (P,) in its unit."""
+    corners = torch.from_numpy(cv2.convexHull(rim.numpy())[:, 0])
+    along = F.normalize(corners.roll(-1, 0) - corners, dim=-1)
+    inwards = torch.stack([-along[:, 1], along[:, 0]], -1)
+    return ((points[:, None] - corners) * inwards).sum(-1).amin(-1)

@@ -125,10 +125,15 @@ def head_motion(points: Tensor, own: Tensor, motions: Tensor) -> tuple[Tensor, T
     """
     grown = (motions[:, LOG_SCALE] - own[:, LOG_SCALE]).exp()[:, None, None]
     before, after = own[:, None, OFFSET] * HALF_CROP, motions[:, None, OFFSET] * HALF_CROP
-    rotation = rotation_matrix(motions[:, ANGLES]) @ rotation_matrix(own[:, ANGLES]).transpose(-1, -2)
+    rotation = head_rotation(own, motions)
     fixed = torch.cat([points[..., :2] - HALF_CROP - before, points[..., 2:]], -1)
     turned = fixed @ rotation.transpose(-1, -2)
     return (turned - fixed)[..., :2], (grown - 1) * turned[..., :2] + after - before
+
+
+def head_rotation(own: Tensor, motions: Tensor) -> Tensor:
+    """The rotations (B, 3, 3) of heads from the pose of motions `own` (B or 1, 70) to that of `motions` (B, 70)."""
+    return rotation_matrix(motions[:, ANGLES]) @ rotation_matrix(own[:, ANGLES]).transpose(-1, -2)
 
 
 class SkinningNetwork(nn.Module):

@@ -106,3 +106,26 @@ def test_a_turned_head_is_no_sliding_face(
     jaw = (target[0, (58, 172, 136), :2] / 2).int()  # on the left, as seen
     beside, asked = flow[jaw[:, 1], jaw[:, 0] - 3], (target - rest)[0, (58, 172, 136), 0]
     assert (beside - asked).abs().max() < 2.5
+
+
+@pytest.mark.parametrize("side", ["left", "right"])  # as seen
+def test_a_cheek_that_turns_to_the_camera_is_not_read_at_the_rim(
+    rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin, side: str
+) -> None:
+    """There the portrait shows sideburns and the wall behind; elsewhere the mesh says where the pixel came from."""
+    yaw, near, far = {"left": (0.35, 234, 454), "right": (-0.35, 454, 234)}[side]
+    turned = motion(YAW, yaw)
+    target = landmarks(morphable, turned)
+    flow = prior.flow(skin, target, turned, size=256)[0]
+    middle = rest[0, :, :2].mean(0)
+
+    def read_at(corner: int, share: float) -> torch.Tensor:
+        """Where the pixel at a share of the way from the rim's corner to the nose was read, in pixels of the crop."""
+        at = (target[0, corner, :2] * (1 - share) + target[0, 1, :2] * share) / 2
+        column, row = at.int().tolist()
+        return (torch.tensor([column + 0.5, row + 0.5]) + flow[:, row, column]) * 2
+
+    assert (rest[0, near, :2] - middle).norm() - (read_at(near, 0.12) - middle).norm() > 5
+    assert (read_at(1, 0.0) - rest[0, 1, :2]).norm() < 3
+    seen = (read_at(far, 0.3) - rest[0, far, :2]).norm()
+    assert seen < 0.5 * (rest[0, 1, :2] - rest[0, far, :2]).norm()
