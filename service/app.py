@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from redis import Redis
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -17,7 +18,7 @@ from service.context import Context
 from service.deliveries import deliver_webhooks
 from service.housekeeping import housekeeping
 from service.idempotency import IdempotencyKeys
-from service.jobs.artifacts import ArtifactStore
+from service.jobs.artifacts import make_artifacts
 from service.jobs.events import JobEvents
 from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
@@ -35,7 +36,7 @@ WEB = Path(__file__).with_name("web")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API with its stores; connects to Redis on first use. Raises InsecureSettingsError."""
+    """The API with its stores, which connect on first use. Raises InsecureSettingsError, InvalidArtifactStoreError."""
     settings = settings or Settings()
     check_exposure(settings)
     context = make_context(settings)
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
             expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Idempotency-Replayed"],
         )
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, results_from=context.artifacts.origin)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
     app.add_middleware(RequestLog)
     return app
@@ -84,7 +85,7 @@ def make_context(settings: Settings) -> Context:
         redis=redis,
         store=store,
         events=JobEvents.connect(settings.redis_url),
-        artifacts=ArtifactStore(settings.artifacts_dir),
+        artifacts=make_artifacts(settings),
         portraits=PortraitStore(redis),
         idempotency=IdempotencyKeys(redis),
         celery=make_celery(settings.redis_url),
@@ -99,7 +100,7 @@ def make_context(settings: Settings) -> Context:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
-    context.artifacts.root.mkdir(parents=True, exist_ok=True)
+    await run_in_threadpool(context.artifacts.prepare)
     tasks = [asyncio.create_task(work(context)) for work in (housekeeping, deliver_webhooks)]
     try:
         yield

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,12 +32,7 @@ class Client:
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._url = url
-        self._http = httpx.Client(
-            base_url=url,
-            headers=headers,
-            timeout=httpx.Timeout(60, connect=10),
-            trust_env=urlsplit(url).hostname not in LOOPBACK,  # a proxy cannot reach this machine's own addresses
-        )
+        self._http = _http_client(url, base_url=url, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -91,18 +86,28 @@ class Client:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
         try:
-            with self._http.stream("GET", job.urls.result) as response:
-                if response.is_error:
-                    response.read()
-                    raise _service_error(response)
-                with temporary.open("wb") as file:
-                    for chunk in response.iter_bytes():
-                        file.write(chunk)
+            with self._result(job) as response, temporary.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
             temporary.replace(path)
         except httpx.TransportError as error:
             raise ServiceError(f"the connection to {self._url} broke: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _result(self, job: Job) -> Iterator[httpx.Response]:
+        """The answer that holds a result. Where it is elsewhere, a client that has no key asks for it there."""
+        with ExitStack() as stack:
+            response = stack.enter_context(self._http.stream("GET", job.urls.result))
+            if response.next_request is not None:
+                url = response.next_request.url
+                stranger = stack.enter_context(_http_client(str(url)))
+                response = stack.enter_context(stranger.stream("GET", url))
+            if response.is_error:
+                response.read()
+                raise _service_error(response)
+            yield response
 
     def _send(self, method: str, path: str, **keywords: Any) -> httpx.Response:
         try:
@@ -114,11 +119,20 @@ class Client:
         return response
 
 
+def _http_client(url: str, **options: Any) -> httpx.Client:
+    return httpx.Client(
+        timeout=httpx.Timeout(60, connect=10),
+        trust_env=urlsplit(url).hostname not in LOOPBACK,  # a proxy cannot reach this machine's own addresses
+        **options,
+    )
+
+
 def _service_error(response: httpx.Response) -> ServiceError:
     try:
         problem = Problem.model_validate(response.json())
     except ValueError:
-        return ServiceError(f"{response.url} answered {response.status_code}")
+        place = response.url.copy_with(query=None)  # what a signed address asks for is not to be shown
+        return ServiceError(f"{place} answered {response.status_code}")
     return ServiceError(f"{problem.title}: {problem.detail}", problem)
 
 

@@ -9,9 +9,10 @@ from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
-from service.jobs.artifacts import JOB_ID
+from service.folders import remove_folder
+from service.jobs.artifacts import ArtifactsAwayError
 from service.jobs.queues import send, waiting_messages
-from service.jobs.schemas import JobKind
+from service.jobs.schemas import JobKind, JobStatus
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +28,9 @@ async def housekeeping(context: Context) -> None:
         try:
             await run_in_threadpool(tidy, context)
             if time.monotonic() >= sweep_at:
-                sweep_at = time.monotonic() + SWEEP_EVERY_S
                 await run_in_threadpool(sweep, context)
-        except (RedisError, OperationalError, OSError) as error:
+                sweep_at = time.monotonic() + SWEEP_EVERY_S
+        except (RedisError, OperationalError, ArtifactsAwayError, OSError) as error:
             log.warning("housekeeping failed; it will try again", error=str(error))
         except Exception:  # a fault of ours must not end it: lost jobs would stay lost
             log.exception("housekeeping failed unexpectedly; it will try again")
@@ -49,19 +50,19 @@ def tidy(context: Context) -> None:
     for job_id in context.store.fail_late():
         log.info("job not begun by its deadline", job_id=job_id)
     for job_id in context.store.expire_due():
-        context.artifacts.delete_job(job_id)
+        remove_folder(context, job_id)
         log.info("job expired", job_id=job_id)
     for portrait_id in context.portraits.expire_due():
-        context.artifacts.delete_job(portrait_id)
+        remove_folder(context, portrait_id)
         log.info("portrait expired", portrait=portrait_id)
 
 
 def sweep(context: Context) -> None:
-    """Remove old folders without a job or portrait: uploads that broke off, jobs deleted while a worker wrote."""
-    for folder in context.artifacts.root.glob("??/*"):
-        if not JOB_ID.fullmatch(folder.name):
-            continue  # not ours
-        old = time.time() - folder.stat().st_mtime > SWEEP_OLDER_THAN_S
-        if old and context.store.get(folder.name) is None and context.portraits.get(folder.name) is None:
-            context.artifacts.delete_job(folder.name)
-            log.info("swept a folder without a job", job_id=folder.name)
+    """Remove old folders without a job or portrait: uploads that broke off, files that outlived their jobs."""
+
+    def owned(folder: str) -> bool:
+        job = context.store.get(folder)
+        return (job is not None and job.status is not JobStatus.EXPIRED) or context.portraits.get(folder) is not None
+
+    for folder in context.artifacts.sweep(owned, older_than_s=SWEEP_OLDER_THAN_S):
+        log.info("swept a folder without a job", job_id=folder)

@@ -14,6 +14,7 @@ from redis import RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from service.jobs.artifacts import ArtifactsAwayError
 from service.jobs.problems import TYPE_PREFIX, Problem, ProblemType
 
 log = structlog.get_logger(__name__)
@@ -148,6 +149,10 @@ def install(app: FastAPI) -> None:
         problem = Problem.of(ProblemType.UNAVAILABLE, "the job store does not answer")
         return problem_response(request, problem, {"Retry-After": "5"})
 
+    def on_artifacts(request: Request, error: Exception) -> JSONResponse:
+        log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
+        return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, str(error)), {"Retry-After": "5"})
+
     def on_bug(request: Request, error: Exception) -> JSONResponse:
         # the server logs the traceback; ours must not, since it would show what was uploaded
         log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
@@ -158,6 +163,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(RedisError, on_redis)
     app.add_exception_handler(OperationalError, on_redis)
+    app.add_exception_handler(ArtifactsAwayError, on_artifacts)
     app.add_exception_handler(Exception, on_bug)
 
 

@@ -2,12 +2,12 @@
 
 from service.admission import Notes, check_room, queue_job
 from service.context import Context
+from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import InputFile, JobStatus, Webhook
 from service.problems import ProblemError
-from service.submissions import create_folder
 from service.throttle import Caller
 
 AGAIN = (JobStatus.FAILED, JobStatus.CANCELED)
@@ -41,5 +41,5 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error
     finally:
         if not made:
-            context.artifacts.delete_job(job_id)
+            remove_folder(context, job_id)
     return rerun

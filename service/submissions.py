@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.admission import Notes, check_room, queue_job
 from service.context import Context
+from service.folders import create_folder, remove_folder
 from service.idempotency import Answered, fingerprint
 from service.jobs.artifacts import JOB_ID, ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
@@ -55,7 +56,14 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             "webhook": TextField(MAX_WEBHOOK_BYTES),
             "deadline": TextField(MAX_NUMBER_BYTES),
         }
-        form = await read_form(request, fields, context.artifacts, job_id, timeout_s=context.settings.upload_timeout_s)
+        form = await read_form(
+            request,
+            fields,
+            context.artifacts,
+            job_id,
+            timeout_s=context.settings.upload_timeout_s,
+            max_pixels=context.settings.max_pixels,
+        )
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
@@ -66,7 +74,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
                 await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
     finally:
         if not made:
-            await run_in_threadpool(context.artifacts.delete_job, job_id)
+            await run_in_threadpool(remove_folder, context, job_id)
             if key is not None and answered is None:
                 await run_in_threadpool(context.idempotency.release, owner, key)
     return await _answer(context, request, record, replayed=answered is not None)
@@ -125,14 +133,6 @@ def public_job(record: JobRecord) -> Job:
     """A job with its addresses."""
     base = f"/v1/jobs/{record.id}"
     return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
-
-
-def create_folder(context: Context, job_id: str) -> None:
-    """Make the folder of a new job or portrait. Raises ProblemError (507)."""
-    try:
-        context.artifacts.create_folder(job_id)
-    except OSError as error:
-        raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
 
 
 def _begin(context: Context, caller: Caller, submission: Submission, job_id: str, *, repeated: bool) -> None:

@@ -1,4 +1,4 @@
-"""Reads multipart/form-data as it streams in: files go straight into the job's folder, none past its limit."""
+"""Reads multipart/form-data as it streams in: files go into drafts, none past its limit, then into the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from service.jobs.artifacts import ArtifactStore, ArtifactTooLargeError, ArtifactWriter
+from service.jobs.artifacts import ArtifactStore, ArtifactTooLargeError, Draft
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import InputFile
-from service.media import HEAD_BYTES, SUFFIXES, accept
+from service.media import HEAD_BYTES, IMAGE_TYPES, SUFFIXES, accept, check_image
 from service.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -44,18 +45,20 @@ Fields = Mapping[str, FileField | TextField]
 
 @dataclass
 class Form:
-    """What was sent."""
+    """What was sent; `sizes` are width and height of those files that are images."""
 
     files: dict[str, InputFile] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
 
 async def read_form(
-    request: Request, fields: Fields, artifacts: ArtifactStore, job_id: str, *, timeout_s: float
+    request: Request, fields: Fields, artifacts: ArtifactStore, job_id: str, *, timeout_s: float, max_pixels: int
 ) -> Form:
     """Read the request's form into the folder of `job_id`, for `timeout_s` seconds at most.
 
-    Raises ProblemError; the caller then removes the folder.
+    Images have `max_pixels` pixels at most, by their headers. Raises ProblemError, ArtifactsAwayError; the caller then
+    removes the folder.
     """
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data" or b"boundary" not in parameters:
@@ -81,6 +84,8 @@ async def read_form(
         async with asyncio.timeout(timeout_s):
             async for chunk in _bounded(request.stream(), limit):
                 parser.write(chunk)
+                while reader.received:
+                    await run_in_threadpool(_keep, reader.form, reader.received.pop(0), max_pixels)
         parser.finalize()
     except TimeoutError as error:
         raise ProblemError(
@@ -124,13 +129,36 @@ async def _bounded(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
         yield chunk
 
 
+@dataclass(frozen=True)
+class _Received:
+    """A file that has come whole."""
+
+    name: str
+    media_type: str
+    draft: Draft
+
+
+def _keep(form: Form, file: _Received, max_pixels: int) -> None:
+    """Check a file and store it. Raises ProblemError, ArtifactsAwayError, OSError."""
+    with file.draft as draft:
+        if file.media_type in IMAGE_TYPES:
+            form.sizes[file.name] = check_image(file.name, draft.path, max_pixels=max_pixels)
+        stored = draft.commit()
+    form.files[file.name] = InputFile(
+        key=stored.key, media_type=file.media_type, bytes=stored.bytes, sha256=stored.sha256
+    )
+
+
 class _Reader:
-    """The multipart parser's callbacks: collects one part after another."""
+    """The multipart parser's callbacks: collects one part after another. It waits for nothing; `received` has to be
+    stored by whoever can."""
 
     def __init__(self, fields: Fields, artifacts: ArtifactStore, job_id: str) -> None:
         self.form = Form()
         self.name = ""
         self.complete = False
+        self.received: list[_Received] = []
+        self._names: set[str] = set()
         self._fields = fields
         self._artifacts = artifacts
         self._job_id = job_id
@@ -140,7 +168,7 @@ class _Reader:
         self._disposition = b""
         self._buffer = bytearray()  # a text, or the head of a file not yet recognised
         self._media_type = ""
-        self._writer: ArtifactWriter | None = None
+        self._draft: Draft | None = None
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -155,10 +183,10 @@ class _Reader:
         }
 
     def close(self) -> None:
-        """Drop a file that was not finished."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
+        """Drop what was not stored."""
+        for draft in (self._draft, *(file.draft for file in self.received)):
+            if draft is not None:
+                draft.discard()
 
     def _begin(self) -> None:
         self._parts += 1
@@ -166,7 +194,6 @@ class _Reader:
             raise ProblemError(ProblemType.BAD_REQUEST, f"the form has more than {MAX_PARTS} parts", allowed=MAX_PARTS)
         self._header = self._value = self._disposition = b""
         self._buffer.clear()
-        self._writer = None
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -190,13 +217,14 @@ class _Reader:
                 got=self.name,
                 allowed=allowed,
             )
-        if self.name in self.form.files or self.name in self.form.texts:
+        if self.name in self._names:
             raise ProblemError(ProblemType.INVALID_REQUEST, f"form field {self.name!r} was sent twice", got=self.name)
+        self._names.add(self.name)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         chunk = data[start:end]
-        if self._writer is not None:
-            self._writer.write(chunk)
+        if self._draft is not None:
+            self._draft.write(chunk)
             return
         self._buffer += chunk
         expected = self._fields[self.name]
@@ -209,8 +237,8 @@ class _Reader:
     def _open(self, expected: FileField) -> None:
         self._media_type = accept(self.name, bytes(self._buffer[:HEAD_BYTES]), expected.accepts)
         file_name = f"{self.name}.{SUFFIXES[self._media_type]}"
-        self._writer = self._artifacts.writer(self._job_id, file_name, limit=expected.limit)
-        self._writer.write(bytes(self._buffer))
+        self._draft = self._artifacts.draft(self._job_id, file_name, limit=expected.limit)
+        self._draft.write(bytes(self._buffer))
         self._buffer.clear()
 
     def _on_end(self) -> None:
@@ -221,14 +249,12 @@ class _Reader:
             except UnicodeDecodeError as error:
                 raise ProblemError(ProblemType.BAD_REQUEST, f"{self.name} is not UTF-8 text: {error.reason}") from error
             return
-        if self._writer is None:
+        if self._draft is None:
             self._open(expected)
-        assert self._writer is not None  # noqa: S101 - opened above at the latest
-        stored = self._writer.commit()
-        self._writer = None
-        self.form.files[self.name] = InputFile(
-            key=stored.key, media_type=self._media_type, bytes=stored.bytes, sha256=stored.sha256
-        )
+        assert self._draft is not None  # noqa: S101 - opened above at the latest
+        self._draft.close()
+        self.received.append(_Received(self.name, self._media_type, self._draft))
+        self._draft = None
 
     def _on_form_end(self) -> None:
         self.complete = True

@@ -1,4 +1,4 @@
-"""What all tests share: a real Redis."""
+"""What all tests share: a real Redis and a real S3 server."""
 
 import shutil
 import socket
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.buckets import CREDENTIALS, Bucket, S3Server
 
 
 def _redis_server() -> str:
@@ -42,3 +44,21 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of this session's own, and credentials in the environment."""
+    server = S3Server()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Bucket:
+    """An empty bucket."""
+    return s3_server.bucket()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.motions import ControlsMotion, Motion
@@ -43,8 +44,9 @@ def worker(
     configure_logging()
     settings = WorkerSettings()
     try:
-        ContentCredentials.of(settings)  # the child that works makes its own; what is wrong is said here, once
-    except InvalidCredentialsError as error:
+        make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
+        ContentCredentials.of(settings)
+    except (InvalidArtifactStoreError, InvalidCredentialsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     try:

@@ -6,13 +6,13 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import structlog
 import torch
 from redis import RedisError
 
-from service.jobs.artifacts import ArtifactMissingError, ArtifactStore
+from service.jobs.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError, make_artifacts
 from service.jobs.credentials import ContentCredentials
 from service.jobs.lease import Lease
 from service.jobs.problems import Problem
@@ -32,9 +32,10 @@ from worker.workbench import PortraitCache, Workbench
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
-PATIENCE_S = LEASE_SECONDS * 2 / 3  # for a Redis that is away; later the job is another's
+PATIENCE_S = LEASE_SECONDS * 2 / 3  # for a Redis or files that are away; later the job is another's
 
 
 class Runner:
@@ -46,7 +47,7 @@ class Runner:
         self._settings = settings
         self._portraits = PortraitCache()
         self._credentials = ContentCredentials.of(settings)
-        self._artifacts = ArtifactStore(settings.artifacts_dir)
+        self._artifacts = make_artifacts(settings)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
         self.heartbeat = Heartbeat(self.store, self._holder, batch_size=settings.batch_size)
@@ -72,7 +73,6 @@ class Runner:
                         self.store.progress(claim, Progress(stage=stage, done=done, total=total))
 
                 stages.report = report
-                self._artifacts.discard_unfinished(claim.job_id)
                 self._end(claim, stages)
         except ClaimLostError:
             log.warning("claim lost, nothing is written")
@@ -106,10 +106,12 @@ class Runner:
     def _end(self, claim: Claim, stages: Stages) -> None:
         problem: Problem | None = None
         try:
-            name = self._output_name(claim)
-            with self._artifacts.writing(claim.job_id, name) as path:
-                made = self._work(claim, path, stages)
+            files = [file.key for _, file in claim.spec if isinstance(file, InputFile)]
+            _insist(self._artifacts.clear, claim.job_id, files)
+            with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
+                made = self._work(claim, draft.path, stages)
                 _insist(self.store.renew, claim)  # raises where another copy has taken the job over: its result stays
+                artifact = _insist(draft.commit)
         except JobCanceledError:
             _insist(self.store.cancel_claimed, claim)
             log.info("job canceled")
@@ -120,6 +122,10 @@ class Runner:
             _insist(self.store.renew, claim)  # raises ClaimLostError where the job was deleted, and its files with it
             log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
             problem = problem_of(error)
+        except ArtifactsAwayError as error:  # no fault of the job's, which is not counted as begun
+            log.error("files are away; the job is queued again", error=str(error), cause=str(error.__cause__))  # noqa: TRY400
+            _insist(self._let_go, claim)
+            return
         except SystemExit:  # the worker is told to stop
             self._let_go(claim)
             raise
@@ -139,8 +145,7 @@ class Runner:
         if problem is not None:
             _insist(self.store.fail, claim, problem)
             return
-        artifact = self._artifacts.describe(f"{claim.job_id}/{name}")
-        _insist(self.store.succeed, claim, _result(made, artifact.bytes, artifact.sha256), key=artifact.key)
+        _insist(self.store.succeed, claim, _result(made, artifact), key=artifact.key)
         log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _let_go(self, claim: Claim) -> None:
@@ -153,37 +158,36 @@ class Runner:
 
     def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
         bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials)
-        match claim.spec:
-            case ImageSpec() as spec:
-                return make_image(
-                    bench,
-                    self._input(spec.portrait),
-                    path,
-                    motion=spec.motion,
-                    motions=spec.motions,
-                    driving=self._input(spec.driving) if spec.driving else None,
-                    options=spec.options,
-                )
-            case VideoSpec() as spec:
-                return make_video(
-                    bench,
-                    self._input(spec.portrait),
-                    path,
-                    audio=self._input(spec.audio) if spec.audio else None,
-                    motion=spec.motion,
-                    driving=self._input(spec.driving) if spec.driving else None,
-                    options=spec.options,
-                )
-            case MotionSpec() as spec:
-                video = not spec.source.media_type.startswith("image/")
-                extract = extract_archive if spec.options.overlay else extract_motion
-                return extract(bench, self._input(spec.source), path, video=video, options=spec.options)
+        with contextlib.ExitStack() as stack:
 
-    def _input(self, file: InputFile) -> Path:
-        path = self._artifacts.path(file.key)
-        if not path.is_file():
-            raise ArtifactMissingError(f"there is no artifact {file.key}")
-        return path
+            def read(file: InputFile) -> Path:
+                return _insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
+
+            match claim.spec:
+                case ImageSpec() as spec:
+                    return make_image(
+                        bench,
+                        read(spec.portrait),
+                        path,
+                        motion=spec.motion,
+                        motions=spec.motions,
+                        driving=read(spec.driving) if spec.driving else None,
+                        options=spec.options,
+                    )
+                case VideoSpec() as spec:
+                    return make_video(
+                        bench,
+                        read(spec.portrait),
+                        path,
+                        audio=read(spec.audio) if spec.audio else None,
+                        motion=spec.motion,
+                        driving=read(spec.driving) if spec.driving else None,
+                        options=spec.options,
+                    )
+                case MotionSpec() as spec:
+                    video = not spec.source.media_type.startswith("image/")
+                    extract = extract_archive if spec.options.overlay else extract_motion
+                    return extract(bench, read(spec.source), path, video=video, options=spec.options)
 
     @staticmethod
     def _output_name(claim: Claim) -> str:
@@ -196,13 +200,13 @@ class Runner:
                 return "result.zip" if spec.options.overlay else "result.json"
 
 
-def _insist(tell: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
-    """Tell the store how a job ends, and wait for a Redis that is away: what was made shall not be made again."""
+def _insist(tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return tell(*arguments, **keywords)
-        except RedisError:
+        except (RedisError, ArtifactsAwayError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
@@ -218,11 +222,11 @@ def _process_exists(pid: int) -> bool:
     return True
 
 
-def _result(made: Made, size: int, sha256: str) -> Result:
+def _result(made: Made, artifact: Artifact) -> Result:
     return Result(
         media_type=made.media_type,
-        bytes=size,
-        sha256=sha256,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
         width=made.width,
         height=made.height,
         images=made.images,

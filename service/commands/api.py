@@ -9,6 +9,7 @@ import uvicorn
 
 from service.app import create_app
 from service.connections import server_options
+from service.jobs.artifacts import InvalidArtifactStoreError
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError
 from service.settings import InvalidSettingsError, read_settings
@@ -26,7 +27,7 @@ def api(
     try:
         settings = read_settings(**{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
-    except (InvalidSettingsError, InsecureSettingsError) as error:
+    except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     # Modules and routes live as long as the process: searching them for garbage again and again holds answers up.

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from service.cards import Catalogue, packaged_weights
 from service.embedded import find_redis_server
+from service.jobs.artifacts import ArtifactError, InvalidArtifactStoreError, make_artifacts, new_job_id
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.settings import InvalidSettingsError, Settings, read_settings
@@ -60,7 +61,7 @@ class Check:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
-    """Check Python, Redis, weights, libraries, certificate, disk, memory and GPU. Exits 1 when something is missing."""
+    """Check Python, stores, weights, libraries, certificate, disk, memory and GPU. Exits 1 when anything is missing."""
     configure_logging("ERROR")
     try:
         settings = read_settings()
@@ -85,6 +86,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     """All checks, the most basic first."""
     yield _python()
     yield _redis(settings)
+    if settings.s3_bucket:
+        yield _bucket(settings)
     yield from _weights(settings)
     yield from _modules()
     yield _credentials(settings)
@@ -116,6 +119,28 @@ def _redis(settings: Settings) -> Check:
     if not facts.get("aof_enabled"):
         return Check("Redis", Verdict.NOTE, f"{found}, keeps no log", "set `appendonly yes`, else a restart loses jobs")
     return Check("Redis", Verdict.OK, found)
+
+
+def _bucket(settings: Settings) -> Check:
+    """Do with one small file what is done with all: that needs every permission that is needed."""
+    probe, again = new_job_id(), new_job_id()
+    try:
+        artifacts = make_artifacts(settings)
+        try:
+            for folder in (probe, again):
+                artifacts.create_folder(folder)
+            key = artifacts.link(artifacts.put(probe, "probe.txt", [b"probe"]).key, again)
+            with artifacts.reading(key):
+                artifacts.locate(key, method="GET", media_type="text/plain", filename="probe.txt")
+        finally:
+            for folder in (probe, again):
+                artifacts.delete_job(folder)
+    except InvalidArtifactStoreError as error:
+        return Check("S3", Verdict.FAIL, str(error), "mend it, or unset PIRENDERER_S3_BUCKET")
+    except ArtifactError as error:
+        mend = "see PIRENDERER_S3_… in docs/operations.md, and the credentials that boto3 finds"
+        return Check("S3", Verdict.FAIL, f"{error}: {error.__cause__}", mend)
+    return Check("S3", Verdict.OK, f"the bucket {settings.s3_bucket} keeps files; results come from {artifacts.origin}")
 
 
 def _weights(settings: Settings) -> Iterator[Check]:

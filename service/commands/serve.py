@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from service.embedded import RedisUnavailableError, free_port, start_redis
+from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError, check_exposure
@@ -70,8 +71,9 @@ def serving(
     """
     try:
         check_exposure(settings)
-        ContentCredentials.of(settings)  # the workers': without this they would be started in vain again and again
-    except (InsecureSettingsError, InvalidCredentialsError) as error:
+        make_artifacts(settings)  # all would be started in vain, and the workers again and again
+        ContentCredentials.of(settings)  # the same for the workers alone
+    except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
     _check_port(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,29 @@
-"""Files of jobs, in one local folder per job. Names are ours; a file is whole or it is not there."""
+"""Files of jobs: what a store of them does, wherever it keeps them. Names are ours; a file is whole or it is not there.
+
+An artifact's key is `JOB/NAME`. A job's artifacts lie in its folder, which only the front-end makes: what is deleted
+with its folder stays deleted, whoever still works on it. Portraits that are kept have folders, too.
+"""
 
 import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from service.jobs.settings import SharedSettings
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}(\.[a-z0-9]{1,8})?")
-CHUNK = 1 << 20
 
 
 class ArtifactError(Exception):
-    """Root of what the artifact store raises."""
+    """Root of what artifact stores raise."""
 
 
 class ArtifactTooLargeError(ArtifactError):
@@ -31,6 +38,14 @@ class ArtifactMissingError(ArtifactError):
     """There is no such artifact, or its job's folder is gone because the job was deleted."""
 
 
+class ArtifactsAwayError(ArtifactError):
+    """The store does not answer, or refuses what it should do; later it may. The text can be shown to anyone."""
+
+
+class InvalidArtifactStoreError(ArtifactError):
+    """The settings name a store that cannot be used; the text says why."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A stored file: `key` is `JOB/NAME`."""
@@ -40,138 +55,174 @@ class Artifact:
     sha256: str
 
 
+@dataclass(frozen=True)
+class SignedUrl:
+    """An address at which whoever has it can fetch one artifact for a short time."""
+
+    url: str
+
+
 def new_job_id() -> str:
     """128 random bits: an id that cannot be guessed and is safe in a path and a URL."""
     return secrets.token_hex(16)
 
 
-class ArtifactWriter:
-    """An artifact being written: bytes go to a temporary file, `commit` gives it its name, `discard` drops it."""
+def split_key(key: str) -> tuple[str, str]:
+    """Job and name of an artifact. Raises ValueError for a key that is not one of ours."""
+    job_id, _, name = key.partition("/")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"artifact name {name!r} must match {NAME.pattern}")
+    return checked_id(job_id), name
 
-    def __init__(self, path: Path, key: str, limit: int | None) -> None:
+
+def checked_id(job_id: str) -> str:
+    """The id, if it is one. Raises ValueError."""
+    if not JOB_ID.fullmatch(job_id):
+        raise ValueError(f"job id {job_id!r} must be 32 hexadecimal digits")
+    return job_id
+
+
+class Draft(ABC):
+    """An artifact being written, as the file `path` of this machine, until `commit` puts it into the store.
+
+    Bytes come by `write`, or by other means (an encoder) to `path`, which has the artifact's name and lies in a folder
+    of its own. The end of the `with` block removes that folder, as `discard` does.
+    """
+
+    def __init__(self, key: str, folder: Path, limit: int | None) -> None:
         self.key = key
-        self.size = 0
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        self.path = folder / split_key(key)[1]
+        self._folder = folder
         self._limit = limit
-        self._digest = hashlib.sha256()
-        try:
-            self._file: BinaryIO = self._temporary.open("wb")
-        except FileNotFoundError as error:
-            raise ArtifactMissingError(f"the folder of {key} is gone") from error
+        self._size = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
 
     def write(self, data: bytes) -> None:
-        """Append bytes. Raises ArtifactTooLargeError before more than the limit is stored."""
-        self.size += len(data)
-        if self._limit is not None and self.size > self._limit:
+        """Append bytes. Raises ArtifactTooLargeError before more than the limit is stored, and OSError."""
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
             raise ArtifactTooLargeError(self.key, self._limit)
-        self._digest.update(data)
+        if self._file is None:
+            self._file = self.path.open("wb")
         self._file.write(data)
 
+    def close(self) -> None:
+        """Nothing more is written: `path` holds it all. Raises OSError."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def commit(self) -> Artifact:
-        """Close and rename; from now on the artifact is there, whole."""
-        self._file.close()
+        """Put it into the store; from now on the artifact is there, whole. May be tried again after ArtifactsAwayError.
+
+        Raises ArtifactMissingError when the job was deleted, ArtifactsAwayError, OSError.
+        """
+        self.close()
         try:
-            self._temporary.replace(self._path)
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                artifact = Artifact(self.key, file.tell(), digest)
+            self._store()
         except FileNotFoundError as error:
             raise ArtifactMissingError(f"the folder of {self.key} is gone") from error
-        return Artifact(self.key, self.size, self._digest.hexdigest())
+        return artifact
+
+    @abstractmethod
+    def _store(self) -> None:
+        """Let the file at `path` become the artifact `key`, at once or not at all. Raises as `commit` does."""
 
     def discard(self) -> None:
-        """Close and remove what was written."""
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        """Remove what was written, except what has been committed."""
+        if self._file is not None:
+            self._file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class ArtifactStore:
-    """Artifacts under `root`. Front-end and workers share the folder (one machine, or one network volume)."""
+class ArtifactStore(ABC):
+    """Where artifacts are. All of it may wait for a disk or a network, but for `draft`, and be shared between threads.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    All may raise ArtifactsAwayError, and ValueError for keys and ids that are not ours.
+    """
 
+    origin: str | None = None  # of the addresses that `locate` gives, if any
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what the front-end needs to begin."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ArtifactsAwayError when artifacts cannot be stored."""
+
+    @abstractmethod
     def create_folder(self, job_id: str) -> None:
-        """Make the folder of a new job; only the front-end does, so that a deleted job's folder stays gone."""
-        self._folder(job_id).mkdir(parents=True)
+        """Make the folder of a new job. Raises OSError."""
 
-    def writer(self, job_id: str, name: str, *, limit: int | None = None) -> ArtifactWriter:
-        """Begin an artifact of at most `limit` bytes. Raises ArtifactMissingError when the job's folder is gone."""
-        key = f"{job_id}/{name}"
-        return ArtifactWriter(self.path(key), key, limit)
+    @abstractmethod
+    def draft(self, job_id: str, name: str, *, limit: int | None = None) -> Draft:
+        """Begin an artifact of at most `limit` bytes. Raises ArtifactMissingError where it is seen at once that the
+        job's folder is gone, and OSError."""
 
     def put(self, job_id: str, name: str, chunks: Iterable[bytes], *, limit: int | None = None) -> Artifact:
-        """Store a stream of bytes. Raises ArtifactTooLargeError, ArtifactMissingError."""
-        writer = self.writer(job_id, name, limit=limit)
-        try:
+        """Store a stream of bytes. Raises ArtifactTooLargeError, ArtifactMissingError, OSError."""
+        with self.draft(job_id, name, limit=limit) as draft:
             for chunk in chunks:
-                writer.write(chunk)
-            return writer.commit()
-        except BaseException:
-            writer.discard()
-            raise
+                draft.write(chunk)
+            return draft.commit()
 
+    @abstractmethod
     def link(self, key: str, job_id: str) -> str:
-        """Give an artifact to a job under the same name, without copying it. Raises ArtifactMissingError."""
-        linked = f"{job_id}/{key.partition('/')[2]}"
-        try:
-            self.path(linked).hardlink_to(self.path(key))
-        except FileNotFoundError as error:
-            raise ArtifactMissingError(f"there is no artifact {key}, or no folder for {linked}") from error
-        return linked
+        """Give an artifact to another job, without sending it; returns its key there. Raises ArtifactMissingError."""
 
-    @contextmanager
-    def writing(self, job_id: str, name: str) -> Iterator[Path]:
-        """A path to write a file at by other means (an encoder); renamed to its name if the block ends well.
+    @abstractmethod
+    def reading(self, key: str) -> AbstractContextManager[Path]:
+        """A file of this machine with the artifact's bytes, for as long as the `with` block runs.
 
-        The temporary name keeps the suffix, since encoders choose the format by it. `describe` tells size and hash.
+        Raises ArtifactMissingError, OSError.
         """
-        path = self.path(f"{job_id}/{name}")
-        if not path.parent.is_dir():
-            raise ArtifactMissingError(f"the folder of job {job_id} is gone")
-        temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
-    def describe(self, key: str) -> Artifact:
-        """Size and hash of an artifact. Raises ArtifactMissingError."""
-        digest = hashlib.sha256()
-        size = 0
-        with self.open(key) as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-        return Artifact(key, size, digest.hexdigest())
+    @abstractmethod
+    def locate(self, key: str, *, method: str, media_type: str, filename: str) -> Path | SignedUrl:
+        """Whence a client's `method` (GET or HEAD) is answered: a file to be sent to it, or where it is to ask.
 
-    def path(self, key: str) -> Path:
-        """Where an artifact is or would be. Raises ValueError for a key that is not one of ours."""
-        job_id, _, name = key.partition("/")
-        if not NAME.fullmatch(name):
-            raise ValueError(f"artifact name {name!r} must match {NAME.pattern}")
-        return self._folder(job_id) / name
+        Raises ArtifactMissingError.
+        """
 
-    def open(self, key: str) -> BinaryIO:
-        """Open an artifact for reading. Raises ArtifactMissingError."""
-        try:
-            return self.path(key).open("rb")
-        except FileNotFoundError as error:
-            raise ArtifactMissingError(f"there is no artifact {key}") from error
+    @abstractmethod
+    def clear(self, job_id: str, keep: Collection[str]) -> None:
+        """Remove what attempts at a job left that died: all but the keys `keep`. For the job's holder."""
 
-    def discard_unfinished(self, job_id: str) -> None:
-        """Remove what processes that died left half written; their names begin with a dot. For the job's holder."""
-        for path in self._folder(job_id).glob(".*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
+    @abstractmethod
     def delete_job(self, job_id: str) -> None:
         """Remove all files of a job; fine if there are none."""
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
 
-    def _folder(self, job_id: str) -> Path:
-        if not JOB_ID.fullmatch(job_id):
-            raise ValueError(f"job id {job_id!r} must be 32 hexadecimal digits")
-        # two levels, so that no folder grows too long to list
-        return self.root / job_id[:2] / job_id
+    def sweep(self, owned: Callable[[str], bool], *, older_than_s: float) -> Iterator[str]:
+        """Remove folders that nothing was put into for so long and nobody owns; yields their ids."""
+        for job_id in self._old_folders(older_than_s):
+            if not owned(job_id):
+                self.delete_job(job_id)
+                yield job_id
+
+    @abstractmethod
+    def _old_folders(self, older_than_s: float) -> Iterator[str]:
+        """The ids of the folders that nothing was put into for so long."""
+
+
+def make_artifacts(settings: SharedSettings) -> ArtifactStore:
+    """The store that is set: a bucket, or the data folder. Raises InvalidArtifactStoreError."""
+    # imported here, since both build on what is above
+    if settings.s3_bucket:
+        from service.jobs.bucket import BucketArtifacts  # noqa: PLC0415
+
+        return BucketArtifacts(settings)
+    from service.jobs.folder import FolderArtifacts  # noqa: PLC0415
+
+    return FolderArtifacts(settings.artifacts_dir)

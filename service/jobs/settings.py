@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
@@ -23,6 +23,14 @@ class SharedSettings(BaseSettings):
     data_dir: Path = Path("data")
     weights_dir: Path | None = None  # unset: those that come with the package
 
+    # with a bucket, artifacts lie there and not in the data folder; credentials are found as boto3 finds them
+    s3_bucket: str | None = None
+    s3_prefix: str = ""  # what the names of our objects begin with
+    s3_endpoint_url: str | None = None  # unset: AWS
+    s3_public_url: str | None = None  # where clients reach the endpoint, if elsewhere
+    s3_region: str | None = None
+    s3_url_lifetime_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 300  # of addresses of results
+
     # with these, results are signed: a chain of certificates, the signer's own first, and its key, both PEM
     c2pa_certificate: Path | None = None
     c2pa_key: Path | None = None
@@ -36,7 +44,17 @@ class SharedSettings(BaseSettings):
     max_video_bytes: Positive = 200 * MIB
     max_video_seconds: Seconds = 120.0
 
+    @field_validator("s3_prefix")
+    @classmethod
+    def _as_folder(cls, value: str) -> str:
+        return f"{value.strip('/')}/" if value.strip("/") else ""
+
     @property
     def artifacts_dir(self) -> Path:
-        """The folder of the artifact store."""
+        """The folder of the artifact store, where no bucket is set."""
         return self.data_dir / "artifacts"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """The folder of what is on its way to the bucket or comes from there."""
+        return self.data_dir / "scratch"

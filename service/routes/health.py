@@ -33,22 +33,14 @@ class Readiness(Health):
     workers: int
 
 
-NOT_READY = "The job store does not answer, the data folder cannot be written or there are too few workers"
+NOT_READY = "The job store or the artifact store does not answer, or there are too few workers"
 
 
 @router.get("/readyz", responses=problem_responses(s503=NOT_READY))
 def readyz(context: ContextDep) -> Readiness:
-    """Whether jobs can be taken: Redis answers, the data folder can be written, enough workers are ready."""
+    """Whether jobs can be taken: Redis answers, files can be stored, enough workers are ready."""
     context.store.ping()
-    probe = context.artifacts.root / ".probe"
-    try:
-        probe.write_bytes(b"")
-    except OSError as error:
-        raise ProblemError(
-            ProblemType.UNAVAILABLE,
-            f"the data folder cannot be written: {error.strerror}",
-            headers={"Retry-After": "5"},
-        ) from error
+    context.artifacts.check()
     ready = [name for name, facts in context.store.workers().items() if facts.get("state") == "ready"]
     if len(ready) < context.settings.ready_workers:
         raise ProblemError(

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import ImageOptions, ImageSpec, Job, JobKind
-from service.media import IMAGE_TYPES, check_image
+from service.media import IMAGE_TYPES
 from service.motion_checks import parse_motion, parse_motions
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, submit
@@ -28,14 +28,11 @@ BODY = form_body(
 
 
 def _build(context: Context, form: Form) -> ImageSpec:
-    settings = context.settings
     driver = require_fields(form, "portrait", "motion", "motions", "driving")
     options = parse_options(form, ImageOptions)
     spaces = context.catalogue.spaces
     motion = parse_motion(form.texts["motion"], spaces, moving=False) if driver == "motion" else None
     motions = parse_motions(form.texts["motions"], spaces) if driver == "motions" else None
-    for name, file in form.files.items():
-        check_image(name, context.artifacts.path(file.key), max_pixels=settings.max_pixels)
     return ImageSpec(
         portrait=form.files["portrait"],
         motion=motion,

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.cursors import decode_cursor, encode_cursor
-from service.jobs.artifacts import JOB_ID
+from service.jobs.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import Job, JobStatus
@@ -95,6 +96,10 @@ RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The result", "content": {kind: {} for kind in RESULT_TYPES}},
     206: {"description": "The range asked for", "content": {kind: {} for kind in RESULT_TYPES}},
     304: {"description": "The result has not changed"},
+    307: {
+        "description": "The result is elsewhere for a short time; send no key there",
+        "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+    },
     **problem_responses(
         s409="Not finished, canceled or not begun by its deadline",
         s410="Expired",
@@ -130,16 +135,18 @@ def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Respo
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    path = context.artifacts.path(record.result_key)
-    if not path.is_file():
-        raise ProblemError(ProblemType.JOB_EXPIRED, f"the result of job {record.id} is gone")
+    media_type, filename = record.result.media_type, f"{record.id}{Path(record.result_key).suffix}"
+    try:
+        place = context.artifacts.locate(
+            record.result_key, method=request.method, media_type=media_type, filename=filename
+        )
+    except ArtifactMissingError as error:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"the result of job {record.id} is gone") from error
     _check_range(request, record.result.bytes)
+    if isinstance(place, SignedUrl):
+        return RedirectResponse(place.url, headers={"Cache-Control": "no-store"})
     return FileResponse(
-        path,
-        media_type=record.result.media_type,
-        headers=headers,
-        filename=f"{record.id}{path.suffix}",
-        content_disposition_type="inline",
+        place, media_type=media_type, headers=headers, filename=filename, content_disposition_type="inline"
     )
 
 

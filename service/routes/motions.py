@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
-from service.media import IMAGE_TYPES, VIDEO_TYPES, check_image
+from service.media import IMAGE_TYPES, VIDEO_TYPES
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, submit
 from service.uploads import Fields, FileField, Form, TextField
@@ -24,10 +24,7 @@ BODY = form_body(
 def _build(context: Context, form: Form) -> MotionSpec:
     require_fields(form, "source")
     options = parse_options(form, MotionOptions)
-    source = form.files["source"]
-    if source.media_type in IMAGE_TYPES:
-        check_image("source", context.artifacts.path(source.key), max_pixels=context.settings.max_pixels)
-    return MotionSpec(source=source, options=options)
+    return MotionSpec(source=form.files["source"], options=options)
 
 
 @router.post("/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)

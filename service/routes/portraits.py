@@ -10,13 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from service.admission import bound_reached
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.cursors import decode_cursor, encode_cursor
+from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import JOB_ID, new_job_id
 from service.jobs.problems import ProblemType
-from service.media import IMAGE_TYPES, check_image
+from service.media import IMAGE_TYPES
 from service.openapi import CREATE_RESPONSES, access_responses, form_body
 from service.portraits import Portrait, PortraitRecord
 from service.security import owned
-from service.submissions import create_folder, require_fields
+from service.submissions import require_fields
 from service.throttle import Caller
 from service.uploads import FileField, Form, read_form
 
@@ -62,13 +63,18 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
         await run_in_threadpool(create_folder, context, portrait_id)
         fields = {"portrait": FileField(context.settings.max_portrait_bytes, IMAGE_TYPES)}
         form = await read_form(
-            request, fields, context.artifacts, portrait_id, timeout_s=context.settings.upload_timeout_s
+            request,
+            fields,
+            context.artifacts,
+            portrait_id,
+            timeout_s=context.settings.upload_timeout_s,
+            max_pixels=context.settings.max_pixels,
         )
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:
         if not kept:
-            await run_in_threadpool(context.artifacts.delete_job, portrait_id)
+            await run_in_threadpool(remove_folder, context, portrait_id)
     portrait = record.public()
     return JSONResponse(portrait.model_dump(mode="json"), status_code=201, headers={"Location": portrait.urls.self})
 
@@ -108,8 +114,7 @@ def _check_count(context: Context, caller: Caller) -> None:
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
     require_fields(form, "portrait")
     file = form.files["portrait"]
-    path = context.artifacts.path(file.key)
-    width, height = check_image("portrait", path, max_pixels=context.settings.max_pixels)
+    width, height = form.sizes["portrait"]
     return context.portraits.create(
         portrait_id, caller.owner, file, width=width, height=height, retention_s=context.settings.retention_s
     )

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
 from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
-from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES, check_image
+from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES
 from service.motion_checks import parse_motion
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, require_models, submit
@@ -33,10 +33,8 @@ def _build(context: Context, form: Form) -> VideoSpec:
         require_models(context, ["audio"])
     options = parse_options(form, VideoOptions)
     motion = parse_motion(form.texts["motion"], context.catalogue.spaces, moving=True) if driver == "motion" else None
-    portrait = form.files["portrait"]
-    check_image("portrait", context.artifacts.path(portrait.key), max_pixels=context.settings.max_pixels)
     return VideoSpec(
-        portrait=portrait,
+        portrait=form.files["portrait"],
         audio=form.files.get("audio"),
         motion=motion,
         driving=form.files.get("driving"),

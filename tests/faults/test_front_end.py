@@ -48,7 +48,7 @@ def test_an_upload_that_a_dying_front_end_breaks_off_leaves_no_job(service: Serv
             b'--x\r\nContent-Disposition: form-data; name="portrait"; filename="a"\r\n\r\n'
             + PORTRAIT.read_bytes()[:9000]
         )
-        until(lambda: list(service.artifacts.glob("??/*/.portrait*")), 20, "the upload did not begin")
+        until(lambda: list(service.artifacts.glob("??/*/.*/portrait*")), 20, "the upload did not begin")
         service.kill("api")
     service.start("api")
     assert service.client.get("/v1/jobs").json()["jobs"] == []

@@ -21,7 +21,6 @@ from PIL import Image
 from service.app import create_app
 from service.connections import server_options
 from service.context import Context
-from service.jobs.artifacts import ArtifactStore
 from service.jobs.records import Claim
 from service.jobs.schemas import Result
 from service.jobs.store import JobStore
@@ -43,11 +42,6 @@ def store(redis_url: str) -> Iterator[JobStore]:
     store = JobStore.connect(redis_url)
     yield store
     store.close()
-
-
-@pytest.fixture
-def artifacts(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "data" / "artifacts")
 
 
 def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[str, Any]:

@@ -13,7 +13,8 @@ import av
 import pytest
 import structlog
 
-from service.jobs.artifacts import ArtifactStore, new_job_id
+from service.jobs.artifacts import new_job_id
+from service.jobs.folder import FolderArtifacts
 from service.jobs.motions import Keyframe, KeyframesMotion
 from service.jobs.queues import make_celery, send
 from service.jobs.records import JobRecord
@@ -104,7 +105,7 @@ class Bench:
     """What the front-end does: stores inputs, makes jobs, sends their messages, and looks."""
 
     store: JobStore
-    artifacts: ArtifactStore
+    artifacts: FolderArtifacts
     celery: Any
     environment: dict[str, str]
     folder: Path
@@ -197,7 +198,7 @@ def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     celery = make_celery(redis_url)
     store = JobStore.connect(redis_url)
-    yield Bench(store, ArtifactStore(folder / "artifacts"), celery, environment, folder)
+    yield Bench(store, FolderArtifacts(folder / "artifacts"), celery, environment, folder)
     celery.close()
     store.close()
 
