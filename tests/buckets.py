@@ -34,7 +34,7 @@ class Bucket:
     def environment(self) -> dict[str, str]:
         return {f"PIRENDERER_{name.upper()}": value for name, value in self.settings.items()}
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """The names of all objects, those that stand for folders among them."""
         found = self.client.list_objects_v2(Bucket=self.settings["s3_bucket"]).get("Contents", [])
         return [each["Key"] for each in found]

@@ -203,12 +203,16 @@ class Runner:
 def _insist(tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
     """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
     deadline = time.monotonic() + PATIENCE_S
+    waiting = False
     while True:
         try:
             return tell(*arguments, **keywords)
-        except (RedisError, ArtifactsAwayError):
+        except (RedisError, ArtifactsAwayError) as error:
             if time.monotonic() > deadline:
                 raise
+            if not waiting:
+                log.warning("waiting for a store that is away", error=str(error))
+            waiting = True
             time.sleep(0.2)
 
 

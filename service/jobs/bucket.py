@@ -79,7 +79,9 @@ class BucketArtifacts(ArtifactStore):
         public = settings.s3_public_url or settings.s3_endpoint_url
 
         def connect(url: str | None, **options: Any) -> Any:
-            chosen = config(**{**CLIENT, **options})
+            # without it boto3 signs addresses of AWS for a host of no region, which sends clients on to another
+            style = {"addressing_style": "virtual"} if url is None else None
+            chosen = config(**{**CLIENT, "s3": style, **options})
             return session.client("s3", endpoint_url=url, region_name=settings.s3_region, config=chosen)
 
         try:
