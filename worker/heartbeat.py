@@ -9,8 +9,8 @@ from enum import StrEnum
 import structlog
 from redis import RedisError
 
-from service.jobs.scripts import LIVE_SECONDS
 from service.jobs.store import JobStore
+from service.jobs.workers import LIVE_SECONDS
 
 log = structlog.get_logger(__name__)
 

@@ -13,12 +13,13 @@ import torch
 from redis import RedisError
 
 from service.jobs.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError, make_artifacts
+from service.jobs.claims import LEASE_SECONDS, ClaimLostError, JobCanceledError
 from service.jobs.credentials import ContentCredentials
 from service.jobs.lease import Lease
 from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
 from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, Progress, Result, VideoSpec
-from service.jobs.store import LEASE_SECONDS, ClaimLostError, JobCanceledError, JobStore
+from service.jobs.store import JobStore
 from worker.extract import extract_archive, extract_motion
 from worker.heartbeat import Heartbeat
 from worker.jobs import SUFFIXES, make_image, make_video

@@ -6,8 +6,8 @@ from typing import Self
 
 from redis import RedisError
 
+from service.jobs.claims import ClaimLostError, Claims, JobCanceledError
 from service.jobs.records import Claim
-from service.jobs.store import ClaimLostError, JobCanceledError, JobStore
 
 
 class Lease:
@@ -21,7 +21,7 @@ class Lease:
                 ...
     """
 
-    def __init__(self, store: JobStore, claim: Claim) -> None:
+    def __init__(self, store: Claims, claim: Claim) -> None:
         self._store = store
         self._claim = claim
         self._stop = threading.Event()

@@ -1,0 +1,111 @@
+"""What the front-end does every few seconds so that no job is lost, waits in vain or stays for ever."""
+
+from typing import cast
+
+from service.jobs.claims import LEASE_SECONDS
+from service.jobs.schemas import JobKind
+from service.jobs.scripts import Scripted
+
+TOMBSTONE_SECONDS = 7 * 24 * 3600
+
+
+# longest lease in ms -> the job's kind when it was running without a holder and is queued again, else ''
+RECOVER = """
+if redis.call('PTTL', lock) > tonumber(ARGV[3]) then  -- the clock was set back; a dead holder's lease must not grow
+  redis.call('PEXPIRE', lock, ARGV[3])
+end
+if redis.call('EXISTS', job) == 0 then redis.call('ZREM', prefix .. 'running', id) return '' end
+if get('status') ~= 'running' or redis.call('EXISTS', lock) == 1 then return '' end
+if get('cancel') then finish('canceled') return '' end
+requeue()
+return get('kind')
+"""
+
+# age in seconds -> 1 when the job has waited as long since its message was sent last; its next one is due now
+RESEND = """
+if get('status') ~= 'queued' then return 0 end
+local age = tonumber(now()) - tonumber(get('queued_at'))
+if 0 <= age and age < tonumber(ARGV[3]) then return 0 end  -- below 0 the clock was set back
+redis.call('HSET', job, 'queued_at', now())
+return 1
+"""
+
+# -> 1 when the job was waiting beyond its deadline
+LATE = """
+redis.call('ZREM', prefix .. 'deadlines', id)
+if redis.call('EXISTS', job) == 0 or not live() then return 0 end
+return late() and 1 or 0
+"""
+
+# tombstone's life in seconds: what is left until it is deleted says that there was such a job
+EXPIRE = """
+redis.call('ZREM', prefix .. 'expiring', id)
+if redis.call('EXISTS', job) == 0 or live() then return 0 end
+redis.call('HSET', job, 'status', 'expired')
+publish_status('expired')
+redis.call('DEL', spec)
+redis.call('ZADD', prefix .. 'tombstones', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)
+return 1
+"""
+
+DELETE = """
+redis.call('ZREM', prefix .. 'tombstones', id)
+if redis.call('EXISTS', job) == 0 then return 0 end
+dequeue()
+redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
+redis.call('ZREM', prefix .. 'running', id)
+redis.call('ZREM', prefix .. 'expiring', id)
+redis.call('ZREM', prefix .. 'webhooks', id)
+redis.call('ZREM', prefix .. 'deadlines', id)
+redis.call('DEL', job, spec, lock, events)
+return 1
+"""
+
+
+class Upkeep(Scripted):
+    """Steps that several front-ends may do at once: each is atomic."""
+
+    def recover_orphans(self, *, lease_s: float = LEASE_SECONDS) -> list[tuple[str, JobKind]]:
+        """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed; the caller sends their
+        messages anew."""
+        recovered = []
+        for job_id in cast("list[str]", self._redis.zrange(self._key("running"), 0, -1)):
+            if kind := self._run(RECOVER, job_id, int(1000 * lease_s)):
+                recovered.append((job_id, JobKind(kind)))
+        return recovered
+
+    def due_for_resend(self, kind: JobKind, *, messages: int, age_s: float) -> list[str]:
+        """As many waiting jobs as there are too few `messages`, of those whose last was sent `age_s` seconds ago.
+
+        A message was lost: its sender died before sending it, or a worker died that had taken it. The caller sends
+        it anew; should it turn up after all, the worker that takes it finds nothing to do.
+        """
+        waiting = cast("list[str]", self._redis.zrange(self._key("queue", kind.value), 0, -1))
+        lacking = len(waiting) - messages
+        due: list[str] = []
+        for job_id in waiting if lacking > 0 else []:
+            if len(due) < lacking and self._run(RESEND, job_id, age_s):
+                due.append(job_id)
+        return due
+
+    def fail_late(self) -> list[str]:
+        """Fail the waiting jobs whose deadlines have passed."""
+        seconds, _ = self._redis.time()
+        return [job_id for job_id in self._due("deadlines", seconds) if self._run(LATE, job_id)]
+
+    def expire_due(self, *, tombstone_s: float = TOMBSTONE_SECONDS) -> list[str]:
+        """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts.
+
+        Tombstones older than `tombstone_s` are forgotten.
+        """
+        seconds, _ = self._redis.time()
+        for job_id in self._due("tombstones", seconds):
+            self._run(DELETE, job_id)
+        return [job_id for job_id in self._due("expiring", seconds) if self._run(EXPIRE, job_id, tombstone_s)]
+
+    def delete(self, job_id: str) -> bool:
+        """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""
+        return bool(self._run(DELETE, job_id))
+
+    def _due(self, name: str, now: float) -> list[str]:
+        return cast("list[str]", self._redis.zrangebyscore(self._key(name), "-inf", now, start=0, num=1000))

@@ -1,0 +1,68 @@
+"""What is mended and cleared away."""
+
+import time
+
+import pytest
+
+from service.jobs.claims import ClaimLostError
+from service.jobs.schemas import JobKind, JobStatus, Progress
+from service.jobs.store import JobStore
+from tests.service.jobs.conftest import RESULT, claim, create, read
+
+
+def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -> None:
+    orphan, held, canceled = (create(store) for _ in range(3))
+    claim(store, orphan, lease_s=0.05)
+    claim(store, held)
+    claim(store, canceled, lease_s=0.05)
+    assert store.request_cancel(canceled) is None
+    time.sleep(0.1)
+    assert store.recover_orphans() == [(orphan, JobKind.IMAGE)]
+    assert [read(store, job).status for job in (orphan, held, canceled)] == ["queued", "running", "canceled"]
+    assert claim(store, orphan).attempt == 2
+
+
+def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> None:
+    first, second, held = (create(store) for _ in range(3))
+    claim(store, held)
+
+    def due(age_s: float, messages: int) -> list[str]:
+        return store.due_for_resend(JobKind.IMAGE, messages=messages, age_s=age_s)
+
+    assert due(60, 1) == []
+    time.sleep(0.1)
+    assert due(0.1, 2) == []  # as many messages as jobs
+    assert due(0.1, 1) == [first]
+    assert due(0.1, 0) == [second]  # one front-end sends each, once
+    assert due(0.1, 0) == []
+    time.sleep(0.1)
+    assert due(0.1, 0) == [first, second]
+
+
+def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
+    kept, due = create(store), create(store, retention_s=0)
+    for job in (kept, due):
+        store.succeed(claim(store, job), RESULT, key="k")
+    time.sleep(1.1)  # Redis compares whole seconds
+    assert store.expire_due(tombstone_s=1) == [due]
+    assert read(store, due).status is JobStatus.EXPIRED
+    assert store.spec(due) is None
+    assert store.expire_due() == []
+    assert read(store, kept).status is JobStatus.SUCCEEDED
+    time.sleep(2.1)
+    store.expire_due()
+    assert store.get(due) is None
+    assert store._redis.zrange("pirenderer:owner:me", 0, -1) == [kept]
+    assert not [key for key in store._redis.scan_iter() if due in key]
+
+
+def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    assert store.delete(job_id) is True
+    assert store.delete(job_id) is False
+    assert store.get(job_id) is None
+    assert store.page("me") == ([], None)
+    with pytest.raises(ClaimLostError):
+        store.progress(taken, Progress(stage="render"))
+    assert store.recover_orphans() == []
