@@ -62,6 +62,7 @@ def calling(scope: KeyScope) -> Callable[[Request, Context], Caller]:
     return get_caller
 
 
-ReaderDep = Annotated[Caller, Depends(calling(KeyScope.READ))]
+get_reader = calling(KeyScope.READ)
+ReaderDep = Annotated[Caller, Depends(get_reader)]
 WriterDep = Annotated[Caller, Depends(calling(KeyScope.WRITE))]
 OperatorDep = Annotated[Caller, Depends(calling(KeyScope.METRICS))]

@@ -7,6 +7,7 @@ from service.jobs.schemas import JobKind
 from service.jobs.scripts import Scripted
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600
+RESEND_AT_ONCE = 1000
 
 
 # longest lease in ms -> the job's kind when it was running without a holder and is queued again, else ''
@@ -21,13 +22,21 @@ requeue()
 return get('kind')
 """
 
-# age in seconds -> 1 when the job has waited as long since its message was sent last; its next one is due now
+# '' in place of the job, kind, messages that wait, age in seconds, how many jobs are looked at -> those next in turn
+# whose next message is due now
 RESEND = """
-if get('status') ~= 'queued' then return 0 end
-local age = tonumber(now()) - tonumber(get('queued_at'))
-if 0 <= age and age < tonumber(ARGV[3]) then return 0 end  -- below 0 the clock was set back
-redis.call('HSET', job, 'queued_at', now())
-return 1
+local queue, at, due = prefix .. 'queue:' .. ARGV[3], tonumber(now()), {}
+local lacking = redis.call('ZCARD', queue) - tonumber(ARGV[4])
+if lacking <= 0 then return due end
+for _, each in ipairs(redis.call('ZRANGE', queue, 0, tonumber(ARGV[6]) - 1)) do
+  if #due == lacking then break end
+  local age = at - tonumber(redis.call('HGET', prefix .. 'job:' .. each, 'queued_at') or at)
+  if age < 0 or age >= tonumber(ARGV[5]) then  -- below 0 the clock was set back
+    redis.call('HSET', prefix .. 'job:' .. each, 'queued_at', now())
+    due[#due + 1] = each
+  end
+end
+return due
 """
 
 # -> 1 when the job was waiting beyond its deadline
@@ -78,15 +87,10 @@ class Upkeep(Scripted):
         """As many waiting jobs as there are too few `messages`, of those whose last was sent `age_s` seconds ago.
 
         A message was lost: its sender died before sending it, or a worker died that had taken it. The caller sends
-        it anew; should it turn up after all, the worker that takes it finds nothing to do.
+        it anew; should it turn up after all, the worker that takes it finds nothing to do. Only the jobs next in turn
+        are looked at: a message calls for whoever is first, and a long queue shall not hold anybody up.
         """
-        waiting = cast("list[str]", self._redis.zrange(self._key("queue", kind.value), 0, -1))
-        lacking = len(waiting) - messages
-        due: list[str] = []
-        for job_id in waiting if lacking > 0 else []:
-            if len(due) < lacking and self._run(RESEND, job_id, age_s):
-                due.append(job_id)
-        return due
+        return cast("list[str]", self._run(RESEND, "", kind.value, messages, age_s, RESEND_AT_ONCE))
 
     def fail_late(self) -> list[str]:
         """Fail the waiting jobs whose deadlines have passed."""

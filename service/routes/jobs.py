@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from service.context import Context, ContextDep, ReaderDep, WriterDep
+from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
 from service.cursors import decode_cursor, encode_cursor
 from service.jobs.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
 from service.jobs.problems import ProblemType
@@ -43,9 +43,9 @@ def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
     return owned(record, "job", job_id, caller)
 
 
-def readable_job(job_id: str, context: ContextDep, caller: ReaderDep) -> JobRecord:
-    """The caller's job, to look at."""
-    return _find_job(job_id, context, caller)
+def readable_job(job_id: str, request: Request, context: ContextDep) -> JobRecord:
+    """The caller's job, to look at; who asks is found out in the same thread, since nothing is asked for as often."""
+    return _find_job(job_id, context, get_reader(request, context))
 
 
 def writable_job(job_id: str, context: ContextDep, caller: WriterDep) -> JobRecord:

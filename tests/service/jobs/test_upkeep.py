@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from service.jobs import upkeep
 from service.jobs.claims import ClaimLostError
 from service.jobs.schemas import JobKind, JobStatus, Progress
 from service.jobs.store import JobStore
@@ -37,6 +38,18 @@ def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> Non
     assert due(0.1, 0) == []
     time.sleep(0.1)
     assert due(0.1, 0) == [first, second]
+
+
+def test_a_long_queue_costs_upkeep_no_more_than_a_short_one(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "RESEND_AT_ONCE", 3)
+    jobs = [create(store) for _ in range(20)]
+    for messages in (20, 0):
+        store._redis.config_resetstat()
+        assert store.due_for_resend(JobKind.IMAGE, messages=messages, age_s=60) == []
+        calls = {name: each["calls"] for name, each in store._redis.info("commandstats").items()}
+        assert calls["cmdstat_evalsha"] == 1
+        assert calls.get("cmdstat_hget", 0) <= 3
+    assert store.due_for_resend(JobKind.IMAGE, messages=0, age_s=0) == jobs[:3]
 
 
 def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
