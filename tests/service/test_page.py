@@ -4,15 +4,17 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 from service.jobs.motions import ControlsMotion
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress, VideoSpec
-from tests.service.conftest import Server, photo
+from tests.buckets import Bucket
+from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import WAV
 
 pytestmark = pytest.mark.slow
@@ -30,16 +32,23 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
+@contextmanager
+def complaining(browser: Browser) -> Iterator[Page]:
+    """A page that must have nothing to complain of, such as what the content security policy stopped."""
     page = browser.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(server.url)
     yield page
     page.close()
-    assert complaints == []  # among them, anything the content security policy stopped
+    assert complaints == []
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    with complaining(browser) as page:
+        page.goto(server.url)
+        yield page
 
 
 @pytest.fixture
@@ -74,6 +83,34 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     assert isinstance(spec, ImageSpec)
     assert spec.motion == ControlsMotion(controls={"yaw": 30.0})
     assert spec.options.paste_back is True
+
+
+def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
+    browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
+) -> None:
+    server = start(api_keys="secret-key", housekeeping_s=3600, **bucket.settings)
+
+    def work() -> None:
+        while not (jobs := server.queued_messages("images")):
+            pass
+        server.succeed(jobs[0], photo(200, 100, "PNG"))
+
+    with complaining(browser) as page:
+        asked: list[Request] = []
+        page.on("request", lambda request: asked.extend([request]))  # it takes no builtin
+        page.add_init_script("sessionStorage.setItem('key', 'secret-key')")
+        page.goto(server.url)
+        page.locator("#portrait").set_input_files(portrait_file)
+        worker = threading.Thread(target=work)
+        worker.start()
+        page.locator("#submit").click()
+        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+        worker.join()
+        assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+        there = [request for request in asked if request.url.startswith(bucket.settings["s3_endpoint_url"])]
+        assert [request.method for request in there] == ["GET"]  # with a key, the browser would ask for leave first
+        assert "authorization" not in there[0].all_headers()
+        assert any("authorization" in request.all_headers() for request in asked)
 
 
 def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server: Server, portrait_file: Path) -> None:
