@@ -107,7 +107,7 @@ class BucketArtifacts(ArtifactStore):
 
     def create_folder(self, job_id: str) -> None:
         """Put the object that stands for the folder of a new job."""
-        with self._asking(f"the folder of {job_id}"):
+        with self._asking(f"folder of {job_id}"):
             self._s3.put_object(Bucket=self._bucket, Key=self._folder(job_id), Body=b"")
 
     def draft(self, job_id: str, name: str, *, limit: int | None = None) -> BucketDraft:
@@ -119,7 +119,7 @@ class BucketArtifacts(ArtifactStore):
 
     def send(self, path: Path, key: str) -> None:
         """Put a file into the bucket as an artifact. Raises ArtifactMissingError when the job's folder is gone."""
-        with self._asking(key), path.open("rb") as file:
+        with self._asking(f"artifact {key}"), path.open("rb") as file:
             self._s3.put_object(Bucket=self._bucket, Key=self._name(key), Body=file)
         self._insist_on_folder(key)
 
@@ -127,7 +127,7 @@ class BucketArtifacts(ArtifactStore):
         """Give an artifact to another job as a copy that the server makes. Raises ArtifactMissingError."""
         linked = f"{job_id}/{split_key(key)[1]}"
         source = {"Bucket": self._bucket, "Key": self._name(key)}
-        with self._asking(key):
+        with self._asking(f"artifact {key}"):
             self._s3.copy_object(Bucket=self._bucket, Key=self._name(linked), CopySource=source)
         self._insist_on_folder(linked)
         return linked
@@ -139,7 +139,7 @@ class BucketArtifacts(ArtifactStore):
         folder = self._scratch_folder(job_id)
         try:
             path = folder / name
-            with self._asking(key), path.open("wb") as file:
+            with self._asking(f"artifact {key}"), path.open("wb") as file:
                 body = self._s3.get_object(Bucket=self._bucket, Key=self._name(key))["Body"]
                 for chunk in body.iter_chunks(CHUNK):
                     file.write(chunk)
@@ -156,7 +156,7 @@ class BucketArtifacts(ArtifactStore):
             "ResponseCacheControl": "private, no-store",
         }
         operation = "head_object" if method == "HEAD" else "get_object"
-        with self._asking(key):
+        with self._asking(f"artifact {key}"):
             self._s3.head_object(**asked)
             return SignedUrl(
                 self._signer.generate_presigned_url(operation, Params={**asked, **answered}, ExpiresIn=self._lifetime_s)
@@ -191,7 +191,7 @@ class BucketArtifacts(ArtifactStore):
         """After a put: where the folder is gone, so shall be what was put."""
         folder = self._folder(split_key(key)[0])
         try:
-            with self._asking(f"the folder of {key}"):
+            with self._asking(f"folder for {key}"):
                 self._s3.head_object(Bucket=self._bucket, Key=folder)
         except ArtifactMissingError:
             self._remove(self._name(key))
@@ -199,12 +199,12 @@ class BucketArtifacts(ArtifactStore):
 
     def _objects(self, prefix: str) -> Iterator[dict[str, Any]]:
         """The objects whose names begin so, in the order of their names."""
-        with self._asking("the bucket"):
+        with self._asking("bucket"):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 yield from page.get("Contents", [])
 
     def _remove(self, name: str) -> None:
-        with self._asking(name):
+        with self._asking(f"object {name}"):
             self._s3.delete_object(Bucket=self._bucket, Key=name)
 
     def _folder(self, job_id: str) -> str:
@@ -233,7 +233,7 @@ class BucketArtifacts(ArtifactStore):
         except self._errors.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "an error")
             if code in ("NoSuchKey", "404"):  # the answer to a HEAD has no other code
-                raise ArtifactMissingError(f"there is no artifact {what}") from error
+                raise ArtifactMissingError(f"there is no {what}") from error
             raise ArtifactsAwayError(f"the artifact store answers {code}") from error
         except self._errors.BotoCoreError as error:
             raise ArtifactsAwayError(f"the artifact store does not answer ({type(error).__name__})") from error

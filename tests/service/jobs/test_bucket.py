@@ -1,5 +1,7 @@
 """What only a bucket has: names of its own for each put, signed addresses, other people's objects, and absence."""
 
+import hashlib
+import hmac
 import importlib
 import os
 import time
@@ -46,6 +48,20 @@ def address(artifacts: BucketArtifacts, key: str, method: str = "GET") -> str:
     return found.url
 
 
+def signature(url: str, method: str) -> str:
+    """What AWS documents as the signature of a query, for the host that the address names (SigV4)."""
+    parts = urlsplit(url)
+    pairs = sorted(pair for pair in parts.query.split("&") if not pair.startswith("X-Amz-Signature="))
+    given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    request = [method, parts.path, "&".join(pairs), f"host:{parts.netloc}", "", "host", "UNSIGNED-PAYLOAD"]
+    digest = hashlib.sha256("\n".join(request).encode()).hexdigest()
+    scope = given["X-Amz-Credential"].partition("/")[2]
+    key = f"AWS4{CREDENTIALS['AWS_SECRET_ACCESS_KEY']}".encode()
+    for part in (*scope.split("/"), "\n".join(["AWS4-HMAC-SHA256", given["X-Amz-Date"], scope, digest])):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key.hex()
+
+
 def test_copies_of_a_job_do_not_replace_each_others_result(opened: Open, bucket: Bucket) -> None:
     artifacts = opened()
     job_id = make_job(artifacts)
@@ -66,6 +82,7 @@ def test_an_address_is_signed_for_a_short_time_and_says_what_it_holds(opened: Op
     url = address(artifacts, stored.key)
     asked = parse_qs(urlsplit(url).query)
     assert (asked["X-Amz-Expires"], asked["X-Amz-Algorithm"]) == (["60"], ["AWS4-HMAC-SHA256"])
+    assert asked["X-Amz-Signature"] == [signature(url, "GET")]
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in url
     answer = httpx.get(url)
     assert (answer.status_code, answer.content) == (200, b"0123456789")
@@ -75,7 +92,9 @@ def test_an_address_is_signed_for_a_short_time_and_says_what_it_holds(opened: Op
         "cache-control": "private, no-store",
     }
     assert httpx.get(url, headers={"Range": "bytes=2-4"}).content == b"234"
-    head = httpx.head(address(artifacts, stored.key, "HEAD"))
+    head_url = address(artifacts, stored.key, "HEAD")
+    assert head_url.endswith(f"X-Amz-Signature={signature(head_url, 'HEAD')}")
+    head = httpx.head(head_url)
     assert (head.status_code, head.headers["content-length"]) == (200, "10")
     assert httpx.get(url.partition("?")[0]).status_code == 403  # nobody else may read
 
@@ -86,6 +105,7 @@ def test_clients_may_reach_the_bucket_at_another_address(opened: Open, bucket: B
     stored = artifacts.put(make_job(artifacts), "result.png", [b"x"])
     url = address(artifacts, stored.key)
     assert url.startswith(f"https://files.example:9000/{bucket.settings['s3_bucket']}/{stored.key}?")
+    assert url.endswith(f"X-Amz-Signature={signature(url, 'GET')}")
     assert artifacts.origin == "https://files.example:9000"
 
 
