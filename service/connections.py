@@ -22,7 +22,7 @@ BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; 
 LOTS = 4  # of connections taken in one go that are open before the first refused one is closed
 FILES_EACH = 3  # what a connection may have open: itself, an upload or a result, a stream of events from Redis
 FILES_BESIDE = 100  # libraries, logs, connections to Redis
-GRACE_S = 5  # event streams still open after this long are cut when the server stops
+GRACE_S = 30  # requests that are not finished so long after the server was told to stop are cut
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -30,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     settings: Settings
     most: int  # connections
+    leaving: bool = False  # the server stops: each connection gets one more answer
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -64,6 +65,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._expect(self.settings.upload_timeout_s + BODY_GRACE_S)
         super().on_headers_complete()
+        if self.leaving:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Part of a body came."""
@@ -75,6 +78,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._cancel()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: what is under way is finished. Who idles is not cut off: a request may be on its way."""
+        if self.cycle is None:
+            self._expect(self.timeout_keep_alive)
+        elif not self.cycle.response_complete:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """The client is to take what waits for it."""

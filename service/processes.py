@@ -18,10 +18,12 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     output: IO[bytes] | int | None = None,
+    handed: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that Ctrl-C at the terminal reaches us alone.
 
-    `output` takes both its output streams; unset, they are ours. On Linux it gets SIGTERM when we die.
+    `output` takes both its output streams; unset, they are ours. `handed` are numbers of files that it shares with us.
+    On Linux it gets SIGTERM when we die.
     """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -36,5 +38,6 @@ def spawn(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=handed,
         preexec_fn=before_exec,  # noqa: PLW1509 - one system call, which takes no lock
     )

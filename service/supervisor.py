@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -23,6 +25,7 @@ POLL_S = 0.2
 RESTARTS = 5  # within the window; more, and the child is not worth another
 RESTART_WINDOW_S = 120.0
 STOP_S = 10.0  # twice what a worker gives its job; then it is killed
+START_S = 60.0  # for a process to say that it is ready
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Child:
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of ours
     restart: bool = False
+    handed: Sequence[int] = ()  # numbers of files that it shares with us
+    overlap_s: float | None = None  # it says when it is ready: then the one before has so long to finish its work
     process: subprocess.Popen[bytes] | None = None
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS))
 
@@ -54,6 +59,7 @@ class Supervisor:
         self._output = output
         self._children: list[Child] = []
         self._stop = threading.Event()
+        self._renewal = threading.Event()
 
     def adopt(self, name: str, process: subprocess.Popen[bytes]) -> None:
         """Watch a process that runs already."""
@@ -84,34 +90,39 @@ class Supervisor:
             self._spawn(child)
 
     def watch(self) -> None:
-        """Until stop is requested. Raises ChildDiedError."""
+        """Until stop is requested; meanwhile renew when asked to. Raises ChildDiedError."""
         while not self._stop.wait(POLL_S):
             self.check()
+            if self._renewal.is_set():
+                self._renewal.clear()
+                self.renew()
+
+    def renew(self) -> None:
+        """Put a new process in the place of each that we started, one after another, the last started first."""
+        for child in reversed(self._children):
+            if not self.stopping and child.process is not None and child.command:
+                log.info("a process is renewed", process=child.name)
+                if child.overlap_s is None:
+                    _end(child.name, child.process, STOP_S)
+                    self._spawn(child)
+                else:
+                    self._succeed(child, child.process, child.overlap_s)
 
     def stop(self) -> None:
         """Stop all, the last started first, each with SIGTERM and after a while with SIGKILL."""
         for child in reversed(self._children):
-            process = child.process
-            if process is None or process.poll() is not None:
-                continue
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                log.warning("a process does not stop and is killed", process=child.name)
-                # the whole session: a worker's own child must not outlive it
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            if child.process is not None:
+                _end(child.name, child.process, STOP_S)
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """While the block runs, SIGINT and SIGTERM request a stop."""
+        """While the block runs, SIGINT and SIGTERM request a stop, and SIGUSR2 a renewal."""
 
         def on_signal(number: int, frame: FrameType | None) -> None:
-            self.request_stop()
+            (self._renewal if number == signal.SIGUSR2 else self._stop).set()
 
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+        before = {number: signal.signal(number, on_signal) for number in numbers}
         try:
             yield
         finally:
@@ -123,8 +134,43 @@ class Supervisor:
         """Whether a stop was requested."""
         return self._stop.is_set()
 
-    def _spawn(self, child: Child) -> None:
-        child.process = spawn(child.command, environment=child.environment, output=self._output)
+    def _spawn(self, child: Child, **environment: str) -> None:
+        told = {**child.environment, **environment}
+        child.process = spawn(child.command, environment=told, output=self._output, handed=child.handed)
+
+    def _succeed(self, child: Child, before: subprocess.Popen[bytes], finish_s: float) -> None:
+        """Start the child anew beside the process before it, which ends when the new one is ready; else it goes on."""
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+            notices.bind(f"{folder}/ready")
+            notices.settimeout(POLL_S)
+            self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
+            deadline = time.monotonic() + START_S
+            ready = b""
+            while ready != b"READY=1" and child.alive and time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    ready = notices.recv(64)
+            after = child.process
+            if ready != b"READY=1" and after is not None:
+                log.error("a new process does not begin; the one before goes on", process=child.name)
+                _end(child.name, after, STOP_S)
+                child.process = before
+                return
+        _end(child.name, before, finish_s)
+
+
+def _end(name: str, process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Stop a process with SIGTERM, and after so many seconds with SIGKILL."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        log.warning("a process does not stop and is killed", process=name)
+        # the whole session: a worker's own child must not outlive it
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def cli_command(*arguments: str) -> list[str]:

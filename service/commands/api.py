@@ -1,17 +1,17 @@
 """`pirenderer api`: the HTTP front-end alone."""
 
 import gc
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 
 from service.app import create_app
-from service.connections import server_options
 from service.jobs.artifacts import InvalidArtifactStoreError
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError
+from service.server import FrontEnd
 from service.settings import InvalidSettingsError, read_settings
 
 
@@ -20,6 +20,9 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8000).")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Redis shared with the workers.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the jobs' files, shared with the workers.")] = None,
+    fd: Annotated[
+        int | None, typer.Option(min=3, help="Number of a listening socket that is handed over (systemd's is 3).")
+    ] = None,
 ) -> None:
     """Run the HTTP front-end alone, against a given Redis. Everything else is set by PIRENDERER_ variables."""
     given: dict[str, Any] = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir}
@@ -35,4 +38,17 @@ def api(
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 100)
-    uvicorn.run(app, **server_options(settings))
+    FrontEnd(app, settings).run(sockets=None if fd is None else [listener(fd)])
+
+
+def listener(fd: int) -> socket.socket:
+    """The listening socket with the number `fd`. Raises typer.Exit where there is none."""
+    try:
+        handed = socket.socket(fileno=fd)
+        if handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return handed
+        reason = "it does not listen"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    typer.echo(f"error: --fd {fd} is not a listening socket: {reason}", err=True)
+    raise typer.Exit(2)

@@ -12,13 +12,14 @@ import httpx
 import structlog
 import typer
 
+from service.connections import GRACE_S
 from service.embedded import RedisUnavailableError, free_port, start_redis
 from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.security import InsecureSettingsError, check_exposure
 from service.settings import InvalidSettingsError, Settings, read_settings
-from service.supervisor import Child, ChildDiedError, Supervisor, cli_command
+from service.supervisor import STOP_S, Child, ChildDiedError, Supervisor, cli_command
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; one per GPU is right.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Where jobs and their files are kept (default: data).")] = None,
 ) -> None:
-    """Serve on this machine: Redis, workers and API, stopped together by Ctrl-C.
+    """Serve on this machine: Redis, workers and API, stopped together by Ctrl-C and renewed by SIGUSR2.
 
     With PIRENDERER_REDIS_URL (or REDIS_URL) set, that Redis is used and none is started.
     """
@@ -75,9 +76,8 @@ def serving(
         ContentCredentials.of(settings)  # the same for the workers alone
     except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
-    _check_port(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _alone_in(settings.data_dir):
+    with _listening(settings) as listener, _alone_in(settings.data_dir):
         environment = {
             "PIRENDERER_DATA_DIR": str(settings.data_dir.resolve()),
             "PIRENDERER_HOST": settings.host,
@@ -93,7 +93,9 @@ def serving(
                 for number in range(1, workers + 1):
                     name = f"worker {number}"
                     supervisor.start(Child(name, cli_command("worker"), {**environment, **SOFT_STOP}, restart=True))
-                supervisor.start(Child("the API", cli_command("api"), environment))
+                command = cli_command("api", "--fd", str(listener.fileno()))
+                handed = (listener.fileno(),)
+                supervisor.start(Child("the API", command, environment, handed=handed, overlap_s=GRACE_S + STOP_S))
                 url = _local_url(settings)
                 _wait_until_ready(supervisor, url)
                 yield supervisor, url
@@ -127,16 +129,19 @@ def _wait_until_ready(supervisor: Supervisor, url: str) -> None:
         time.sleep(0.1)
 
 
-def _check_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise CannotServeError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
-            ) from error
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The socket that the API listens on. It is ours: connections wait in it while one API follows another."""
+    try:
+        listener = socket.create_server(
+            (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        )
+    except OSError as error:
+        raise CannotServeError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
+        ) from error
+    with listener:
+        yield listener
 
 
 @contextlib.contextmanager

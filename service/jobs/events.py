@@ -1,6 +1,7 @@
 """A job's events as they come, for server-sent events and for waiting; asynchronous."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Self, cast
 
@@ -18,6 +19,8 @@ class JobEvents:
     def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
         self._redis = redis
         self._prefix = prefix
+        self._reads: set[asyncio.Timeout] = set()
+        self._stopped = False
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -26,6 +29,12 @@ class JobEvents:
             Redis.from_url(url, decode_responses=True, socket_timeout=READ_TIMEOUT_S, max_connections=MAX_FOLLOWERS)
         )
 
+    def stop(self) -> None:
+        """Let all that follow or wait go: this front-end stops."""
+        self._stopped = True
+        for read in self._reads:
+            read.reschedule(asyncio.get_running_loop().time())
+
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
@@ -33,11 +42,18 @@ class JobEvents:
     async def follow(self, job_id: str, *, after: str = "0", heartbeat_s: float = 15.0) -> AsyncIterator[Event | None]:
         """Events after the id `after`, until the job has ended; None when nothing came for `heartbeat_s`.
 
-        Ends too, after a None, when the job was deleted.
+        Ends too, after a None, when the job was deleted, and at once when the front-end stops.
         """
         key = f"{self._prefix}job:{job_id}:events"
-        while True:
-            answer: Any = await self._redis.xread({key: after}, count=100, block=max(1, int(1000 * heartbeat_s)))
+        while not self._stopped:
+            answer: Any = []
+            with contextlib.suppress(TimeoutError):  # that of `stop`
+                async with asyncio.timeout(None) as read:
+                    self._reads.add(read)
+                    try:
+                        answer = await self._redis.xread({key: after}, count=100, block=max(1, int(1000 * heartbeat_s)))
+                    finally:
+                        self._reads.discard(read)
             entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1] if answer else [])
             for entry_id, fields in entries:
                 event = Event(entry_id, fields["event"], fields["data"])

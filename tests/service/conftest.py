@@ -15,15 +15,14 @@ import httpx
 import pytest
 import redis
 import structlog
-import uvicorn
 from PIL import Image
 
 from service.app import create_app
-from service.connections import server_options
 from service.context import Context
 from service.jobs.records import Claim
 from service.jobs.schemas import Result
 from service.jobs.store import JobStore
+from service.server import FrontEnd
 from service.settings import Settings
 
 DIMENSION = 6
@@ -73,6 +72,7 @@ class Server:
 
     client: httpx.Client
     context: Context
+    front_end: FrontEnd
 
     @property
     def url(self) -> str:
@@ -99,8 +99,7 @@ class Server:
 @contextmanager
 def running(settings: Settings) -> Iterator[Server]:
     app = create_app(settings)
-    config = uvicorn.Config(app, **server_options(settings.model_copy(update={"port": 0})), log_level="warning")
-    server = uvicorn.Server(config)
+    server = FrontEnd(app, settings.model_copy(update={"port": 0}), log_level="warning")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -109,7 +108,7 @@ def running(settings: Settings) -> Iterator[Server]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield Server(client, app.state.context)
+            yield Server(client, app.state.context, server)
     finally:
         server.should_exit = True
         thread.join(10)

@@ -1,10 +1,13 @@
 """`pirenderer serve` as a process: it starts everything, watches it and leaves nothing behind."""
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +32,11 @@ class Serve:
 
     def __init__(self, data_dir: Path, weights_dir: Path, log: Path, path: str | None) -> None:
         environment = {name: value for name, value in os.environ.items() if "REDIS_URL" not in name}
-        environment |= {"PIRENDERER_WEIGHTS_DIR": str(weights_dir), "OMP_NUM_THREADS": "1"}
+        environment |= {
+            "PIRENDERER_WEIGHTS_DIR": str(weights_dir),
+            "PIRENDERER_QUEUE_LIMIT": "100000",
+            "OMP_NUM_THREADS": "1",
+        }
         if path is not None:
             environment["PATH"] = path
         self.log = log
@@ -59,7 +66,7 @@ class Serve:
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error, IndexError):  # it may have died and not been waited for yet
                 line = child.cmdline()
-                found["redis" if "redis-server" in line[0] else line[-1]] = child
+                found["redis" if "redis-server" in line[0] else line[3]] = child
         return found
 
     def stop(self, number: signal.Signals) -> int:
@@ -82,6 +89,51 @@ def begin(tmp_path: Path, weights_dir: Path) -> Iterator[Begin]:
     for serve in started:
         if serve.process.poll() is None:
             serve.stop(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def asking(ask: Callable[[], None], failures: list[str]) -> Iterator[list[float]]:
+    """Ask again and again in a thread while the block runs; when answers came, and what failed."""
+    times: list[float] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(0.02):
+            try:
+                ask()
+                times.append(time.monotonic())
+            except Exception as error:
+                failures.append(f"{ask.__name__}: {error!r}")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield times
+    finally:
+        stop.set()
+        thread.join()
+
+
+class SlowUpload:
+    """A form whose second half is kept back."""
+
+    def __init__(self, url: str, portrait: bytes) -> None:
+        form = httpx.Request(
+            "POST", f"{url}/v1/images", files={"portrait": portrait}, data={"motion": '{"controls": {"yaw": 15}}'}
+        )
+        body = form.read()
+        head = "".join(f"{name}: {value}\r\n" for name, value in form.headers.items())
+        self._data = f"POST /v1/images HTTP/1.1\r\n{head}\r\n".encode() + body
+        self._connection = socket.create_connection((form.url.host, form.url.port or 80), timeout=30)
+        self._half = len(self._data) - len(body) // 2
+
+    def send_half(self) -> None:
+        self._connection.sendall(self._data[: self._half])
+
+    def answer(self) -> bytes:
+        with self._connection:
+            self._connection.sendall(self._data[self._half :])
+            return self._connection.recv(65_536)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -115,6 +167,60 @@ def test_a_dead_worker_is_started_again_and_a_dead_redis_ends_it(begin: Begin) -
     assert serve.process.wait(60) == 1
     assert "error: Redis ended with code -9" in serve.text()
     assert gone(everything)
+
+
+def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) -> None:
+    """While polls, submissions, a slow upload, a wait and a stream of events go on."""
+    serve = begin()
+    url = serve.url()
+    before = serve.children()
+    files, data = {"portrait": portrait}, {"motion": json.dumps({"controls": {"yaw": 15}})}
+    failures: list[str] = []
+    with contextlib.ExitStack() as stack:
+        polling, sending = (stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False)) for _ in "ab")
+        following = stack.enter_context(Client(url))
+        before["worker"].suspend()  # so that the job that is followed waits
+        first = sending.post("/v1/images", files=files, data=data)
+        job = following.job(first.json()["id"])
+
+        def poll() -> None:
+            polling.get(job.urls.self).raise_for_status()
+
+        def submit() -> None:  # over a connection of its own each time
+            assert httpx.post(f"{url}/v1/images", files=files, data=data, trust_env=False).status_code == 202
+
+        def wait() -> None:
+            answer = httpx.post(
+                f"{url}/v1/images", files=files, data=data, headers={"Prefer": "wait=20"}, timeout=60, trust_env=False
+            )
+            assert answer.status_code in (200, 202)
+
+        slowly = SlowUpload(url, portrait)
+        followed: list[str] = []
+        follower = threading.Thread(target=lambda: followed.extend(event.data for event in following.follow(job)))
+        follower.start()
+        polls = stack.enter_context(asking(poll, failures))
+        stack.enter_context(asking(wait, failures))
+        submissions = stack.enter_context(asking(submit, failures))
+        serve.wait_for(lambda: len(polls) > 5 and len(submissions) > 5)
+        slowly.send_half()
+        before["worker"].resume()
+        serve.process.send_signal(signal.SIGUSR2)
+        serve.wait_for(lambda: "Shutting down" in serve.text())
+        time.sleep(1)  # the old one has taken its last connection
+        assert slowly.answer().startswith(b"HTTP/1.1 202")
+        serve.wait_for(lambda: gone([before["api"], before["worker"]]))
+        serve.wait_for(lambda: set(serve.children()) == {"redis", "worker", "api"})
+        polls.clear()
+        serve.wait_for(lambda: len(polls) > 5)
+        polling.post(job.urls.cancel)
+        follower.join(60)
+    assert failures == []
+    assert json.loads(followed[-1])["status"] in ("canceled", "failed")
+    after = serve.children()
+    assert after["redis"].pid == before["redis"].pid
+    assert after["api"].pid != before["api"].pid
+    print(f"{len(polls)} polls after, 0 of all requests failed")  # noqa: T201
 
 
 def test_nothing_outlives_a_killed_serve(begin: Begin) -> None:

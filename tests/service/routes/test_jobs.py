@@ -236,6 +236,18 @@ def test_events_follow_a_job_to_its_end_and_resume(server: Server, portrait: byt
         assert events(server, job_id, **{"Last-Event-ID": unknown}) == followed
 
 
+def test_a_quiet_stream_beats(server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.2)  # seconds; 15 is long for a test
+    job_id = create(server, portrait)
+    with server.client.stream("GET", f"/v1/jobs/{job_id}/events") as response:
+        lines = response.iter_lines()
+        beats = 0
+        while beats < 2:
+            beats += next(lines).startswith(":")
+        server.client.post(f"/v1/jobs/{job_id}/cancel")
+        assert '"canceled"' in "".join(lines)
+
+
 def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) -> None:
     server = start(retention_s=0.5)
     job_id = create(server, portrait)
