@@ -1,9 +1,11 @@
 """Sound in: speech as the audio model hears it, and the original sound for the video.
 
 Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3 and more), and FFmpeg for what it does not know (M4A, AAC,
-WebM, the sound of videos). Both stream, so the length is checked before and while decoding.
+WebM, the sound of videos). Both stream, so the length is checked before and while decoding. MP3 without a header that
+counts its frames is FFmpeg's too: libsndfile guesses the length from the first bit rate, and reads no more than that.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ SPEECH_RATE = 16_000
 ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A) or a video with sound"
 BLOCK = 65_536  # samples decoded at once
 LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
+UNKNOWN_BYTES = 2**31 - 2**16  # this and more is what programs write into a WAV's header that do not know the length
+GUESSED = ("aac", "amr")  # formats without a length: FFmpeg guesses it from the bit rate of the first frames
+_SHORT_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's log
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
     check_size(path, limits.bytes, name)
     try:
         with soundfile.SoundFile(path) as file:
-            seconds = file.frames / file.samplerate
-            sound = Sound(path, file.samplerate, file.channels, seconds, with_ffmpeg=False, name=name)
+            sound = _of_libsndfile(file, path, name)
+            if file.format == "MP3" and (guessed := _open_with_ffmpeg(path, name)).seconds is None:
+                sound = guessed
     except soundfile.LibsndfileError:
         sound = _open_with_ffmpeg(path, name)
     if sound.channels > limits.channels:
@@ -157,6 +163,14 @@ def _damaged(sound: Sound, error: Exception | str, **found: float) -> InputError
     return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {error}", **found)
 
 
+def _of_libsndfile(file: soundfile.SoundFile, path: Path, name: str) -> Sound:
+    seconds = file.frames / file.samplerate
+    short = _SHORT_DATA.search(file.extra_info)  # a WAV whose header says more than there is; frames are what there is
+    if short and int(short[2]) and int(short[1]) < UNKNOWN_BYTES:
+        seconds *= int(short[1]) / int(short[2])
+    return Sound(path, file.samplerate, file.channels, seconds, with_ffmpeg=False, name=name)
+
+
 def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
     try:
         with soundfile.SoundFile(sound.path) as file:
@@ -173,8 +187,19 @@ def _open_with_ffmpeg(path: Path, name: str) -> Sound:
         stream = container.streams.audio[0]
         if not stream.codec_context or not stream.rate or not stream.channels:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s sound cannot be decoded")
-        seconds = None if stream.duration is None else float(stream.duration * stream.time_base)
+        seconds = _promised_seconds(container, stream)
         return Sound(path, stream.rate, stream.channels, seconds, with_ffmpeg=True, name=name)
+
+
+def _promised_seconds(container: Any, stream: Any) -> float | None:
+    """What the header says; None where it does not, and FFmpeg has guessed."""
+    form = container.format.name
+    if form in GUESSED or (form == "mp3" and not stream.start_time):
+        return None  # the header of an MP3 that counts its frames tells of the encoder's delay as well
+    if "matroska" in form:  # has one length for all its tracks
+        alone = stream.duration is None and len(container.streams) == 1
+        return float(container.duration / av.time_base) if alone and container.duration else None
+    return None if stream.duration is None else float(stream.duration * stream.time_base)
 
 
 def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
@@ -186,7 +211,7 @@ def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
     cut: int | None = None  # samples still to be dropped; unknown until the first frame's time is
     try:
         with open_container(sound.path, sound.name, allowed=ALLOWED) as container:
-            for frame in container.decode(audio=0):
+            for frame in _decoded(container):
                 if cut is None:
                     cut = round(_lead(container, frame) * sound.rate)
                     yield from _silence(-cut, sound.channels)
@@ -198,6 +223,16 @@ def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
                 yield _interleaved(converted)
     except (av.FFmpegError, ValueError) as error:  # ValueError: the format changes on the way
         raise _damaged(sound, error) from error
+
+
+def _decoded(container: Any) -> Iterator[Any]:
+    """Frames of the first sound track. What in an MP3 is no sound, as a tag at its end, is passed over."""
+    for packet in container.demux(audio=0):
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError:
+            if container.format.name != "mp3":
+                raise
 
 
 def _lead(container: Any, first: Any) -> float:

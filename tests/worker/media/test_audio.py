@@ -1,5 +1,6 @@
 """Speech in, from every container a person may upload; files are made here by libsndfile and FFmpeg."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,11 +23,19 @@ def tone(seconds: float, rate: int, hertz: float = 440.0, channels: int = 1) -> 
 
 
 def write_with_ffmpeg(
-    path: Path, samples: np.ndarray, rate: int, codec: str, options: dict[str, str] | None = None
+    path: Path,
+    samples: np.ndarray,
+    rate: int,
+    codec: str,
+    options: dict[str, str] | None = None,
+    *,
+    variable_bit_rate: bool = False,
 ) -> Path:
     channels = samples.shape[1]
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
+        if variable_bit_rate:
+            stream.codec_context.qscale = True
         stream.layout = "mono" if channels == 1 else "stereo"
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=stream.layout.name)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
@@ -156,11 +165,13 @@ def test_truncated_m4a(tmp_path: Path) -> None:
     assert "damaged or truncated" in error.detail
 
 
-@pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.flac"])
+@pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.flac", "a.wav", "a.webm"])
 def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.m4a":
         sound = write_with_ffmpeg(tmp_path / name, tone(4, 48_000), 48_000, "aac", options={"movflags": "faststart"})
+    elif name == "a.webm":
+        sound = write_with_ffmpeg(tmp_path / name, tone(4, 48_000), 48_000, "libopus")
     else:
         soundfile.write(path, tone(4, 48_000), 48_000)
         sound = path
@@ -172,6 +183,41 @@ def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, 
     if name == "a.mp3":
         assert "it ends after 1.9 of the 4.0 seconds that its header says" in error.detail
         assert (error.got, error.allowed) == (pytest.approx(1.9, abs=0.1), 4.0)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_wav_of_a_program_that_did_not_know_its_length_is_heard_to_its_end(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(2, 16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    data[40:44] = struct.pack("<I", size)  # behind "data"
+    path.write_bytes(data)
+    assert read_speech(path).seconds == 2
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.aac", "aac")])
+@pytest.mark.parametrize("pause_first", [True, False])
+def test_a_length_guessed_from_the_first_bit_rate_is_not_believed(
+    tmp_path: Path, name: str, codec: str, pause_first: bool
+) -> None:
+    noise = 0.3 * np.random.default_rng(0).standard_normal((32_000, 1)).astype(np.float32)
+    pause = np.zeros((6 * len(noise), 1), np.float32)
+    samples = np.concatenate([pause, noise] if pause_first else [noise, pause])
+    path = write_with_ffmpeg(
+        tmp_path / name, samples, 16_000, codec, options={"write_xing": "0"}, variable_bit_rate=name == "a.mp3"
+    )
+    speech = read_speech(path, AudioLimits(seconds=20))
+    assert speech.seconds == pytest.approx(14, abs=0.15)
+    power = np.concatenate([*speech])[: 14 * 16_000].reshape(14, -1).var(axis=1)
+    assert int(power.argmax()) // 2 == (6 if pause_first else 0)
+    assert np.median(power) < 1e-3 < power.max()
+
+
+def test_what_stands_behind_the_sound_of_an_mp3_is_passed_over(tmp_path: Path) -> None:
+    path = write_with_ffmpeg(tmp_path / "a.mp3", tone(2, 48_000), 48_000, "libmp3lame", options={"write_xing": "0"})
+    seconds = read_speech(path).seconds
+    path.write_bytes(path.read_bytes() + b"LYRICSBEGIN" + b"la la la " * 400)
+    assert read_speech(path).seconds == pytest.approx(seconds, abs=0.03)
 
 
 @pytest.mark.parametrize("samples", [1, 1599])
