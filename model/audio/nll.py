@@ -12,8 +12,8 @@ from model.audio.network import Flows, histories
 
 
 @torch.no_grad()
-def flow_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> tuple[float, float]:
-    """Return the mean NLL a frame, in nats, of expression and pose of whole clips: tracks (T, S), codes (T, E + 6)."""
+def clip_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+    """Return the mean NLL a frame, in nats, of expression and pose (clips, 2): tracks (T, S), codes (T, E + 6)."""
     flows.eval()
     e = flows.components
     lengths = [len(code) for code in codes]
@@ -22,5 +22,18 @@ def flow_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) ->
     residual = torch.cat([code[..., :e] - track[..., :e], code[..., e:]], dim=-1)
     past = histories(residual, flows.expression.history)
     inside = windows.inside(lengths)
-    expression, pose = flows.nll(track, code, past, torch.ones_like(code[..., :1]))
-    return float((expression * inside).sum() / inside.sum()), float((pose * inside).sum() / inside.sum())
+    parts = flows.nll(track, code, past, torch.ones_like(code[..., :1]))
+    return torch.stack([(part * inside).sum(dim=1) / inside.sum(dim=1) for part in parts], dim=1)
+
+
+def flow_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> tuple[float, float]:
+    """Return the mean NLL a frame, in nats, of expression and pose over all frames of clips, as `clip_nll` takes."""
+    expression, pose = over_frames(clip_nll(flows, tracks, codes), codes).tolist()
+    return expression, pose
+
+
+def over_frames(values: Tensor, codes: Sequence[Tensor]) -> Tensor:
+    """Return the mean (...) of clips' values (clips, ...), each clip as often as it has frames."""
+    lengths = torch.tensor([float(len(code)) for code in codes])
+    mean: Tensor = torch.tensordot(lengths / lengths.sum(), values, dims=1)
+    return mean

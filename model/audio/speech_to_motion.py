@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from model.audio.features import Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.presence import presence_blocks
 from model.audio.sampling import code_blocks, track_blocks
+from model.audio.streams import twice
 from model.errors import ControlError, MotionSpaceError, WeightsError
 from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE
 from model.morphable.controls import Controls
@@ -136,7 +136,7 @@ class SpeechToMotion:
         closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
         closure = torch.from_numpy(self.network.blinks.generate(frames, blink_rate, np.random.default_rng(seed)))
 
-        mels, heard = itertools.tee(mel_blocks(pieces, sound.gain, frames))
+        mels, heard = twice(mel_blocks(pieces, sound.gain, frames))
         tracks = track_blocks(self.network, mels)
         codes = code_blocks(self.network, tracks, seed=seed, temperature=temperature, start=start_code)
         first = 0

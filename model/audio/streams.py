@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 BLOCK_FRAMES = 250  # video frames that go through the network at once: 10 s
+
+T = TypeVar("T")
 
 
 def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tensor, slice]]:
@@ -33,3 +37,25 @@ def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tens
             yield first()
     while waiting:
         yield first()
+
+
+def twice(items: Iterable[T]) -> tuple[Iterator[T], Iterator[T]]:
+    """Return two iterators over items that is gone through once; held is only what one has had and the other has not.
+
+    `itertools.tee` holds up to 56 items more, which it lets go in bunches.
+    """
+    source = iter(items)
+    waiting: tuple[deque[T], deque[T]] = deque(), deque()
+
+    def each(own: deque[T]) -> Iterator[T]:
+        while True:
+            if not own:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
+                for queue in waiting:
+                    queue.append(item)
+            yield own.popleft()
+
+    return each(waiting[0]), each(waiting[1])

@@ -1,4 +1,5 @@
 import itertools
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from model.audio.features import log_mel
 from model.audio.presence import presence_blocks
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import ramp
-from model.audio.streams import BLOCK_FRAMES
+from model.audio.streams import BLOCK_FRAMES, twice
 from model.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
 from model.errors import AudioError, ControlError, MotionSpaceError
 from model.extractor import Extractor
@@ -168,6 +169,23 @@ def test_no_more_of_a_sound_is_read_than_its_next_motions_need(speaker: SpeechTo
     assert done == 2500
     assert len(read) == 2
     assert max(ahead) <= 5 * BLOCK_FRAMES  # so that memory is the same for a minute and for an hour
+
+
+def test_twice_goes_through_once_and_holds_no_more_than_it_must() -> None:
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def items() -> Iterator[torch.Tensor]:
+        for number in range(100):
+            item = torch.full((1,), float(number))
+            made.append(weakref.ref(item))
+            yield item
+
+    first, second = twice(items())
+    seen = [(next(first).item(), next(second).item()) for _ in range(50)]
+    assert seen == [(number, number) for number in range(50)]
+    assert len(made) == 50
+    assert sum(item() is not None for item in made) <= 1
+    assert [item.item() for item in first] == [item.item() for item in second] == list(range(50, 100))
 
 
 def test_takes_drawn_together_differ_and_the_coldest_do_not(speech: np.ndarray, speaker: SpeechToMotion) -> None:

@@ -38,6 +38,9 @@ def test_a_tiny_training_learns_and_releases(speech_corpus: Path, tmp_path: Path
     likelihood = figures["nll_expression"]
     assert likelihood["true_sound"] < likelihood["another_persons_sound"] - 0.5
     assert likelihood["true_sound"] < likelihood["gaussian_without_sound"]
+    gain = figures["own_sound_gain_expression"]
+    assert gain["mean"] == pytest.approx(likelihood["another_persons_sound"] - likelihood["true_sound"], abs=1e-3)
+    assert (gain["share_of_clips"], gain["share_of_pairs"]) == (1, 1)
     assert SpeechToMotion.load(tmp_path).network.config == TINY.network
 
 
