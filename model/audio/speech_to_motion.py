@@ -26,7 +26,7 @@ ONSET_FRAMES, END_FRAMES = 6, 8  # in which the face leaves the portrait's own a
 POSE_ONSET_FRAMES, POSE_END_FRAMES = 12, 20  # a head is slower
 # Mean gap between speaking lips, as a share of the face's height: one in six of the people in training keeps less. A
 # photo's closed lips say little of how far they part in speech, and lips that rest closed would speak through them.
-SMALLEST_MEAN_GAP = 0.02
+SMALLEST_MEAN_GAP = 0.034
 POSE_LIMIT = 3.0  # in deviations of people's head pose while they speak
 
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from PIL import Image
 from pydantic import TypeAdapter
 
@@ -34,10 +35,11 @@ from service.jobs.schemas import (
     VideoOptions,
     VideoSpec,
 )
-from tests.worker.conftest import Bench, WorkerProcess
+from tests.worker.conftest import SAMPLES, Bench, WorkerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
+SPEECH = SAMPLES / "speech.flac"
 TURN = ControlsMotion(controls={"yaw": 20, "smile": 0.5})
 
 
@@ -111,19 +113,29 @@ def test_image_options(bench: Bench, portrait: Path) -> None:
     assert (image.format, image.size) == ("WEBP", (300, 300))
 
 
+def say(bench: Bench, portrait: Path, sound: bytes | Path, media_type: str = "audio/wav", **options: object) -> str:
+    """Queue a talking head whose longest side is 320 pixels."""
+    return bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            audio=bench.put(job, "audio", sound, media_type),
+            options=VideoOptions.model_validate({"seed": 1, "size": 320, **options}),
+        )
+    )
+
+
+def beginning(speech: Path, seconds: float, **form: str) -> bytes:
+    """The first seconds of a sound, as a WAV or in another form."""
+    samples, rate = soundfile.read(speech, frames=round(seconds * soundfile.info(speech).samplerate))
+    sound = io.BytesIO()
+    soundfile.write(sound, samples, rate, **({"format": "WAV"} | form))
+    return sound.getvalue()
+
+
 @pytest.fixture(scope="module")
 def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess, speech_weights: None) -> Path:
     """The talking head made of the sample portrait and two seconds of the sample speech."""
-    samples, rate = soundfile.read(speech, frames=2 * soundfile.info(speech).samplerate)
-    sound = io.BytesIO()
-    soundfile.write(sound, samples, rate, format="WAV")
-    job_id = bench.submit(
-        lambda job: VideoSpec(
-            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-            audio=bench.put(job, "audio.wav", sound.getvalue(), "audio/wav"),
-            options=VideoOptions(seed=1, size=320),
-        )
-    )
+    job_id = say(bench, portrait, beginning(speech, 2))
     record = bench.finished(job_id)
     assert record.status is JobStatus.SUCCEEDED, record.error
     assert record.result is not None
@@ -142,6 +154,34 @@ def test_talking_head_job(talking: Path) -> None:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     assert len(frames) == 50
     assert max(np.abs(frame - frames[0]).max() for frame in frames) > 40  # the face moves
+
+
+def test_the_same_seed_gives_the_same_video_bit_for_bit(
+    bench: Bench, portrait: Path, speech: Path, talking: Path
+) -> None:
+    jobs = [say(bench, portrait, beginning(speech, 2), seed=seed) for seed in (1, 2)]
+    again, other = (bench.result(bench.finished(job)).read_bytes() for job in jobs)
+    assert again == talking.read_bytes()
+    assert other != again
+
+
+def test_the_sound_of_a_video_is_spoken(bench: Bench, portrait: Path, talking: Path) -> None:
+    record = bench.finished(say(bench, portrait, talking, "audio/mp4"))
+    assert record.result is not None, record.error
+    assert record.result.frames == 50
+    with av.open(str(bench.result(record))) as made, av.open(str(talking)) as source:
+        pictures = [next(container.decode(video=0)).to_ndarray(format="rgb24") for container in (made, source)]
+        assert made.streams.audio[0].rate == source.streams.audio[0].rate
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 2  # the same portrait, at its own motion
+
+
+def test_studio_sound_is_spoken(bench: Bench, portrait: Path, speech: Path) -> None:
+    samples, rate = soundfile.read(speech, frames=soundfile.info(speech).samplerate)
+    studio, sound = np.repeat(soxr.resample(samples, rate, 96_000)[:, None], 6, axis=1), io.BytesIO()
+    soundfile.write(sound, studio, 96_000, format="WAV", subtype="PCM_24")
+    record = bench.finished(say(bench, portrait, sound.getvalue()))
+    assert record.result is not None, record.error
+    assert (record.result.frames, record.result.duration) == (25, 1.0)
 
 
 def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Path) -> None:
@@ -167,14 +207,11 @@ def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Pat
 
 
 def test_speech_over_a_driving_video(bench: Bench, portrait: Path, speech: Path, talking: Path) -> None:
-    samples, rate = soundfile.read(speech, frames=3 * soundfile.info(speech).samplerate)
-    sound = io.BytesIO()
-    soundfile.write(sound, samples, rate, format="WAV")
     record = bench.finished(
         bench.submit(
             lambda job: VideoSpec(
                 portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-                audio=bench.put(job, "audio.wav", sound.getvalue(), "audio/wav"),
+                audio=bench.put(job, "audio.wav", beginning(speech, 3), "audio/wav"),
                 driving=bench.put(job, "driving.mp4", talking, "video/mp4"),
                 options=VideoOptions(seed=1, paste_back=False),
             )
@@ -321,6 +358,14 @@ def wav(samples: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def hour() -> bytes:
+    """An hour of silence but for its beginning; as FLAC it is small."""
+    samples, sound = np.zeros(3600 * 16_000, np.int16), io.BytesIO()
+    samples[:16_000] = 10_000 * NOISE
+    soundfile.write(sound, samples, 16_000, format="FLAC")
+    return sound.getvalue()
+
+
 def bomb() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -383,6 +428,22 @@ BAD_INPUTS: dict[str, tuple[Callable[[str, Bench, Path], ImageSpec | VideoSpec],
         lambda j, b, p: spoken(j, b, p, wav(np.where(np.arange(16_000) == 7, np.nan, NOISE))),
         ProblemType.SILENT_AUDIO,
         "1 samples that are no numbers",
+    ),
+    "one sample": (lambda j, b, p: spoken(j, b, p, wav(np.full(1, 0.5))), ProblemType.SILENT_AUDIO, "at least 0.1"),
+    "infinite sound": (
+        lambda j, b, p: spoken(j, b, p, wav(np.where(NOISE > 0.3, np.inf, NOISE))),
+        ProblemType.SILENT_AUDIO,
+        "samples that are no numbers (NaN or infinite)",
+    ),
+    "cut MP3": (
+        lambda j, b, p: spoken(j, b, p, beginning(SPEECH, 4, format="MP3")[:-9000]),
+        ProblemType.UNREADABLE_MEDIA,
+        "of the 4.0 seconds that its header says",
+    ),
+    "an hour": (
+        lambda j, b, p: spoken(j, b, p, hour()),
+        ProblemType.AUDIO_TOO_LONG,
+        "3600.0 seconds long; at most 300",
     ),
     "too long": (
         lambda j, b, p: spoken(j, b, p, wav(np.tile(NOISE, 301))),

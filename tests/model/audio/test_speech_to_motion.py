@@ -1,6 +1,6 @@
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from model.audio import SpeechToMotion, features
+from model.audio.clips import read_sound
 from model.audio.evaluate import gaussian_nll
 from model.audio.features import log_mel
 from model.audio.presence import presence_blocks
@@ -81,6 +82,46 @@ def test_the_mouth_opens_with_the_sound(speech: np.ndarray, speaker: SpeechToMot
     motions = speaker.generate(speech, np.zeros(70, np.float32), seed=0, temperature=0, blink_rate=0)
     energy = log_mel(speech).reshape(-1, 256).mean(dim=1).numpy()
     assert correlation(motions[6:-8, :64] @ gradient, energy[6:-8]) > 0.2
+
+
+def through_a_phone(sound: np.ndarray) -> np.ndarray:
+    spectrum, hertz = np.fft.rfft(sound), np.fft.rfftfreq(len(sound), 1 / 16_000)
+    return np.fft.irfft(np.where((hertz > 300) & (hertz < 3400), spectrum, 0), len(sound))
+
+
+def over_music(sound: np.ndarray) -> np.ndarray:
+    """As loud as the voice: chords of plucked strings, two a second."""
+    time = np.arange(len(sound)) / 16_000
+    notes = np.array([[220.0, 277.2, 329.6], [174.6, 220.0, 261.6]])[(2 * time).astype(int) % 2].T
+    harmonics = sum(np.sin(2 * np.pi * number * notes * time).sum(axis=0) / number for number in (1, 2, 3))
+    music = harmonics * np.exp(-3 * (time % 0.5))
+    return sound + music * sound.std() / music.std()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "agreement"),  # what was measured less some tenths
+    [
+        (lambda sound: 0.03 * sound, 0.95),
+        (lambda sound: np.clip(10 * sound / np.abs(sound).max(), -1, 1), 0.65),
+        (lambda sound: sound + 0.3 * sound.std() * np.random.default_rng(0).standard_normal(len(sound)), 0.75),
+        (through_a_phone, 0.7),
+        (over_music, 0.55),
+    ],
+    ids=["quiet", "clipped", "noisy", "phone", "music"],
+)
+def test_lips_hear_through_a_bad_recording(
+    spoil: Callable[[np.ndarray], np.ndarray], agreement: float, speaker: SpeechToMotion
+) -> None:
+    sound = read_sound(Path(__file__).parents[3] / "service/samples/speech.flac")
+    gradient = opening_gradient(MorphableModel.load()).numpy()
+
+    def opening(samples: np.ndarray) -> np.ndarray:
+        rest = np.zeros(70, np.float32)
+        return speaker.generate(samples.astype(np.float32), rest, temperature=0, blink_rate=0)[:, :64] @ gradient
+
+    clean, spoilt = opening(sound), opening(spoil(sound))
+    assert correlation(spoilt, clean) > agreement
+    assert 0.6 < spoilt.std() / clean.std() < 1.4
 
 
 def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: SpeechToMotion) -> None:
