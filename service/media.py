@@ -16,7 +16,7 @@ Image.MAX_IMAGE_PIXELS = None
 HEAD_BYTES = 64
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
-AUDIO_TYPES = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/mp4")
+AUDIO_TYPES = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/mp4", "audio/webm")
 VIDEO_TYPES = ("video/mp4", "video/quicktime", "video/webm")
 
 SUFFIXES = {
@@ -28,6 +28,7 @@ SUFFIXES = {
     "audio/ogg": "ogg",
     "audio/mpeg": "mp3",
     "audio/mp4": "m4a",
+    "audio/webm": "webm",
     "video/mp4": "mp4",
     "video/quicktime": "mov",
     "video/webm": "webm",
@@ -64,6 +65,9 @@ ISO_BRANDS = {
 }
 UNKNOWN = "application/octet-stream"
 
+# These containers do not say at their beginning whether there are pictures in them. Where sound is wanted, theirs is.
+SOUNDS = {"video/mp4": "audio/mp4", "video/quicktime": "audio/mp4", "video/webm": "audio/webm"}
+
 
 def recognise(head: bytes) -> str:
     """The media type a file's first bytes speak of; `application/octet-stream` for what we do not know."""
@@ -87,8 +91,8 @@ def accept(field: str, head: bytes, allowed: Sequence[str]) -> str:
             ProblemType.UNREADABLE_MEDIA, f"{field} is an empty file", got="0 bytes", allowed=list(allowed)
         )
     media_type = recognise(head)
-    if media_type in ("video/mp4", "video/quicktime") and "audio/mp4" in allowed and media_type not in allowed:
-        media_type = "audio/mp4"  # the container does not say; the sound in it is what is wanted
+    if media_type not in allowed and SOUNDS.get(media_type) in allowed:
+        media_type = SOUNDS[media_type]
     if media_type not in allowed:
         raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA,

@@ -24,8 +24,8 @@ from model.weights.files import load_into, load_weights
 
 ONSET_FRAMES, END_FRAMES = 6, 8  # in which the face leaves the portrait's own and comes back to it
 POSE_ONSET_FRAMES, POSE_END_FRAMES = 12, 20  # a head is slower
-# Mean gap between speaking lips, as a share of the face's height: one in six of the people in training keeps less. A
-# photo's closed lips say little of how far they part in speech, and lips that rest closed would speak through them.
+# Mean gap between speaking lips, as a share of the face's height: that of people in training who ever close their lips.
+# A photo's closed lips say little of how far they part in speech, and lips that rest closed would speak through them.
 SMALLEST_MEAN_GAP = 0.034
 POSE_LIMIT = 3.0  # in deviations of people's head pose while they speak
 

@@ -18,7 +18,7 @@ BODY = form_body(
     ["motion", ("audio", "driving")],
     portrait="file: the photo: JPEG, PNG or WebP",
     portrait_id="id: instead of portrait, the id of one uploaded before",
-    audio="file: speech: WAV, FLAC, OGG, MP3, M4A or a video with sound",
+    audio="file: speech: WAV, FLAC, OGG, MP3, M4A, WebM or a video with sound",
     motion="Motion",
     driving="file: a video whose motion is taken: MP4, MOV or WebM; with audio, for head, eyes and brows alone",
     options="VideoOptions",

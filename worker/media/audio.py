@@ -23,7 +23,7 @@ from worker.media.containers import open_container
 from worker.media.files import check_size
 
 SPEECH_RATE = 16_000
-ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A) or a video with sound"
+ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A, WebM) or a video with sound"
 BLOCK = 65_536  # samples decoded at once
 LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
 UNKNOWN_BYTES = 2**31 - 2**16  # this and more is what programs write into a WAV's header that do not know the length

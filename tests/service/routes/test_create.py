@@ -80,6 +80,8 @@ def test_a_driving_image_serves_instead_of_a_motion(server: Server, form: str) -
         (b"\xff\xfb\x90\x00" + bytes(80), "audio/mpeg", "mp3"),
         (b"\0\0\0\x1cftypM4A " + bytes(80), "audio/mp4", "m4a"),
         (MP4, "audio/mp4", "m4a"),
+        (b"\0\0\0\x14ftypqt  " + bytes(80), "audio/mp4", "m4a"),
+        (b"\x1a\x45\xdf\xa3" + bytes(80), "audio/webm", "webm"),
     ],
 )
 def test_speech_is_recognised_by_its_content(
