@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
-from worker.media.containers import open_container
+from worker.media.containers import open_container, reason
 from worker.media.files import check_size
 
 SPEECH_RATE = 16_000
@@ -113,7 +113,10 @@ def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = 
         bad = int(np.count_nonzero(~np.isfinite(block)))
         if bad:
             raise InputError(
-                ProblemType.SILENT_AUDIO, f"the {name} has {bad} samples that are no numbers (NaN or infinite)", got=bad
+                ProblemType.SILENT_AUDIO,
+                f"the {name} has {bad} samples that are no numbers (NaN or infinite); all must be finite",
+                got=bad,
+                allowed=0,
             )
         mono = block.mean(axis=1)  # what is loud and the opposite in two channels is silent in their mean
         peak = max(peak, float(np.abs(mono).max(initial=0)))
@@ -159,8 +162,8 @@ def _too_long(seconds: float, limits: AudioLimits, name: str) -> InputError:
     )
 
 
-def _damaged(sound: Sound, error: Exception | str, **found: float) -> InputError:
-    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {error}", **found)
+def _damaged(sound: Sound, why: str, **found: float) -> InputError:
+    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {why}", **found)
 
 
 def _of_libsndfile(file: soundfile.SoundFile, path: Path, name: str) -> Sound:
@@ -177,7 +180,7 @@ def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 yield block
     except soundfile.LibsndfileError as error:
-        raise _damaged(sound, error) from error
+        raise _damaged(sound, reason(error)) from error
 
 
 def _open_with_ffmpeg(path: Path, name: str) -> Sound:
@@ -222,7 +225,7 @@ def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
             for converted in resampler.resample(None):
                 yield _interleaved(converted)
     except (av.FFmpegError, ValueError) as error:  # ValueError: the format changes on the way
-        raise _damaged(sound, error) from error
+        raise _damaged(sound, reason(error)) from error
 
 
 def _decoded(container: Any) -> Iterator[Any]:

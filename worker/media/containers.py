@@ -16,6 +16,11 @@ _OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 _MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\x1a\x45\xdf\xa3")
 
 
+def reason(error: Exception) -> str:
+    """What went wrong, in FFmpeg's words, without the name of the function that said so."""
+    return str(error.strerror if isinstance(error, av.FFmpegError) else error)
+
+
 def open_container(path: Path, name: str, *, allowed: str) -> Any:
     """Open a media file for reading: an av.container.InputContainer, to be closed by the caller.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
-from worker.media.containers import open_container
+from worker.media.containers import open_container, reason
 from worker.media.files import check_size
 
 ALLOWED = "a video file (MP4, MOV, WebM, MKV, AVI)"
@@ -92,7 +92,7 @@ class VideoSource:
                     yield frame, time
         except (av.FFmpegError, ValueError) as error:
             raise InputError(
-                ProblemType.UNREADABLE_MEDIA, f"the {self.name} is damaged or truncated: {error}"
+                ProblemType.UNREADABLE_MEDIA, f"the {self.name} is damaged or truncated: {reason(error)}"
             ) from error
 
 

@@ -54,7 +54,7 @@ def test_sound_in_pieces_is_sound_in_one(size: int) -> None:
 
 
 def test_chunks_join_without_a_seam() -> None:
-    samples = voice(70)  # longer than one chunk of a minute
+    samples = voice(70)  # seven blocks
     whole = log_mel(samples)
     seam = SUBFRAMES * 1500
     around = log_mel(samples[: 640 * 1520])[seam - 8 : seam + 8]

@@ -118,7 +118,8 @@ def test_not_numbers(tmp_path: Path, bad: float) -> None:
     soundfile.write(path, samples, 16_000, subtype="FLOAT")
     error = refused(path)
     assert error.got == 3
-    assert "3 samples that are no numbers" in error.detail
+    assert error.allowed == 0
+    assert "3 samples that are no numbers (NaN or infinite); all must be finite" in error.detail
 
 
 def test_too_long_by_its_header(tmp_path: Path) -> None:
@@ -180,6 +181,7 @@ def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, 
     error = refused(path)
     assert error.problem is ProblemType.UNREADABLE_MEDIA
     assert "damaged or truncated" in error.detail
+    assert "avcodec" not in error.detail
     if name == "a.mp3":
         assert "it ends after 1.9 of the 4.0 seconds that its header says" in error.detail
         assert (error.got, error.allowed) == (pytest.approx(1.9, abs=0.1), 4.0)
