@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from pydantic import ValidationError
 
 from model.errors import ModelError
-
-
-def log_to_stderr() -> None:
-    """Logs go to the standard error stream, so that the standard output holds the figures alone."""
-    # Looked up at each line: the stream that is current now may be replaced and closed by then.
-    structlog.reset_defaults()  # what formats lines belongs to what prints them
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
-
+from model.logs import log_to_stderr
 
 train = typer.Typer(
     callback=log_to_stderr, no_args_is_help=True, help="Train a model on a corpus folder; resumes by itself."
@@ -62,7 +53,8 @@ def _training_command(name: str, module_name: str, config_name: str) -> Callable
         module = importlib.import_module(module_name)  # here, since torch takes seconds to load
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
-            resolved = getattr(module, config_name).model_validate(values)
+            defaults = module.defaults_for(data) if hasattr(module, "defaults_for") else {}
+            resolved = getattr(module, config_name).model_validate(defaults | values)
         except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise typer.BadParameter(str(error), param_hint="--config") from error
         if dry_run:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -13,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model.data.corpus import Item, read_corpus
+from model.errors import DataError
 from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
 
@@ -39,16 +42,37 @@ class Clip:
 class ClipStore:
     """`frames_per_clip` pictures (256, 256, 3) of each clip, spread over it, in `images`, and the `clips` themselves.
 
-    The first use decodes the videos and fits the morphable model; both are kept in the folder `cache`.
+    The first use decodes the videos and fits the morphable model; both are kept in the folder `cache`. With `ids` the
+    clips are those alone.
+
+    Raises:
+        DataError: the folder is no corpus, or has no such clip.
     """
 
-    def __init__(self, data: Path, cache: Path, morphable: MorphableModel, *, split: str, frames_per_clip: int) -> None:
+    def __init__(
+        self,
+        data: Path,
+        cache: Path,
+        morphable: MorphableModel,
+        *,
+        split: str,
+        frames_per_clip: int,
+        ids: Sequence[str] = (),
+    ) -> None:
         items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= SMALLEST_FACE]
+        if unknown := sorted(set(ids) - {item.id for item in items}):
+            raise DataError(
+                f"no clips {', '.join(unknown)} in {data}; allowed are ids of its {split} split with faces of "
+                f"{SMALLEST_FACE} pixels and more"
+            )
+        items = [item for item in items if not ids or item.id in ids]
         self.sources = sorted({item.repo for item in items})
         cache.mkdir(parents=True, exist_ok=True)
         points = [torch.from_numpy(item.landmarks()) for item in items]
         chosen = [choose_frames(landmarks.numpy(), frames_per_clip) for landmarks in points]
         name = f"{split}-{frames_per_clip}"
+        if ids:
+            name += "-" + hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:12]
         if not (cache / f"{name}.npy").is_file():
             _decode(items, chosen, cache / f"{name}.npy")
         self.images = np.load(cache / f"{name}.npy", mmap_mode="r")
@@ -76,10 +100,22 @@ class ClipStore:
         log.info("clips ready", split=split, clips=len(self.clips), frames=start)
 
 
+class Owned(Protocol):
+    """What tells whose a clip is."""
+
+    @property
+    def person(self) -> str:
+        """Name of the person."""
+
+    @property
+    def generated(self) -> bool:
+        """Whether the picture is no real person's."""
+
+
 class People:
     """Draws clips so that people come alike often however many clips they have, generated ones less."""
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
+    def __init__(self, clips: Sequence[Owned]) -> None:
         owned: dict[str, list[int]] = {}
         for number, clip in enumerate(clips):
             owned.setdefault(clip.person, []).append(number)

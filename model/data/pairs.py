@@ -1,9 +1,8 @@
-"""Pairs of frames of one person for training a renderer: source, target, the target's motion window, both landmarks."""
+"""Pairs out of a corpus folder's clips and stills: what landmarks and the morphable model say goes with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
+from model.data.corpus import spread
 from model.data.stills import Still, load_stills, moved_motion
 from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
+from model.morphable.basis import MOTION, MOTION_SPACE
 from model.renderer.prior import Prior
 from model.renderer.warping import warp
 
-WINDOW_RADIUS = 13
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
 GAP_WEIGHT = 3.0  # what a pixel between the lips counts more than one of the lips
@@ -26,45 +27,39 @@ OPEN_MOUTH = 0.05  # share of the face's height; a still with such a mouth is ch
 CANDIDATES = 8  # frames from which the one most different from the first is taken
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, 70, 27), the target's window.
-
-    prior_flow (B, 2, S/2, S/2) takes the source's landmarks to where the change of motion moves them.
-    region (B, 1, S, S) is 0..1 near eyes and mouth of the target, and more between its lips.
-    mouth (B, 2) is the middle of the target's mouth, in pixels of the 256 crop.
-    """
-
-    source: Tensor
-    target: Tensor
-    motion: Tensor
-    prior_flow: Tensor
-    region: Tensor
-    mouth: Tensor
-
-
 class PairData:
     """Draws pairs from the stored clips of a corpus split, people alike however many clips they have.
 
-    stills: share of the pairs (0..1) that come from photos instead, see `model.data.stills`.
+    clips: ids of the clips to draw from; empty is all. stills: share of the pairs (0..1) that come from photos instead,
+    see `model.data.stills`. augment: whether pairs are mirrored, coloured and held still by chance.
     """
 
-    def __init__(self, data: Path, cache: Path, *, split: str, frames_per_clip: int, stills: float = 0.0) -> None:
+    motion_space, dimension, landmarks = MOTION_SPACE, MOTION, True
+
+    def __init__(
+        self,
+        data: Path,
+        cache: Path,
+        *,
+        split: str,
+        frames_per_clip: int,
+        clips: Sequence[str] = (),
+        stills: float = 0.0,
+        augment: bool = True,
+    ) -> None:
         self.morphable = MorphableModel.load()
         self._prior = Prior.load(self.morphable)
-        store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip)
+        store = ClipStore(data, cache, self.morphable, split=split, frames_per_clip=frames_per_clip, ids=clips)
         self.images, self.clips, self.sources = store.images, store.clips, store.sources
         self._people = People(self.clips)
+        self._augment = augment
         self._stills = load_stills(data, self.morphable, split=split) if stills else []
         self._stills_share = stills if self._stills else 0.0
         favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
         self._still_chance = favoured / favoured.sum()
 
-    def batch(self, generators: Sequence[np.random.Generator], size: int, *, augment: bool = True) -> Batch:
-        """A random pair of frames, in both directions, or two photos, for each of the generators: B = 2 * pairs.
-
-        Each pair has a generator of its own, so that it is the same whichever process draws it.
-        """
+    def batch(self, generators: Sequence[np.random.Generator], size: int) -> Batch:
+        """See `PairSource.batch`; or two photos for a generator."""
         parts: list[tuple[Tensor, ...]] = []
         for generator in generators:
             if self._stills_share and generator.random() < self._stills_share:
@@ -72,13 +67,13 @@ class PairData:
                 parts += [self._still_pair(self._stills[number], size, generator) for number in chosen]
                 continue
             clip = self.clips[self._people.draw(generator)]
-            mirrored = int(augment and generator.random() < 0.5)
+            mirrored = int(self._augment and generator.random() < 0.5)
             first, second = self._far_pair(clip, generator)
             pictures = [self.images[clip.rows.start + row] for row in (first, second)]
             images = torch.stack([to_tensor(picture, size, mirrored=bool(mirrored)) for picture in pictures])
-            if augment:
+            if self._augment:
                 images = recolour(images, generator)
-            still = generator.random() < 0.3
+            still = self._augment and generator.random() < 0.3
             for source, target in ((first, second), (second, first)):
                 parts.append(
                     (
@@ -88,6 +83,12 @@ class PairData:
                     )
                 )
         return self.collate(parts, size)
+
+    def first_to_farthest(self, size: int, *, clips: int) -> Iterator[Batch]:
+        """See `PairSource.first_to_farthest`."""
+        for clip in spread(self.clips, clips):
+            moved = (clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2))
+            yield self.collate([self.pair(clip, 0, int(moved.argmax()), size)], size)
 
     def pair(self, clip: Clip, source: int, target: int, size: int) -> tuple[Tensor, ...]:
         """One pair for `collate`, nothing changed: rows `source` and `target` of the clip's stored frames."""
@@ -113,7 +114,7 @@ class PairData:
         """The target's window, the source's motion, and the landmarks of both."""
         motions, identity = clip.motions[mirrored], clip.identity[mirrored]
         frame = int(clip.frames[target])
-        window = motions[frame].unsqueeze(-1).expand(-1, 27) if still else _window(motions, frame)
+        window = motions[frame].unsqueeze(-1).expand(-1, WINDOW) if still else motions[window_of(frame, len(motions))].T
         source_landmarks = clip.landmarks[mirrored][source]
         own = motions[int(clip.frames[source])]
         return (
@@ -145,22 +146,7 @@ class PairData:
         target = recolour(to_tensor(still.image, size, mirrored=bool(mirrored))[None], generator)
         skin = self._prior.skin(target, points[None], own[None])
         source = warp(target, self._prior.flow(skin, source_points, moved[None], size=size), grid="aligned")
-        return own.unsqueeze(-1).expand(-1, 27), moved, source_points[0], points, source[0], target[0]
-
-
-def to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:
-    """A picture (256, 256, 3) uint8 as (3, size, size) in [-1, 1]."""
-    if size != image.shape[0]:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    if mirrored:
-        image = image[:, ::-1]
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
-
-
-def _window(motions: Tensor, frame: int) -> Tensor:
-    """Window (70, 27) around one frame of motions (T, 70), indices clamped at the ends."""
-    around = torch.arange(frame - WINDOW_RADIUS, frame + WINDOW_RADIUS + 1).clamp(0, len(motions) - 1)
-    return motions[around].T
+        return own.unsqueeze(-1).expand(-1, WINDOW), moved, source_points[0], points, source[0], target[0]
 
 
 def region_weight(landmarks: Tensor, size: int) -> Tensor:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.data.batch import to_tensor
 from model.data.clips import Clip, ClipStore, People
-from model.data.pairs import recolour, to_tensor
+from model.data.pairs import recolour
 from model.morphable import MorphableModel
 from model.morphable.basis import HALF_CROP, LOG_SCALE, OFFSET
 

@@ -45,6 +45,11 @@ class LossConfig(BaseModel):
         return max(self.adversarial_mouth, self.features_mouth) > 0
 
     @property
+    def needing_landmarks(self) -> list[str]:
+        """Names of the terms in use that have to know where eyes and mouth are."""
+        return [name for name in ("region_image", "adversarial_mouth", "features_mouth") if getattr(self, name)]
+
+    @property
     def needs_vgg(self) -> bool:
         """Whether any term reads VGG features."""
         return max(self.perceptual_warped, self.perceptual_image, self.style) > 0

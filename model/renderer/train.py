@@ -8,81 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 import structlog
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from model.data.pairs import Batch, PairData
+from model.data.batch import Batch, PairSource
+from model.data.loader import Loader
+from model.data.sources import open_pairs
 from model.losses.adversarial import PatchDiscriminator, crops, discriminator_loss, generator_losses
-from model.losses.total import LossConfig, RendererLoss
-from model.morphable.basis import MOTION, MOTION_SPACE
-from model.renderer.config import RendererConfig
+from model.losses.total import RendererLoss
 from model.renderer.network import PIRenderer, initialize
-from model.renderer.preview import contact_sheet, first_to_farthest_frame, measure, render_batch
+from model.renderer.preview import contact_sheet, measure, render_batch
+from model.renderer.recipe import RendererTrainingConfig, defaults_for
 from model.renderer.skinning import SKINNING
 from model.training import Ema, Run, Stateful, Workers
 from model.weights.files import copy_weights, load_into, load_weights, save_weights
 
 log = structlog.get_logger(__name__)
 
-CPU_LOSS = LossConfig(
-    perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1.0, l1_image=1.0, region_image=1.0, scales=3
-)
-
-# Once the head moves rightly, what is left to learn is in the mouth and the eyes.
-DETAIL_LOSS = CPU_LOSS.model_copy(update={"l1_warped": 0.25, "region_image": 3.0})
-
 DISCRIMINATOR_RATE = 4e-4
+SHEET_PAIRS = 12
 
-
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PhaseConfig(_Config):
-    """A stretch of the run, up to the share `until` (0..1) of its steps or its time budget."""
-
-    until: float = Field(gt=0, le=1)
-    size: PositiveInt = 256
-    pairs: PositiveInt = 10  # each in both directions: a batch is twice this, over all processes
-    accumulate: PositiveInt = 1  # batches whose gradients make one step
-    learning_rate: PositiveFloat = 1e-4
-    edit: bool = True  # off: the warping network alone
-    loss: LossConfig = LossConfig()
-
-
-class RendererTrainingConfig(_Config):
-    """Everything of a run. The defaults train the guided light size, as a CPU can."""
-
-    network: RendererConfig = RendererConfig.light(MOTION)
-    phases: tuple[PhaseConfig, ...] = (
-        PhaseConfig(until=0.35, size=128, pairs=4, learning_rate=3e-4, loss=CPU_LOSS),
-        PhaseConfig(until=0.8, size=256, pairs=2, learning_rate=2e-4, loss=DETAIL_LOSS),
-        PhaseConfig(until=1.0, size=256, pairs=2, learning_rate=5e-5, loss=DETAIL_LOSS),
-    )
-    steps: PositiveInt = 200_000
-    seed: int = 0
-    frames_per_clip: PositiveInt = 40
-    stills: float = Field(default=0.0, ge=0, le=1)  # share of pairs made of photos
-    ema_half_life_steps: PositiveFloat = 312.5
-    evaluate_every_minutes: PositiveFloat = 5.0
-    evaluation_clips: PositiveInt = 24
-    name: str = "renderer-guided-light"
-    bfloat16: bool | None = None  # mixed precision; None: on a GPU alone. CPUs with avx512_bf16 gain from it too
-    start_from: Path | None = None  # folder whose weights NAME a new run starts from, such as model/weights
-
-    @model_validator(mode="after")
-    def _phases_in_order(self) -> Self:
-        ends = [phase.until for phase in self.phases]
-        if ends != sorted(set(ends)) or ends[-1] != 1.0:
-            raise ValueError(f"the phases end at {ends}; allowed are rising shares of which the last is 1.0")
-        return self
+__all__ = ["RendererTrainer", "RendererTrainingConfig", "defaults_for", "train"]
 
 
 def train(
@@ -92,49 +45,91 @@ def train(
 
     Best is the one whose pictures of held-out people have the highest PSNR at the last phase's size. Decoded frames are
     kept in `cache` (default: `out`/cache) for later runs. Under torchrun every process draws its share of the batches.
+
+    Raises:
+        DataError: the folder is no corpus and no LMDB of the authors' layout, or the configuration does not fit it.
+        TrainingDivergedError: the loss is NaN or infinite; the last checkpoint is from before.
     """
     torch.manual_seed(config.seed)
     workers = Workers.join()
     cache = cache or out / "cache"
+    open_training = partial(
+        open_pairs,
+        data,
+        cache,
+        split="train",
+        frames_per_clip=config.frames_per_clip,
+        clips=config.clips,
+        stills=config.stills,
+        augment=config.augment,
+    )
     if not workers.leads:
         workers.wait()  # until the first process has decoded what all will read
-    training = PairData(data, cache, split="train", frames_per_clip=config.frames_per_clip, stills=config.stills)
-    held_out = PairData(data, cache, split="val", frames_per_clip=8)
+    training = open_training()
+    config.check_fits(training)
+    watched = Watched(config, training, data, cache)
     if workers.leads:
         workers.wait()
     trainer = RendererTrainer(config, workers)
-    run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes, workers=workers)
+    run = Run(
+        out, config, trainer.state, steps=config.steps, minutes=minutes, keep=config.keep_checkpoints, workers=workers
+    )
     if config.start_from is not None and run.step == 0:
         trainer.start_from(config.start_from)
     trainer.enter_phase(run.agreed_progress(), resumed=run.step > 0)
+    loader = Loader(
+        open_training,
+        seed=config.seed,
+        processes=config.loader_workers,
+        device=workers.device,
+        opened=training,
+    )
     evaluated = run.seconds
-    for step in run.steps():
-        trainer.enter_phase(run.agreed_progress())
-        run.log(step, **trainer.step(list(draw(training, config, trainer.phase, workers, step))))
-        if workers.leads and run.seconds - evaluated >= config.evaluate_every_minutes * 60:
-            evaluated = run.seconds
-            keep_best(run, trainer, held_out, training.sources)
+    try:
+        for step in run.steps():
+            trainer.enter_phase(run.agreed_progress())
+            phase = trainer.phase
+            pairs = tuple(workers.share(phase.pairs))
+            batches = loader.batches(step, count=phase.accumulate, pairs=pairs, size=phase.size)
+            run.log(step, **trainer.step(batches))
+            if workers.leads and run.seconds - evaluated >= config.evaluate_every_minutes * 60:
+                evaluated = run.seconds
+                keep_best(run, trainer, watched)
+    finally:
+        loader.close()
     if workers.leads:
-        keep_best(run, trainer, held_out, training.sources)
+        keep_best(run, trainer, watched)
     workers.wait()
 
 
-def draw(
-    data: PairData, config: RendererTrainingConfig, phase: PhaseConfig, workers: Workers, step: int
-) -> Iterator[Batch]:
-    """This process's share of the batches of a step."""
-    for number in range(phase.accumulate):
-        seeds = ((config.seed, step, number, pair) for pair in workers.share(phase.pairs))
-        yield data.batch([np.random.default_rng(seed) for seed in seeds], phase.size)
+class Watched:
+    """The pairs by which a run is judged: of held-out people, or of the training itself."""
+
+    def __init__(self, config: RendererTrainingConfig, training: PairSource, data: Path, cache: Path) -> None:
+        self.name, self._seed, self.training = config.evaluate_on, config.seed, training
+        self._held_out: PairSource | None = None
+        if config.evaluate_on == "held-out":
+            self._held_out = open_pairs(data, cache, split="val", frames_per_clip=8)
+
+    def pairs(self, size: int, count: int) -> Iterator[Batch]:
+        """`count` of them, the same at every call."""
+        if self._held_out is not None:
+            yield from self._held_out.first_to_farthest(size, clips=count)
+            return
+        for number in range(count):
+            yield self.training.batch([np.random.default_rng((self._seed, number))], size)
 
 
-def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: list[str]) -> None:
-    """Measure the averaged network on held-out people; write it as weights when none before was better.
+def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
+    """Measure the averaged network on the pairs watched; write it as weights when none before was better.
 
     A guided network's prior goes with it: the skinning network is copied beside it.
     """
     config, network = trainer.config, trainer.ema.module
-    figures = evaluate_held_out(run, network, held_out, config, size=config.phases[-1].size)
+    size = config.phases[-1].size
+    figures = measure(network, watched.pairs(size, config.evaluation_clips))
+    run.record(run.step, **figures)
+    run.sheet(run.step, watched.name, contact_sheet(network, watched.pairs(size, SHEET_PAIRS)))
     if (run.directory / f"{config.name}.json").is_file():
         _, before = load_weights(config.name, run.directory)
         if before["figures"]["psnr_image"] >= figures["psnr_image"]:
@@ -142,10 +137,10 @@ def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: l
     card = {
         "kind": "renderer",
         "version": 1,
-        "motion_space": MOTION_SPACE,
-        "dimension": MOTION,
+        "motion_space": watched.training.motion_space,
+        "dimension": watched.training.dimension,
         "intended_use": "animating portraits of consenting people, for research and demonstration",
-        "data": sources,
+        "data": watched.training.sources,
         "recipe": "docs/training.md",
         "hours": round(run.seconds / 3600, 2),
         "steps": run.step,
@@ -158,16 +153,6 @@ def keep_best(run: Run, trainer: RendererTrainer, held_out: PairData, sources: l
         copy_weights(SKINNING, run.directory)
 
 
-def evaluate_held_out(
-    run: Run, network: PIRenderer, held_out: PairData, config: RendererTrainingConfig, *, size: int
-) -> dict[str, float]:
-    """Measure on held-out people and record the figures and a sheet."""
-    figures = measure(network, first_to_farthest_frame(held_out, size, clips=config.evaluation_clips))
-    run.record(run.step, **figures)
-    run.sheet(run.step, "held-out", contact_sheet(network, first_to_farthest_frame(held_out, size, clips=12)))
-    return figures
-
-
 class RendererTrainer:
     """Network, average, optimiser and objective; knows what one step is."""
 
@@ -178,9 +163,11 @@ class RendererTrainer:
         generator = torch.Generator().manual_seed(config.seed)
         self.network = initialize(PIRenderer(config.network), generator).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        parts_unused = not all(phase.edit for phase in config.phases)
-        self.parallel = self.workers.wrap(self.network, some_unused=parts_unused)
         self.ema = Ema(self.network, config.ema_half_life_steps)
+        parts_unused = not all(phase.edit for phase in config.phases)
+        if config.compile:
+            self.network.compile()  # in place: the keys of its weights stay
+        self.parallel = self.workers.wrap(self.network, some_unused=parts_unused)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
         )
@@ -241,13 +228,13 @@ class RendererTrainer:
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """What to differentiate for a batch, and its terms before weighting."""
-        region, target = batch.region.to(self.device), batch.target.to(self.device)
+        batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = render_batch(self.parallel, batch, edit=self.phase.edit)
-            loss = self.objective(output, target, region=region, edited=self.phase.edit)
+            loss = self.objective(output, batch.target, region=batch.region, edited=self.phase.edit)
         total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
-        if self.phase.loss.adversarial and self.phase.edit:
-            made, real = crops(output.image.float(), batch.mouth), crops(target, batch.mouth)
+        if self.phase.loss.adversarial and self.phase.edit and batch.mouth is not None:
+            made, real = crops(output.image.float(), batch.mouth), crops(batch.target, batch.mouth)
             term, more = self._against_discriminator(made, real)
             total, scalars = total + term, scalars | more
         return total, scalars

@@ -20,6 +20,8 @@ ROW: Mapping[str, slice] = {
     "crop": slice(259, 262),  # scale, x, y
 }
 
+LMDB_ROW = 260  # numbers of a row in the authors' training data: it leaves out the size of the source
+
 # Of a motion (73,).
 EXPRESSION = slice(0, 64)
 ANGLES = slice(64, 67)
@@ -33,6 +35,13 @@ Floats = NDArray[np.float32]
 def motion_of(rows: NDArray[np.floating]) -> Floats:
     """Rows (..., 262) to motions (..., 73): expression 64, angles 3, translation 3, crop 3."""
     parts = [rows[..., ROW[name]] for name in ("expression", "angles", "translation", "crop")]
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def motion_of_lmdb(rows: NDArray[np.floating]) -> Floats:
+    """Rows (..., 260) of the authors' training data to motions (..., 73)."""
+    crop = slice(ROW["source"].start, LMDB_ROW)
+    parts = [*(rows[..., ROW[name]] for name in ("expression", "angles", "translation")), rows[..., crop]]
     return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
@@ -62,10 +71,16 @@ def at_the_portraits_scale(driver: Floats, own: Floats) -> Floats:
     """A driver's motions (T, 73) with crop scales of the portrait's size, whose own motion is `own` (73,).
 
     A larger face is not a motion: the scales are multiplied by the portrait's over the driver's at the frame that is
-    most like the portrait, in 0.3 of the mean difference of expression and 0.7 of that of the angles.
+    most like the portrait.
     """
-    unlike = 0.3 * np.abs(driver[:, EXPRESSION] - own[EXPRESSION]).mean(axis=1)
-    unlike += 0.7 * np.abs(driver[:, ANGLES] - own[ANGLES]).mean(axis=1)
     scaled = driver.copy()
-    scaled[:, CROP_SCALE] *= own[CROP_SCALE] / driver[unlike.argmin(), CROP_SCALE]
+    scaled[:, CROP_SCALE] *= own[CROP_SCALE] / driver[unlike(driver, own).argmin(), CROP_SCALE]
     return scaled
+
+
+def unlike(motions: Floats, own: Floats) -> Floats:
+    """How far motions (T, 73) are from one (73,): (T,), 0.3 of what expressions differ, 0.7 of angles."""
+    expression = np.abs(motions[:, EXPRESSION] - own[EXPRESSION]).mean(axis=1)
+    angles = np.abs(motions[:, ANGLES] - own[ANGLES]).mean(axis=1)
+    far: Floats = 0.3 * expression + 0.7 * angles
+    return far

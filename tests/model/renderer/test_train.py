@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from model.data.pairs import PairData
 from model.extractor import Extraction
 from model.extractor.crop import Crop
 from model.morphable import MorphableModel
 from model.renderer import train as training
 from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
-from model.renderer.train import CPU_LOSS, PhaseConfig, RendererTrainer, RendererTrainingConfig, train
+from model.renderer.recipe import CPU_LOSS, PhaseConfig, RendererTrainingConfig
+from model.renderer.train import RendererTrainer, train
 from model.training import Run
 from model.weights.files import load_weights
 
@@ -93,12 +95,12 @@ def adversarial_config(**changes: object) -> RendererTrainingConfig:
     return RendererTrainingConfig.model_validate(values | {"stills": 0.5} | changes)
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
-    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
-    train(adversarial_config(), data=tiny_corpus, out=whole, cache=cache)
+def interrupted_and_whole(
+    config_: RendererTrainingConfig, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[dict[str, torch.Tensor]]:
+    """All tensors of the last checkpoints of a run, and of one that is stopped in its fourth step and taken up."""
+    whole, broken, cache = folder / "whole", folder / "broken", folder / "cache"
+    train(config_, data=data, out=whole, cache=cache)
     step = RendererTrainer.step
     taken = 0
 
@@ -113,16 +115,25 @@ def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
         patch.setattr(training, "Run", partial(Run, save_every_minutes=0))
         patch.setattr(RendererTrainer, "step", step_until_the_plug_is_pulled)
         with pytest.raises(KeyboardInterrupt):
-            train(adversarial_config(), data=tiny_corpus, out=broken, cache=cache)
+            train(config_, data=data, out=broken, cache=cache)
     torch.manual_seed(99)  # what is not restored would show
-    train(adversarial_config(), data=tiny_corpus, out=broken, cache=cache)
+    train(config_, data=data, out=broken, cache=cache)
     ends = [torch.load(out / "checkpoint-00000006.pt", weights_only=True) for out in (whole, broken)]
     assert ends[0]["step"] == ends[1]["step"] == 6
-    states = [dict(_tensors(end["state"])) for end in ends]
-    assert len(states[0]) > 200
-    assert any("discriminator_optimizer" in name for name in states[0])
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
+    return [dict(_tensors(end["state"])) for end in ends]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 2])
+def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
+    processes: int, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_ = adversarial_config(loader_workers=processes)
+    whole, resumed = interrupted_and_whole(config_, tiny_corpus, tmp_path, monkeypatch)
+    assert len(whole) > 200
+    assert any("discriminator_optimizer" in name for name in whole)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
 
 
 def _tensors(state: object, name: str = "") -> list[tuple[str, torch.Tensor]]:
@@ -135,7 +146,7 @@ def _tensors(state: object, name: str = "") -> list[tuple[str, torch.Tensor]]:
 @pytest.mark.slow
 def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Path) -> None:
     config_ = config(1)
-    data = training.PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10)
+    data = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10)
     ends = []
     for pieces in (1, 2):
         trainer = RendererTrainer(config_)
@@ -153,14 +164,15 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from model.renderer.train import RendererTrainingConfig, train
-config = RendererTrainingConfig.model_validate_json(Path(sys.argv[1]).read_text())
-train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
+if __name__ == "__main__":  # drawing processes import this file
+    config = RendererTrainingConfig.model_validate_json(Path(sys.argv[1]).read_text())
+    train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
 """
 
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path) -> None:
-    config_ = adversarial_config(steps=3, stills=0.0)
+    config_ = adversarial_config(steps=3, stills=0.0, loader_workers=1)
     slow = config_.phases[0].model_copy(update={"learning_rate": 1e-5})  # Adam's first steps make much of rounding
     (tmp_path / "config.json").write_text(config_.model_copy(update={"phases": (slow,)}).model_dump_json())
     (tmp_path / "start.py").write_text(TORCHRUN)

@@ -1,0 +1,37 @@
+"""Opens the data that a renderer is trained on, whichever of the layouts a folder has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.data.batch import PairSource
+from model.data.lmdb_pairs import LmdbPairs, is_lmdb
+from model.data.pairs import PairData
+from model.errors import DataError
+
+
+def open_pairs(
+    data: Path,
+    cache: Path,
+    *,
+    split: str,
+    frames_per_clip: int,
+    clips: Sequence[str] = (),
+    stills: float = 0.0,
+    augment: bool = True,
+) -> PairSource:
+    """One split (train or val) of a corpus folder, see `PairData`, or of the authors' layout, see `LmdbPairs`.
+
+    Of the latter every frame is used as it is: `frames_per_clip` and `augment` count for corpora alone.
+
+    Raises:
+        DataError: the folder is neither, has no such clips, or has no photos although `stills` asks for them.
+    """
+    if not is_lmdb(data):
+        return PairData(
+            data, cache, split=split, frames_per_clip=frames_per_clip, clips=clips, stills=stills, augment=augment
+        )
+    if stills:
+        raise DataError(f"stills is {stills}; allowed is 0 where the data is an LMDB, which has no photos")
+    return LmdbPairs(data, split=split, clips=clips)
