@@ -119,7 +119,7 @@ def evaluate_renderer(
     from model.metrics.arcface import ArcFace
     from model.metrics.lpips import AlexLPIPS
     from model.renderer.evaluate import evaluate as run
-    from model.renderer.report import as_text
+    from model.renderer.report import as_text, with_scales
 
     def tables() -> dict[str, dict[str, Any]]:
         more = {"lpips": AlexLPIPS(lpips).compare} if lpips else {}
@@ -136,7 +136,7 @@ def evaluate_renderer(
         )
 
     found = _or_exit(tables)
-    typer.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+    typer.echo(json.dumps(with_scales(found), indent=2) if as_json else as_text(found))
 
 
 @evaluate.command("audio")

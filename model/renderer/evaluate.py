@@ -19,11 +19,12 @@ from model.data.corpus import spread
 from model.extractor import Extraction, Extractor
 from model.metrics.arcface import ArcFace
 from model.metrics.images import flicker
+from model.metrics.memory import give_back
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
 from model.renderer.animate import Animator
 from model.renderer.fidelity import control_sheet, follow_controls
-from model.renderer.heldout import HeldOutClip, held_out_clips, held_out_stills
+from model.renderer.heldout import HeldOutClip, held_out_clip, held_out_items, held_out_stills
 from model.renderer.judge import Compare, Judge, Reading, landmark_px
 from model.renderer.overlay import composed
 from model.renderer.prior import Prior
@@ -60,18 +61,25 @@ def evaluate(
     """
     animator = Animator.load(engine=engine, directory=weights)
     extractor = Extractor.load()
-    chosen = list(held_out_clips(data, extractor.morphable, clips=clips))
     evaluation = Evaluation(animator, Judge(extractor, dict(more or {}), recognition), extractor.morphable)
-    tables: dict[str, dict[str, Any]] = {}
-    same = [evaluation.same_identity(clip) for clip in chosen]
-    tables["same_identity"] = _table(same)
-    far = [_only(rows, _far(clip)) for clip, rows in zip(chosen, same, strict=True) if _far(clip).any()]
-    tables["same_identity_far_yaw"] = _table(far)
+    items = held_out_items(data, clips=clips)
     # Every clip is driven by the one half the list away: neighbours are often the same person's.
-    drivers = chosen[len(chosen) // 2 :] + chosen[: len(chosen) // 2]
-    tables["cross_identity"] = _table(
-        [evaluation.cross_identity(clip.portrait, driver) for clip, driver in zip(chosen, drivers, strict=True)]
-    )
+    drivers = [*items[len(items) // 2 :], *items[: len(items) // 2]]
+    same, far, cross = [], [], []
+    for item, driver in zip(items, drivers, strict=True):
+        # Read when their turn comes, and only their figures are kept.
+        clip = held_out_clip(item, extractor.morphable)
+        rows = evaluation.same_identity(clip)
+        same.append(rows)
+        if (turned := _far(clip)).any():
+            far.append(_only(rows, turned))
+        cross.append(evaluation.cross_identity(clip.portrait, held_out_clip(driver, extractor.morphable)))
+        give_back()
+    tables: dict[str, dict[str, Any]] = {
+        "same_identity": _table(same),
+        "same_identity_far_yaw": _table(far),
+        "cross_identity": _table(cross),
+    }
     portraits = list(held_out_stills(data, extractor.morphable, stills=stills))
     tables["controls"] = follow_controls(animator, extractor, portraits)
     if sheet is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,25 +34,27 @@ class HeldOutClip:
         return np.stack([self.pictures[number] for number in numbers])
 
 
-def held_out_clips(data: Path, morphable: MorphableModel, *, clips: int | None = None) -> Iterator[HeldOutClip]:
+def held_out_items(data: Path, *, clips: int | None = None) -> Sequence[Item]:
     """The val split's clips of real people (generated = 0) with faces of enough pixels; at most `clips`, spread."""
     items = [
         item
         for item in read_corpus(data, split="val", kind="clip")
-        if item.face_px >= SMALLEST_FACE and not item.generated
+        if item.face_px >= SMALLEST_FACE and not item.generated and item.frames >= RUN
     ]
-    for item in spread(items, clips):
-        points = item.landmarks()
-        if len(points) < RUN:
-            continue
-        first, *frames = choose_frames(points, STILLS_PER_CLIP).tolist()
-        middle = (len(points) - RUN) // 2
-        run = list(range(middle, middle + RUN))
-        numbers = sorted({first, *frames, *run})
-        pictures = dict(zip(numbers, item.read_frames(numbers), strict=True))
-        fit = morphable.fit_clip(torch.from_numpy(points))
-        portrait = _portrait(pictures[first], points[first], fit.identity[0].numpy(), fit.motion[first].numpy())
-        yield HeldOutClip(portrait, fit.motion.numpy(), frames, run, pictures, points)
+    return spread(items, clips)
+
+
+def held_out_clip(item: Item, morphable: MorphableModel) -> HeldOutClip:
+    """One of them, read: some megabytes."""
+    points = item.landmarks()
+    first, *frames = choose_frames(points, STILLS_PER_CLIP).tolist()
+    middle = (len(points) - RUN) // 2
+    run = list(range(middle, middle + RUN))
+    numbers = sorted({first, *frames, *run})
+    pictures = dict(zip(numbers, item.read_frames(numbers), strict=True))
+    fit = morphable.fit_clip(torch.from_numpy(points))
+    portrait = _portrait(pictures[first], points[first], fit.identity[0].numpy(), fit.motion[first].numpy())
+    return HeldOutClip(portrait, fit.motion.numpy(), frames, run, pictures, points)
 
 
 def held_out_stills(data: Path, morphable: MorphableModel, *, stills: int | None = None) -> Iterator[Extraction]:

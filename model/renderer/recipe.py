@@ -62,7 +62,7 @@ class RendererTrainingConfig(_Config):
     keep_checkpoints: PositiveInt = 2  # the last of them
     name: str = "renderer-guided-light"
     bfloat16: bool | None = None  # mixed precision; None: on a GPU alone. CPUs with avx512_bf16 gain from it too
-    compile: bool = False  # the network by torch.compile: minutes at first, faster steps on a GPU
+    compile: Literal["inductor", "aot_eager"] | None = None  # torch.compile's backend: minutes at first, faster steps
     start_from: Path | None = None  # folder whose weights NAME a new run starts from, such as model/weights
 
     @model_validator(mode="after")

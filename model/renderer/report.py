@@ -11,8 +11,29 @@ HEADINGS = {
     "cross_identity": "A clip's first frame driven by another person's clip",
     "controls": "Named controls on photos",
 }
-UNITS = {"psnr": "psnr dB", "landmark_px": "landmarks px", "apd": "apd degrees"}
+SCALES = {
+    "psnr": "dB",
+    "ssim": "1 is equal",
+    "l1": "share of the range of values",
+    "l1_mouth": "the same, of the mouth's surroundings",
+    "lpips": "AlexNet's, 0 is equal",
+    "sharpness": "variance of the Laplacian as a ratio to the target's, across identities to the portrait's",
+    "aed": "mean difference of open478's 64 expression coefficients, each of unit variance, as the extractor reads",
+    "apd": "mean difference of yaw, pitch and roll in degrees, as the extractor reads",
+    "identity": "cosine of the extractor's identity coefficients to the portrait's",
+    "arcface": "cosine of a recognising network's features to the portrait's",
+    "landmark_px": "mean distance of the extractor's 478 landmarks in pixels of 256",
+    "flicker": "mean second difference in time as a ratio to the target's",
+}
+COLUMNS = {"psnr": "psnr dB", "landmark_px": "landmarks px", "apd": "apd degrees"}
 WIDTH = 13
+
+
+def with_scales(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The tables, and under `scales` what each of their figures is."""
+    methods = [row for table in tables.values() for row in table.values() if isinstance(row, Mapping)]
+    found = {figure for row in methods for figure in row}
+    return {**tables, "scales": {figure: scale for figure, scale in SCALES.items() if figure in found}}
 
 
 def as_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -24,7 +45,7 @@ def as_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
         lines = [f"{HEADINGS.get(name, name)} ({counts})"]
         columns = list(dict.fromkeys(figure for figures in methods.values() for figure in figures))
         if methods:
-            lines.append(" " * WIDTH + "".join(f"{UNITS.get(figure, figure):>{WIDTH}}" for figure in columns))
+            lines.append(" " * WIDTH + "".join(f"{COLUMNS.get(figure, figure):>{WIDTH}}" for figure in columns))
         for method, figures in methods.items():
             cells = (f"{figures[figure]:>{WIDTH}.3f}" if figure in figures else " " * WIDTH for figure in columns)
             lines.append(f"{method:{WIDTH}}" + "".join(cells))

@@ -6,6 +6,7 @@ warping network alone for the first half, then both from a new optimiser, then a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -166,7 +167,7 @@ class RendererTrainer:
         self.ema = Ema(self.network, config.ema_half_life_steps)
         parts_unused = not all(phase.edit for phase in config.phases)
         if config.compile:
-            self.network.compile()  # in place: the keys of its weights stay
+            self.network.compile(backend=config.compile)  # in place: the keys of its weights stay
         self.parallel = self.workers.wrap(self.network, some_unused=parts_unused)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
@@ -210,7 +211,10 @@ class RendererTrainer:
             group["lr"] = phase.learning_rate
 
     def step(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """One step of the optimisers on the mean of the batches' gradients; the loss's terms, of all processes."""
+        """One step of the optimisers on the mean of the batches' gradients; the loss's terms, of all processes.
+
+        Where the loss is not finite, no step is taken: to differentiate through places that are NaN can crash torch.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         scalars: dict[str, float] = {}
         for number, batch in enumerate(batches, start=1):
@@ -218,13 +222,16 @@ class RendererTrainer:
             # Processes exchange gradients once a step.
             with cast(DistributedDataParallel, self.parallel).no_sync() if several else nullcontext():
                 total, terms = self._loss(batch)
+                seen = self.workers.mean({"loss": total.item()} | terms)
+                if not math.isfinite(seen["loss"]):
+                    return seen
                 (total / len(batches)).backward()
-            for name, value in ({"loss": total.item()} | terms).items():
+            for name, value in seen.items():
                 scalars[name] = scalars.get(name, 0.0) + value / len(batches)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.ema.update()
-        return self.workers.mean(scalars | {"gradient_norm": norm.item()})
+        return scalars | {"gradient_norm": norm.item()}  # of gradients that processes share
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """What to differentiate for a batch, and its terms before weighting."""

@@ -124,7 +124,7 @@ class Run:
         values = {name: float(value) for name, value in scalars.items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                raise TrainingDivergedError(f"{name} is {value} at step {step}; resume from {self._checkpoints()[-1:]}")
+                raise self._diverged(f"{name} is {value} at step {step}")
         self.record(step, **values)
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in list(values.items())[:4]}, refresh=False)
@@ -147,24 +147,29 @@ class Run:
         cv2.imwrite(str(self.directory / "sheets" / f"{name}-{step:07d}.png"), image[..., ::-1])
 
     def save(self) -> Path:
-        """Write checkpoint-STEP.pt whole or not at all, and drop the oldest."""
+        """Write checkpoint-STEP.pt whole or not at all, and drop the oldest.
+
+        Raises:
+            TrainingDivergedError: the state holds NaN or infinity; nothing is written or dropped.
+        """
         path = self.directory / f"checkpoint-{self.step:08d}.pt"
         if not self._workers.leads:
             return path
+        state = {name: part.state_dict() for name, part in self._state.items()}
+        for name, part in state.items():
+            if not _finite(part):
+                raise self._diverged(f"{name} holds NaN or infinity at step {self.step}")
         temporary = path.with_suffix(".tmp")
-        torch.save(
-            {
-                "step": self.step,
-                "seconds": self.seconds,
-                "rng": _rng_state(),
-                "state": {name: part.state_dict() for name, part in self._state.items()},
-            },
-            temporary,
-        )
+        torch.save({"step": self.step, "seconds": self.seconds, "rng": _rng_state(), "state": state}, temporary)
         temporary.replace(path)
         for old in self._checkpoints()[: -self._keep]:
             old.unlink()
         return path
+
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        kept = self._checkpoints()
+        after = f"the last good checkpoint is {kept[-1].name}" if kept else "there was no checkpoint yet"
+        return TrainingDivergedError(f"{what}; {after}. A lower learning rate may go on from there")
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.directory.glob("checkpoint-*.pt"))
@@ -179,6 +184,14 @@ class Run:
         self.step, self.seconds = int(checkpoint["step"]), float(checkpoint["seconds"])
         _set_rng_state(checkpoint["rng"])
         log.info("training resumed", checkpoint=found[-1].name, step=self.step, minutes=round(self.seconds / 60, 1))
+
+
+def _finite(state: Any) -> bool:
+    """Whether all tensors in containers hold finite numbers alone."""
+    if isinstance(state, torch.Tensor):
+        return not state.is_floating_point() or bool(state.isfinite().all())
+    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return all(_finite(part) for part in parts)
 
 
 def _rng_state() -> dict[str, Any]:

@@ -30,10 +30,11 @@ def test_a_file_overrides_defaults_and_unknown_keys_are_refused(tmp_path: Path) 
     assert "frames_a_clip" in refused.output
 
 
-def test_the_configuration_in_the_docs_loads() -> None:
-    shipped = Path(__file__).parents[2] / "docs" / "renderer-continue.toml"
+@pytest.mark.parametrize(("name", "said"), [("continue", "model/weights"), ("overfit", None)])
+def test_the_configurations_in_the_docs_load(name: str, said: str | None) -> None:
+    shipped = Path(__file__).parents[2] / "docs" / f"renderer-{name}.toml"
     result = RUNNER.invoke(train, ["renderer", *FOLDERS, "--config", str(shipped), "--dry-run"])
-    assert json.loads(result.stdout)["start_from"] == "model/weights"
+    assert json.loads(result.stdout)["start_from"] == said
 
 
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from model.extractor import Extractor
 from model.metrics.arcface import ArcFace
 from model.morphable import MorphableModel
 from model.renderer.evaluate import evaluate
-from model.renderer.heldout import RUN, held_out_clips, held_out_stills
+from model.renderer.heldout import RUN, held_out_clip, held_out_items, held_out_stills
 from model.renderer.judge import Judge, Reading, landmark_px
-from model.renderer.report import as_text
+from model.renderer.report import as_text, with_scales
 from tests.model.metrics.test_arcface import mean_colours
 
 SAME = {"psnr", "ssim", "l1", "sharpness", "l1_mouth", "aed", "apd", "identity", "landmark_px", "flicker"}
@@ -59,6 +59,15 @@ def test_cross_identity_and_controls_are_there(tables: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+def test_every_figure_has_its_scale_beside_it(tables: dict[str, Any]) -> None:
+    told = with_scales(tables)
+    assert {name: told[name] for name in tables} == tables
+    assert set(told["scales"]) == SAME | {"arcface"}
+    assert "unit variance" in told["scales"]["aed"]
+    assert "degrees" in told["scales"]["apd"]
+
+
+@pytest.mark.slow
 def test_the_text_has_a_row_for_each_method(tables: dict[str, Any]) -> None:
     text = as_text(tables)
     blocks = dict(zip(tables, text.split("\n\n"), strict=True))
@@ -69,15 +78,15 @@ def test_the_text_has_a_row_for_each_method(tables: dict[str, Any]) -> None:
 
 
 def test_a_held_out_clip_starts_with_its_portrait(tiny_corpus: Path, morphable: MorphableModel) -> None:
-    clips = list(held_out_clips(tiny_corpus, morphable))
-    assert len(clips) == 2
-    clip = clips[0]
+    items = held_out_items(tiny_corpus)
+    assert len(items) == 2
+    clip = held_out_clip(items[0], morphable)
     assert 0 not in clip.frames
     np.testing.assert_array_equal(clip.portrait.image, clip.pictures[0])
     np.testing.assert_array_equal(clip.portrait.landmarks, clip.landmarks[0])
     assert len(clip.run) == RUN
     assert np.diff(clip.run).tolist() == [1] * (RUN - 1)
-    assert len(list(held_out_clips(tiny_corpus, morphable, clips=1))) == 1
+    assert len(held_out_items(tiny_corpus, clips=1)) == 1
     assert len(list(held_out_stills(tiny_corpus, morphable))) == 1
 
 
@@ -95,7 +104,7 @@ def test_obedience_is_in_degrees_and_unit_coefficients() -> None:
 
 @pytest.mark.slow
 def test_what_is_read_from_a_still_is_near_its_landmarks(tiny_corpus: Path, morphable: MorphableModel) -> None:
-    clip = next(held_out_clips(tiny_corpus, morphable))
+    clip = held_out_clip(held_out_items(tiny_corpus)[0], morphable)
     judge = Judge(Extractor.load())
     target = clip.shown(clip.frames)
     figures = judge.likeness(target, target, clip.landmarks[clip.frames])

@@ -7,19 +7,24 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 
 from model.data.pairs import PairData
+from model.errors import DataError, TrainingDivergedError
 from model.extractor import Extraction
 from model.extractor.crop import Crop
 from model.morphable import MorphableModel
 from model.renderer import train as training
 from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from model.renderer.preview import flow_colours
 from model.renderer.recipe import CPU_LOSS, PhaseConfig, RendererTrainingConfig
 from model.renderer.train import RendererTrainer, train
+from model.renderer.warping import pixel_centres
 from model.training import Run
 from model.weights.files import load_weights
 
@@ -86,6 +91,68 @@ def test_the_released_weights_animate(run: Path, morphable: MorphableModel) -> N
     assert [part.images.shape for part in parts] == [(3, 256, 256, 3), (3, 256, 256, 3), (1, 256, 256, 3)]
     some = list(animator.animate(portrait, np.zeros((7, 70), np.float32), frames=[1, 5]))
     np.testing.assert_array_equal(some[0].images, parts[0].images[:2])
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(tiny_corpus: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    train(config(4), data=tiny_corpus, out=out, cache=cache)
+    weights = (out / "renderer-guided-light.safetensors").read_bytes()
+    calm = config(12)
+    wild = calm.phases[1].model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(TrainingDivergedError, match=r"last good checkpoint is checkpoint-00000004\.pt"):
+        train(calm.model_copy(update={"phases": (calm.phases[0], wild)}), data=tiny_corpus, out=out, cache=cache)
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-00000004.pt"]
+    assert (out / "renderer-guided-light.safetensors").read_bytes() == weights
+    train(config(6), data=tiny_corpus, out=out, cache=cache)
+    assert (out / "checkpoint-00000006.pt").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_writes_scalars_and_sheets_where_tensorboard_finds_them(run: Path) -> None:
+    events = event_accumulator.EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert {"loss", "l1_image", "gradient_norm", "psnr_image", "psnr_prior_warp"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["held-out"]
+    sheet = cv2.imread(str(run / "sheets" / "held-out-0000060.png"))
+    assert sheet.shape == (2 * 64, 6 * 64, 3)  # source, warped, image, target, flow and mask of two clips
+
+
+def test_a_flow_has_a_colour_for_each_direction() -> None:
+    places = pixel_centres((8, 8)).permute(1, 2, 0).repeat(4, 1, 1, 1)
+    for number, (x, y) in enumerate([(0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3)]):
+        places[number] += torch.tensor([x, y])
+    colours = flow_colours(places).mean((2, 3))
+    torch.testing.assert_close(colours[0], torch.ones(3))
+    assert colours[1].argmax() == 0
+    assert colours[2].argmin() == 0
+    assert torch.cdist(colours, colours).add(torch.eye(4)).min() > 0.5
+
+
+@pytest.mark.slow
+def test_a_run_can_learn_one_clip_by_heart_and_be_measured_on_it(tiny_corpus: Path, tmp_path: Path) -> None:
+    values = {"steps": 30, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
+    config_ = RendererTrainingConfig.model_validate(config(30).model_dump() | values)
+    train(config_, data=tiny_corpus, out=tmp_path)
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert last["psnr_image"] > last["psnr_copy"] + 1
+    assert (tmp_path / "sheets" / "training-0000030.png").is_file()
+    with pytest.raises(DataError, match=r"no clips nobody in .* allowed are ids of its train split"):
+        train(config_.model_copy(update={"clips": ("nobody",)}), data=tiny_corpus, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, as it loads its compiler
+def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path, tmp_path: Path) -> None:
+    batch = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10).batch([np.random.default_rng(0)], 64)
+    steps = {}
+    for name, changes in {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}.items():
+        trainer = RendererTrainer(config(1).model_copy(update=changes))
+        trainer.phase = trainer.phase.model_copy(update={"edit": True})
+        steps[name] = trainer.step([batch])
+        assert set(trainer.network.state_dict()) == set(trainer.ema.module.state_dict())
+    assert steps["compiled"] == pytest.approx(steps["plain"], rel=1e-3)
+    assert steps["mixed"] == pytest.approx(steps["plain"], rel=0.05)
 
 
 def adversarial_config(**changes: object) -> RendererTrainingConfig:

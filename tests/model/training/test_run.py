@@ -62,8 +62,23 @@ def test_old_checkpoints_go_and_half_written_ones_never_show(tmp_path: Path) -> 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     run = Run(tmp_path, Config(), {"network": nn.Linear(1, 1)}, steps=10)
     run.save()
-    with pytest.raises(TrainingDivergedError, match=r"loss is nan at step 3.*checkpoint-00000000"):
+    with pytest.raises(TrainingDivergedError, match=r"loss is nan at step 3; .* checkpoint-00000000\.pt\."):
         run.log(3, loss=float("nan"))
+
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+    run = Run(tmp_path, Config(), {"network": network}, steps=10, keep=1)
+    nn.init.constant_(network.bias, float("inf"))
+    with pytest.raises(TrainingDivergedError, match="network holds NaN or infinity at step 0; there was no checkpoint"):
+        run.save()
+    nn.init.zeros_(network.bias)
+    run.save()
+    nn.init.constant_(network.weight, float("nan"))
+    run.step = 1
+    with pytest.raises(TrainingDivergedError, match="the last good checkpoint is checkpoint-00000000"):
+        run.save()
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000000.pt"]
 
 
 def test_a_run_ends_with_its_time_budget(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Memory that was freed does not stay with the process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+LEAVE_HOLES = """
+import numpy as np
+from model.metrics.memory import give_back, resident_mib
+
+pictures = [np.ones(100_000, np.uint8) for _ in range(3000)]  # small enough to lie in the heap
+pin = [np.ones(1000, np.uint8) for _ in range(100)]  # above them all
+del pictures
+held = resident_mib()
+give_back()
+print(held - resident_mib())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked to")
+def test_holes_are_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVE_HOLES], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert float(done.stdout) > 200  # of 286 MiB
