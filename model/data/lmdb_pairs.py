@@ -137,14 +137,24 @@ class LmdbPairs:
         return _collate([part for generator in generators for part in self._draw(generator, size)])
 
     def first_to_farthest(self, size: int, *, clips: int) -> Iterator[Batch]:
-        """See `PairSource.first_to_farthest`; how far is told by expression and angles."""
+        """See `PairSource.first_to_farthest`; how far is told by expression and angles.
+
+        Raises:
+            DataError: no pair of them could be read.
+        """
+        read = 0
         for video in spread(self.videos, clips):
             try:
                 motions = self._motions(video)
                 target = int(unlike(motions, motions[0]).argmax())
-                yield _collate([self._pair(video, motions, 0, target, size)])
+                pair = self._pair(video, motions, 0, target, size)
             except UnreadableError as error:
                 log.warning("video passed over", reason=str(error))
+                continue
+            read += 1
+            yield _collate([pair])
+        if not read:
+            raise DataError("none of the held-out pairs could be read; the log names their records")
 
     def _draw(self, generator: np.random.Generator, size: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Two frames of one person, in both directions."""

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model.data.batch import Batch, PairSource
 from model.logs import log_to_stderr
+from model.machine import available_cores
 
 MOST_PROCESSES = 8
 AHEAD = 3  # batches that a process has ready
@@ -37,7 +38,7 @@ class Loader:
     """Gives the batches of one step after the other.
 
     processes: how many draw ahead; 0 draws at once, in this one. None is 0 on a CPU, which has the step itself to
-    compute, and on a GPU one for each CPU core but one, at most MOST_PROCESSES.
+    compute, and on a GPU one for each CPU core but one, at most MOST_PROCESSES; GPUs of one machine share its cores.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Loader:
     ) -> None:
         """`open_source` opens the data; it is pickled to each process. `opened` is the data where it is open here."""
         if processes is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's, on this machine
             processes = 0 if device.type == "cpu" else min(MOST_PROCESSES, max(1, cores - 1))
         self._order = _Order()
         self._loader: DataLoader[Batch] | None = DataLoader(

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from model.engines.builder import EngineSettings
-from model.engines.engine import Engine, available_cores
+from model.engines.engine import Engine
 from model.engines.subjects import Eager, Scene, Subject
 from model.engines.torch_engine import Precision
 from model.errors import EngineError
+from model.machine import available_cores
 from model.metrics.images import psnr
 from model.metrics.memory import peak_resident_mib
 from model.renderer.cost import count_flops

@@ -5,7 +5,6 @@ Letters: B frames of a batch, T frames of a sequence, D motion dimension, Z desc
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,8 +117,3 @@ def to_frames(images: Tensor) -> Frames:
 def to_image(frame: Frames) -> Tensor:
     """RGB bytes (H, W, 3) -> a source image (1, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

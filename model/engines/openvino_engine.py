@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from model.engines.calibration import Calibration
-from model.engines.engine import Engine, Rendering, available_cores
+from model.engines.engine import Engine, Rendering
 from model.engines.openvino_graph import build_graph, styles
 from model.errors import EngineError
+from model.machine import available_cores
 from model.renderer.network import PIRenderer, PortraitState
 
 log = structlog.get_logger(__name__)

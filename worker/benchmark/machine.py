@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from model.engines.engine import available_cores
+from model.machine import available_cores
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # that engines compute with
 PACKAGES = ("torch", "openvino", "av", "opencv-python-headless")
