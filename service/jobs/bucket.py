@@ -28,7 +28,7 @@ from service.jobs.artifacts import (
     checked_id,
     split_key,
 )
-from service.jobs.queues import VISIBILITY_TIMEOUT_S
+from service.jobs.scratch import Scratch
 from service.jobs.settings import SharedSettings
 
 CHUNK = 1 << 20
@@ -75,19 +75,20 @@ class BucketArtifacts(ArtifactStore):
         self._bucket = settings.s3_bucket
         self._prefix = settings.s3_prefix
         self._lifetime_s = settings.s3_url_lifetime_s
-        self._scratch = settings.scratch_dir
-        public = settings.s3_public_url or settings.s3_endpoint_url
+        self._scratch = Scratch(settings.scratch_dir)
+        endpoint = settings.s3_endpoint_url or None
+        public = settings.s3_public_url or endpoint
 
         def connect(url: str | None, **options: Any) -> Any:
             # without it boto3 signs addresses of AWS for a host of no region, which sends clients on to another
             style = {"addressing_style": "virtual"} if url is None else None
             chosen = config(**{**CLIENT, "s3": style, **options})
-            return session.client("s3", endpoint_url=url, region_name=settings.s3_region, config=chosen)
+            return session.client("s3", endpoint_url=url, region_name=settings.s3_region or None, config=chosen)
 
         try:
             session = boto3.Session()
-            self._s3 = connect(settings.s3_endpoint_url)
-            self._signer = self._s3 if public == settings.s3_endpoint_url else connect(public)
+            self._s3 = connect(endpoint)
+            self._signer = self._s3 if public == endpoint else connect(public)
             unsigned = connect(public, signature_version=botocore.UNSIGNED)  # which needs no credentials
             url = urlsplit(unsigned.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": "x"}))
         except (ValueError, self._errors.BotoCoreError) as error:
@@ -115,7 +116,7 @@ class BucketArtifacts(ArtifactStore):
         split_key(f"{job_id}/{name}")
         stem, dot, suffix = name.partition(".")
         key = f"{job_id}/{stem}-{secrets.token_hex(4)}{dot}{suffix}"
-        return BucketDraft(key, self._scratch_folder(job_id), limit, self)
+        return BucketDraft(key, self._scratch.make_folder(job_id), limit, self)
 
     def send(self, path: Path, key: str) -> None:
         """Put a file into the bucket as an artifact. Raises ArtifactMissingError when the job's folder is gone."""
@@ -136,7 +137,7 @@ class BucketArtifacts(ArtifactStore):
     def reading(self, key: str) -> Iterator[Path]:
         """The artifact, fetched into the scratch folder. Raises ArtifactMissingError, OSError."""
         job_id, name = split_key(key)
-        folder = self._scratch_folder(job_id)
+        folder = self._scratch.make_folder(job_id)
         try:
             path = folder / name
             with self._asking(f"artifact {key}"), path.open("wb") as file:
@@ -164,7 +165,7 @@ class BucketArtifacts(ArtifactStore):
 
     def clear(self, job_id: str, keep: Collection[str]) -> None:
         """Remove all objects of a job but its folder and the keys `keep`, and what of it lies in the scratch folder."""
-        self._clear_scratch(job_id)
+        self._scratch.clear(job_id)
         kept = {self._folder(job_id), *(self._name(key) for key in keep)}
         for found in self._objects(self._folder(job_id)):
             if found["Key"] not in kept:
@@ -177,7 +178,7 @@ class BucketArtifacts(ArtifactStore):
             self._remove(found["Key"])
 
     def _old_folders(self, older_than_s: float) -> Iterator[str]:
-        self._clear_scratch(None)
+        self._scratch.clear()
 
         def job_of(found: dict[str, Any]) -> str:
             return str(found["Key"]).removeprefix(self._prefix).partition("/")[0]
@@ -214,17 +215,6 @@ class BucketArtifacts(ArtifactStore):
         job_id, name = split_key(key)
         return self._folder(job_id) + name
 
-    def _scratch_folder(self, job_id: str) -> Path:
-        folder = self._scratch / f"{checked_id(job_id)}-{secrets.token_hex(4)}"
-        folder.mkdir(parents=True)
-        return folder
-
-    def _clear_scratch(self, job_id: str | None) -> None:
-        """Remove what processes left there that died: of this job, and whatever is older than any upload or job is."""
-        for folder in self._scratch.glob("*"):
-            if folder.name.startswith(f"{job_id}-") or time.time() - _changed_at(folder) > VISIBILITY_TIMEOUT_S:
-                shutil.rmtree(folder, ignore_errors=True)
-
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
         """Turn boto3's exceptions into ours."""
@@ -237,10 +227,3 @@ class BucketArtifacts(ArtifactStore):
             raise ArtifactsAwayError(f"the artifact store answers {code}") from error
         except self._errors.BotoCoreError as error:
             raise ArtifactsAwayError(f"the artifact store does not answer ({type(error).__name__})") from error
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:  # somebody else was quicker
-        return time.time()

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from service import housekeeping
 from service.cli import app
 from service.housekeeping import sweep, tidy
+from service.jobs.artifacts import make_artifacts
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec
 from service.settings import Settings
@@ -260,6 +261,7 @@ def test_doctor_tries_the_bucket(
 def test_settings_of_the_bucket_are_checked() -> None:
     assert Settings(s3_prefix="/a/b").s3_prefix == "a/b/"
     assert Settings(s3_prefix="/").s3_prefix == ""
+    assert make_artifacts(Settings(s3_bucket="")).origin is None  # as compose gives what is not set
     with pytest.raises(ValueError, match="less than or equal to 604800"):
         Settings(s3_url_lifetime_s=604_801)
 
