@@ -160,7 +160,7 @@ def test_a_dead_worker_is_started_again_and_a_dead_redis_ends_it(begin: Begin) -
     serve.url()
     first = serve.children()["worker"]
     first.kill()
-    serve.wait_for(lambda: "worker" in serve.children() and serve.children()["worker"].pid != first.pid)
+    serve.wait_for(lambda: serve.children().get("worker", first).pid != first.pid)
     assert "worker 1" in serve.text()
     everything = psutil.Process(serve.process.pid).children(recursive=True)
     serve.children()["redis"].kill()
