@@ -50,4 +50,5 @@ def test_no_job_is_lost_whatever_dies(service: Service) -> None:
         service.check_done_once(job)
     assert service.create("images", "image-0", motion=TURN) == jobs[0]  # the key is still known
     assert len(service.client.get("/v1/jobs").json()["jobs"]) == len(jobs) == 11
+    service.check_nothing_is_left_but(jobs)
     print(f"{len(jobs)} jobs, {faults} faults, 0 lost")  # noqa: T201
