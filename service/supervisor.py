@@ -146,7 +146,7 @@ class Supervisor:
             self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
             deadline = time.monotonic() + START_S
             ready = b""
-            while ready != b"READY=1" and child.alive and time.monotonic() < deadline:
+            while ready != b"READY=1" and child.alive and not self.stopping and time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
                     ready = notices.recv(64)
             after = child.process
