@@ -23,6 +23,8 @@ from model.renderer.skinning import Skin
 
 T = TypeVar("T")
 
+STRETCH = 256  # frames whose descriptors are made at once: what a mapping network holds meanwhile is 4 kB a frame
+
 
 class Portrait(Skinned, Protocol):
     """What animating needs of an extraction: see `model.extractor.Extraction`."""
@@ -97,19 +99,29 @@ class Animator:
             raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
         sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
         prepared = self.engine.prepare(to_image(portrait.image))
-        descriptors = self.engine.describe(sequence)
+        descriptors = self._descriptors(sequence, batch_size)
         if frames is not None:
-            descriptors, sequence = descriptors[list(frames)], sequence[list(frames)]
+            descriptors = iter(torch.cat([*descriptors])[list(frames)].split(batch_size))
+            sequence = sequence[list(frames)]
         parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
         if self._morphable is None or self.prior is None:
-            yield from (self.engine.render_frames(prepared, descriptors[part]) for part in parts)
+            yield from (self.engine.render_frames(prepared, described) for described in descriptors)
             return
         skin = self.prior.skin_of(portrait)
         guides = ahead(self._guide(self._morphable, self.prior, skin, portrait, sequence[part]) for part in parts)
-        for part, (target, flow) in zip(parts, guides, strict=True):
-            drawn = self.engine.render_frames(prepared, descriptors[part], flow)
+        for described, (target, flow) in zip(descriptors, guides, strict=True):
+            drawn = self.engine.render_frames(prepared, described, flow)
             paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
             yield drawn
+
+    def _descriptors(self, motions: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+        """Descriptors (B, Z) of motions (T, D), `batch_size` at a time; each sees the frames around its own."""
+        radius = self.engine.network.config.window_radius
+        stretch = max(1, STRETCH // batch_size) * batch_size
+        for start in range(0, len(motions), stretch):
+            first = max(0, start - radius)
+            described = self.engine.describe(motions[first : start + stretch + radius])
+            yield from described[start - first : start - first + stretch].split(batch_size)
 
     @staticmethod
     @torch.inference_mode()

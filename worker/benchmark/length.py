@@ -49,10 +49,9 @@ def peak_of_job(folder: Path, seconds: float) -> dict[str, float]:
 
 
 def tiny_animator() -> Animator:
-    """A guided renderer with next to no channels."""
+    """A guided renderer with next to no channels, but with descriptors as large as the released one's."""
     config = RendererConfig(
         motion_dimension=70,
-        descriptor_size=8,
         adain_hidden=8,
         warping=WarpingConfig(base_channels=2, max_channels=4),
         editing=EditingConfig(base_channels=2, max_channels=4, layers=1, residual_blocks=1),
