@@ -8,7 +8,10 @@ would have seen.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +82,8 @@ class Loader:
         if self._coming is None or first != self._next or count != self._order.count:
             self._order.first, self._order.count = first, count
             self._coming = None  # what was drawn ahead in vain goes before what is asked for is begun
-            self._coming = iter(self._loader)
+            with _children_die_quietly():
+                self._coming = iter(self._loader)
         self._next = Draw(step + 1, 0, pairs, size)
         return [next(self._coming) for _ in range(count)]
 
@@ -117,6 +121,20 @@ class _Batches(Dataset[Batch]):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_source": None}
+
+
+@contextmanager
+def _children_die_quietly() -> Iterator[None]:
+    """Undo that torch asks to be told at once when a drawing process dies: it looks every few seconds, too.
+
+    Python's handlers run on a stack that libraries may take away; then the end of any child ends this process.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
 
 
 def _start(_: int) -> None:

@@ -1,5 +1,6 @@
 """Batches drawn ahead are those that would be drawn at once, whatever was drawn before."""
 
+import signal
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ def loaders(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.slow
 def test_the_order_does_not_know_how_many_processes_draw(loaders: list[Loader]) -> None:
     here, ahead = loaders
+    told = signal.getsignal(signal.SIGCHLD)
     for step in range(4, 9):
         ours, theirs = (loader.batches(step, count=2, pairs=(0, 1), size=64) for loader in (here, ahead))
         assert len(ours) == len(theirs) == 2
@@ -40,6 +42,7 @@ def test_the_order_does_not_know_how_many_processes_draw(loaders: list[Loader]) 
             assert a.source.shape == (4, 3, 64, 64)
             assert_same(a, b)
     assert not torch.equal(ours[0].source, ours[1].source)
+    assert signal.getsignal(signal.SIGCHLD) is told
 
 
 @pytest.mark.slow
