@@ -26,7 +26,10 @@ def loaders(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     opener = partial(open_pairs, tiny_corpus, cache, split="train", frames_per_clip=10, stills=0.3)
     opener()  # what the processes read is decoded
     made = [Loader(opener, seed=3, processes=processes, device=torch.device("cpu")) for processes in (0, 2)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes: how many share a sum shows in its last bits
     yield made
+    torch.set_num_threads(threads)
     for loader in made:
         loader.close()
 
