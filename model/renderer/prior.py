@@ -23,9 +23,10 @@ from model.renderer.skinning import RIM, Skin, SkinningNetwork, head_rotation
 from model.renderer.warping import warp
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the skin
-GLANCED = 8.0  # pixels of the 256 crop inside the rim that the camera saw at a glancing angle
+GLANCED = 0.125  # of the way from the rim to the bridge of the nose, what the camera saw at a glancing angle
 GLANCED_KEPT = 0.2  # what is left of that strip where it is turned to the camera
 TURNED = 0.3  # sine of the angle by which it is turned in full
+_BRIDGE = 6  # the landmark
 _SUBPIXEL_BITS = 4
 
 
@@ -122,7 +123,9 @@ class Prior:
         sine = -(outwards @ head_rotation(skin.motion, motions)[:, 2, :2, None])
         turned = (sine / TURNED).clamp(0, 1)
         smooth = turned.square() * (3 - 2 * turned)
-        further_in = (1 - GLANCED_KEPT) * (GLANCED - inside.clamp(min=0)).clamp(min=0).unsqueeze(-1)
+        # A half face that is turned away is narrow itself: there the strip must not reach the eye.
+        strip = GLANCED * (skin.landmarks - skin.landmarks[:, _BRIDGE, None])[..., :2].norm(dim=-1)
+        further_in = (1 - GLANCED_KEPT) * (strip - inside.clamp(min=0)).clamp(min=0).unsqueeze(-1)
         return skin.landmarks - F.pad(smooth * further_in * outwards, (0, 1))
 
     def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
