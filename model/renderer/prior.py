@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.engines import to_image
 from model.morphable import MorphableModel
 from model.morphable.mesh import face_mesh
 from model.renderer.config import PRIOR_SCALE
-from model.renderer.skinning import RIM, Skin, SkinningNetwork, head_rotation
+from model.renderer.skinning import Skin, SkinningNetwork, head_rotation
 from model.renderer.warping import warp
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to the skin
@@ -73,9 +74,8 @@ class Prior:
 
     def skin_of(self, portrait: Portrait) -> Skin:
         """The skin of one portrait."""
-        image = torch.from_numpy(np.ascontiguousarray(portrait.image)).permute(2, 0, 1).float() / 127.5 - 1.0
         landmarks, motion = (torch.from_numpy(np.asarray(a, np.float32)) for a in (portrait.landmarks, portrait.motion))
-        return self.skin(image[None], landmarks[None], motion[None])
+        return self.skin(to_image(portrait.image), landmarks[None], motion[None])
 
     @torch.no_grad()
     def flow(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Tensor:
@@ -116,17 +116,14 @@ class Prior:
         That is where they lie, but for a strip along the rim. The portrait shows it narrowly, with hair or wall in it,
         and would stretch these over a cheek that turns to the camera; so the cheek's inner part is stretched instead.
         """
-        rims = skin.landmarks[:, RIM, :2]
-        inside = torch.stack([_depth_inside(*pair) for pair in zip(skin.landmarks[..., :2], rims, strict=True)])
-        outwards = F.normalize(skin.landmarks[..., :2] - rims.mean(1, keepdim=True), dim=-1)
         # At the rim the surface faces outwards in the picture's plane; the rotation turns it so far to the camera.
-        sine = -(outwards @ head_rotation(skin.motion, motions)[:, 2, :2, None])
+        sine = -(skin.outwards @ head_rotation(skin.motion, motions)[:, 2, :2, None])
         turned = (sine / TURNED).clamp(0, 1)
         smooth = turned.square() * (3 - 2 * turned)
         # A half face that is turned away is narrow itself: there the strip must not reach the eye.
         strip = GLANCED * (skin.landmarks - skin.landmarks[:, _BRIDGE, None])[..., :2].norm(dim=-1)
-        further_in = (1 - GLANCED_KEPT) * (strip - inside.clamp(min=0)).clamp(min=0).unsqueeze(-1)
-        return skin.landmarks - F.pad(smooth * further_in * outwards, (0, 1))
+        further_in = (1 - GLANCED_KEPT) * (strip - skin.inside).clamp(min=0).unsqueeze(-1)
+        return skin.landmarks - F.pad(smooth * further_in * skin.outwards, (0, 1))
 
     def _mesh_flow(self, here: np.ndarray, there: np.ndarray, side: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacement (2, side, side) of the mesh, and its share (side, side), 0..1, which falls off at the rim.
@@ -160,11 +157,3 @@ class Prior:
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
         return flow, np.minimum(distance[1:-1, 1:-1] * (unit / SEAM), 1.0)
-
-
-def _depth_inside(points: Tensor, rim: Tensor) -> Tensor:
-    """How far points (P, 2) lie inside the convex hull of `rim` (N, 2), negative outside: (P,) in its unit."""
-    corners = torch.from_numpy(cv2.convexHull(rim.numpy())[:, 0])
-    along = F.normalize(corners.roll(-1, 0) - corners, dim=-1)
-    inwards = torch.stack([-along[:, 1], along[:, 0]], -1)
-    return ((points[:, None] - corners) * inwards).sum(-1).amin(-1)

@@ -100,6 +100,18 @@ class Skin:
         return _as_map(cast(Tensor, moved)), _as_map(cast(Tensor, sum(parts)))
 
     @cached_property
+    def outwards(self) -> Tensor:
+        """Directions (B, 478, 2) from the middle of the face's rim to the landmarks, as seen."""
+        return F.normalize(self.landmarks[..., :2] - self.landmarks[:, RIM, :2].mean(1, keepdim=True), dim=-1)
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """How far the landmarks lie inside the rim as seen, at least 0: (B, 478) in pixels of the 256 crop."""
+        rims = self.landmarks[:, RIM, :2]
+        pairs = zip(self.landmarks[..., :2], rims, strict=True)
+        return torch.stack([_depth_inside(points, rim) for points, rim in pairs]).clamp(min=0)
+
+    @cached_property
     def _nearness_to_rim(self) -> Tensor:
         """Shares (B, S * S, P) of the rim's points in each pixel, which fade to nothing away from it."""
         kernel = torch.exp(-0.5 * (torch.cdist(_centres(SKIN_SIDE), self.landmarks[:, RIM, :2]) / RIM_REACH).square())
@@ -205,6 +217,14 @@ def inside_rim(landmarks: Tensor) -> Tensor:
     for mask, rim in zip(inside[:, 0], rims.astype(np.float32), strict=True):
         cv2.fillConvexPoly(mask, np.rint(cv2.convexHull(rim)).astype(np.int32), 1)
     return torch.from_numpy(inside)
+
+
+def _depth_inside(points: Tensor, rim: Tensor) -> Tensor:
+    """How far points (P, 2) lie inside the convex hull of `rim` (N, 2), negative outside: (P,) in its unit."""
+    corners = torch.from_numpy(cv2.convexHull(rim.numpy())[:, 0])
+    along = F.normalize(corners.roll(-1, 0) - corners, dim=-1)
+    inwards = torch.stack([-along[:, 1], along[:, 0]], -1)
+    return ((points[:, None] - corners) * inwards).sum(-1).amin(-1)
 
 
 def _centres(side: int) -> Tensor:
