@@ -20,7 +20,7 @@ class Batch:
     """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, D, 27), the target's window.
 
     The rest is known where the data has landmarks:
-    prior_flow (B, 2, S/2, S/2) takes the source's landmarks to where the change of motion moves them.
+    prior_flow (B, 2, S, S) takes the source's landmarks to where the change of motion moves them.
     region (B, 1, S, S) is 0..1 near eyes and mouth of the target, and more between its lips.
     mouth (B, 2) is the middle of the target's mouth, in pixels of the 256 crop.
     """

@@ -53,7 +53,7 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
 
 @dataclass(frozen=True)
 class Example:
-    """One frame: source (1, 3, H, W), motion (1, D, 27) and, read by guided networks, prior_flow (1, 2, H/2, W/2)."""
+    """One frame: source (1, 3, H, W), motion (1, D, 27) and, read by guided networks, prior_flow (1, 2, H, W)."""
 
     source: Tensor
     motion: Tensor

@@ -85,7 +85,7 @@ class Engine(ABC):
 
     @abstractmethod
     def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
-        """B frames: descriptors (B, Z), if guided prior_flow (B, 2, H/2, W/2)."""
+        """B frames: descriptors (B, Z), if guided prior_flow (B, 2, H, W)."""
 
     @torch.inference_mode()
     def render_frames(

@@ -7,8 +7,8 @@ float32 what lies between a result and the last heavy operation above it, so eve
 and the flow is enlarged by GridSample, which is not one of the heavy operations.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.engines.fusion import enlarging_kernel, neighbours_kernel
-from model.renderer.config import PRIOR_SCALE
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import ResidualBlock
-from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, LayerNorm2d, SourceConv2d
+from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, LayerNorm2d, SourceConv2d, typed
 from model.renderer.network import PIRenderer
 from model.renderer.warping import OUTSIDE, EncoderBlock, grid_frame, pixel_centres
 from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
@@ -35,8 +34,6 @@ TINY = 1e-12
 
 Node = Any
 """An operation of the graph, or one of its outputs."""
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 def style_layers(network: PIRenderer) -> list[AdaIN]:
@@ -59,7 +56,7 @@ def build_graph(
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
-    is guided, prior_flow (B, 2, H/2, W/2). Results: image (B, 3, H, W), the warped pictures that led to it and, when
+    is guided, prior_flow (B, 2, H, W). Results: image (B, 3, H, W), the warped pictures that led to it and, when
     guided, mask (B, 1, H, W) and places (B, H, W, 2).
     Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
     """
@@ -71,7 +68,7 @@ def build_graph(
         "styles": (batch, sum(layer.affine.out_features for layer in style_layers(network))),
     }
     if config.guided:
-        shapes["prior_flow"] = (batch, 2, height // PRIOR_SCALE, width // PRIOR_SCALE)
+        shapes["prior_flow"] = (batch, 2, height, width)
     inputs = {name: ops.parameter(shape, np.float32, name=name) for name, shape in shapes.items()}
     for name, node in inputs.items():
         node.output(0).get_tensor().set_names({name})
@@ -116,7 +113,7 @@ class _Builder:
         pictures = {}
         where = None
         if "prior_flow" in inputs:
-            where = self.moved(where, inputs["prior_flow"], scale=PRIOR_SCALE)
+            where = self.moved(where, inputs["prior_flow"], scale=1)
             pictures["guide"] = self.sample(source, where)
             stem = ops.add(stem, self.frame_part(pictures["guide"], network.warping.first))
         where = self.moved(where, self.warping(stem), scale=network.config.warping.flow_scale)
@@ -135,7 +132,7 @@ class _Builder:
         centres = _constant(pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1))
         grid = self.network.config.grid
         places, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=grid)
-        fine = _grid_sample(flow, centres, outside="border")  # bilinear enlargement
+        fine = flow if scale == 1 else _grid_sample(flow, centres, outside="border")  # bilinear enlargement
         return ops.add(_constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), fine))
 
     def sample(self, image: Node, where: Node) -> Node:
@@ -144,12 +141,12 @@ class _Builder:
     def warping(self, stem: Node) -> Node:
         part = self.network.warping
         x, maps = stem, []
-        for encoder in _typed(part.encoder, EncoderBlock):
+        for encoder in typed(part.encoder, EncoderBlock):
             x = self.conv(_lrelu(self.styled(_instances(x), encoder.norm_0)), encoder.conv_0)
             x = self.conv(_lrelu(self.styled(_instances(x), encoder.norm_1)), encoder.conv_1)
             maps.append(x)
         maps.pop()
-        for decoder in _typed(part.decoder, WarpingDecoderBlock):
+        for decoder in typed(part.decoder, WarpingDecoderBlock):
             normalized = _instances(x)
             shortcut = self.transposed_conv(_lrelu(self.styled(normalized, decoder.norm_s)), decoder.conv_s)
             y = self.conv(_lrelu(self.styled(normalized, decoder.norm_0)), decoder.conv_0)
@@ -160,11 +157,11 @@ class _Builder:
     def editing(self, stem: Node) -> Node:
         part = self.network.editing
         x, maps = _lrelu(_layer_norm(stem, part.first_norm)), []
-        for encoder in _typed(part.encoder, ConvNorm):
+        for encoder in typed(part.encoder, ConvNorm):
             maps.append(x)
             x = ops.avg_pool(self.conv_norm(x, encoder), [2, 2], [0, 0], [0, 0], [2, 2], exclude_pad=False)
-        for decoder in _typed(part.decoder, EditingDecoderBlock):
-            for block in _typed(decoder.residual, ResidualBlock):
+        for decoder in typed(part.decoder, EditingDecoderBlock):
+            for block in typed(decoder.residual, ResidualBlock):
                 x = ops.add(x, self.styled(_instances(self.conv(x, block.conv)), block.norm))
             enlarged = _lrelu(_layer_norm(self.enlarging_conv(x, decoder.up.conv), decoder.up.norm))
             x = ops.add(enlarged, self.conv_norm(maps.pop(), decoder.skip))
@@ -214,14 +211,6 @@ class _Builder:
     def styled(self, normalized: Node, layer: AdaIN) -> Node:
         scale, shift = self.styles[layer]
         return ops.add(ops.multiply(normalized, scale), shift)
-
-
-def _typed(modules: nn.ModuleList, kind: type[Module]) -> Iterator[Module]:
-    """The modules of a list, as what they are."""
-    for module in modules:
-        if not isinstance(module, kind):
-            raise TypeError(f"{type(module).__name__} where this graph expects {kind.__name__}")
-        yield module
 
 
 def _constant(value: Tensor) -> Node:

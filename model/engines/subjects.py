@@ -14,7 +14,7 @@ from model.engines.builder import EngineSettings, build_engine
 from model.engines.calibration import Calibration, Example, observe_ranges, read_calibration
 from model.engines.engine import Engine, Frames, to_frames, to_image
 from model.morphable import MOTION_SPACE
-from model.renderer.config import PRIOR_SCALE, RendererConfig
+from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
 from model.renderer.mapping import motion_windows
 from model.renderer.network import PIRenderer
@@ -67,7 +67,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A source (1, 3, H, W), motions (T, D) and, for guided networks, prior flows (T, 2, H/2, W/2)."""
+    """A source (1, 3, H, W), motions (T, D) and, for guided networks, prior flows (T, 2, H, W)."""
 
     source: Tensor
     motions: Tensor
@@ -80,8 +80,7 @@ class Scene:
         coarse = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
         source = F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(-1, 1)
         motions = torch.randn(frames, config.motion_dimension, generator=generator).cumsum(0) / frames**0.5
-        side = size // PRIOR_SCALE
-        priors = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(side, side), mode="bicubic")
+        priors = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(size, size), mode="bicubic")
         return cls(to_image(to_frames(source)[0]), motions, priors if config.guided else None)
 
     def prior(self, part: slice) -> Tensor | None:

@@ -9,9 +9,6 @@ MAPPING_LAYERS = 3
 
 MAPPING_SHRINKAGE = 6 + 6 * MAPPING_LAYERS
 
-PRIOR_SCALE = 2
-"""How many image pixels one pixel of a prior flow covers."""
-
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

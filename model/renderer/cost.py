@@ -3,7 +3,6 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.renderer.config import PRIOR_SCALE
 from model.renderer.network import PIRenderer
 
 
@@ -16,8 +15,7 @@ def count_flops(network: PIRenderer, *, size: int = 256) -> dict[str, int]:
     config = network.config
     parameter = next(network.parameters())
     source = parameter.new_zeros(1, 3, size, size)
-    side = size // PRIOR_SCALE
-    prior = parameter.new_zeros(1, 2, side, side) if config.guided else None
+    prior = parameter.new_zeros(1, 2, size, size) if config.guided else None
     motion = parameter.new_zeros(1, config.motion_dimension, config.window)
     with FlopCounterMode(display=False) as portrait:
         state = network.prepare(source)

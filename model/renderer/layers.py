@@ -3,7 +3,8 @@
 Letters: B batch, C channels, H height, W width, Z descriptor size.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 
 NEGATIVE_SLOPE = 0.1
 EPSILON = 1e-5
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def lrelu(x: Tensor) -> Tensor:
@@ -116,3 +119,11 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (B, in, H, W) -> (B, out, H, W)."""
         return lrelu(self.norm(self.conv(x)))
+
+
+def typed(modules: nn.ModuleList, kind: type[Module]) -> Iterator[Module]:
+    """The modules of a list, as what they are."""
+    for module in modules:
+        if not isinstance(module, kind):
+            raise TypeError(f"{type(module).__name__} where {kind.__name__} is expected")
+        yield module

@@ -1,7 +1,7 @@
 """The renderer: mapping, warping and editing network in one (Ren et al., "PIRenderer", ICCV 2021).
 
 Letters: B batch, T frames, D motion dimension, Z descriptor size, H W image, h w flow map (a quarter of the image).
-A prior flow has half the image's sides, so that lids and lips can be told apart.
+A prior flow has a pixel for each of the image's, so that it can change from one to the next where a face ends.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import ModelError
-from model.renderer.config import PRIOR_SCALE, RendererConfig
+from model.renderer.config import RendererConfig
 from model.renderer.editing import EditingNetwork
 from model.renderer.mapping import MappingNetwork
 from model.renderer.warping import WarpingNetwork, sample, sampling_grid
@@ -65,8 +65,8 @@ class PIRenderer(nn.Module):
     ) -> RendererOutput:
         """Render B frames from B sources.
 
-        source (B, 3, H, W) in [-1, 1]; motion (B, D, 27) windows; prior_flow (B, 2, H/2, W/2) in pixels of its own
-        map, for guided networks and only for them. With `edit` off the editing network is left out and image is warped.
+        source (B, 3, H, W) in [-1, 1]; motion (B, D, 27) windows; prior_flow (B, 2, H, W) in pixels, for guided
+        networks and only for them. With `edit` off the editing network is left out and image is warped.
         Raises ModelError when a shape does not fit.
         """
         self._check(source, prior_flow)
@@ -92,7 +92,7 @@ class PIRenderer(nn.Module):
         return PortraitState(source, self.warping.first.source_part(source), self.editing.first.source_part(source))
 
     def render(self, portrait: PortraitState, z: Tensor, prior_flow: Tensor | None = None) -> RendererOutput:
-        """B frames of one portrait: z (B, Z), prior_flow (B, 2, H/2, W/2). `render_descriptor` with less work."""
+        """B frames of one portrait: z (B, Z), prior_flow (B, 2, H, W). `render_descriptor` with less work."""
         self._check(portrait.source, prior_flow)
         if prior_flow is None:
             flow = self.warping(portrait.warping_stem, z)
@@ -121,11 +121,8 @@ class PIRenderer(nn.Module):
         if self.config.guided != (prior_flow is not None):
             needs = "needs a prior flow" if self.config.guided else "takes no prior flow"
             raise ModelError(f"this renderer {needs}: it is {'' if self.config.guided else 'not '}guided")
-        scale = PRIOR_SCALE
-        if prior_flow is not None and prior_flow.shape[1:] != (2, height // scale, width // scale):
-            raise ModelError(
-                f"the prior flow is {tuple(prior_flow.shape[1:])}; it must be (2, {height // scale}, {width // scale})"
-            )
+        if prior_flow is not None and prior_flow.shape[1:] != (2, height, width):
+            raise ModelError(f"the prior flow is {tuple(prior_flow.shape[1:])}; it must be (2, {height}, {width})")
 
 
 @torch.no_grad()

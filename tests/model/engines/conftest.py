@@ -30,7 +30,7 @@ def make_case(*, guided: bool, frames: int = 3) -> Case:
     )
     network = PIRenderer(config).eval()
     source = F.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=(64, 64), mode="bicubic").clamp(-1, 1)
-    prior = F.interpolate(torch.randn(frames, 2, 4, 4), size=(32, 32), mode="bicubic") if guided else None
+    prior = F.interpolate(torch.randn(frames, 2, 4, 4), size=(64, 64), mode="bicubic") if guided else None
     return Case(network, source, torch.randn(frames, 6), prior)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, RendererOutput, WarpingConfig
 
@@ -39,7 +40,8 @@ def outputs(*, guided: bool) -> RendererOutput:
     waves = [np.sin(7 * row + 3 * column + colour) * np.cos(5 * column * (1 + colour)) for colour in range(3)]
     source = torch.tensor(np.stack(waves)[None], dtype=torch.float32)
     motion = torch.tensor(np.sin(np.arange(5)[:, None] + 0.3 * np.arange(27))[None], dtype=torch.float32)
-    prior = torch.tensor(np.stack((np.sin(4 * row), np.cos(4 * column)))[None, :, ::2, ::2], dtype=torch.float32)
+    coarse = torch.tensor(np.stack((np.sin(4 * row), np.cos(4 * column)))[None, :, ::2, ::2], dtype=torch.float32)
+    prior = 2 * F.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
     return tiny_network(guided=guided)(source, motion, prior if guided else None)
 
 

@@ -27,7 +27,7 @@ def network(request) -> PIRenderer:
 def inputs(network: PIRenderer, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     generator = torch.Generator().manual_seed(4)
     source = torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1
-    prior = torch.randn(batch, 2, 32, 32, generator=generator) if network.config.guided else None
+    prior = torch.randn(batch, 2, 64, 64, generator=generator) if network.config.guided else None
     return source, torch.randn(batch, 6, 27, generator=generator), prior
 
 
@@ -77,7 +77,7 @@ def test_warping_can_train_alone(network):
 def test_guided_network_starts_at_its_prior():
     network = initialize(PIRenderer(RendererConfig.light(6)), torch.Generator().manual_seed(0))
     source = torch.rand(1, 3, 64, 64) * 2 - 1
-    prior = torch.randn(1, 2, 32, 32)
+    prior = torch.randn(1, 2, 64, 64)
     output = network(source, torch.randn(1, 6, 27), prior)
     assert output.flow.abs().max() < 0.5
     assert output.mask is not None
@@ -104,7 +104,7 @@ def test_refuses_what_does_not_fit():
         guided(source, motion)
     with pytest.raises(ModelError, match="takes no prior flow: it is not guided"):
         plain(source, motion, prior)
-    with pytest.raises(ModelError, match=r"prior flow is \(2, 8, 8\); it must be \(2, 32, 32\)"):
+    with pytest.raises(ModelError, match=r"prior flow is \(2, 8, 8\); it must be \(2, 64, 64\)"):
         guided(source, motion, prior[:, :, :8, :8])
     with pytest.raises(ValueError, match="decoder_layers is 5; it must be less than encoder_layers, 5"):
         WarpingConfig(decoder_layers=5)

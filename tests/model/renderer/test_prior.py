@@ -46,18 +46,18 @@ def test_no_motion_is_no_flow(rest: torch.Tensor, prior: Prior, skin: Skin) -> N
 def test_a_shift_to_the_right_looks_back_to_the_left(
     rest: torch.Tensor, morphable: MorphableModel, prior: Prior, skin: Skin
 ) -> None:
-    shifted = motion(SHIFT, 0.1)  # 12.8 px to the right: 6.4 of the map
+    shifted = motion(SHIFT, 0.1)  # 12.8 px to the right
     flow = prior.flow(skin, landmarks(morphable, shifted), shifted, size=256)
-    assert flow.shape == (1, 2, 128, 128)
-    nose = rest[0, 1, :2] / 2
-    assert flow[0, 0, int(nose[1]), int(nose[0]) + 6].item() == pytest.approx(-6.4, abs=0.01)
+    assert flow.shape == (1, 2, 256, 256)
+    nose = rest[0, 1, :2]
+    assert flow[0, 0, int(nose[1]), int(nose[0]) + 12].item() == pytest.approx(-12.8, abs=0.01)
     assert flow[0, 1].abs().max() < 1e-3
 
 
 def test_the_background_stays(morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
     turned = motion(YAW, 0.5)
     flow = prior.flow(skin, landmarks(morphable, turned), turned, size=256).abs()
-    assert flow[0, :, 0, 0].max() < 0.1 * flow[0, :, 64, 64].max()
+    assert flow[0, :, 0, 0].max() < 0.1 * flow[0, :, 128, 128].max()
 
 
 def test_flow_counts_in_its_own_pixels(morphable: MorphableModel, prior: Prior, skin: Skin) -> None:
@@ -80,8 +80,8 @@ def test_closed_lids_cover_the_eye(rest: torch.Tensor, morphable: MorphableModel
     motions = torch.from_numpy(closed[None])
     # Where the middle of the open eye was, skin from above the upper lid is now seen.
     eye = (rest[0, 159, :2] + rest[0, 145, :2]) / 2
-    column, row = (eye / 2).int().tolist()
-    looked_up = -2 * prior.flow(skin, landmarks(morphable, motions), motions, size=256)[0, 1, row, column]
+    column, row = eye.int().tolist()
+    looked_up = -prior.flow(skin, landmarks(morphable, motions), motions, size=256)[0, 1, row, column]
     assert looked_up > 0.8 * (eye[1] - rest[0, 159, 1])
 
 
@@ -90,9 +90,9 @@ def test_the_nose_hides_the_cheek_behind_it(
 ) -> None:
     turned = motion(YAW, 0.6)
     target = landmarks(morphable, turned)
-    column, row = (target[0, 1, :2] / 2).int().tolist()  # the tip of the nose in the turned picture
+    column, row = target[0, 1, :2].int().tolist()  # the tip of the nose in the turned picture
     flow = prior.flow(skin, target, turned, size=256)[0, :, row, column]
-    seen = (torch.tensor([column + 0.5, row + 0.5]) + flow) * 2
+    seen = torch.tensor([column + 0.5, row + 0.5]) + flow
     assert (seen - rest[0, 1, :2]).norm() < 4
 
 
@@ -102,9 +102,9 @@ def test_a_turned_head_is_no_sliding_face(
     """Jaws lie deeper than noses and move less; what is beside them goes with them, not with the nose."""
     turned = motion(YAW, 0.35)
     target = landmarks(morphable, turned)
-    flow = -2 * prior.flow(skin, target, turned, size=256)[0, 0]  # to the right
-    jaw = (target[0, (58, 172, 136), :2] / 2).int()  # on the left, as seen
-    beside, asked = flow[jaw[:, 1], jaw[:, 0] - 3], (target - rest)[0, (58, 172, 136), 0]
+    flow = -prior.flow(skin, target, turned, size=256)[0, 0]  # to the right
+    jaw = target[0, (58, 172, 136), :2].int()  # on the left, as seen
+    beside, asked = flow[jaw[:, 1], jaw[:, 0] - 6], (target - rest)[0, (58, 172, 136), 0]
     assert (beside - asked).abs().max() < 2.5
 
 
@@ -121,9 +121,9 @@ def test_a_cheek_that_turns_to_the_camera_is_not_read_at_the_rim(
 
     def read_at(corner: int, share: float) -> torch.Tensor:
         """Where the pixel at a share of the way from the rim's corner to the nose was read, in pixels of the crop."""
-        at = (target[0, corner, :2] * (1 - share) + target[0, 1, :2] * share) / 2
+        at = target[0, corner, :2] * (1 - share) + target[0, 1, :2] * share
         column, row = at.int().tolist()
-        return (torch.tensor([column + 0.5, row + 0.5]) + flow[:, row, column]) * 2
+        return torch.tensor([column + 0.5, row + 0.5]) + flow[:, row, column]
 
     assert (rest[0, near, :2] - middle).norm() - (read_at(near, 0.12) - middle).norm() > 5
     assert (read_at(1, 0.0) - rest[0, 1, :2]).norm() < 3

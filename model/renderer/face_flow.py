@@ -1,0 +1,179 @@
+"""Where the pixels of a face came from: the piecewise affine map of a triangle mesh.
+
+Far triangles are drawn first, so that what is hidden stays hidden and closing lids cover the eye. Where the portrait
+does not show a face well, it is read elsewhere: along the rim that turns to the camera further in, and what was turned
+away from the camera on the other side of the face, which is its mirror image but for light and hair.
+
+Letters: B batch, P the 478 landmarks, T triangles, N pixels, S the side of the map.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
+from model.morphable.mesh import counterparts, face_mesh
+from model.morphable.pose import rotation_matrix
+from model.renderer.skinning import RIM, Skin, head_rotation
+
+SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is around it
+JUMP = 4.0  # difference of both flows in the same at which the far side's seam is half as wide
+LEAST_SEAM = 1.0
+FAR = 0.15  # sine of the angle by which the rim is turned away where it counts as the far side
+FAR_FROM, FAR_OVER = (
+    -0.55,
+    0.35,
+)  # cosine to the chin's direction from which it can: not where hair hangs over foreheads
+PULLED, PULLED_OVER = 0.06, 0.3  # of the way from the rim to the bridge of the nose: how far in, and over which strip
+TURNED = 0.3  # sine of the angle by which the rim is turned to the camera where it is read further in by all that
+HIDDEN = 0.1  # cosine to the camera's axis below which a part of the face counts as hidden
+BETTER = 0.3  # by how much the other side's must be larger
+_BRIDGE, _CHIN, _FOREHEAD = 6, 152, 10  # landmarks
+_SUBPIXEL_BITS = 4
+
+Floats = NDArray[np.float32]
+
+
+class FaceFlow:
+    """Lays the flow of faces over that of what is around them."""
+
+    def __init__(self, morphable: MorphableModel) -> None:
+        self._triangles = face_mesh(morphable)
+        self._counterparts = counterparts(morphable)
+        normals = _normals(morphable.mean, torch.from_numpy(self._triangles))
+        self._outwards = F.normalize(
+            normals + normals[self._counterparts] * normals.new_tensor([-1.0, 1.0, 1.0]), dim=-1
+        )
+
+    def lay(self, around: Tensor, skin: Skin, target: Tensor, motions: Tensor) -> Tensor:
+        """Backward flow (B, 2, S, S), in pixels of its own map: `around`, of the same shape, where there is no face.
+
+        skin: the portraits' (B), or the one portrait's (1). target (B, 478, 3): landmarks that the result shall have,
+        in pixels of the 256 crop; motions (B, 70): motions that it shall have.
+        """
+        count, side = around.shape[0], around.shape[-1]
+        unit = 256.0 / side  # pixels of the 256 crop in one of the map
+        turned = head_rotation(skin.motion, motions)[:, 2, :2]
+        read_at = read_places(skin, turned)[..., :2] / unit
+        shown = self._shown(skin).expand(count, -1)
+        flows = around.numpy().copy()
+        for flow, *frame in zip(
+            flows, (target / unit).numpy(), read_at.numpy(), shown.numpy(), turned.numpy(), strict=True
+        ):
+            self._lay_one(flow, *frame, unit=unit)
+        return torch.from_numpy(flows)
+
+    def _shown(self, skin: Skin) -> Tensor:
+        """How squarely the camera saw the landmarks, as the cosine of their normals to its axis: (B, 478)."""
+        return -(self._outwards @ rotation_matrix(skin.motion[:, ANGLES])[:, 2].unsqueeze(-1)).squeeze(-1)
+
+    def _lay_one(
+        self, flow: Floats, here: Floats, there: Floats, shown: Floats, turned: Floats, *, unit: float
+    ) -> None:
+        """Lay one face over `flow` (2, S, S), in place.
+
+        here (478, 3): the landmarks in the picture to be made, and there (478, 2): where they are read, in pixels of
+        the map; shown (478,): see `_shown`; turned (2,): how far the head is turned to either side.
+        """
+        drawn, order = self._drawn(here, flow.shape[-1])
+        rows, columns = np.nonzero(drawn >= 0)
+        places = np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
+        corners = self._triangles[order]
+        values = [there]
+        other = self._counterparts
+        if bool(((shown < HIDDEN) & (shown[other] > shown + BETTER)).any()):
+            values += [there[other], shown[:, None], shown[other, None]]
+        known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn[rows, columns], places)
+        read = known[:, :2]
+        if known.shape[1] > 2:
+            hidden = (known[:, 4] < HIDDEN) & (known[:, 5] > known[:, 4] + BETTER)
+            read = np.where(hidden[:, None], known[:, 2:4], read)
+        moved = read - places
+        inside = (drawn >= 0).astype(np.uint8)
+        distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+        before = flow[:, rows, columns].T
+        jump = np.hypot(*(moved - before).T) * unit
+        seam = _seam(jump, places - here[RIM, :2].mean(0), here[_CHIN, :2] - here[_FOREHEAD, :2], turned)
+        share = np.minimum(distance[rows + 1, columns + 1] * unit / seam, 1)[:, None]
+        flow[:, rows, columns] = (before + share * (moved - before)).T
+
+    def _drawn(self, here: Floats, side: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Which triangle is seen at each pixel, or -1: (side, side), as numbers into the second, triangles in order."""
+        corners = here[self._triangles]
+        edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+        facing = np.flatnonzero(area > 1e-3)  # the mesh winds clockwise as seen; what is turned away is not seen
+        order = facing[np.argsort(-corners[facing, :, 2].mean(1), kind="stable")]
+        drawn = np.full((side, side), -1, np.int32)
+        # A pixel's centre lies half a pixel in; fillConvexPoly counts from the centres.
+        polygons = np.rint((corners[order, :, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        for number, polygon in enumerate(polygons):
+            cv2.fillConvexPoly(drawn, polygon, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+        return drawn, order
+
+
+def _normals(points: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals (P, 3) of a mesh, its triangles weighted by their areas, towards the viewer for faces."""
+    corners = points[triangles]
+    of_triangles = torch.linalg.cross(corners[:, 2] - corners[:, 0], corners[:, 1] - corners[:, 0])
+    summed = torch.zeros_like(points).index_add_(0, triangles.flatten(), of_triangles.repeat_interleave(3, 0))
+    return F.normalize(summed, dim=-1)
+
+
+def read_places(skin: Skin, turned: Tensor) -> Tensor:
+    """Where the mesh's corners are read in the portraits: (B, 478, 3) in pixels of the 256 crop.
+
+    That is where they lie, but for a strip along the rim. The portrait shows it narrowly, with hair or wall in it, and
+    would stretch these over a cheek that turns to the camera; so the cheek's inner part is stretched instead, the less
+    the further in it lies. turned (B, 2): the rotation's third row, see `head_rotation`.
+    """
+    # At the rim the surface faces outwards in the picture's plane; the rotation turns it so far to the camera.
+    sine = -(skin.outwards @ turned.unsqueeze(-1))
+    share = (sine / TURNED).clamp(0, 1)
+    smooth = share.square() * (3 - 2 * share)
+    # A half face that is turned away is narrow itself: there the strip must not reach the eye.
+    width = (skin.landmarks - skin.landmarks[:, _BRIDGE, None])[..., :2].norm(dim=-1).clamp(min=1e-6)
+    strip = (1 - skin.inside / (PULLED_OVER * width)).clamp(min=0)
+    further_in = (PULLED * width * strip.square()).unsqueeze(-1)
+    return skin.landmarks - F.pad(smooth * further_in * skin.outwards, (0, 1))
+
+
+def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], places: Floats) -> Floats:
+    """What the affine functions on triangles with `values` (T, 3, C) at `corners` (T, 3, 2) are at pixels: (N, C).
+
+    of_pixel (N,): each pixel's triangle; places (N, 2).
+    """
+    edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+    inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1).reshape(-1, 2, 2)
+    rises = np.stack([values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]], -1)
+    gradient = rises @ (inverse / area[:, None, None])  # (T, C, 2)
+    offset = values[:, 0] - (gradient @ corners[:, 0, :, None])[..., 0]
+    x, y = places.T
+    known = np.empty((len(places), values.shape[2]), np.float32)
+    for column in range(values.shape[2]):
+        by_x, by_y = gradient[of_pixel, column].T
+        known[:, column] = by_x * x + by_y * y + offset[of_pixel, column]
+    return known
+
+
+def _seam(jump: Floats, outwards: Floats, down: Floats, turned: Floats) -> Floats:
+    """Widths (N,) of the seam in pixels of the 256 crop.
+
+    On the far side a face hides what is behind it: between both flows lie ears and hair, which a wide seam would show
+    as a line around the face. jump (N,): the difference of the flows in the same; outwards (N, 2): pixels as seen from
+    the face's middle; down (2,): to the chin.
+    """
+    length = np.maximum(np.hypot(*outwards.T), 1e-6)
+    far = np.clip(outwards @ turned / (length * FAR), 0, 1)
+    beneath = outwards @ down / (length * max(float(np.hypot(*down)), 1e-6))
+    far *= np.clip((beneath - FAR_FROM) / FAR_OVER, 0, 1)
+    narrow = np.maximum(SEAM / (1 + np.maximum(jump - 1, 0) / JUMP), LEAST_SEAM)
+    width: Floats = SEAM + far * (narrow - SEAM)
+    return width

@@ -1,0 +1,101 @@
+"""Where a portrait does not show a face well, it is read where it does."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.morphable import MorphableModel
+from model.morphable.mesh import counterparts
+from model.renderer.face_flow import FaceFlow
+from model.renderer.skinning import RIM, Skin, SkinningNetwork
+
+YAW = 64
+LEFT_CHEEK, RIGHT_CHEEK, NOSE = 50, 280, 1  # landmarks, as seen
+
+
+@pytest.fixture(scope="module")
+def face(morphable: MorphableModel) -> FaceFlow:
+    return FaceFlow(morphable)
+
+
+def yawed(yaw: float) -> torch.Tensor:
+    motion = torch.zeros(1, 70)
+    motion[0, YAW] = yaw
+    return motion
+
+
+def landmarks(morphable: MorphableModel, motion: torch.Tensor) -> torch.Tensor:
+    return morphable.landmarks(torch.zeros(1, 80), motion)
+
+
+def read_at(
+    face: FaceFlow, morphable: MorphableModel, *, own: torch.Tensor, asked: torch.Tensor, around: float = 0.0
+) -> torch.Tensor:
+    """Where each pixel (256, 256) of a portrait in the motion `own` is read, x and y: (256, 256, 2) in pixels."""
+    maps = torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64)
+    skin = Skin(landmarks(morphable, own), own, *maps)
+    flow = face.lay(torch.full((1, 2, 256, 256), around), skin, landmarks(morphable, asked), asked)[0]
+    rows, columns = torch.meshgrid(torch.arange(256) + 0.5, torch.arange(256) + 0.5, indexing="ij")
+    return torch.stack([columns, rows], -1) + flow.permute(1, 2, 0)
+
+
+def at(places: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
+    column, row = point[:2].int().tolist()
+    return places[row, column]
+
+
+def test_a_mirror_exchanges_the_sides_of_a_face(morphable: MorphableModel) -> None:
+    other = counterparts(morphable)
+    assert (other[other] == np.arange(478)).all()
+    assert other[[33, 61, 234, LEFT_CHEEK, NOSE, 152]].tolist() == [263, 291, 454, RIGHT_CHEEK, NOSE, 152]
+
+
+@pytest.mark.parametrize(("yaw", "hidden", "shown"), [(1.0, 0, 1), (-1.0, 1, 0)])
+def test_a_cheek_that_the_portrait_hides_is_read_on_the_other_side(
+    face: FaceFlow, morphable: MorphableModel, yaw: float, hidden: int, shown: int
+) -> None:
+    own, asked = yawed(yaw), yawed(0.0)
+    before, wanted = landmarks(morphable, own)[0], landmarks(morphable, asked)[0]
+    # positive yaw turns the nose to the right as seen, and the right cheek away
+    cheeks = [RIGHT_CHEEK, LEFT_CHEEK]
+    places = read_at(face, morphable, own=own, asked=asked)
+    for cheek in (cheeks[hidden], cheeks[shown]):
+        assert (at(places, wanted[cheek]) - before[cheeks[shown], :2]).norm() < 4
+
+
+def test_a_face_seen_from_in_front_is_read_where_it_lies(face: FaceFlow, morphable: MorphableModel) -> None:
+    own, asked = yawed(0.0), yawed(0.35)
+    before, wanted = landmarks(morphable, own)[0], landmarks(morphable, asked)[0]
+    places = read_at(face, morphable, own=own, asked=asked)
+    for landmark in (LEFT_CHEEK, RIGHT_CHEEK, NOSE):
+        assert (at(places, wanted[landmark]) - before[landmark, :2]).norm() < 4
+
+
+def test_the_far_side_ends_at_once_and_the_near_side_slowly(face: FaceFlow, morphable: MorphableModel) -> None:
+    """A face hides what is behind it; between hidden and hiding nothing is to be seen."""
+    own, asked = yawed(0.0), yawed(0.5)
+    wanted = landmarks(morphable, asked)[0]
+    inwards = wanted[NOSE, :2] - wanted[list(RIM), :2]
+    shares = {}
+    for name, corner in {"far": 361, "near": 132}.items():  # jaws below the ears, right and left as seen
+        step = inwards[RIM.index(corner)]
+        point = wanted[corner, :2] + 2.5 * step / step.norm()
+        own_place, moved = (
+            at(read_at(face, morphable, own=own, asked=asked, around=value), point) for value in (0.0, 40.0)
+        )
+        shares[name] = (moved - own_place).abs().max() / 40  # of what is around the face, 2.5 pixels inside it
+    assert shares["far"] < 0.1
+    assert shares["near"] > 0.3
+
+
+def test_lids_and_frames_do_not_depend_on_the_batch(face: FaceFlow, morphable: MorphableModel) -> None:
+    motions = torch.cat([yawed(0.2), yawed(-0.4)])
+    source = torch.zeros(1, 3, 256, 256)
+    own = yawed(0.6)
+    skin = SkinningNetwork.load().skin(source, landmarks(morphable, own), own)
+    around = torch.zeros(2, 2, 256, 256)
+    together = face.lay(around, skin, landmarks(morphable, motions), motions)
+    for number, motion in enumerate(motions[:, None]):
+        alone = face.lay(around[:1], skin, landmarks(morphable, motion), motion)
+        assert torch.allclose(together[number], alone[0], atol=1e-4)
+    assert around.abs().max() == 0  # what was given is not written to
