@@ -64,12 +64,19 @@ class RendererTrainingConfig(_Config):
     bfloat16: bool | None = None  # mixed precision; None: on a GPU alone. CPUs with avx512_bf16 gain from it too
     compile: Literal["inductor", "aot_eager"] | None = None  # torch.compile's backend: minutes at first, faster steps
     start_from: Path | None = None  # folder whose weights NAME a new run starts from, such as model/weights
+    grow: str | None = None  # name of narrower weights in that folder that it starts from instead, widened
 
     @model_validator(mode="after")
     def _phases_in_order(self) -> Self:
         ends = [phase.until for phase in self.phases]
         if ends != sorted(set(ends)) or ends[-1] != 1.0:
             raise ValueError(f"the phases end at {ends}; allowed are rising shares of which the last is 1.0")
+        return self
+
+    @model_validator(mode="after")
+    def _growing_from_somewhere(self) -> Self:
+        if self.grow is not None and self.start_from is None:
+            raise ValueError(f"grow is {self.grow!r}; it needs start_from, the folder of those weights")
         return self
 
     def check_fits(self, data: PairSource) -> None:

@@ -24,9 +24,11 @@ from model.data.loader import Loader
 from model.data.sources import open_pairs
 from model.losses.adversarial import PatchDiscriminator, crops, discriminator_loss, generator_losses
 from model.losses.total import RendererLoss
+from model.renderer.grow import grow
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.preview import contact_sheet, measure, render_batch
 from model.renderer.recipe import RendererTrainingConfig, defaults_for
+from model.renderer.released import load_renderer
 from model.renderer.skinning import SKINNING
 from model.training import Ema, Run, Stateful, Workers
 from model.weights.files import copy_weights, load_into, load_weights, save_weights
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 DISCRIMINATOR_RATE = 4e-4
 SHEET_PAIRS = 12
+GROWN_ON = 4  # pairs on which a grown network's norms are corrected
 
 __all__ = ["RendererTrainer", "RendererTrainingConfig", "defaults_for", "train"]
 
@@ -76,7 +79,7 @@ def train(
         out, config, trainer.state, steps=config.steps, minutes=minutes, keep=config.keep_checkpoints, workers=workers
     )
     if config.start_from is not None and run.step == 0:
-        trainer.start_from(config.start_from)
+        trainer.start_from(config.start_from, watched)
     trainer.enter_phase(run.agreed_progress(), resumed=run.step > 0)
     loader = Loader(
         open_training,
@@ -111,6 +114,10 @@ class Watched:
         self._held_out: PairSource | None = None
         if config.evaluate_on == "held-out":
             self._held_out = open_pairs(data, cache, split="val", frames_per_clip=8)
+
+    def training_batch(self, pairs: int, *, size: int) -> Batch:
+        """Pairs of the training split, always the same."""
+        return self.training.batch([np.random.default_rng((self._seed, number)) for number in range(pairs)], size)
 
     def pairs(self, size: int, count: int) -> Iterator[Batch]:
         """`count` of them, the same at every call."""
@@ -190,9 +197,21 @@ class RendererTrainer:
             state |= {"discriminator": self.discriminator, "discriminator_optimizer": self.discriminator_optimizer}
         return state
 
-    def start_from(self, directory: Path) -> None:
-        """Take network and average from released weights; WeightsError when they do not fit."""
-        weights, _ = load_weights(self.config.name, directory)
+    def start_from(self, directory: Path, watched: Watched) -> None:
+        """Take network and average from released weights, or grow them from narrower ones.
+
+        Raises:
+            WeightsError: weights or card are missing, damaged or do not fit.
+            ModelError: the network is not a wider one of the narrower's shape.
+        """
+        if self.config.grow is None:
+            weights, _ = load_weights(self.config.name, directory)
+        else:
+            narrow, _ = load_renderer(self.config.grow, directory)
+            generator = torch.Generator().manual_seed(self.config.seed)
+            weights = grow(
+                narrow, self.config.network, watched.training_batch(GROWN_ON, size=256), generator
+            ).state_dict()
         for network in (self.network, self.ema.module):
             load_into(network, weights, self.config.name)
 

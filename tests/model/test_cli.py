@@ -30,7 +30,9 @@ def test_a_file_overrides_defaults_and_unknown_keys_are_refused(tmp_path: Path) 
     assert "frames_a_clip" in refused.output
 
 
-@pytest.mark.parametrize(("name", "said"), [("continue", "model/weights"), ("overfit", None)])
+@pytest.mark.parametrize(
+    ("name", "said"), [("continue", "model/weights"), ("full", "model/weights"), ("overfit", None)]
+)
 def test_the_configurations_in_the_docs_load(name: str, said: str | None) -> None:
     shipped = Path(__file__).parents[2] / "docs" / f"renderer-{name}.toml"
     result = RUNNER.invoke(train, ["renderer", *FOLDERS, "--config", str(shipped), "--dry-run"])

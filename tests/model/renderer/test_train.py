@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tensorboard.backend.event_processing import event_accumulator
 
 from model.data.pairs import PairData
@@ -73,6 +74,25 @@ def test_a_new_run_starts_from_released_weights(run: Path, tiny_corpus: Path, tm
     train(config(1).model_copy(update={"start_from": run}), data=tiny_corpus, out=tmp_path)
     first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert first["psnr_image"] > first["psnr_copy"] + 0.5
+
+
+@pytest.mark.slow
+def test_a_wider_network_starts_where_the_narrow_one_stands(run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    wider = TINY.model_copy(update={"editing": EditingConfig(base_channels=12, max_channels=24)})
+    hardly = PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=1e-7, loss=CPU_LOSS)
+    changes = {"network": wider, "start_from": run, "grow": config(1).name, "name": "wider", "phases": (hardly,)}
+    grown = config(1).model_copy(update=changes)
+    train(grown, data=tiny_corpus, out=tmp_path)
+    first, last = (
+        json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["psnr_image"] for folder in (tmp_path, run)
+    )
+    assert abs(first - last) < 0.5
+    assert load_weights("wider", tmp_path)[1]["config"]["editing"]["base_channels"] == 12
+
+
+def test_growing_needs_the_folder_of_what_grows() -> None:
+    with pytest.raises(ValidationError, match="grow is 'narrow'; it needs start_from"):
+        RendererTrainingConfig(grow="narrow")
 
 
 @pytest.mark.slow
