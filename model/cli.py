@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from model.errors import ModelError
 from model.logs import log_to_stderr
+from model.weights import RENDERER
 
 train = typer.Typer(
     callback=log_to_stderr, no_args_is_help=True, help="Train a model on a corpus folder; resumes by itself."
@@ -28,6 +29,7 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: check
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; what it leaves out has its default.")]
 MinutesOption = Annotated[float | None, typer.Option("--minutes", min=0.01, help="Time budget, earlier parts counted.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")]
+RendererOption = Annotated[str, typer.Option("--renderer", help="Name of the renderer's weights.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -105,6 +107,7 @@ def evaluate_extractor(
 def evaluate_renderer(
     data: DataOption,
     *,
+    name: RendererOption = RENDERER,
     directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
     engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     clips: Annotated[int | None, typer.Option(min=1, help="Look at so many clips and photos only.")] = None,
@@ -126,6 +129,7 @@ def evaluate_renderer(
         recognition = ArcFace(identity_model) if identity_model else None
         return run(
             data,
+            name=name,
             weights=directory,
             engine=engine,
             clips=clips,
@@ -187,13 +191,14 @@ def import_deep3d_weights(
 def calibrate_weights(
     data: DataOption,
     *,
+    name: RendererOption = RENDERER,
     directory: Annotated[Path | None, typer.Option(help="Folder of the weights; unset, the packaged ones.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find how the renderer computes in eight bits, measure its picture, and write both to its card."""
     from model.renderer.calibrate import calibrate as run
 
-    _show(_or_exit(lambda: run(data, directory)), as_json=as_json)
+    _show(_or_exit(lambda: run(data, name, directory)), as_json=as_json)
 
 
 @weights.command("inspect")

@@ -8,7 +8,7 @@ from model.extractor import Extractor
 from model.extractor.deep3d import Deep3DExtractor
 from model.morphable.controls import Controls
 from model.renderer.animate import Animator
-from model.renderer.released import RELEASED
+from model.weights import RENDERER
 from model.weights.files import read_card
 from worker.settings import WorkerSettings
 
@@ -23,7 +23,7 @@ class Models:
     def __init__(
         self,
         *,
-        renderer: str = RELEASED,
+        renderer: str = RENDERER,
         engine: str = "auto",
         device: str = "auto",
         directory: Path | None = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from model.weights import RENDERER
 from service.jobs.settings import SharedSettings
 from worker.media.audio import AudioLimits
 from worker.media.images import ImageLimits
@@ -13,7 +14,7 @@ from worker.media.video import VideoLimits
 class WorkerSettings(SharedSettings):
     """Settings of a worker; the limits are those that the front-end checks first."""
 
-    renderer: str = Field(default="renderer-guided-light", description="Name of the renderer's weights")
+    renderer: str = Field(default=RENDERER, description="Name of the renderer's weights")
     engine: str = "auto"
     device: str = "auto"
     batch_size: int = Field(default=8, gt=0, description="Frames rendered at once")

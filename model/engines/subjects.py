@@ -19,7 +19,8 @@ from model.renderer.editing import ResidualBlock
 from model.renderer.mapping import motion_windows
 from model.renderer.network import PIRenderer
 from model.renderer.official import load_official_checkpoint
-from model.renderer.released import RELEASED, load_renderer
+from model.renderer.released import load_renderer
+from model.weights import RENDERER
 
 LIGHT, FULL = "light", "full"
 PUBLISHED_DIMENSION = 73  # of the motions of the published weights
@@ -47,10 +48,10 @@ class Subject:
         if name == FULL:
             network = made(RendererConfig.full(PUBLISHED_DIMENSION))
             return cls(network, "made: normal, of unit gain", calibration=_calibrated(network))
-        path = Path(RELEASED if name == LIGHT else name)
+        path = Path(RENDERER if name == LIGHT else name)
         if path.suffix in CHECKPOINTS:
             return cls(load_official_checkpoint(path).eval(), path.name)
-        directory = None if name in (LIGHT, RELEASED) else path.parent
+        directory = None if name in (LIGHT, RENDERER) else path.parent
         stem = path.name.removesuffix(".safetensors")
         network, card = load_renderer(stem, directory)
         return cls(network, stem, card["motion_space"], read_calibration(card))

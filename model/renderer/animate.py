@@ -18,8 +18,9 @@ from model.morphable import MorphableModel
 from model.renderer.mouth import paint_mouths
 from model.renderer.prior import Portrait as Skinned
 from model.renderer.prior import Prior
-from model.renderer.released import RELEASED, load_renderer
+from model.renderer.released import load_renderer
 from model.renderer.skinning import Skin
+from model.weights import RENDERER
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Animator:
         engine: str = "auto",
         device: str = "auto",
         cache_directory: Path | None = None,
-        name: str = RELEASED,
+        name: str = RENDERER,
         directory: Path | None = None,
     ) -> Animator:
         """Load the released renderer, or the weights NAME in `directory`, with the packaged morphable model.

@@ -16,14 +16,15 @@ from model.engines.openvino_engine import OpenVINOEngine
 from model.engines.torch_engine import TorchEngine
 from model.metrics.images import psnr
 from model.renderer.network import PIRenderer
-from model.renderer.released import RELEASED, load_renderer
+from model.renderer.released import load_renderer
+from model.weights import RENDERER
 from model.weights.files import released_weights, write_card
 
 FRAMES_PER_CLIP = 4
 
 
-def calibrate(data: Path, directory: Path | None = None) -> dict[str, Any]:
-    """Write the field "int8" (a `Calibration`) to the card of the released renderer, or of the one in `directory`.
+def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -> dict[str, Any]:
+    """Write the field "int8" (a `Calibration`) to the card of the packaged renderer NAME, or of the one in `directory`.
 
     Every other clip gives the ranges, the clips between them the frames on which the picture is compared.
 
@@ -31,13 +32,13 @@ def calibrate(data: Path, directory: Path | None = None) -> dict[str, Any]:
         WeightsError: weights or card are missing or damaged.
     """
     directory = directory or released_weights()
-    network, card = load_renderer(directory=directory)
+    network, card = load_renderer(name, directory)
     with tempfile.TemporaryDirectory() as cache:
         held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
         ranges = observe_ranges(network, _examples(held_out, held_out.clips[::2]))
         decibels = _nearness(network, ranges, _examples(held_out, held_out.clips[1::2]))
     calibration = Calibration(ranges=ranges, frames=len(decibels), psnr_db=round(min(decibels), 2))
-    write_card(RELEASED, card | {"int8": calibration.model_dump(mode="json")}, directory)
+    write_card(name, card | {"int8": calibration.model_dump(mode="json")}, directory)
     return {
         "frames": calibration.frames,
         "psnr_db_worst": calibration.psnr_db,

@@ -28,6 +28,7 @@ from model.renderer.heldout import HeldOutClip, held_out_clip, held_out_items, h
 from model.renderer.judge import Compare, Judge, Reading, landmark_px
 from model.renderer.overlay import composed
 from model.renderer.prior import Prior
+from model.weights import RENDERER
 
 FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
 SHEET_PEOPLE = 10
@@ -39,6 +40,7 @@ Row = dict[str, np.ndarray]
 def evaluate(
     data: Path,
     *,
+    name: str = RENDERER,
     weights: Path | None = None,
     engine: str = "auto",
     clips: int | None = None,
@@ -47,7 +49,7 @@ def evaluate(
     more: Mapping[str, Compare] | None = None,
     recognition: ArcFace | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Tables of the released renderer, or the one in the folder `weights`, on a corpus folder's val split at 256x256.
+    """Tables of the packaged renderer NAME, or of that in the folder `weights`, on a corpus's val split at 256x256.
 
     same_identity: a clip's first frame driven to later ones, a good part of them the most expressive.
     same_identity_far_yaw: those of its pairs that differ by FAR_YAW degrees or more.
@@ -59,7 +61,7 @@ def evaluate(
     Raises:
         DataError: the corpus is not readable. WeightsError: the weights are not usable.
     """
-    animator = Animator.load(engine=engine, directory=weights)
+    animator = Animator.load(engine=engine, name=name, directory=weights)
     extractor = Extractor.load()
     evaluation = Evaluation(animator, Judge(extractor, dict(more or {}), recognition), extractor.morphable)
     items = held_out_items(data, clips=clips)

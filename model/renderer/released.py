@@ -7,12 +7,11 @@ from typing import Any
 
 from model.renderer.config import RendererConfig
 from model.renderer.network import PIRenderer
+from model.weights import RENDERER
 from model.weights.files import load_into, load_weights
 
-RELEASED = "renderer-guided-light"
 
-
-def load_renderer(name: str = RELEASED, directory: Path | None = None) -> tuple[PIRenderer, dict[str, Any]]:
+def load_renderer(name: str = RENDERER, directory: Path | None = None) -> tuple[PIRenderer, dict[str, Any]]:
     """The network of the packaged weights NAME, or of those in `directory`, ready to render, and their card.
 
     Raises:

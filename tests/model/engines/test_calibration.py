@@ -9,7 +9,7 @@ from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError, WeightsError
 from model.metrics import psnr
 from model.renderer import motion_windows
-from model.renderer.released import RELEASED
+from model.weights import RENDERER
 from model.weights.files import read_card
 
 
@@ -91,6 +91,6 @@ def test_cards_are_read_strictly():
 
 
 def test_the_released_renderer_is_calibrated():
-    calibration = read_calibration(read_card(RELEASED))
+    calibration = read_calibration(read_card(RENDERER))
     assert calibration is not None
     assert calibration.good
