@@ -26,13 +26,13 @@ SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is ar
 JUMP = 4.0  # difference of both flows in the same at which the far side's seam is half as wide
 LEAST_SEAM = 1.0
 FAR = 0.15  # sine of the angle by which the rim is turned away where it counts as the far side
-FAR_FROM, FAR_OVER = (
-    -0.55,
-    0.35,
-)  # cosine to the chin's direction from which it can: not where hair hangs over foreheads
+# Cosine to the chin's direction from which it can, and over which: not where hair hangs over foreheads.
+FAR_FROM, FAR_OVER = -0.55, 0.35
 PULLED, PULLED_OVER = 0.06, 0.3  # of the way from the rim to the bridge of the nose: how far in, and over which strip
 TURNED = 0.3  # sine of the angle by which the rim is turned to the camera where it is read further in by all that
-HIDDEN = 0.1  # cosine to the camera's axis below which a part of the face counts as hidden
+# Cosine of a normal to the camera's axis below which a part of the face counts as hidden. Nearer to its outline light
+# and hair of the other side would show as a patch, while what is stretched there does not.
+HIDDEN = -0.3
 BETTER = 0.3  # by how much the other side's must be larger
 _BRIDGE, _CHIN, _FOREHEAD = 6, 152, 10  # landmarks
 _SUBPIXEL_BITS = 4
@@ -60,7 +60,9 @@ class FaceFlow:
         count, side = around.shape[0], around.shape[-1]
         unit = 256.0 / side  # pixels of the 256 crop in one of the map
         turned = head_rotation(skin.motion, motions)[:, 2, :2]
-        read_at = read_places(skin, turned)[..., :2] / unit
+        other = self._counterparts
+        places, share, further_in = skin.landmarks[..., :2], _turned_to_camera(skin, turned), _further_in(skin)
+        read_at = torch.stack([places - share * further_in, places[:, other] - share * further_in[:, other]], 1) / unit
         shown = self._shown(skin).expand(count, -1)
         flows = around.numpy().copy()
         for flow, *frame in zip(
@@ -78,17 +80,18 @@ class FaceFlow:
     ) -> None:
         """Lay one face over `flow` (2, S, S), in place.
 
-        here (478, 3): the landmarks in the picture to be made, and there (478, 2): where they are read, in pixels of
-        the map; shown (478,): see `_shown`; turned (2,): how far the head is turned to either side.
+        here (478, 3): the landmarks in the picture to be made; there (2, 478, 2): where they are read, and where on the
+        other side of the face, in pixels of the map; shown (478,): see `_shown`; turned (2,): how far the head is
+        turned to either side.
         """
         drawn, order = self._drawn(here, flow.shape[-1])
         rows, columns = np.nonzero(drawn >= 0)
         places = np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
         corners = self._triangles[order]
-        values = [there]
+        values = [there[0]]
         other = self._counterparts
         if bool(((shown < HIDDEN) & (shown[other] > shown + BETTER)).any()):
-            values += [there[other], shown[:, None], shown[other, None]]
+            values += [there[1], shown[:, None], shown[other, None]]
         known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn[rows, columns], places)
         read = known[:, :2]
         if known.shape[1] > 2:
@@ -126,22 +129,26 @@ def _normals(points: Tensor, triangles: Tensor) -> Tensor:
     return F.normalize(summed, dim=-1)
 
 
-def read_places(skin: Skin, turned: Tensor) -> Tensor:
-    """Where the mesh's corners are read in the portraits: (B, 478, 3) in pixels of the 256 crop.
+def _turned_to_camera(skin: Skin, turned: Tensor) -> Tensor:
+    """How much the rim near each landmark is turned to the camera, 0..1: (B, 478, 1).
 
-    That is where they lie, but for a strip along the rim. The portrait shows it narrowly, with hair or wall in it, and
-    would stretch these over a cheek that turns to the camera; so the cheek's inner part is stretched instead, the less
-    the further in it lies. turned (B, 2): the rotation's third row, see `head_rotation`.
+    At the rim the surface faces outwards in the picture's plane. turned (B, 2): the rotation's third row, see
+    `head_rotation`.
     """
-    # At the rim the surface faces outwards in the picture's plane; the rotation turns it so far to the camera.
-    sine = -(skin.outwards @ turned.unsqueeze(-1))
-    share = (sine / TURNED).clamp(0, 1)
-    smooth = share.square() * (3 - 2 * share)
+    share = (-(skin.outwards @ turned.unsqueeze(-1)) / TURNED).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
+
+
+def _further_in(skin: Skin) -> Tensor:
+    """How much further in a cheek is read than it lies where it turns to the camera: (B, 478, 2) in pixels, outwards.
+
+    The portrait shows the strip along the rim narrowly, with hair or wall in it, and would stretch these over the
+    cheek; so the cheek's inner part is stretched instead, the less the further in it lies.
+    """
     # A half face that is turned away is narrow itself: there the strip must not reach the eye.
     width = (skin.landmarks - skin.landmarks[:, _BRIDGE, None])[..., :2].norm(dim=-1).clamp(min=1e-6)
     strip = (1 - skin.inside / (PULLED_OVER * width)).clamp(min=0)
-    further_in = (PULLED * width * strip.square()).unsqueeze(-1)
-    return skin.landmarks - F.pad(smooth * further_in * skin.outwards, (0, 1))
+    return (PULLED * width * strip.square()).unsqueeze(-1) * skin.outwards
 
 
 def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], places: Floats) -> Floats:
