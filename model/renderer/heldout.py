@@ -12,6 +12,7 @@ import torch
 from model.data.clips import SMALLEST_FACE, choose_frames
 from model.data.corpus import Item, read_corpus, spread
 from model.extractor import Crop, Extraction
+from model.extractor.smoothing import smoothed
 from model.morphable import MorphableModel
 
 STILLS_PER_CLIP = 8  # frames spread over the clip, the first one among them, a quarter of them the most expressive
@@ -23,11 +24,11 @@ class HeldOutClip:
     """One clip, its first frame as the portrait."""
 
     portrait: Extraction
-    motions: np.ndarray  # (T, 70), fitted to the corpus's landmarks
+    motions: np.ndarray  # (T, 70), fitted to the landmarks
     frames: list[int]  # numbers of the other stored frames
     run: list[int]  # numbers of RUN consecutive frames
     pictures: dict[int, np.ndarray]  # (256, 256, 3) uint8 of frames and run
-    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop
+    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop: the corpus's, smoothed as those of driving videos are
 
     def shown(self, numbers: list[int]) -> np.ndarray:
         """Pictures (n, 256, 256, 3) of those frames."""
@@ -46,8 +47,9 @@ def held_out_items(data: Path, *, clips: int | None = None) -> Sequence[Item]:
 
 def held_out_clip(item: Item, morphable: MorphableModel) -> HeldOutClip:
     """One of them, read: some megabytes."""
-    points = item.landmarks()
-    first, *frames = choose_frames(points, STILLS_PER_CLIP).tolist()
+    given = item.landmarks()
+    first, *frames = choose_frames(given, STILLS_PER_CLIP).tolist()
+    points = np.stack(list(smoothed(given)))
     middle = (len(points) - RUN) // 2
     run = list(range(middle, middle + RUN))
     numbers = sorted({first, *frames, *run})

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from model.cli import evaluate as command
 from model.extractor import Extractor
+from model.extractor.smoothing import smoothed
 from model.metrics.arcface import ArcFace
 from model.morphable import MorphableModel
 from model.renderer.evaluate import evaluate
@@ -84,6 +85,7 @@ def test_a_held_out_clip_starts_with_its_portrait(tiny_corpus: Path, morphable: 
     assert 0 not in clip.frames
     np.testing.assert_array_equal(clip.portrait.image, clip.pictures[0])
     np.testing.assert_array_equal(clip.portrait.landmarks, clip.landmarks[0])
+    np.testing.assert_array_equal(clip.landmarks, list(smoothed(items[0].landmarks())))
     assert len(clip.run) == RUN
     assert np.diff(clip.run).tolist() == [1] * (RUN - 1)
     assert len(held_out_items(tiny_corpus, clips=1)) == 1
