@@ -23,13 +23,13 @@ from model.morphable.pose import rotation_matrix
 from model.renderer.skinning import RIM, Skin, head_rotation
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is around it
-JUMP = 4.0  # difference of both flows in the same at which the far side's seam is half as wide
-LEAST_SEAM = 1.0
-FAR = 0.15  # sine of the angle by which the rim is turned away where it counts as the far side
+LEAST_SEAM = 1.0  # in the same, where the far side hides what is behind it
+JUMP = 4.0  # by how much more than a pixel both flows differ, in the same, where that side's seam is half as wide
+FAR = 0.15  # sine of the angle by which the rim is turned away where it counts in full as the far side
 # Cosine to the chin's direction from which it can, and over which: not where hair hangs over foreheads.
 FAR_FROM, FAR_OVER = -0.55, 0.35
-PULLED, PULLED_OVER = 0.06, 0.3  # of the way from the rim to the bridge of the nose: how far in, and over which strip
-TURNED = 0.3  # sine of the angle by which the rim is turned to the camera where it is read further in by all that
+PULLED, PULLED_OVER = 0.06, 0.3  # of a landmark's distance to the bridge of the nose: how far in, over which strip
+TURNED = 0.3  # sine of the angle by which the rim is turned to the camera where it is read further in by all of that
 # Cosine of a normal to the camera's axis below which a part of the face counts as hidden. Nearer to its outline light
 # and hair of the other side would show as a patch, while what is stretched there does not.
 HIDDEN = -0.3
@@ -81,23 +81,21 @@ class FaceFlow:
         """Lay one face over `flow` (2, S, S), in place.
 
         here (478, 3): the landmarks in the picture to be made; there (2, 478, 2): where they are read, and where on the
-        other side of the face, in pixels of the map; shown (478,): see `_shown`; turned (2,): how far the head is
-        turned to either side.
+        other side of the face, in pixels of the map; shown (478,): see `_shown`; turned (2,): see
+        `_turned_to_camera`.
         """
         drawn, order = self._drawn(here, flow.shape[-1])
         rows, columns = np.nonzero(drawn >= 0)
         places = np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
         corners = self._triangles[order]
-        values = [there[0]]
-        other = self._counterparts
-        if bool(((shown < HIDDEN) & (shown[other] > shown + BETTER)).any()):
-            values += [there[1], shown[:, None], shown[other, None]]
+        values = [there[0] - here[:, :2]]
+        if bool((shown < HIDDEN).any()):
+            values += [there[1] - here[:, :2], shown[:, None], shown[self._counterparts, None]]
         known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn[rows, columns], places)
-        read = known[:, :2]
+        moved = known[:, :2]
         if known.shape[1] > 2:
             hidden = (known[:, 4] < HIDDEN) & (known[:, 5] > known[:, 4] + BETTER)
-            read = np.where(hidden[:, None], known[:, 2:4], read)
-        moved = read - places
+            moved = np.where(hidden[:, None], known[:, 2:4], moved)
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
         before = flow[:, rows, columns].T
@@ -154,7 +152,8 @@ def _further_in(skin: Skin) -> Tensor:
 def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], places: Floats) -> Floats:
     """What the affine functions on triangles with `values` (T, 3, C) at `corners` (T, 3, 2) are at pixels: (N, C).
 
-    of_pixel (N,): each pixel's triangle; places (N, 2).
+    of_pixel (N,): each pixel's triangle; places (N, 2). Pixels on a triangle's outline may lie a little outside it, and
+    on a thin one a function then leads far away: it is held to what it is at the corners.
     """
     edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
@@ -167,7 +166,7 @@ def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], 
     for column in range(values.shape[2]):
         by_x, by_y = gradient[of_pixel, column].T
         known[:, column] = by_x * x + by_y * y + offset[of_pixel, column]
-    return known
+    return np.clip(known, values.min(1)[of_pixel], values.max(1)[of_pixel], out=known)
 
 
 def _seam(jump: Floats, outwards: Floats, down: Floats, turned: Floats) -> Floats:

@@ -28,7 +28,7 @@ class HeldOutClip:
     frames: list[int]  # numbers of the other stored frames
     run: list[int]  # numbers of RUN consecutive frames
     pictures: dict[int, np.ndarray]  # (256, 256, 3) uint8 of frames and run
-    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop: the corpus's, smoothed as those of driving videos are
+    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop: the corpus's, by the parabola that driving videos get
 
     def shown(self, numbers: list[int]) -> np.ndarray:
         """Pictures (n, 256, 256, 3) of those frames."""
@@ -55,7 +55,10 @@ def held_out_clip(item: Item, morphable: MorphableModel) -> HeldOutClip:
     numbers = sorted({first, *frames, *run})
     pictures = dict(zip(numbers, item.read_frames(numbers), strict=True))
     fit = morphable.fit_clip(torch.from_numpy(points))
-    portrait = _portrait(pictures[first], points[first], fit.identity[0].numpy(), fit.motion[first].numpy())
+    own = morphable.fit(
+        torch.from_numpy(given[first : first + 1]), fit.identity[:1]
+    )  # of a photo, which nothing smooths
+    portrait = _portrait(pictures[first], given[first], fit.identity[0].numpy(), own.motion[0].numpy())
     return HeldOutClip(portrait, fit.motion.numpy(), frames, run, pictures, points)
 
 

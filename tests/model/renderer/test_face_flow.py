@@ -88,7 +88,16 @@ def test_the_far_side_ends_at_once_and_the_near_side_slowly(face: FaceFlow, morp
     assert shares["near"] > 0.3
 
 
-def test_lids_and_frames_do_not_depend_on_the_batch(face: FaceFlow, morphable: MorphableModel) -> None:
+def test_no_pixel_moves_further_than_every_landmark(face: FaceFlow, morphable: MorphableModel) -> None:
+    """Pixels on the outline of a thin triangle lie outside it, where what it says of its inside leads far away."""
+    own, asked = yawed(0.0), yawed(-0.9)
+    before, wanted = landmarks(morphable, own)[0], landmarks(morphable, asked)[0]
+    rows, columns = torch.meshgrid(torch.arange(256) + 0.5, torch.arange(256) + 0.5, indexing="ij")
+    moved = read_at(face, morphable, own=own, asked=asked) - torch.stack([columns, rows], -1)
+    assert moved[..., 0].abs().max() < (before - wanted)[:, 0].abs().max() + 1
+
+
+def test_frames_do_not_depend_on_the_batch(face: FaceFlow, morphable: MorphableModel) -> None:
     motions = torch.cat([yawed(0.2), yawed(-0.4)])
     source = torch.zeros(1, 3, 256, 256)
     own = yawed(0.6)

@@ -67,7 +67,7 @@ def test_where_copies_cannot_be_even_it_renders_nearly_the_same() -> None:
     with torch.no_grad():
         before = render_batch(narrow, batch(3)).image
         after = render_batch(grow(narrow, config, batch(0), torch.Generator().manual_seed(2)), batch(3)).image
-    assert (after - before).square().mean().sqrt() < 0.1 * before.std()
+    assert (after - before).square().mean().sqrt() < 0.03 * before.std()
 
 
 def test_copies_learn_apart() -> None:

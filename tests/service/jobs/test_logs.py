@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -11,7 +12,7 @@ from service.jobs.logs import configure_logging
 
 
 @pytest.fixture
-def root() -> logging.Logger:
+def root() -> Iterator[logging.Logger]:
     """The root logger, as before when the test is over."""
     root = logging.getLogger()
     handlers, level, configured = list(root.handlers), root.level, structlog.get_config()
