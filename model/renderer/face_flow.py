@@ -85,24 +85,24 @@ class FaceFlow:
         `_turned_to_camera`.
         """
         drawn, order = self._drawn(here, flow.shape[-1])
-        rows, columns = np.nonzero(drawn >= 0)
-        places = np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
+        pixels = np.flatnonzero(drawn >= 0)
+        places = np.stack([pixels % flow.shape[-1], pixels // flow.shape[-1]], -1).astype(np.float32) + np.float32(0.5)
         corners = self._triangles[order]
         values = [there[0] - here[:, :2]]
         if bool((shown < HIDDEN).any()):
             values += [there[1] - here[:, :2], shown[:, None], shown[self._counterparts, None]]
-        known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn[rows, columns], places)
+        known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn.take(pixels), places)
         moved = known[:, :2]
         if known.shape[1] > 2:
             hidden = (known[:, 4] < HIDDEN) & (known[:, 5] > known[:, 4] + BETTER)
             moved = np.where(hidden[:, None], known[:, 2:4], moved)
         inside = (drawn >= 0).astype(np.uint8)
         distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
-        before = flow[:, rows, columns].T
+        before = flow.reshape(2, -1).take(pixels, 1).T
         jump = np.hypot(*(moved - before).T) * unit
         seam = _seam(jump, places - here[RIM, :2].mean(0), here[_CHIN, :2] - here[_FOREHEAD, :2], turned)
-        share = np.minimum(distance[rows + 1, columns + 1] * unit / seam, 1)[:, None]
-        flow[:, rows, columns] = (before + share * (moved - before)).T
+        share = np.minimum(distance[1:-1, 1:-1].take(pixels) * unit / seam, 1)[:, None]
+        flow.reshape(2, -1)[:, pixels] = (before + share * (moved - before)).T
 
     def _drawn(self, here: Floats, side: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Which triangle is seen at each pixel, or -1: (side, side), as numbers into the second, triangles in order."""
@@ -161,12 +161,10 @@ def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], 
     rises = np.stack([values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]], -1)
     gradient = rises @ (inverse / area[:, None, None])  # (T, C, 2)
     offset = values[:, 0] - (gradient @ corners[:, 0, :, None])[..., 0]
-    x, y = places.T
-    known = np.empty((len(places), values.shape[2]), np.float32)
-    for column in range(values.shape[2]):
-        by_x, by_y = gradient[of_pixel, column].T
-        known[:, column] = by_x * x + by_y * y + offset[of_pixel, column]
-    return np.clip(known, values.min(1)[of_pixel], values.max(1)[of_pixel], out=known)
+    known = offset.take(of_pixel, 0)
+    for axis in (0, 1):
+        known += gradient[..., axis].take(of_pixel, 0) * places[:, axis, None]
+    return np.clip(known, values.min(1).take(of_pixel, 0), values.max(1).take(of_pixel, 0), out=known)
 
 
 def _seam(jump: Floats, outwards: Floats, down: Floats, turned: Floats) -> Floats:
