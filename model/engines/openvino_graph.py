@@ -129,11 +129,12 @@ class _Builder:
 
     def moved(self, where: Node | None, flow: Node, *, scale: int) -> Node:
         """The places (B, 2, H, W) to read, moved on by a flow of which a pixel covers `scale` of the image's."""
-        centres = _constant(pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1))
         grid = self.network.config.grid
         places, step = grid_frame((self.size[0] // scale, self.size[1] // scale), self.size, grid=grid)
-        fine = flow if scale == 1 else _grid_sample(flow, centres, outside="border")  # bilinear enlargement
-        return ops.add(_constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), fine))
+        if scale > 1:  # bilinear enlargement
+            centres = _constant(pixel_centres(self.size).permute(1, 2, 0).expand(self.batch, -1, -1, -1))
+            flow = _grid_sample(flow, centres, outside="border")
+        return ops.add(_constant(places[None]) if where is None else where, ops.multiply(_constant(step[None]), flow))
 
     def sample(self, image: Node, where: Node) -> Node:
         return _grid_sample(image, _channels_last(where), outside=OUTSIDE[self.network.config.grid])

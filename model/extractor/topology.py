@@ -58,11 +58,14 @@ def mirror_permutation(shape: np.ndarray) -> np.ndarray:
     points = np.asarray(shape, dtype=np.float64) - np.mean(shape, axis=0)
     reflected = points * (-1.0, 1.0, 1.0)
     rotation = np.eye(3)
+    permutation = np.full(len(points), -1)
     for _ in range(10):
         turned = reflected @ rotation
         turned = turned - turned.mean(axis=0)
         distance = np.square(turned[:, None] - points[None]).sum(-1)
-        permutation = _matching(distance + distance.T)
+        before, permutation = permutation, _matching(distance + distance.T)
+        if np.array_equal(permutation, before):
+            break  # the same pairs give the same rotation
         u, _, vt = np.linalg.svd(reflected.T @ points[permutation])
         rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
     return permutation
@@ -72,8 +75,12 @@ def _matching(distance: np.ndarray) -> np.ndarray:
     """Pair points (or a point with itself) greedily by a symmetric (N, N) distance, nearest first."""
     count = len(distance)
     permutation = np.full(count, -1)
+    left = count
     for flat in np.argsort(distance, axis=None, kind="stable"):
         first, second = divmod(int(flat), count)
         if permutation[first] < 0 and permutation[second] < 0:
             permutation[first], permutation[second] = second, first
+            left -= 1 if first == second else 2
+            if not left:
+                break
     return permutation

@@ -8,10 +8,8 @@ import torch
 
 from model.morphable.basis import MorphableModel
 from model.morphable.controls import MEASURES
-from model.morphable.pose import similarity
 
 IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)  # they overlap the lids, so they are no corners of the mesh
-ROUNDS = 5  # of laying a mirror image onto the face
 
 
 def face_mesh(morphable: MorphableModel) -> np.ndarray:
@@ -35,24 +33,15 @@ def face_mesh(morphable: MorphableModel) -> np.ndarray:
         if None not in corners:
             triangles.append(corners)
     found = np.array(triangles, np.int64)
-    edge_1, edge_2 = points[found[:, 1]] - points[found[:, 0]], points[found[:, 2]] - points[found[:, 0]]
-    area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+    _, _, area = edges_and_area(points[found])
     found[area < 0] = found[area < 0][:, ::-1]
     return found
 
 
-def counterparts(morphable: MorphableModel) -> np.ndarray:
-    """For each landmark the number of the one that takes its place when a face is seen in a mirror: (478,).
+def edges_and_area(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of triangles (T, 3, 2 or more) the edges from the first corner to the others, (T, 2 or more) each, and the area.
 
-    The mean face's mirror image is laid onto it, nearest points together, which again tells how to lay it (Besl and
-    McKay, "A method for registration of 3-D shapes", PAMI 1992).
+    The area (T,) is twice that in the picture's plane, positive where the corners go clockwise as seen.
     """
-    mean = morphable.mean
-    mirrored = mean * mean.new_tensor([-1.0, 1.0, 1.0])
-    middle = mean.mean(0)
-    laid = mirrored - mirrored.mean(0) + middle
-    for _ in range(ROUNDS):
-        nearest = torch.cdist(mean, laid).argmin(1)
-        scale, rotation, translation = similarity(mirrored[None, nearest], mean[None], torch.ones(len(mean)))
-        laid = scale * mirrored @ rotation[0].T + translation[0]
-    return torch.cdist(mean, laid).argmin(1).numpy()
+    edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return edge_1, edge_2, edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
-from model.morphable.mesh import counterparts, face_mesh
+from model.morphable.mesh import edges_and_area, face_mesh
 from model.morphable.pose import rotation_matrix
 from model.renderer.skinning import RIM, Skin, head_rotation
 
@@ -45,7 +46,7 @@ class FaceFlow:
 
     def __init__(self, morphable: MorphableModel) -> None:
         self._triangles = face_mesh(morphable)
-        self._counterparts = counterparts(morphable)
+        self._counterparts = mirror_permutation(morphable.mean.numpy())
         normals = _normals(morphable.mean, torch.from_numpy(self._triangles))
         self._outwards = F.normalize(
             normals + normals[self._counterparts] * normals.new_tensor([-1.0, 1.0, 1.0]), dim=-1
@@ -85,7 +86,8 @@ class FaceFlow:
         `_turned_to_camera`.
         """
         drawn, order = self._drawn(here, flow.shape[-1])
-        pixels = np.flatnonzero(drawn >= 0)
+        inside = drawn >= 0
+        pixels = np.flatnonzero(inside)
         places = np.stack([pixels % flow.shape[-1], pixels // flow.shape[-1]], -1).astype(np.float32) + np.float32(0.5)
         corners = self._triangles[order]
         values = [there[0] - here[:, :2]]
@@ -96,19 +98,19 @@ class FaceFlow:
         if known.shape[1] > 2:
             hidden = (known[:, 4] < HIDDEN) & (known[:, 5] > known[:, 4] + BETTER)
             moved = np.where(hidden[:, None], known[:, 2:4], moved)
-        inside = (drawn >= 0).astype(np.uint8)
-        distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+        bordered = cv2.copyMakeBorder(inside.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        distance = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)
         before = flow.reshape(2, -1).take(pixels, 1).T
-        jump = np.hypot(*(moved - before).T) * unit
+        change = moved - before
+        jump = np.hypot(*change.T) * unit
         seam = _seam(jump, places - here[RIM, :2].mean(0), here[_CHIN, :2] - here[_FOREHEAD, :2], turned)
         share = np.minimum(distance[1:-1, 1:-1].take(pixels) * unit / seam, 1)[:, None]
-        flow.reshape(2, -1)[:, pixels] = (before + share * (moved - before)).T
+        flow.reshape(2, -1)[:, pixels] = (before + share * change).T
 
     def _drawn(self, here: Floats, side: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Which triangle is seen at each pixel, or -1: (side, side), as numbers into the second, triangles in order."""
         corners = here[self._triangles]
-        edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+        _, _, area = edges_and_area(corners)
         facing = np.flatnonzero(area > 1e-3)  # the mesh winds clockwise as seen; what is turned away is not seen
         order = facing[np.argsort(-corners[facing, :, 2].mean(1), kind="stable")]
         drawn = np.full((side, side), -1, np.int32)
@@ -155,8 +157,7 @@ def _interpolated(corners: Floats, values: Floats, of_pixel: NDArray[np.int32], 
     of_pixel (N,): each pixel's triangle; places (N, 2). Pixels on a triangle's outline may lie a little outside it, and
     on a thin one a function then leads far away: it is held to what it is at the corners.
     """
-    edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+    edge_1, edge_2, area = edges_and_area(corners)
     inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1).reshape(-1, 2, 2)
     rises = np.stack([values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]], -1)
     gradient = rises @ (inverse / area[:, None, None])  # (T, C, 2)

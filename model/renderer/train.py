@@ -7,7 +7,7 @@ warping network alone for the first half, then both from a new optimiser, then a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -115,9 +115,9 @@ class Watched:
         if config.evaluate_on == "held-out":
             self._held_out = open_pairs(data, cache, split="val", frames_per_clip=8)
 
-    def training_batch(self, pairs: int, *, size: int) -> Batch:
-        """Pairs of the training split, always the same."""
-        return self.training.batch([np.random.default_rng((self._seed, number)) for number in range(pairs)], size)
+    def training_batch(self, numbers: Iterable[int], *, size: int) -> Batch:
+        """Pairs of the training split, the same for the same numbers."""
+        return self.training.batch([np.random.default_rng((self._seed, number)) for number in numbers], size)
 
     def pairs(self, size: int, count: int) -> Iterator[Batch]:
         """`count` of them, the same at every call."""
@@ -125,7 +125,7 @@ class Watched:
             yield from self._held_out.first_to_farthest(size, clips=count)
             return
         for number in range(count):
-            yield self.training.batch([np.random.default_rng((self._seed, number))], size)
+            yield self.training_batch([number], size=size)
 
 
 def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
@@ -210,7 +210,7 @@ class RendererTrainer:
             narrow, _ = load_renderer(self.config.grow, directory)
             generator = torch.Generator().manual_seed(self.config.seed)
             weights = grow(
-                narrow, self.config.network, watched.training_batch(GROWN_ON, size=256), generator
+                narrow, self.config.network, watched.training_batch(range(GROWN_ON), size=256), generator
             ).state_dict()
         for network in (self.network, self.ema.module):
             load_into(network, weights, self.config.name)

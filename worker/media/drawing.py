@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from model.extractor import Extraction
 from model.extractor.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from model.morphable.basis import ANGLES, MOTION, MorphableModel
-from model.morphable.mesh import face_mesh
+from model.morphable.mesh import edges_and_area, face_mesh
 from model.morphable.pose import rotation_matrix
 
 Image = NDArray[np.uint8]
@@ -69,8 +69,8 @@ class Drawing:
 
     def _with_mesh(self, picture: Image, points: Points, confidence: float, width: int) -> Image:
         """The triangles that face the viewer, translucent."""
-        edge_1, edge_2 = (points[self._mesh[:, corner]] - points[self._mesh[:, 0]] for corner in (1, 2))
-        facing = self._mesh[edge_1[:, 0] * edge_2[:, 1] > edge_1[:, 1] * edge_2[:, 0]]
+        _, _, area = edges_and_area(points[self._mesh])
+        facing = self._mesh[area > 0]
         edges = np.unique(np.sort(facing[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
         share = min(max(confidence, 0.0), 1.0)
         red, green, blue = (

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
-from model.morphable.mesh import counterparts
 from model.renderer.face_flow import FaceFlow
 from model.renderer.skinning import RIM, Skin, SkinningNetwork
 
@@ -45,7 +45,7 @@ def at(places: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_mirror_exchanges_the_sides_of_a_face(morphable: MorphableModel) -> None:
-    other = counterparts(morphable)
+    other = mirror_permutation(morphable.mean.numpy())
     assert (other[other] == np.arange(478)).all()
     assert other[[33, 61, 234, LEFT_CHEEK, NOSE, 152]].tolist() == [263, 291, 454, RIGHT_CHEEK, NOSE, 152]
 

@@ -27,12 +27,12 @@ def sized(warping: tuple[int, int], editing: tuple[int, int], *, guided: bool = 
 
 def trained(config: RendererConfig) -> PIRenderer:
     """A network whose every weight, bias and norm does something."""
-    network = PIRenderer(config)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        network = PIRenderer(config)
         for parameter in network.parameters():
             spread = 0.3 if parameter.dim() == 1 else parameter[0].numel() ** -0.5
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
+            parameter.add_(torch.randn(parameter.shape) * spread)
     return network.eval()
 
 
