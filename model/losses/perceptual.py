@@ -32,7 +32,7 @@ _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
 Features = list[Tensor]
-"""Feature maps of one image batch, one per layer of LAYERS that is in use."""
+"""Feature maps of one image batch, one per layer that is read, the finest first."""
 
 
 class VGG19(nn.Module):
@@ -119,3 +119,20 @@ def gram_matrix(maps: Tensor) -> Tensor:
 def style_loss(got: Features, wanted: Features) -> Tensor:
     """Sum over the layers of the mean absolute difference of Gram matrices."""
     return torch.stack([F.l1_loss(gram_matrix(a), gram_matrix(b)) for a, b in zip(got, wanted, strict=True)]).sum()
+
+
+def perceptual_distance(got: Features, wanted: Features, weight: Tensor | None = None) -> Tensor:
+    """Distances (B,) of pictures by their features: 0 for equal ones, some 1 for ones with nothing in common.
+
+    The mean over the depths of sum(w |a - b|) / sum(w |b|), so that each depth counts alike however large its numbers
+    are. weight (B, 1, H, W), not negative, says where to look; every map takes its mean over each of its own places.
+    Without it w is 1; where it is zero everywhere the distance is 0.
+    """
+    ratios = []
+    for a, b in zip(got, wanted, strict=True):
+        off, size = (a.float() - b.float()).abs(), b.float().abs()
+        if weight is not None:
+            share = F.interpolate(weight.float(), size=b.shape[2:], mode="area")
+            off, size = off * share, size * share
+        ratios.append(off.sum((1, 2, 3)) / size.sum((1, 2, 3)).clamp_min(1e-6))
+    return torch.stack(ratios).mean(dim=0)

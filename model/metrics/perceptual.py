@@ -1,0 +1,31 @@
+"""How far pictures look apart to a network that learned to tell what photos show (EfficientNet-Lite0)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.losses.efficientnet import EfficientNetLite0
+from model.losses.perceptual import perceptual_distance
+
+__all__ = ["PerceptualDistance", "perceptual_distance"]
+
+
+class PerceptualDistance:
+    """Distances of pictures, 0 for equal ones."""
+
+    def __init__(self) -> None:
+        """Read the network.
+
+        Raises:
+            WeightsError: its package is not installed, or damaged.
+        """
+        self.network = EfficientNetLite0()
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Distances (B,) of images from targets (B, 3, H, W), both in [-1, 1].
+
+        weight (B, 1, H, W), not negative: where to look; see `perceptual_distance`.
+        """
+        return perceptual_distance(self.network(image), self.network(target), weight)
