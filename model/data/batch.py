@@ -20,17 +20,16 @@ class Batch:
     """B pairs. Images (B, 3, S, S) in [-1, 1]; motion (B, D, 27), the target's window.
 
     The rest is known where the data has landmarks:
-    prior_flow (B, 2, S, S) takes the source's landmarks to where the change of motion moves them.
+    prior (B, CHANNELS, S, S), see `model.renderer.guide`, takes the source's landmarks to where the change of motion
+        moves them.
     region (B, 1, S, S) is 0..1 near eyes and mouth of the target, and more between its lips.
-    mouth (B, 2) is the middle of the target's mouth, in pixels of the 256 crop.
     """
 
     source: Tensor
     target: Tensor
     motion: Tensor
-    prior_flow: Tensor | None = None
+    prior: Tensor | None = None
     region: Tensor | None = None
-    mouth: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """The same in memory that a GPU reads from by itself."""
@@ -63,6 +62,12 @@ class PairSource(Protocol):
 
     def first_to_farthest(self, size: int, *, clips: int) -> Iterator[Batch]:
         """One pair each of `clips` clips spread over the data: the first frame to the one that moved most."""
+
+    def back_from_the_side(self, size: int, *, pictures: int) -> Iterator[Batch]:
+        """One pair each of `pictures` pictures spread over the data, turned to either side and back; see `warp_back`.
+
+        None where the data cannot be turned.
+        """
 
 
 def to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:

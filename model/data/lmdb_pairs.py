@@ -156,6 +156,10 @@ class LmdbPairs:
         if not read:
             raise DataError("none of the held-out pairs could be read; the log names their records")
 
+    def back_from_the_side(self, size: int, *, pictures: int) -> Iterator[Batch]:
+        """None: there are no landmarks to turn a picture by."""
+        return iter(())
+
     def _draw(self, generator: np.random.Generator, size: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Two frames of one person, in both directions."""
         for _ in range(TRIES):

@@ -1,4 +1,4 @@
-"""Pairs out of a corpus folder's clips and stills: what landmarks and the morphable model say goes with them."""
+"""Pairs out of a corpus folder's clips and photos: what landmarks and the morphable model say goes with them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from torch import Tensor
 from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
 from model.data.corpus import spread
-from model.data.stills import Still, load_stills, moved_motion
+from model.data.warp_back import Picture, chances, load_photos, moved_motion, moved_picture
 from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
-from model.morphable.basis import MOTION, MOTION_SPACE
+from model.morphable.basis import ANGLES, MOTION, MOTION_SPACE
 from model.renderer.prior import Prior
-from model.renderer.warping import warp
 
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
 GAP_WEIGHT = 3.0  # what a pixel between the lips counts more than one of the lips
-OPEN_MOUTH = 0.05  # share of the face's height; a still with such a mouth is chosen twice as often
+PHOTOS = 0.6  # share of the warped-back pictures that are photos, where there are any; the others are frames of clips
+SIDEWAYS = 20.0 * np.pi / 180  # of yaw, for pictures by which a run is judged
 CANDIDATES = 8  # frames from which the one most different from the first is taken
 
 
 class PairData:
     """Draws pairs from the stored clips of a corpus split, people alike however many clips they have.
 
-    clips: ids of the clips to draw from; empty is all. stills: share of the pairs (0..1) that come from photos instead,
-    see `model.data.stills`. augment: whether pairs are mirrored, coloured and held still by chance.
+    clips: ids of the clips to draw from; empty is all. warp_back: share of the pairs (0..1) whose truth is known, see
+    `model.data.warp_back`; the others are two frames of a clip. augment: whether pairs are mirrored, coloured and held
+    still by chance.
     """
 
     motion_space, dimension, landmarks = MOTION_SPACE, MOTION, True
@@ -44,7 +45,7 @@ class PairData:
         split: str,
         frames_per_clip: int,
         clips: Sequence[str] = (),
-        stills: float = 0.0,
+        warp_back: float = 0.0,
         augment: bool = True,
     ) -> None:
         self.morphable = MorphableModel.load()
@@ -53,18 +54,16 @@ class PairData:
         self.images, self.clips, self.sources = store.images, store.clips, store.sources
         self._people = People(self.clips)
         self._augment = augment
-        self._stills = load_stills(data, self.morphable, split=split) if stills else []
-        self._stills_share = stills if self._stills else 0.0
-        favoured = np.array([1.0 + still.mouth / OPEN_MOUTH for still in self._stills])
-        self._still_chance = favoured / favoured.sum()
+        self._data, self._split, self._warp_back = data, split, warp_back
+        self._photos = load_photos(data, self.morphable, split=split) if warp_back else []
+        self._chances = chances(self._photos) if self._photos else np.zeros(0)
 
     def batch(self, generators: Sequence[np.random.Generator], size: int) -> Batch:
-        """See `PairSource.batch`; or two photos for a generator."""
+        """See `PairSource.batch`; or two pictures for a generator, each warped back by itself."""
         parts: list[tuple[Tensor, ...]] = []
         for generator in generators:
-            if self._stills_share and generator.random() < self._stills_share:
-                chosen = generator.choice(len(self._stills), size=2, p=self._still_chance)
-                parts += [self._still_pair(self._stills[number], size, generator) for number in chosen]
+            if self._warp_back and generator.random() < self._warp_back:
+                parts += [self._warped_back(self._picture(generator), size, generator) for _ in range(2)]
                 continue
             clip = self.clips[self._people.draw(generator)]
             mirrored = int(self._augment and generator.random() < 0.5)
@@ -90,6 +89,17 @@ class PairData:
             moved = (clip.landmarks[0] - clip.landmarks[0][:1]).abs().mean((1, 2))
             yield self.collate([self.pair(clip, 0, int(moved.argmax()), size)], size)
 
+    def back_from_the_side(self, size: int, *, pictures: int) -> Iterator[Batch]:
+        """See `PairSource.back_from_the_side`: photos where there are any, else first frames, by turns to each side."""
+        for number, picture in enumerate(spread(self._pictures(), pictures)):
+            moved = picture.motions[0].clone()
+            moved[ANGLES.start] += SIDEWAYS if number % 2 else -SIDEWAYS
+            yield self.collate([self.warped_back(picture, to_tensor(picture.image, size)[None], moved)], size)
+
+    def _pictures(self) -> Sequence[Picture]:
+        photos = self._photos or load_photos(self._data, self.morphable, split=self._split)
+        return photos or [Picture.of_clip(clip, self.images[clip.rows.start], 0) for clip in self.clips]
+
     def pair(self, clip: Clip, source: int, target: int, size: int) -> tuple[Tensor, ...]:
         """One pair for `collate`, nothing changed: rows `source` and `target` of the clip's stored frames."""
         images = [to_tensor(self.images[clip.rows.start + row], size) for row in (source, target)]
@@ -103,9 +113,8 @@ class PairData:
             source=source,
             target=target,
             motion=motion,
-            prior_flow=self._prior.flow(skin, target_points, motion[..., WINDOW_RADIUS], size=size),
+            prior=self._prior.guide(skin, target_points, motion[..., WINDOW_RADIUS], size=size).stacked,
             region=region_weight(target_points, size),
-            mouth=target_points[:, MOUTH, :2].mean(1),
         )
 
     def _pair(
@@ -136,16 +145,33 @@ class PairData:
             distance = np.abs(clip.openings[others] - clip.openings[first]) @ OPENING_WEIGHTS
         return first, int(others[int(distance.argmax())])
 
-    def _still_pair(self, still: Still, size: int, generator: np.random.Generator) -> tuple[Tensor, ...]:
-        mirrored = int(generator.random() < 0.5)
+    def _picture(self, generator: np.random.Generator) -> Picture:
+        """A photo or a frame of a clip."""
+        if self._photos and generator.random() < PHOTOS:
+            return self._photos[int(generator.choice(len(self._photos), p=self._chances))]
+        clip = self.clips[self._people.draw(generator)]
+        number = int(generator.integers(len(clip.frames)))
+        return Picture.of_clip(clip, self.images[clip.rows.start + number], number)
+
+    def _warped_back(self, picture: Picture, size: int, generator: np.random.Generator) -> tuple[Tensor, ...]:
+        mirrored = int(self._augment and generator.random() < 0.5)
         others = [self.clips[number] for number in generator.integers(len(self.clips), size=4)]
         frames = torch.stack([clip.motions[0][int(generator.integers(len(clip.motions[0])))] for clip in others])
-        moved = moved_motion(still, mirrored, frames, self.morphable, generator)
-        points, own, identity = still.landmarks[mirrored], still.motions[mirrored], still.identities[mirrored]
-        source_points = self.morphable.move(points, identity, own, moved[None])
-        target = recolour(to_tensor(still.image, size, mirrored=bool(mirrored))[None], generator)
+        moved = moved_motion(picture, mirrored, frames, self.morphable, generator)
+        target = to_tensor(picture.image, size, mirrored=bool(mirrored))[None]
+        if self._augment:
+            target = recolour(target, generator)
+        return self.warped_back(picture, target, moved, mirrored=mirrored)
+
+    def warped_back(self, picture: Picture, target: Tensor, moved: Tensor, *, mirrored: int = 0) -> tuple[Tensor, ...]:
+        """A pair for `collate` that leads from the picture in the motion `moved` (70,) back to the picture.
+
+        target (1, 3, S, S) in [-1, 1] is the picture, or its mirror image.
+        """
+        points, own = picture.landmarks[mirrored], picture.motions[mirrored]
+        source_points = self.morphable.move(points, picture.identities[mirrored], own, moved[None])
         skin = self._prior.skin(target, points[None], own[None])
-        source = warp(target, self._prior.flow(skin, source_points, moved[None], size=size), grid="aligned")
+        source = moved_picture(target, self._prior.guide(skin, source_points, moved[None], size=target.shape[-1]))
         return own.unsqueeze(-1).expand(-1, WINDOW), moved, source_points[0], points, source[0], target[0]
 
 

@@ -18,7 +18,7 @@ def open_pairs(
     split: str,
     frames_per_clip: int,
     clips: Sequence[str] = (),
-    stills: float = 0.0,
+    warp_back: float = 0.0,
     augment: bool = True,
 ) -> PairSource:
     """One split (train or val) of a corpus folder, see `PairData`, or of the authors' layout, see `LmdbPairs`.
@@ -26,12 +26,12 @@ def open_pairs(
     Of the latter every frame is used as it is: `frames_per_clip` and `augment` count for corpora alone.
 
     Raises:
-        DataError: the folder is neither, has no such clips, or has no photos although `stills` asks for them.
+        DataError: the folder is neither, has no such clips, or has no landmarks although `warp_back` needs them.
     """
     if not is_lmdb(data):
         return PairData(
-            data, cache, split=split, frames_per_clip=frames_per_clip, clips=clips, stills=stills, augment=augment
+            data, cache, split=split, frames_per_clip=frames_per_clip, clips=clips, warp_back=warp_back, augment=augment
         )
-    if stills:
-        raise DataError(f"stills is {stills}; allowed is 0 where the data is an LMDB, which has no photos")
+    if warp_back:
+        raise DataError(f"warp_back is {warp_back}; allowed is 0 where the data is an LMDB, which has no landmarks")
     return LmdbPairs(data, split=split, clips=clips)

@@ -53,11 +53,11 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
 
 @dataclass(frozen=True)
 class Example:
-    """One frame: source (1, 3, H, W), motion (1, D, 27) and, read by guided networks, prior_flow (1, 2, H, W)."""
+    """One frame: source (1, 3, H, W), motion (1, D, 27) and, read by guided networks, prior (1, CHANNELS, H, W)."""
 
     source: Tensor
     motion: Tensor
-    prior_flow: Tensor | None = None
+    prior: Tensor | None = None
 
 
 def rounded_layers(network: PIRenderer) -> dict[str, nn.Conv2d]:
@@ -95,7 +95,7 @@ def observe_ranges(network: PIRenderer, examples: Iterable[Example]) -> dict[str
     hooks = [layer.register_forward_pre_hook(watch(name)) for name, layer in rounded_layers(network).items()]
     try:
         for example in examples:
-            prior = example.prior_flow if network.config.guided else None
+            prior = example.prior if network.config.guided else None
             network.render(network.prepare(example.source), network.mapping(example.motion), prior)
     finally:
         for hook in hooks:

@@ -58,20 +58,20 @@ class CompiledEngine(TorchEngine):
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory / "inductor"))
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
         """See `Engine.render`; everything stays on the device."""
         parts = [
             [tensor.clone() for tensor in (images, *more)]
-            for images, _, *more in self._batches(portrait, descriptors, prior_flow)
+            for images, _, *more in self._batches(portrait, descriptors, prior)
         ]
         return Rendering(*map(torch.cat, zip(*parts, strict=True)))
 
     @torch.inference_mode()
     def render_frames(
-        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+        self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None
     ) -> RenderedFrames:
         """See `Engine.render_frames`; pictures become bytes before they leave the device."""
-        parts = [to_host(*tensors) for _, *tensors in self._batches(portrait, descriptors, prior_flow)]
+        parts = [to_host(*tensors) for _, *tensors in self._batches(portrait, descriptors, prior)]
         levels, *more = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         if not more:
             return RenderedFrames(levels)
@@ -79,13 +79,13 @@ class CompiledEngine(TorchEngine):
         return RenderedFrames(levels, masks[:, 0], places)
 
     def _batches(
-        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None
+        self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None
     ) -> Iterator[tuple[Tensor, ...]]:
         """What a `Run` gives, batch by batch; the next batch may be written over it."""
         start = 0
         for size in split(len(descriptors), self.batch_sizes):
             part = slice(start, start + size)
-            yield self._batch(portrait, descriptors[part], None if prior_flow is None else prior_flow[part], size)
+            yield self._batch(portrait, descriptors[part], None if prior is None else prior[part], size)
             start += size
 
     def _batch(

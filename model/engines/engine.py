@@ -84,15 +84,15 @@ class Engine(ABC):
         return self.network.prepare(source.to(self._device))
 
     @abstractmethod
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
-        """B frames: descriptors (B, Z), if guided prior_flow (B, 2, H, W)."""
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
+        """B frames: descriptors (B, Z), if guided prior (B, CHANNELS, H, W), see `model.renderer.guide`."""
 
     @torch.inference_mode()
     def render_frames(
-        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+        self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None
     ) -> RenderedFrames:
         """`render` in main memory, its images as RGB bytes."""
-        drawn = self.render(portrait, descriptors, prior_flow)
+        drawn = self.render(portrait, descriptors, prior)
         masks = None if drawn.mask is None else drawn.mask[:, 0].float().cpu().numpy()
         places = None if drawn.places is None else drawn.places.float().cpu().numpy()
         return RenderedFrames(to_frames(drawn.image), masks, places)

@@ -92,15 +92,15 @@ class OpenVINOEngine(Engine):
         self._loaded: dict[tuple[int, int, int], PortraitState] = {}
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
         """See `Engine.render`."""
-        if self.network.config.guided != (prior_flow is not None):
-            raise EngineError(f"the network is {'' if self.network.config.guided else 'not '}guided by a prior flow")
+        if self.network.config.guided != (prior is not None):
+            raise EngineError(f"the network is {'' if self.network.config.guided else 'not '}guided by a prior")
         count = len(descriptors)
         parameters = styles(self.network, descriptors).numpy()
         height, width = portrait.source.shape[2:]
         outputs = {"image": np.empty((count, 3, height, width), np.float32)}
-        if prior_flow is not None:
+        if prior is not None:
             outputs["mask"] = np.empty((count, 1, height, width), np.float32)
             outputs["places"] = np.empty((count, height, width, 2), np.float32)
         whole = count - count % self.batch_size
@@ -111,8 +111,8 @@ class OpenVINOEngine(Engine):
             for start in (start for start, length in batches if length == size):
                 stop = start + size
                 inputs = {"styles": parameters[start:stop]}
-                if prior_flow is not None:
-                    inputs["prior_flow"] = prior_flow[start:stop].float().contiguous().numpy()
+                if prior is not None:
+                    inputs["prior"] = prior[start:stop].float().contiguous().numpy()
                 queue.start_async(inputs, (outputs, start, stop))
             queue.wait_all()
         return Rendering(**{name: torch.from_numpy(values) for name, values in outputs.items()})

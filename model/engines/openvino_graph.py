@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from model.engines.fusion import enlarging_kernel, neighbours_kernel
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import ResidualBlock
+from model.renderer.guide import CHANNELS, DOUBTS
 from model.renderer.layers import EPSILON, NEGATIVE_SLOPE, AdaIN, ConvNorm, LayerNorm2d, SourceConv2d, typed
-from model.renderer.network import PIRenderer
+from model.renderer.network import DOUBT_LOGIT, PIRenderer
 from model.renderer.warping import OUTSIDE, EncoderBlock, grid_frame, pixel_centres
 from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
 
@@ -56,19 +57,20 @@ def build_graph(
     """The graph of `batch` frames of one portrait, an openvino.Model.
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
-    is guided, prior_flow (B, 2, H, W). Results: image (B, 3, H, W), the warped pictures that led to it and, when
+    is guided, prior (B, CHANNELS, H, W). Results: image (B, 3, H, W), the warped pictures that led to it and, when
     guided, mask (B, 1, H, W) and places (B, H, W, 2).
     Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
     """
     config = network.config
+    patch = config.patch
     shapes = {
         "source": (1, 3, height, width),
-        "warping_stem": (1, height, width, config.warping.base_channels),
-        "editing_stem": (1, height, width, config.editing.base_channels),
+        "warping_stem": (1, height // patch, width // patch, config.warping.base_channels),
+        "editing_stem": (1, height // patch, width // patch, config.editing.base_channels),
         "styles": (batch, sum(layer.affine.out_features for layer in style_layers(network))),
     }
     if config.guided:
-        shapes["prior_flow"] = (batch, 2, height, width)
+        shapes["prior"] = (batch, CHANNELS, height, width)
     inputs = {name: ops.parameter(shape, np.float32, name=name) for name, shape in shapes.items()}
     for name, node in inputs.items():
         node.output(0).get_tensor().set_names({name})
@@ -107,25 +109,46 @@ class _Builder:
         self.styles = dict(zip(layers, zip(shaped[::2], shaped[1::2], strict=True), strict=True))
 
     def frame(self, inputs: dict[str, Node]) -> dict[str, Node]:
+        if "prior" in inputs:
+            return self.guided_frame(inputs)
         network = self.network
         source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
-        stem = _channels_first(inputs["warping_stem"])
-        pictures = {}
-        where = None
-        if "prior_flow" in inputs:
-            where = self.moved(where, inputs["prior_flow"], scale=1)
-            pictures["guide"] = self.sample(source, where)
-            stem = ops.add(stem, self.frame_part(pictures["guide"], network.warping.first))
-        where = self.moved(where, self.warping(stem), scale=network.config.warping.flow_scale)
-        warped = self.sample(source, where)
+        flow = self.warping(_channels_first(inputs["warping_stem"]))
+        warped = self.sample(source, self.moved(None, flow, scale=network.config.flow_scale))
         stem = ops.add(_channels_first(inputs["editing_stem"]), self.frame_part(warped, network.editing.first))
-        last = self.editing(stem)
-        if not network.config.guided:
-            return {"image": ops.tanh(last), "warped": warped}
-        parts = ops.variadic_split(last, np.int64(1), _integers(3, 1))
-        colour, mask = ops.tanh(parts.output(0)), ops.sigmoid(parts.output(1))
+        return {"image": ops.tanh(self.editing(stem)), "warped": warped}
+
+    def guided_frame(self, inputs: dict[str, Node]) -> dict[str, Node]:
+        network = self.network
+        source = ops.broadcast(inputs["source"], _integers(self.batch, 3, *self.size))
+        parts = ops.variadic_split(inputs["prior"], np.int64(1), _integers(2, 3, 1, len(DOUBTS)))
+        flow, completion, completed, doubt = (parts.output(index) for index in range(4))
+        left = ops.subtract(_one(), completed)
+        told = [doubt] if network.config.doubt else []
+        where = self.moved(None, flow, scale=1)
+        guide = self.completed(self.sample(source, where), completion, left)
+        seen = ops.concat([guide, *told], 1) if told else guide
+        stem = ops.add(_channels_first(inputs["warping_stem"]), self.frame_part(seen, network.warping.first))
+        where = self.moved(where, self.warping(stem), scale=network.config.flow_scale)
+        warped = self.completed(self.sample(source, where), completion, left)
+        seen = ops.concat([warped, *told], 1) if told else warped
+        stem = ops.add(_channels_first(inputs["editing_stem"]), self.frame_part(seen, network.editing.first))
+        painted = ops.variadic_split(self.editing(stem), np.int64(1), _integers(3, 1))
+        colour, logit = ops.tanh(painted.output(0)), painted.output(1)
+        if told:
+            sure = ops.reduce_prod(ops.subtract(_one(), doubt), _integers(1), keep_dims=True)
+            # DOUBT_LOGIT * (1 - 2 * doubtful), where doubtful is 1 - sure.
+            scale, shift = (ops.constant(np.float32(value)) for value in (2 * DOUBT_LOGIT, -DOUBT_LOGIT))
+            logit = ops.add(logit, ops.add(ops.multiply(sure, scale), shift))
+        mask = ops.sigmoid(logit)
         image = ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
-        return {"image": image, "mask": mask, "places": _channels_last(where), "warped": warped, **pictures}
+        read = ops.multiply(mask, left)
+        return {"image": image, "mask": read, "places": _channels_last(where), "warped": warped, "guide": guide}
+
+    @staticmethod
+    def completed(read: Node, completion: Node, left: Node) -> Node:
+        """`Guide.complete`; left is what the completion leaves."""
+        return ops.add(completion, ops.multiply(read, left))
 
     def moved(self, where: Node | None, flow: Node, *, scale: int) -> Node:
         """The places (B, 2, H, W) to read, moved on by a flow of which a pixel covers `scale` of the image's."""
@@ -166,7 +189,8 @@ class _Builder:
                 x = ops.add(x, self.styled(_instances(self.conv(x, block.conv)), block.norm))
             enlarged = _lrelu(_layer_norm(self.enlarging_conv(x, decoder.up.conv), decoder.up.norm))
             x = ops.add(enlarged, self.conv_norm(maps.pop(), decoder.skip))
-        return self.narrow_conv(x, part.last)
+        y = self.narrow_conv(x, part.last)
+        return y if part.patch == 1 else ops.depth_to_space(y, "depth_first", part.patch)
 
     def conv(self, x: Node, layer: nn.Conv2d) -> Node:
         stride, padding = list(layer.stride), [int(side) for side in layer.padding]
@@ -204,7 +228,7 @@ class _Builder:
     def frame_part(self, x: Node, layer: SourceConv2d) -> Node:
         padding = [int(side) for side in layer.padding]
         weight = _constant(layer.weight[:, layer.source_channels :])
-        return ops.convolution(x, weight, [1, 1], padding, padding, [1, 1])
+        return ops.convolution(x, weight, list(layer.stride), padding, padding, [1, 1])
 
     def conv_norm(self, x: Node, block: ConvNorm) -> Node:
         return _lrelu(_layer_norm(self.conv(x, block.conv), block.norm))
@@ -216,6 +240,10 @@ class _Builder:
 
 def _constant(value: Tensor) -> Node:
     return ops.constant(value.detach().float().contiguous().numpy())
+
+
+def _one() -> Node:
+    return ops.constant(np.float32(1))
 
 
 def _integers(*values: int) -> npt.NDArray[np.int64]:

@@ -16,6 +16,7 @@ from model.engines.engine import Engine, Frames, to_frames, to_image
 from model.morphable import MOTION_SPACE
 from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
+from model.renderer.guide import plain_guide
 from model.renderer.mapping import motion_windows
 from model.renderer.network import PIRenderer
 from model.renderer.official import load_official_checkpoint
@@ -68,7 +69,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A source (1, 3, H, W), motions (T, D) and, for guided networks, prior flows (T, 2, H, W)."""
+    """A source (1, 3, H, W), motions (T, D) and, for guided networks, priors (T, CHANNELS, H, W)."""
 
     source: Tensor
     motions: Tensor
@@ -81,11 +82,11 @@ class Scene:
         coarse = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
         source = F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(-1, 1)
         motions = torch.randn(frames, config.motion_dimension, generator=generator).cumsum(0) / frames**0.5
-        priors = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(size, size), mode="bicubic")
-        return cls(to_image(to_frames(source)[0]), motions, priors if config.guided else None)
+        flows = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(size, size), mode="bicubic")
+        return cls(to_image(to_frames(source)[0]), motions, plain_guide(flows).stacked if config.guided else None)
 
     def prior(self, part: slice) -> Tensor | None:
-        """The prior flows of some of the frames."""
+        """The priors of some of the frames."""
         return None if self.priors is None else self.priors[part]
 
 

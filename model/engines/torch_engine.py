@@ -25,9 +25,9 @@ def exact(*, choose: bool = False) -> AbstractContextManager[None]:
 
 def rendering(output: RendererOutput) -> Rendering:
     """What of a network's output an engine hands on."""
-    if output.mask is None:
+    if output.read is None:
         return Rendering(output.image)
-    return Rendering(output.image, output.mask, output.places)
+    return Rendering(output.image, output.read, output.places)
 
 
 class TorchEngine(Engine):
@@ -56,9 +56,9 @@ class TorchEngine(Engine):
             return super().prepare(source)
 
     @torch.inference_mode()
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
         """See `Engine.render`; everything stays on the device."""
-        prior = None if prior_flow is None else prior_flow.to(self._device)
+        prior = None if prior is None else prior.to(self._device)
         with exact(), self._autocast():
             return rendering(self.network.render(portrait, descriptors.to(self._device), prior))
 

@@ -21,22 +21,23 @@ from model.losses.reconstruction import multi_scale_l1, region_weighted_l1
 from model.renderer.network import RendererOutput
 
 CERTAIN, DOUBTFUL = 0.3, 2.0
-"""l1_colour's weight of a pixel of no doubt, and what full doubt adds to it."""
+"""What a pixel of no doubt weighs where doubt counts, and what full doubt adds to it."""
 
 
 class LossConfig(BaseModel):
     """Weights of the terms. The defaults are the paper's: 2.5 L_w + 4 L_c + 1000 L_s over VGG-19 at 4 scales.
 
     features: whose features the perceptual terms read. `vgg_weights` always means VGG: where a user has trained weights
-        they go first. Of EfficientNet-Lite0 the terms are `perceptual_distance` at full size, and style must be 0.
+        they go first. Of EfficientNet-Lite0 the terms are `perceptual_distance` at full size, those of image and
+        painting weighted by doubt as l1_colour is, and style must be 0.
     perceptual_warped, perceptual_image, perceptual_colour: L1 of features of the warped source, of the image, and of
         what the editing network paints by itself (in a network that is not guided, the image).
     style: L1 of Gram matrices of the image at full size.
     l1_warped, l1_image: L1 of pixels over the same scales.
     l1_colour: L1 of the painting's pixels, weighted where the map given to the loss doubts the warped source.
     region_image: L1 of the image's pixels weighted by the map given to the loss (eyes and mouth, say).
-    adversarial_mouth, features_mouth: the hinge loss of a patch discriminator that sees the mouth's surroundings, and
-        L1 of its features; the trainer adds both.
+    adversarial: the hinge loss of a patch discriminator that looks where the map given to the loss doubts the warped
+        source, everywhere without one; the trainer adds it.
     deepest_layer, scales: how much of VGG is run; a CPU affords "relu3_1" and 2.
     """
 
@@ -50,22 +51,16 @@ class LossConfig(BaseModel):
     l1_image: NonNegativeFloat = 0.0
     l1_colour: NonNegativeFloat = 0.0
     region_image: NonNegativeFloat = 0.0
-    adversarial_mouth: NonNegativeFloat = 0.0
-    features_mouth: NonNegativeFloat = 0.0
+    adversarial: NonNegativeFloat = 0.0
     features: Literal["vgg19", "efficientnet-lite0"] = "vgg19"
     deepest_layer: Literal["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"] = "relu5_1"
     scales: int = Field(default=4, ge=1, le=6)
     vgg_weights: Path | None = None
 
     @property
-    def adversarial(self) -> bool:
-        """Whether a discriminator is needed."""
-        return max(self.adversarial_mouth, self.features_mouth) > 0
-
-    @property
     def needing_landmarks(self) -> list[str]:
         """Names of the terms in use that have to know where eyes and mouth are."""
-        return [name for name in ("region_image", "adversarial_mouth", "features_mouth") if getattr(self, name)]
+        return [name for name in ("region_image",) if getattr(self, name)]
 
     @property
     def needs_features(self) -> bool:
@@ -114,7 +109,7 @@ class RendererLoss(nn.Module):
         """Loss of `output` against target (B, 3, H, W) in [-1, 1].
 
         region (B, 1, H, W): weights of `region_image`, which is left out without it. doubt (B, 1, H, W) in 0..1: how
-        little of the target the warped source can show, for `l1_colour`; nowhere, without it. `edited` is off while the
+        little of the target the warped source can show; nowhere, without it. `edited` is off while the
         warping network trains alone: then only the terms of the warped source count.
         """
         config = self.config
@@ -123,6 +118,7 @@ class RendererLoss(nn.Module):
         if config.needs_features:
             with torch.no_grad():
                 wanted = self._features(target)
+        weight = CERTAIN + DOUBTFUL * (torch.zeros_like(target[:, :1]) if doubt is None else doubt)
         if config.perceptual_warped:
             terms["perceptual_warped"] = self._apart(self._features(output.warped), wanted)
         if config.l1_warped:
@@ -130,16 +126,15 @@ class RendererLoss(nn.Module):
         if edited:
             if config.perceptual_image or config.style:
                 got = self._features(output.image)
-                terms["perceptual_image"] = self._apart(got, wanted)
+                terms["perceptual_image"] = self._apart(got, wanted, weight)
                 if config.style:
                     terms["style"] = style_loss(got[0], wanted[0])
             if config.perceptual_colour:
-                terms["perceptual_colour"] = self._apart(self._features(output.colour), wanted)
+                terms["perceptual_colour"] = self._apart(self._features(output.colour), wanted, weight)
             if config.l1_image:
                 terms["l1_image"] = multi_scale_l1(output.image, target, scales=config.scales)
             if config.l1_colour:
-                weight = torch.zeros_like(target[:, :1]) if doubt is None else doubt
-                terms["l1_colour"] = region_weighted_l1(output.colour, target, CERTAIN + DOUBTFUL * weight)
+                terms["l1_colour"] = region_weighted_l1(output.colour, target, weight)
             if config.region_image and region is not None:
                 terms["region_image"] = region_weighted_l1(output.image, target, region)
         weighted = [getattr(config, name) * term for name, term in terms.items()]
@@ -154,8 +149,8 @@ class RendererLoss(nn.Module):
             raise RuntimeError("no term of this loss reads features")
         return [self.vgg(scaled) for scaled in image_pyramid(image, self.config.scales)]
 
-    def _apart(self, got: list[Features], wanted: list[Features]) -> Tensor:
-        """The perceptual term of what `_features` gave."""
+    def _apart(self, got: list[Features], wanted: list[Features], weight: Tensor | None = None) -> Tensor:
+        """The perceptual term of what `_features` gave; only EfficientNet's is weighted (B, 1, H, W)."""
         if self.efficientnet is not None:
-            return perceptual_distance(got[0], wanted[0]).mean()
+            return perceptual_distance(got[0], wanted[0], weight).mean()
         return torch.stack([feature_loss(a, b) for a, b in zip(got, wanted, strict=True)]).sum()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+MOUTH_CROP = 80  # pixels of the 256 crop: lips of the widest mouths and their surroundings
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
@@ -17,10 +18,17 @@ def l1(image: Tensor, target: Tensor) -> Tensor:
     return (a - b).abs().mean(dim=(1, 2, 3))
 
 
-def psnr(image: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB: (B,); infinite for equal pictures."""
+def psnr(image: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio in dB: (B,); infinite for equal pictures.
+
+    weight (B, 1, H, W), not negative: how much each pixel counts; alike without it.
+    """
     a, b = _as_unit(image, target)
-    return -10 * (a - b).square().mean(dim=(1, 2, 3)).log10()
+    error = (a - b).square().mean(dim=1, keepdim=True)
+    if weight is None:
+        return -10 * error.mean(dim=(1, 2, 3)).log10()
+    share = weight.to(error)
+    return -10 * ((share * error).sum(dim=(1, 2, 3)) / share.sum(dim=(1, 2, 3)).clamp_min(1e-9)).log10()
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:
@@ -67,6 +75,17 @@ def flicker(frames: Tensor, target: Tensor) -> float:
         raise ValueError(f"a video of {len(a)} frames; flicker needs 3 or more")
     ours, theirs = (float((x[2:] - 2 * x[1:-1] + x[:-2]).abs().mean()) for x in (a, b))
     return ours / theirs
+
+
+def crops(images: Tensor, centres: Tensor) -> Tensor:
+    """Squares (B, 3, s, s) of images (B, 3, S, S), s = S * MOUTH_CROP / 256, around centres (B, 2) in 256ths of S.
+
+    Squares that would reach over the rim are shifted into the picture.
+    """
+    size = images.shape[-1]
+    side = size * MOUTH_CROP // 256
+    corners = (centres * (size / 256) - side / 2).round().long().clamp(0, size - side).tolist()
+    return torch.stack([image[:, y : y + side, x : x + side] for image, (x, y) in zip(images, corners, strict=True)])
 
 
 def _luma(unit: Tensor) -> Tensor:

@@ -110,8 +110,8 @@ class Animator:
             return
         skin = self.prior.skin_of(portrait)
         guides = ahead(self._guide(self._morphable, self.prior, skin, portrait, sequence[part]) for part in parts)
-        for described, (target, flow) in zip(descriptors, guides, strict=True):
-            drawn = self.engine.render_frames(prepared, described, flow)
+        for described, (target, guide) in zip(descriptors, guides, strict=True):
+            drawn = self.engine.render_frames(prepared, described, guide)
             paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
             yield drawn
 
@@ -129,10 +129,10 @@ class Animator:
     def _guide(
         morphable: MorphableModel, prior: Prior, skin: Skin, portrait: Portrait, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior flow to them."""
+        """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
         target = morphable.move(skin.landmarks[0], identity, skin.motion[0], motions)
-        return target, prior.flow(skin, target, motions, size=portrait.image.shape[0])
+        return target, prior.guide(skin, target, motions, size=portrait.image.shape[0]).stacked
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

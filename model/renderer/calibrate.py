@@ -52,7 +52,7 @@ def _examples(held_out: PairData, clips: list[Clip], size: int = 256) -> Iterato
     for clip in clips:
         for later in range(1, len(clip.frames)):
             batch = held_out.collate([held_out.pair(clip, 0, later, size)], size)
-            yield Example(batch.source, batch.motion, batch.prior_flow)
+            yield Example(batch.source, batch.motion, batch.prior)
 
 
 def _nearness(network: PIRenderer, ranges: dict[str, tuple[float, float]], examples: Iterator[Example]) -> list[float]:
@@ -63,7 +63,7 @@ def _nearness(network: PIRenderer, ranges: dict[str, tuple[float, float]], examp
     for example in examples:
         with torch.inference_mode():
             descriptor = network.mapping(example.motion)
-        prior = example.prior_flow if network.config.guided else None
+        prior = example.prior if network.config.guided else None
         pictures = [engine.render(engine.prepare(example.source), descriptor, prior).image for engine in engines]
         decibels.append(float(psnr(*pictures)))
     return decibels

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from model.renderer.guide import DOUBTS
+
 MAPPING_LAYERS = 3
 """Residual convolutions of the mapping network; with the first one they shorten a window by 6 + 3 * 6 frames."""
 
@@ -31,13 +33,8 @@ class WarpingConfig(_Config):
         return self
 
     def channels(self, level: int) -> int:
-        """Channels of the encoder map that is 2**level times smaller than the image."""
+        """Channels of the encoder map that is 2**level times smaller than the network's largest."""
         return min(self.base_channels * (1 << level), self.max_channels)
-
-    @property
-    def flow_scale(self) -> int:
-        """How many image pixels one pixel of the flow map covers."""
-        return 1 << (self.encoder_layers - self.decoder_layers)
 
 
 class EditingConfig(_Config):
@@ -49,15 +46,19 @@ class EditingConfig(_Config):
     residual_blocks: PositiveInt = 2
 
     def channels(self, level: int) -> int:
-        """Channels of the map that is 2**level times smaller than the image."""
+        """Channels of the map that is 2**level times smaller than the network's largest."""
         return min(self.base_channels * (1 << level), self.max_channels)
 
 
 class RendererConfig(_Config):
     """Everything that fixes the shape of a renderer's weights.
 
-    guided: the morphable model's prior flow is an input, the warping network refines it, and the editing network
+    guided: the morphable model's prior is an input, the warping network refines its flow, and the editing network
         gives a colour and a mask instead of the colour alone.
+    doubt: both networks of a guided one also read where the prior guesses, see `model.renderer.guide.DOUBTS`, and the
+        mask starts from it.
+    patch: side in pixels of the squares that both networks read, and the editing network paints, as one. 1 is the
+        paper's; with 2 their largest maps have half the image's resolution.
     grid: "published" builds the sampling grid as the published weights need it; with it a zero flow shrinks the picture
         by 63/64 and greys its rim. "aligned" is the exact one: a zero flow is the identity, a flow of 1 is one pixel
         of the flow map, and what lies outside the picture repeats its rim.
@@ -70,7 +71,15 @@ class RendererConfig(_Config):
     warping: WarpingConfig = WarpingConfig()
     editing: EditingConfig = EditingConfig()
     guided: bool = False
+    doubt: bool = False
+    patch: Literal[1, 2] = 1
     grid: Literal["published", "aligned"] = "published"
+
+    @model_validator(mode="after")
+    def _doubt_of_a_prior(self) -> Self:
+        if self.doubt and not self.guided:
+            raise ValueError("doubt is true; allowed is false unless the network is guided: there is no prior to doubt")
+        return self
 
     @classmethod
     def full(cls, motion_dimension: int, *, guided: bool = False) -> Self:
@@ -79,12 +88,14 @@ class RendererConfig(_Config):
 
     @classmethod
     def light(cls, motion_dimension: int, *, guided: bool = True) -> Self:
-        """The size for CPUs: 18 GFLOP a frame at 256x256 (2 per multiply-accumulate), 0.8 of them once per portrait."""
+        """The size for CPUs: 10 GFLOP a frame at 256x256 (2 per multiply-accumulate), 0.3 of them once per portrait."""
         return cls(
             motion_dimension=motion_dimension,
-            warping=WarpingConfig(base_channels=16, max_channels=128),
-            editing=EditingConfig(base_channels=24, max_channels=128),
+            warping=WarpingConfig(base_channels=32, max_channels=128, encoder_layers=4),
+            editing=EditingConfig(base_channels=32, max_channels=192),
             guided=guided,
+            doubt=guided,
+            patch=2,
             grid="aligned",
         )
 
@@ -96,4 +107,14 @@ class RendererConfig(_Config):
     @property
     def size_multiple(self) -> int:
         """Height and width of an image must be multiples of this."""
-        return 1 << max(self.warping.encoder_layers, self.editing.layers)
+        return self.patch << max(self.warping.encoder_layers, self.editing.layers)
+
+    @property
+    def flow_scale(self) -> int:
+        """How many image pixels one pixel of the flow map covers."""
+        return self.patch << (self.warping.encoder_layers - self.warping.decoder_layers)
+
+    @property
+    def doubt_maps(self) -> int:
+        """Channels of doubt that both networks read."""
+        return len(DOUBTS) if self.doubt else 0

@@ -3,6 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.renderer.guide import CHANNELS
 from model.renderer.network import PIRenderer
 
 
@@ -15,7 +16,7 @@ def count_flops(network: PIRenderer, *, size: int = 256) -> dict[str, int]:
     config = network.config
     parameter = next(network.parameters())
     source = parameter.new_zeros(1, 3, size, size)
-    prior = parameter.new_zeros(1, 2, size, size) if config.guided else None
+    prior = parameter.new_zeros(1, CHANNELS, size, size) if config.guided else None
     motion = parameter.new_zeros(1, config.motion_dimension, config.window)
     with FlopCounterMode(display=False) as portrait:
         state = network.prepare(source)

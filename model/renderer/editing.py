@@ -41,24 +41,38 @@ class DecoderBlock(nn.Module):
 
 
 class EditingNetwork(nn.Module):
-    """Source, warped source and descriptor -> the image, or, when guided, a colour and a mask logit."""
+    """Source, warped source and descriptor -> the image, or, when guided, a colour and a mask logit.
+
+    With `patch` 2 it works at half the image's resolution: it reads squares of 2 x 2 pixels as one and paints as many
+    (Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
+    network", CVPR 2016).
+    """
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         sizes: EditingConfig = config.editing
         levels = range(sizes.layers)
-        self.first = SourceConv2d(3, 3, sizes.base_channels, kernel_size=7)
+        self.patch = config.patch
+        self.first = SourceConv2d(3, 3 + config.doubt_maps, sizes.base_channels, kernel_size=7, stride=config.patch)
         self.first_norm = LayerNorm2d(sizes.base_channels)
         self.encoder = nn.ModuleList(ConvNorm(sizes.channels(level), sizes.channels(level + 1)) for level in levels)
         self.decoder = nn.ModuleList(
             DecoderBlock(sizes.channels(level + 1), sizes.channels(level), config) for level in reversed(levels)
         )
-        self.last = nn.Conv2d(sizes.base_channels, 4 if config.guided else 3, 7, padding=3)
+        kernel = 7 if config.patch == 1 else 3  # about as wide in the image's pixels
+        pictures = 4 if config.guided else 3
+        self.last = nn.Conv2d(sizes.base_channels, pictures * config.patch**2, kernel, padding=kernel // 2)
 
-    def forward(self, stem: Tensor, z: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The output `stem` (B, base, H, W) of `first`, z (B, Z) -> colour (B, 3, H, W) in [-1, 1], mask (B, 1, H, W).
+    @property
+    def mask_channels(self) -> slice:
+        """Which channels of `last` give the mask of a guided network."""
+        return slice(3 * self.patch**2, None)
 
-        The mask, the share of the warped source in the image, is None unless the network is guided. Both are float32.
+    def forward(self, stem: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The output `stem` (B, base, H, W) of `first`, z (B, Z) -> colour (B, 3, H, W) in [-1, 1], logit (B, 1, H, W).
+
+        The logit, of the share of the warped source in the image, has no channel unless the network is guided. Both are
+        float32. With a patch the stem has a pixel for each.
         """
         x = lrelu(self.first_norm(stem))
         maps = []
@@ -68,4 +82,6 @@ class EditingNetwork(nn.Module):
         for decoder in self.decoder:
             x = decoder(x, maps.pop(), z)
         y = self.last(x).float()
-        return torch.tanh(y[:, :3]), torch.sigmoid(y[:, 3:]) if y.shape[1] == 4 else None
+        if self.patch > 1:
+            y = F.pixel_shuffle(y, self.patch)
+        return torch.tanh(y[:, :3]), y[:, 3:]

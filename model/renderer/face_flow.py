@@ -52,9 +52,11 @@ class FaceFlow:
             normals + normals[self._counterparts] * normals.new_tensor([-1.0, 1.0, 1.0]), dim=-1
         )
 
-    def lay(self, around: Tensor, skin: Skin, target: Tensor, motions: Tensor) -> Tensor:
+    def lay(self, around: Tensor, skin: Skin, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Backward flow (B, 2, S, S), in pixels of its own map: `around`, of the same shape, where there is no face.
 
+        With it come, (B, S, S) each, 1 where the other side of the face is read, and how squarely the portrait's camera
+        saw what is at each pixel, as a cosine, 1 off the face.
         skin: the portraits' (B), or the one portrait's (1). target (B, 478, 3): landmarks that the result shall have,
         in pixels of the 256 crop; motions (B, 70): motions that it shall have.
         """
@@ -65,47 +67,53 @@ class FaceFlow:
         places, share, further_in = skin.landmarks[..., :2], _turned_to_camera(skin, turned), _further_in(skin)
         read_at = torch.stack([places - share * further_in, places[:, other] - share * further_in[:, other]], 1) / unit
         shown = self._shown(skin).expand(count, -1)
-        flows = around.numpy().copy()
-        for flow, *frame in zip(
-            flows, (target / unit).numpy(), read_at.numpy(), shown.numpy(), turned.numpy(), strict=True
+        off_the_face = around.new_tensor([0.0, 1.0])[:, None, None].expand(count, -1, side, side)
+        laid = torch.cat([around, off_the_face], 1)
+        for maps, *frame in zip(
+            laid.numpy(), (target / unit).numpy(), read_at.numpy(), shown.numpy(), turned.numpy(), strict=True
         ):
-            self._lay_one(flow, *frame, unit=unit)
-        return torch.from_numpy(flows)
+            self._lay_one(maps, *frame, unit=unit)
+        return laid[:, :2], laid[:, 2], laid[:, 3]
 
     def _shown(self, skin: Skin) -> Tensor:
         """How squarely the camera saw the landmarks, as the cosine of their normals to its axis: (B, 478)."""
         return -(self._outwards @ rotation_matrix(skin.motion[:, ANGLES])[:, 2].unsqueeze(-1)).squeeze(-1)
 
     def _lay_one(
-        self, flow: Floats, here: Floats, there: Floats, shown: Floats, turned: Floats, *, unit: float
+        self, laid: Floats, here: Floats, there: Floats, shown: Floats, turned: Floats, *, unit: float
     ) -> None:
-        """Lay one face over `flow` (2, S, S), in place.
+        """Lay one face over `laid` (4, S, S), flow and then what comes with it, in place; see `lay`.
 
         here (478, 3): the landmarks in the picture to be made; there (2, 478, 2): where they are read, and where on the
         other side of the face, in pixels of the map; shown (478,): see `_shown`; turned (2,): see
         `_turned_to_camera`.
         """
-        drawn, order = self._drawn(here, flow.shape[-1])
+        side = laid.shape[-1]
+        flow, mirrored, squareness = np.split(laid.reshape(4, -1), (2, 3))
+        drawn, order = self._drawn(here, side)
         inside = drawn >= 0
         pixels = np.flatnonzero(inside)
-        places = np.stack([pixels % flow.shape[-1], pixels // flow.shape[-1]], -1).astype(np.float32) + np.float32(0.5)
+        places = np.stack([pixels % side, pixels // side], -1).astype(np.float32) + np.float32(0.5)
         corners = self._triangles[order]
-        values = [there[0] - here[:, :2]]
+        values = [there[0] - here[:, :2], shown[:, None]]
         if bool((shown < HIDDEN).any()):
-            values += [there[1] - here[:, :2], shown[:, None], shown[self._counterparts, None]]
+            values += [there[1] - here[:, :2], shown[self._counterparts, None]]
         known = _interpolated(here[corners, :2], np.concatenate(values, -1)[corners], drawn.take(pixels), places)
-        moved = known[:, :2]
-        if known.shape[1] > 2:
-            hidden = (known[:, 4] < HIDDEN) & (known[:, 5] > known[:, 4] + BETTER)
-            moved = np.where(hidden[:, None], known[:, 2:4], moved)
+        moved, seen = known[:, :2], known[:, 2]
+        squareness[:, pixels] = seen
+        if known.shape[1] > 3:
+            hidden = (seen < HIDDEN) & (known[:, 5] > seen + BETTER)
+            moved = np.where(hidden[:, None], known[:, 3:5], moved)
+            mirrored[:, pixels] = hidden
+            squareness[:, pixels] = np.where(hidden, known[:, 5], seen)
         bordered = cv2.copyMakeBorder(inside.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         distance = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)
-        before = flow.reshape(2, -1).take(pixels, 1).T
+        before = flow.take(pixels, 1).T
         change = moved - before
         jump = np.hypot(*change.T) * unit
         seam = _seam(jump, places - here[RIM, :2].mean(0), here[_CHIN, :2] - here[_FOREHEAD, :2], turned)
         share = np.minimum(distance[1:-1, 1:-1].take(pixels) * unit / seam, 1)[:, None]
-        flow.reshape(2, -1)[:, pixels] = (before + share * change).T
+        flow[:, pixels] = (before + share * change).T
 
     def _drawn(self, here: Floats, side: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Which triangle is seen at each pixel, or -1: (side, side), as numbers into the second, triangles in order."""

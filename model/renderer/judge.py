@@ -13,9 +13,8 @@ from model.extractor import Extractor
 from model.extractor.linear_face import face_window
 from model.extractor.topology import MOUTH
 from model.extractor.window import Pyramid
-from model.losses.adversarial import crops
 from model.metrics.arcface import ArcFace
-from model.metrics.images import l1, psnr, sharpness, ssim
+from model.metrics.images import crops, l1, psnr, sharpness, ssim
 from model.morphable.basis import ANGLES, EXPRESSION
 
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -95,17 +95,21 @@ class SourceConv2d(nn.Conv2d):
     forward reads the whole input; source_part + frame_part are its two summands (see `PIRenderer.prepare`).
     """
 
-    def __init__(self, source_channels: int, frame_channels: int, out_channels: int, *, kernel_size: int) -> None:
-        super().__init__(source_channels + frame_channels, out_channels, kernel_size, padding=kernel_size // 2)
+    def __init__(
+        self, source_channels: int, frame_channels: int, out_channels: int, *, kernel_size: int, stride: int = 1
+    ) -> None:
+        channels = source_channels + frame_channels
+        super().__init__(channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2)
         self.source_channels = source_channels
 
     def source_part(self, source: Tensor) -> Tensor:
         """What the source (B, source_channels, H, W) adds to the output, bias included."""
-        return F.conv2d(source, self.weight[:, : self.source_channels], self.bias, padding=self.padding)
+        weight = self.weight[:, : self.source_channels]
+        return F.conv2d(source, weight, self.bias, stride=self.stride, padding=self.padding)
 
     def frame_part(self, x: Tensor) -> Tensor:
         """What the other channels (B, frame_channels, H, W) add to the output."""
-        return F.conv2d(x, self.weight[:, self.source_channels :], padding=self.padding)
+        return F.conv2d(x, self.weight[:, self.source_channels :], stride=self.stride, padding=self.padding)
 
 
 class ConvNorm(nn.Module):

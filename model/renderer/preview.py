@@ -13,6 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.data.batch import Batch
 from model.metrics.images import l1, psnr, ssim
+from model.metrics.perceptual import PerceptualDistance
+from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer, RendererOutput
 from model.renderer.warping import pixel_centres, warp
 
@@ -23,32 +25,46 @@ def render_batch(network: nn.Module, batch: Batch, *, edit: bool = True) -> Rend
     """The output for a batch of pairs, on the network's device; `network` is a PIRenderer or what wraps one."""
     inner = cast(PIRenderer, network.module if isinstance(network, DistributedDataParallel) else network)
     batch = batch.to(next(network.parameters()).device)
-    prior_flow = batch.prior_flow if inner.config.guided else None
-    output: RendererOutput = network(batch.source, batch.motion, prior_flow, edit=edit)
+    prior = batch.prior if inner.config.guided else None
+    output: RendererOutput = network(batch.source, batch.motion, prior, edit=edit)
     return output
 
 
 @torch.no_grad()
-def measure(network: PIRenderer, batches: Iterator[Batch]) -> dict[str, float]:
-    """Mean PSNR (dB), SSIM and L1 (of 0..1) of the image, of the warped source, and of two baselines, clips alike."""
+def measure(network: PIRenderer, batches: Iterator[Batch], distance: PerceptualDistance) -> dict[str, float]:
+    """Mean figures of the image, the warped source, the colour alone, and of two baselines, pairs alike.
+
+    PSNR (dB), SSIM, L1 (of 0..1) and the perceptual distance; where there is a prior, also PSNR and distance weighted
+    by its doubt, as psnr_doubtful and perceptual_doubtful. Nothing where there are no batches.
+    """
     sums: dict[str, list[float]] = {}
-    clips = 0
     for batch in batches:
-        clips += 1
         output = render_batch(network, batch)
-        pictures = {"image": output.image, "warped": output.warped, "copy": batch.source}
-        if batch.prior_flow is not None:
-            pictures["prior_warp"] = warp(batch.source, batch.prior_flow, grid=network.config.grid)
+        pictures = {"image": output.image, "warped": output.warped, "colour": output.colour, "copy": batch.source}
+        doubt = None
+        if batch.prior is not None:
+            guide = Guide.of(batch.prior)
+            doubt = guide.doubtful
+            pictures["prior_warp"] = guide.complete(warp(batch.source, guide.flow, grid=network.config.grid))
         for name, picture in pictures.items():
-            for metric in (psnr, ssim, l1):
-                value = metric(picture.float().cpu(), batch.target).mean()
-                sums.setdefault(f"{metric.__name__}_{name}", []).append(float(value))
-    return {"clips": clips} | {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+            shown = picture.float().cpu()
+            found = {metric.__name__: metric(shown, batch.target) for metric in (psnr, ssim, l1)}
+            found["perceptual"] = distance(shown, batch.target)
+            if doubt is not None:
+                found["psnr_doubtful"] = psnr(shown, batch.target, doubt)
+                found["perceptual_doubtful"] = distance(shown, batch.target, doubt)
+            for figure, values in found.items():
+                sums.setdefault(f"{figure}_{name}", []).append(float(values.mean()))
+    if not sums:
+        return {}
+    return {"pairs": len(sums["psnr_image"])} | {
+        name: round(float(np.mean(values)), 4) for name, values in sums.items()
+    }
 
 
 @torch.no_grad()
 def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
-    """RGB uint8, a row a pair: source, warped, image, target, flow and, when guided, the mask.
+    """RGB uint8, a row a pair: source, warped, image, target, flow and, when guided, the colour and the mask.
 
     Flow is where each pixel was read less where it is: its direction as hue, its length as strength of the colour.
     """
@@ -57,7 +73,7 @@ def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
         output = render_batch(network, batch)
         pictures = [batch.source, output.warped, output.image, batch.target, flow_colours(output.places)]
         if output.mask is not None:
-            pictures.append(output.mask.expand(-1, 3, -1, -1) * 2 - 1)
+            pictures += [output.colour, output.mask.expand(-1, 3, -1, -1) * 2 - 1]
         rows.append(torch.cat([picture[0].float().cpu() for picture in pictures], 2))
     sheet = torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).round()
     return sheet.permute(1, 2, 0).to(torch.uint8).numpy()

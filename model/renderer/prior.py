@@ -6,6 +6,7 @@ follows the head as the portrait's skin says (`model.renderer.skinning`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,9 @@ from torch.nn import functional as F
 
 from model.engines import to_image
 from model.morphable import MorphableModel
+from model.renderer.doubt import doubts
 from model.renderer.face_flow import FaceFlow
+from model.renderer.guide import Guide, plain_guide
 from model.renderer.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
 
@@ -68,8 +71,8 @@ class Prior:
         return self.skin(to_image(portrait.image), landmarks[None], motion[None])
 
     @torch.no_grad()
-    def flow(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Tensor:
-        """Backward flow (B, 2, size, size) in pixels that takes the source to the target.
+    def guide(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Guide:
+        """What takes the source to the target, and where that is doubtful.
 
         Args:
             skin: the sources' (B), or the one source's (1).
@@ -78,9 +81,15 @@ class Prior:
             size: side of the images in pixels.
         """
         wanted, motions = target.float().cpu(), motions.float().cpu()
-        around = skin.origins(wanted, motions) * (size / 256.0)
-        around = F.interpolate(around, size=(size, size), mode="bilinear", align_corners=False)
-        return self._face.lay(around, skin, wanted, motions).to(target.device)
+        around, missed = skin.origins(wanted, motions)
+        around = F.interpolate(around * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)
+        flow, mirrored, shown = self._face.lay(around, skin, wanted, motions)
+        doubt = doubts(flow, mirrored=mirrored, shown=shown, missed=missed)
+        return replace(plain_guide(flow), doubt=doubt)
+
+    def flow(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Tensor:
+        """The flow (B, 2, size, size) of `guide`."""
+        return self.guide(skin, target, motions, size=size).flow
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""

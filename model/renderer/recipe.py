@@ -15,12 +15,22 @@ from model.losses.total import LossConfig
 from model.morphable.basis import MOTION
 from model.renderer.config import RendererConfig
 
-CPU_LOSS = LossConfig(
-    perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1.0, l1_image=1.0, region_image=1.0, scales=3
+# What networks of the light size are trained by: the picture and, by itself, what the editing network paints.
+PAINT_LOSS = LossConfig(
+    features="efficientnet-lite0",
+    perceptual_warped=0,
+    perceptual_image=1.0,
+    perceptual_colour=0.5,
+    style=0,
+    l1_warped=0.5,
+    l1_image=1.0,
+    l1_colour=1.0,
+    region_image=1.0,
+    scales=1,
 )
 
-# Once the head moves rightly, what is left to learn is in the mouth and the eyes.
-DETAIL_LOSS = CPU_LOSS.model_copy(update={"l1_warped": 0.25, "region_image": 3.0})
+# The discriminator comes when colour is a picture: before, it would only be told what it sees.
+SHARP_LOSS = PAINT_LOSS.model_copy(update={"adversarial": 0.3})
 
 
 class _Config(BaseModel):
@@ -44,15 +54,15 @@ class RendererTrainingConfig(_Config):
 
     network: RendererConfig = RendererConfig.light(MOTION)
     phases: tuple[PhaseConfig, ...] = (
-        PhaseConfig(until=0.35, size=128, pairs=4, learning_rate=3e-4, loss=CPU_LOSS),
-        PhaseConfig(until=0.8, size=256, pairs=2, learning_rate=2e-4, loss=DETAIL_LOSS),
-        PhaseConfig(until=1.0, size=256, pairs=2, learning_rate=5e-5, loss=DETAIL_LOSS),
+        PhaseConfig(until=0.1, pairs=2, learning_rate=3e-4, loss=PAINT_LOSS),
+        PhaseConfig(until=0.8, pairs=2, learning_rate=2e-4, loss=SHARP_LOSS),
+        PhaseConfig(until=1.0, pairs=2, learning_rate=5e-5, loss=SHARP_LOSS),
     )
     steps: PositiveInt = 200_000
     seed: int = 0
     frames_per_clip: PositiveInt = 40
     clips: tuple[str, ...] = ()  # ids of the clips to train on; empty: all of the split
-    stills: float = Field(default=0.0, ge=0, le=1)  # share of pairs made of photos
+    warp_back: float = Field(default=0.7, ge=0, le=1)  # share of pairs whose truth is known
     augment: bool = True  # pairs are mirrored, coloured and held still by chance
     loader_workers: NonNegativeInt | None = None  # processes that draw batches ahead; None: 0 on a CPU, else by cores
     ema_half_life_steps: PositiveFloat = 312.5
@@ -110,6 +120,7 @@ def defaults_for(data: Path) -> dict[str, Any]:
         "name": "renderer-bfm-deep3d",
         "network": RendererConfig.full(DIMENSION),
         "steps": 400_000,
+        "warp_back": 0.0,
         "phases": (
             PhaseConfig(until=0.5, edit=False),
             PhaseConfig(until=0.75),

@@ -63,15 +63,16 @@ class Skin:
     weights: Tensor
     depth: Tensor
 
-    def origins(self, target: Tensor, motions: Tensor) -> Tensor:
-        """Where the pixels of the result came from: backward flow (B, 2, S, S) in pixels of the 256 crop.
+    def origins(self, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the pixels of the result came from, and by how much that misses them.
 
-        target (B, 478, 3) are the landmarks and motions (B, 70) the motions that the result shall have.
+        Backward flow (B, 2, S, S), and the distance (B, S, S) of q from where its origin goes, both in pixels of the
+        256 crop. target (B, 478, 3) are the landmarks and motions (B, 70) the motions that the result shall have.
 
         Solves p + d(p) = q for every pixel q by damped fixed-point iteration (Krasnoselskii, "Two remarks on the method
         of successive approximations", 1955). The search starts where q would have come from if all were head, so that
         the head hides what it moves over; pixels that it leaves bare find no answer and end between, which stretches
-        the background over them. Gradients reach d through the last step alone.
+        the background over them. Gradients reach d through the last step of the flow alone.
         """
         displacement, head = self.displacements(target, motions)
         with torch.no_grad():
@@ -80,10 +81,9 @@ class Skin:
                 flow = _step_back(head, flow)
             for share in SKIN_STEPS:
                 flow = torch.lerp(flow, _step_back(displacement, flow), share)
-        if not displacement.requires_grad:
-            return flow
         found = _step_back(displacement, flow)
-        return flow + found - found.detach()
+        missed = (found - flow).detach().norm(dim=1)
+        return (flow + found - found.detach() if displacement.requires_grad else flow), missed
 
     def displacements(self, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
         """Where the portrait's pixels go, and would go if all were head: (B, 2, S, S) in pixels of the 256 crop."""

@@ -22,9 +22,11 @@ from torch.nn.parallel import DistributedDataParallel
 from model.data.batch import Batch, PairSource
 from model.data.loader import Loader
 from model.data.sources import open_pairs
-from model.losses.adversarial import PatchDiscriminator, crops, discriminator_loss, generator_losses
+from model.losses.adversarial import PatchDiscriminator, adversarial_loss, discriminator_loss
 from model.losses.total import RendererLoss
+from model.metrics.perceptual import PerceptualDistance
 from model.renderer.grow import grow
+from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.preview import contact_sheet, measure, render_batch
 from model.renderer.recipe import RendererTrainingConfig, defaults_for
@@ -47,7 +49,7 @@ def train(
 ) -> None:
     """Train, resume when `out` holds a checkpoint, and keep weights and card of the best averaged network in `out`.
 
-    Best is the one whose pictures of held-out people have the highest PSNR at the last phase's size. Decoded frames are
+    Best is the one whose pictures of held-out people look nearest to the true ones, see `keep_best`. Decoded frames are
     kept in `cache` (default: `out`/cache) for later runs. Under torchrun every process draws its share of the batches.
 
     Raises:
@@ -64,7 +66,7 @@ def train(
         split="train",
         frames_per_clip=config.frames_per_clip,
         clips=config.clips,
-        stills=config.stills,
+        warp_back=config.warp_back,
         augment=config.augment,
     )
     if not workers.leads:
@@ -127,20 +129,33 @@ class Watched:
         for number in range(count):
             yield self.training_batch([number], size=size)
 
+    def warped_back(self, size: int, count: int) -> Iterator[Batch]:
+        """At most `count` held-out pictures turned aside and back, the same at every call."""
+        if self._held_out is not None:
+            yield from self._held_out.back_from_the_side(size, pictures=count)
+
 
 def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
     """Measure the averaged network on the pairs watched; write it as weights when none before was better.
 
-    A guided network's prior goes with it: the skinning network is copied beside it.
+    Better is a smaller perceptual distance, the mean of those on real pairs and, where there are any, on pictures that
+    were turned aside and back: PSNR prefers what is blurred. A guided network's prior goes with it: the skinning
+    network is copied beside it.
     """
     config, network = trainer.config, trainer.ema.module
     size = config.phases[-1].size
-    figures = measure(network, watched.pairs(size, config.evaluation_clips))
+    figures = measure(network, watched.pairs(size, config.evaluation_clips), trainer.distance)
+    back = measure(network, watched.warped_back(size, config.evaluation_clips), trainer.distance)
+    figures |= {f"warp_back_{name}": value for name, value in back.items()}
+    seen = [figures[name] for name in ("perceptual_image", "warp_back_perceptual_image") if name in figures]
+    figures["distance"] = round(sum(seen) / len(seen), 5)
     run.record(run.step, **figures)
     run.sheet(run.step, watched.name, contact_sheet(network, watched.pairs(size, SHEET_PAIRS)))
+    if back:
+        run.sheet(run.step, "warp-back", contact_sheet(network, watched.warped_back(size, SHEET_PAIRS)))
     if (run.directory / f"{config.name}.json").is_file():
         _, before = load_weights(config.name, run.directory)
-        if before["figures"]["psnr_image"] >= figures["psnr_image"]:
+        if before["figures"]["distance"] <= figures["distance"]:
             return
     card = {
         "kind": "renderer",
@@ -181,6 +196,7 @@ class RendererTrainer:
         )
         self.bfloat16 = device.type == "cuda" if config.bfloat16 is None else config.bfloat16
         self.discriminator: PatchDiscriminator | None = None
+        self.distance = PerceptualDistance()
         if any(phase.loss.adversarial for phase in config.phases):
             self.discriminator = PatchDiscriminator().to(device)
             self.discriminator_optimizer = torch.optim.Adam(
@@ -257,29 +273,34 @@ class RendererTrainer:
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = render_batch(self.parallel, batch, edit=self.phase.edit)
-            loss = self.objective(output, batch.target, region=batch.region, edited=self.phase.edit)
+            doubt = None if batch.prior is None else Guide.of(batch.prior).doubtful
+            loss = self.objective(output, batch.target, region=batch.region, doubt=doubt, edited=self.phase.edit)
         total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
-        if self.phase.loss.adversarial and self.phase.edit and batch.mouth is not None:
-            made, real = crops(output.image.float(), batch.mouth), crops(batch.target, batch.mouth)
-            term, more = self._against_discriminator(made, real)
+        if self.phase.loss.adversarial and self.phase.edit:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                term, more = self._against_discriminator(output.image, batch.target, doubt)
             total, scalars = total + term, scalars | more
         return total, scalars
 
-    def _against_discriminator(self, made: Tensor, real: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Teach the discriminator these crops (B, 3, s, s), then ask it: the weighted loss, and its terms."""
+    def _against_discriminator(
+        self, made: Tensor, real: Tensor, doubt: Tensor | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Teach the discriminator these pictures (B, 3, S, S), then ask it: the weighted loss, and its terms.
+
+        doubt (B, 1, S, S) tells where it looks.
+        """
         if self.discriminator is None:
             raise RuntimeError("this phase has no adversarial loss")
+        weight = torch.ones_like(real[:, :1]) if doubt is None else doubt
         self.discriminator.requires_grad_(requires_grad=True)
-        judged = discriminator_loss(self.discriminator(real)[0], self.discriminator(made.detach())[0])
+        judged = discriminator_loss(self.discriminator(real), self.discriminator(made.detach()), weight)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         judged.backward()
         self.workers.average_gradients(self.discriminator.parameters())
         self.discriminator_optimizer.step()
         self.discriminator.requires_grad_(requires_grad=False)
-        adversarial, features = generator_losses(self.discriminator, made, real)
-        weights = self.phase.loss
-        return weights.adversarial_mouth * adversarial + weights.features_mouth * features, {
+        adversarial = adversarial_loss(self.discriminator(made), weight)
+        return self.phase.loss.adversarial * adversarial, {
             "discriminator": judged.item(),
-            "adversarial_mouth": adversarial.item(),
-            "features_mouth": features.item(),
+            "adversarial": adversarial.item(),
         }

@@ -100,7 +100,7 @@ def skinning_loss(network: SkinningNetwork, views: Views) -> Tensor:
 
     skin = Skin(*map(for_each_target, (views.landmarks, views.motion, weights, depth)))
     wanted = views.target_landmarks.flatten(0, 1)
-    origins = skin.origins(wanted, views.motions.flatten(0, 1))
+    origins, _ = skin.origins(wanted, views.motions.flatten(0, 1))
     counted = 1 - (1 - FACE_WEIGHT) * inside_rim(wanted)
     loss = WEIGHT_ROUGHNESS * _roughness(weights) + DEPTH_ROUGHNESS * _roughness(depth)
     source, targets = for_each_target(views.source), views.targets.flatten(0, 1)

@@ -117,7 +117,8 @@ class WarpingNetwork(nn.Module):
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         sizes: WarpingConfig = config.warping
-        self.first = SourceConv2d(3, 3 if config.guided else 0, sizes.base_channels, kernel_size=7)
+        frame_channels = 3 + config.doubt_maps if config.guided else 0
+        self.first = SourceConv2d(3, frame_channels, sizes.base_channels, kernel_size=7, stride=config.patch)
         self.encoder = nn.ModuleList(
             EncoderBlock(sizes.channels(level), sizes.channels(level + 1), config)
             for level in range(sizes.encoder_layers)

@@ -42,18 +42,18 @@ class TimedEngine(Engine):
         with self.stages.timed("network"):
             return self.engine.prepare(source)
 
-    def render(self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None) -> Rendering:
+    def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
         """See `Engine.render`."""
-        return self.engine.render(portrait, descriptors, prior_flow)
+        return self.engine.render(portrait, descriptors, prior)
 
     def render_frames(
-        self, portrait: PortraitState, descriptors: Tensor, prior_flow: Tensor | None = None
+        self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None
     ) -> RenderedFrames:
         """See `Engine.render_frames`."""
         if self.last is None or len(descriptors) == len(self.last[1]):  # not a shorter one at the end
-            self.last = portrait, descriptors, prior_flow
+            self.last = portrait, descriptors, prior
         with self.stages.timed("network"):
-            return self.engine.render_frames(portrait, descriptors, prior_flow)
+            return self.engine.render_frames(portrait, descriptors, prior)
 
     def alone(self) -> tuple[float, float]:
         """Seconds per frame of the engine when nothing else runs, and of the processor's cores."""

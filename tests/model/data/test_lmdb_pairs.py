@@ -87,7 +87,7 @@ def test_pairs_are_two_frames_of_one_video_in_both_directions(layout: Path) -> N
     batch = data.batch(generators(3), 64)
     assert batch.source.shape == batch.target.shape == (6, 3, 64, 64)
     assert batch.motion.shape == (6, 73, 27)
-    assert batch.prior_flow is batch.region is batch.mouth is None
+    assert batch.prior is batch.region is None
     assert torch.equal(batch.source[0::2], batch.target[1::2])
     assert torch.equal(batch.source[1::2], batch.target[0::2])
     # Each column lies around its number in the row: 80-143 expression, 224-226 angles, 254-259 translation and crop.
@@ -248,7 +248,7 @@ def test_the_papers_recipe_is_the_default(layout: Path, tmp_path: Path) -> None:
     assert all(phase["loss"] == LossConfig().model_dump() for phase in resolved["phases"])
 
 
-@pytest.mark.parametrize("term", ["region_image", "adversarial_mouth", "features_mouth"])
+@pytest.mark.parametrize("term", ["region_image"])
 def test_losses_that_need_landmarks_are_refused_by_name(term: str, layout: Path, tmp_path: Path) -> None:
     phase = PhaseConfig(until=1.0, size=64, loss=LOSS.model_copy(update={term: 0.5}))
     with pytest.raises(DataError, match=rf"phases\[0\]\.loss\.{term} is 0\.5; allowed is 0 where the data has no"):
@@ -260,5 +260,5 @@ def test_what_needs_a_corpus_is_refused(layout: Path, tmp_path: Path) -> None:
         train(config(layout, network=RendererConfig.light(73)), data=layout, out=tmp_path)
     with pytest.raises(DataError, match=r"motion_dimension is 70; allowed is 73, since .* are bfm-deep3d"):
         train(config(layout, network=RendererConfig.full(70)), data=layout, out=tmp_path)
-    with pytest.raises(DataError, match=r"stills is 0\.5; allowed is 0"):
-        open_pairs(layout, tmp_path, split="train", frames_per_clip=1, stills=0.5)
+    with pytest.raises(DataError, match=r"warp_back is 0\.5; allowed is 0"):
+        open_pairs(layout, tmp_path, split="train", frames_per_clip=1, warp_back=0.5)

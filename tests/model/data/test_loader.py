@@ -23,7 +23,7 @@ def assert_same(ours: Batch, theirs: Batch) -> None:
 @pytest.fixture(scope="module")
 def loaders(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory):
     cache = tmp_path_factory.mktemp("cache")
-    opener = partial(open_pairs, tiny_corpus, cache, split="train", frames_per_clip=10, stills=0.3)
+    opener = partial(open_pairs, tiny_corpus, cache, split="train", frames_per_clip=10, warp_back=0.3)
     opener()  # what the processes read is decoded
     made = [Loader(opener, seed=3, processes=processes, device=torch.device("cpu")) for processes in (0, 2)]
     threads = torch.get_num_threads()

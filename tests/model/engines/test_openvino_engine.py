@@ -98,5 +98,5 @@ def test_refuses_what_it_cannot_do(guided_case):
     with pytest.raises(EngineError, match="streams is 0; it must be at least 1"):
         OpenVINOEngine(guided_case.network, streams=0)
     engine = OpenVINOEngine(guided_case.network)
-    with pytest.raises(EngineError, match="the network is guided by a prior flow"):
+    with pytest.raises(EngineError, match="the network is guided by a prior"):
         engine.render(engine.prepare(guided_case.source), engine.describe(guided_case.motions))

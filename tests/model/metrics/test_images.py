@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from model.metrics.images import flicker, l1, psnr, sharpness, ssim
+from model.metrics.images import MOUTH_CROP, crops, flicker, l1, psnr, sharpness, ssim
 
 
 def flat(value: float, size: int = 16) -> torch.Tensor:
@@ -71,3 +71,24 @@ def test_trembling_is_flicker_and_steady_motion_is_not():
     assert flicker(twice, trembling) == pytest.approx(2, rel=1e-3)
     with pytest.raises(ValueError, match="a video of 2 frames; flicker needs 3 or more"):
         flicker(steady[:2], trembling[:2])
+
+
+def test_crops_lie_around_their_centres_and_inside_the_picture() -> None:
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    images = torch.stack([x, y, x]).expand(2, 3, 128, 128)
+    cut = crops(images, torch.tensor([[100.0, 140.0], [0.0, 256.0]]))
+    side = MOUTH_CROP // 2  # pictures of half the crop's size
+    assert cut.shape == (2, 3, side, side)
+    assert cut[0, 0].mean() == pytest.approx(49.5)  # 100 / 2, counted from pixel middles
+    assert cut[0, 1].mean() == pytest.approx(69.5)
+    assert (cut[1, 0].min(), cut[1, 1].max()) == (0, 127)
+
+
+def test_psnr_where_it_is_asked_for() -> None:
+    target = torch.zeros(1, 3, 8, 8)
+    image = target.clone()
+    image[..., 4:] = 0.2  # a tenth of the range
+    weight = torch.zeros(1, 1, 8, 8)
+    weight[..., 4:] = 0.7
+    assert psnr(image, target, weight).item() == pytest.approx(20.0)
+    assert psnr(image, target, torch.ones(1, 1, 8, 8)).item() == pytest.approx(psnr(image, target).item())

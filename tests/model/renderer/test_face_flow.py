@@ -34,7 +34,7 @@ def read_at(
     """Where each pixel (256, 256) of a portrait in the motion `own` is read, x and y: (256, 256, 2) in pixels."""
     maps = torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64)
     skin = Skin(landmarks(morphable, own), own, *maps)
-    flow = face.lay(torch.full((1, 2, 256, 256), around), skin, landmarks(morphable, asked), asked)[0]
+    flow = face.lay(torch.full((1, 2, 256, 256), around), skin, landmarks(morphable, asked), asked)[0][0]
     rows, columns = torch.meshgrid(torch.arange(256) + 0.5, torch.arange(256) + 0.5, indexing="ij")
     return torch.stack([columns, rows], -1) + flow.permute(1, 2, 0)
 
@@ -106,5 +106,6 @@ def test_frames_do_not_depend_on_the_batch(face: FaceFlow, morphable: MorphableM
     together = face.lay(around, skin, landmarks(morphable, motions), motions)
     for number, motion in enumerate(motions[:, None]):
         alone = face.lay(around[:1], skin, landmarks(morphable, motion), motion)
-        assert torch.allclose(together[number], alone[0], atol=1e-4)
+        for whole, part in zip(together, alone, strict=True):
+            assert torch.allclose(whole[number], part[0], atol=1e-4)
     assert around.abs().max() == 0  # what was given is not written to

@@ -1,12 +1,16 @@
+import math
+
 import pytest
 import torch
 
 from model.errors import ModelError
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, WarpingConfig, initialize
 from model.renderer.cost import count_flops
+from model.renderer.guide import CHANNELS, DOUBTS, Guide, plain_guide
+from model.renderer.network import DOUBT_LOGIT
 
 
-def tiny(*, guided: bool) -> RendererConfig:
+def tiny(*, guided: bool, doubt: bool = False, patch: int = 1) -> RendererConfig:
     return RendererConfig(
         motion_dimension=6,
         descriptor_size=12,
@@ -14,26 +18,40 @@ def tiny(*, guided: bool) -> RendererConfig:
         warping=WarpingConfig(base_channels=4, max_channels=16),
         editing=EditingConfig(base_channels=4, max_channels=16),
         guided=guided,
+        doubt=doubt,
+        patch=patch,
         grid="aligned",
     )
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "guided"])
+@pytest.fixture(
+    params=[tiny(guided=False), tiny(guided=True), tiny(guided=True, doubt=True, patch=2)],
+    ids=["plain", "guided", "doubtful, by patches"],
+)
 def network(request) -> PIRenderer:
     torch.manual_seed(3)
-    return PIRenderer(tiny(guided=request.param))
+    return PIRenderer(request.param)
 
 
 def inputs(network: PIRenderer, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     generator = torch.Generator().manual_seed(4)
     source = torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1
-    prior = torch.randn(batch, 2, 64, 64, generator=generator) if network.config.guided else None
+    flow = torch.randn(batch, 2, 64, 64, generator=generator)
+    completed = torch.rand(batch, 1, 64, 64, generator=generator)
+    guide = Guide(
+        flow,
+        completed * (torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1),
+        completed,
+        torch.rand(batch, len(DOUBTS), 64, 64, generator=generator),
+    )
+    prior = guide.stacked if network.config.guided else None
     return source, torch.randn(batch, 6, 27, generator=generator), prior
 
 
 def test_shapes_and_ranges(network):
     output = network(*inputs(network))
-    assert output.flow.shape == (2, 2, 16, 16)
+    coarse = 64 // network.config.flow_scale
+    assert output.flow.shape == (2, 2, coarse, coarse)
     assert output.warped.shape == output.image.shape == (2, 3, 64, 64)
     assert output.image.abs().max() <= 1
     assert (output.mask is not None) == network.config.guided
@@ -75,15 +93,40 @@ def test_warping_can_train_alone(network):
 
 
 def test_guided_network_starts_at_its_prior():
-    network = initialize(PIRenderer(RendererConfig.light(6)), torch.Generator().manual_seed(0))
+    network = initialize(PIRenderer(tiny(guided=True)), torch.Generator().manual_seed(0))
     source = torch.rand(1, 3, 64, 64) * 2 - 1
-    prior = torch.randn(1, 2, 64, 64)
+    prior = plain_guide(torch.randn(1, 2, 64, 64)).stacked
     output = network(source, torch.randn(1, 6, 27), prior)
     assert output.flow.abs().max() < 0.5
     assert output.mask is not None
     assert output.mask.mean().item() == pytest.approx(0.9, abs=0.02)
     expected = output.mask * output.warped + (1 - output.mask) * output.colour
     torch.testing.assert_close(output.image, expected)
+
+
+def test_a_network_told_of_doubt_starts_by_painting_where_it_is():
+    network = initialize(PIRenderer(RendererConfig.light(6)), torch.Generator().manual_seed(0))
+    doubt = torch.zeros(1, len(DOUBTS), 64, 64)
+    doubt[:, 1, :, 32:] = 1
+    prior = torch.cat((torch.zeros(1, CHANNELS - len(DOUBTS), 64, 64), doubt), dim=1)
+    mask = network(torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 6, 27), prior).mask
+    sure = 1 / (1 + math.exp(-DOUBT_LOGIT))
+    assert mask[..., :32].mean().item() == pytest.approx(sure, abs=0.02)
+    assert mask[..., 32:].mean().item() == pytest.approx(1 - sure, abs=0.02)
+
+
+def test_what_is_completed_replaces_what_is_read(network):
+    if not network.config.guided:
+        pytest.skip("a plain network has no prior")
+    source, motion, prior = inputs(network)
+    guide = Guide.of(prior)
+    blue = torch.tensor([-1.0, -1.0, 1.0])[:, None, None].expand(2, 3, 64, 64)
+    whole = Guide(guide.flow, blue, torch.ones(2, 1, 64, 64), guide.doubt)
+    output = network(source, motion, whole.stacked)
+    torch.testing.assert_close(output.warped, blue, atol=1e-6, rtol=0)
+    assert output.read.abs().max() == 0
+    none = network(source, motion, plain_guide(guide.flow).stacked)
+    torch.testing.assert_close(none.read, none.mask)
 
 
 def test_initialisation_is_the_papers_and_repeats():
@@ -100,18 +143,20 @@ def test_refuses_what_does_not_fit():
     source, motion, prior = inputs(guided)
     with pytest.raises(ModelError, match="the image is 64x60; both sides must be multiples of 32"):
         plain(source[:, :, :60], motion)
-    with pytest.raises(ModelError, match="needs a prior flow: it is guided"):
+    with pytest.raises(ModelError, match="needs a prior: it is guided"):
         guided(source, motion)
-    with pytest.raises(ModelError, match="takes no prior flow: it is not guided"):
+    with pytest.raises(ModelError, match="takes no prior: it is not guided"):
         plain(source, motion, prior)
-    with pytest.raises(ModelError, match=r"prior flow is \(2, 8, 8\); it must be \(2, 64, 64\)"):
+    with pytest.raises(ModelError, match=r"prior is \(11, 8, 8\); it must be \(11, 64, 64\)"):
         guided(source, motion, prior[:, :, :8, :8])
     with pytest.raises(ValueError, match="decoder_layers is 5; it must be less than encoder_layers, 5"):
         WarpingConfig(decoder_layers=5)
+    with pytest.raises(ValueError, match="doubt is true; allowed is false unless the network is guided"):
+        tiny(guided=False, doubt=True)
 
 
 @pytest.mark.parametrize(
-    ("config", "whole", "portrait"), [(RendererConfig.full(73), 101.4, 1.85), (RendererConfig.light(70), 18.0, 0.77)]
+    ("config", "whole", "portrait"), [(RendererConfig.full(73), 101.4, 1.85), (RendererConfig.light(70), 9.70, 0.31)]
 )
 def test_costs_are_what_the_config_says(config, whole, portrait):
     with torch.device("meta"):

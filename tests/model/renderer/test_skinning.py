@@ -66,7 +66,7 @@ def test_origins_undo_the_displacement(morphable: MorphableModel) -> None:
     skin = worn(morphable, torch.ones(SKIN_SIDE, SKIN_SIDE), depth=-20.0)
     wanted = pose(yaw=0.3, roll=0.2, x=0.05)
     target = morphable.landmarks(torch.zeros(1, 80), wanted)
-    origins, displacement = skin.origins(target, wanted), skin.displacements(target, wanted)[0]
+    origins, displacement = skin.origins(target, wanted)[0], skin.displacements(target, wanted)[0]
     # From a cell in the middle, forward and then back.
     row, column = 30, 36
     place = torch.tensor([column + 0.5, row + 0.5]) * CELL + displacement[0, :, row, column]
@@ -80,7 +80,7 @@ def test_the_head_hides_what_it_moves_over_and_the_rest_stays(morphable: Morphab
     weight[16:48, 16:48] = 1.0
     skin = worn(morphable, weight)
     shift = 8 * CELL
-    origins = skin.origins(skin.landmarks + torch.tensor([shift, 0, 0]), pose(x=shift / 128))[0, 0]
+    origins = skin.origins(skin.landmarks + torch.tensor([shift, 0, 0]), pose(x=shift / 128))[0][0, 0]
     assert torch.allclose(origins[32, 26:54], torch.tensor(-shift), atol=1.0)  # the head, and what it moved over
     assert origins[32, 58:].abs().max() < 0.5
     assert origins[32, :14].abs().max() < 0.5
@@ -91,7 +91,7 @@ def test_the_head_hides_what_it_moves_over_and_the_rest_stays(morphable: Morphab
 def test_gradients_reach_the_weights(morphable: MorphableModel) -> None:
     weight = torch.full((SKIN_SIDE, SKIN_SIDE), 0.5, requires_grad=True)
     skin = worn(morphable, weight)
-    skin.origins(skin.landmarks + torch.tensor([10.0, 0, 0]), pose(x=10 / 128))[0, 0, 32, 32].backward()
+    skin.origins(skin.landmarks + torch.tensor([10.0, 0, 0]), pose(x=10 / 128))[0][0, 0, 32, 32].backward()
     assert weight.grad is not None
     assert weight.grad.abs().sum() > 1
 

@@ -1,0 +1,84 @@
+"""A prior doubts what it stretches, tears, mirrors, makes up or leaves bare, and nothing else."""
+
+import pytest
+import torch
+
+from model.renderer.doubt import doubts, spread_of_reading
+from model.renderer.guide import DOUBTS, Guide
+
+SIDE = 64
+
+
+def maps(flow: torch.Tensor, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Each map (SIDE, SIDE) of one flow (2, SIDE, SIDE)."""
+    nothing = {
+        "mirrored": torch.zeros(1, SIDE, SIDE),
+        "shown": torch.ones(1, SIDE, SIDE),
+        "missed": torch.zeros(1, 16, 16),
+    }
+    made = doubts(flow[None], **(nothing | changes))
+    assert made.shape == (1, len(DOUBTS), SIDE, SIDE)
+    assert made.min() >= 0
+    assert made.max() <= 1
+    return dict(zip(DOUBTS, made[0], strict=True))
+
+
+def still() -> torch.Tensor:
+    return torch.zeros(2, SIDE, SIDE)
+
+
+def test_nothing_is_doubted_where_nothing_moves() -> None:
+    assert all(values.max() == 0 for values in maps(still()).values())
+
+
+def test_a_shift_is_sure_up_to_what_lies_outside() -> None:
+    flow = still()
+    flow[0] = 8  # the rightmost eighth is read outside of the portrait
+    made = maps(flow)
+    assert made["unseen"][:, : SIDE - 14].max() == 0
+    assert made["unseen"][32, -1] == 1
+    assert max(made[name].max() for name in ("stretched", "mirrored", "uncovered", "seam")) == 0
+
+
+def test_what_is_spread_over_many_pixels_is_stretched() -> None:
+    flow = still()
+    columns = torch.arange(SIDE).float()
+    flow[0] = -0.75 * (columns - 32)  # four pixels for one
+    made = maps(flow)
+    assert made["stretched"][32, 32] == pytest.approx(1 - 0.25 / 0.7, abs=0.01)
+    assert made["seam"].max() == 0
+
+
+def test_a_tear_is_a_seam() -> None:
+    flow = still()
+    flow[0, :, 32:] = 12
+    made = maps(flow)
+    assert made["seam"][32, 32] > 0.8
+    assert made["seam"][32, 16] == 0
+
+
+def test_what_is_turned_over_is_doubted() -> None:
+    flow = still()
+    flow[0] = -2 * (torch.arange(SIDE).float() - 32)  # a mirror image
+    least, most = spread_of_reading(flow[None])
+    assert least[0, 16, 16] == 0
+    assert most[0, 16, 16] == pytest.approx(1)
+
+
+def test_hidden_mirrored_and_bare_places_are_told() -> None:
+    shown, mirrored, missed = torch.ones(1, SIDE, SIDE), torch.zeros(1, SIDE, SIDE), torch.zeros(1, 16, 16)
+    shown[:, :32], mirrored[:, :, 32:], missed[:, 8:] = -0.5, 1.0, 20.0
+    made = maps(still(), shown=shown, mirrored=mirrored, missed=missed)
+    assert (made["unseen"][8, 8], made["unseen"][56, 8]) == (1, 0)
+    assert (made["mirrored"][8, 8], made["mirrored"][8, 56]) == (0, 1)
+    assert (made["uncovered"][8, 8], made["uncovered"][56, 8]) == (0, 1)
+
+
+def test_parts_of_a_guide_are_found_again() -> None:
+    torch.manual_seed(0)
+    guide = Guide(torch.randn(2, 2, 8, 8), torch.randn(2, 3, 8, 8), torch.rand(2, 1, 8, 8), torch.rand(2, 5, 8, 8))
+    again = Guide.of(guide.stacked)
+    for name in ("flow", "completion", "completed", "doubt"):
+        assert torch.equal(getattr(again, name), getattr(guide, name))
+    expected = 1 - (1 - guide.doubt).prod(1)
+    torch.testing.assert_close(again.doubtful[:, 0], expected)
