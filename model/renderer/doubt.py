@@ -5,6 +5,8 @@ Letters: B batch, S the side of a flow, s that of the maps while they are made, 
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +18,8 @@ from model.renderer.warping import pixel_centres
 DENSE = 0.7
 TORN, TORN_OVER = 1.8, 2.0
 OUTSIDE_OVER = 8.0  # pixels of the 256 crop outside of it
-MISSED, MISSED_OVER = 1.0, 4.0  # pixels of the 256 crop by which the search for an origin misses what leads there
+MISSED, MISSED_OVER = 0.1, 0.8  # pixels of the 256 crop by which the search for an origin misses what leads there
+_BESIDE, _SOFT = np.ones((5, 5), np.uint8), (3, 3)  # in pixels of the maps
 HIDDEN_FROM, HIDDEN_OVER = 0.15, 0.35  # cosine of a normal to the camera's axis below which a face is hidden, and over
 
 
@@ -29,23 +32,25 @@ def doubts(flow: Tensor, *, mirrored: Tensor, shown: Tensor, missed: Tensor) -> 
         shown: (B, S, S), how squarely the portrait's camera saw what is at each pixel, as a cosine; 1 off the face.
         missed: (B, t, t), by how many pixels of the 256 crop the search for an origin misses, see `Skin.origins`.
     """
-    side = flow.shape[-1]
-    unit = 256.0 / side
-    least, most = spread_of_reading(F.avg_pool2d(flow, 2) / 2)
+    half = flow.shape[-1] // 2
+    flow, mirrored, shown = (F.avg_pool2d(maps, 2) for maps in (flow, mirrored, shown))  # (B, ..., s, s) from here on
+    least, most = spread_of_reading(flow / 2)
     stretched = 1 - (least / DENSE).clamp(0, 1)
     seam = ((most - TORN) / TORN_OVER).clamp(0, 1)
-    places = pixel_centres((side, side)) + flow * (2 / side)
+    places = pixel_centres((half, half)) + flow / half
     beyond = (places.abs().amax(1) - 1).clamp(min=0) * 128.0
     hidden = ((HIDDEN_FROM - shown) / HIDDEN_OVER).clamp(0, 1)
-    unseen = F.avg_pool2d(torch.maximum(hidden, (beyond / OUTSIDE_OVER).clamp(max=1)).unsqueeze(1), 2)
-    face = F.avg_pool2d(mirrored.unsqueeze(1), 2)
-    around = F.interpolate(missed.unsqueeze(1), size=least.shape[-2:], mode="bilinear", align_corners=False)
-    uncovered = ((around - MISSED) / MISSED_OVER).clamp(0, 1)
-    maps = torch.cat([stretched.unsqueeze(1), face, unseen, uncovered, seam.unsqueeze(1)], 1)
-    # What is beside a tear is doubtful as well; and a mask that follows the maps should have no edges of its own.
-    widened = F.max_pool2d(maps, 3, 1, 1)
-    soft = F.avg_pool2d(widened, round(4 / unit) + 1, 1, round(4 / unit) // 2, count_include_pad=False)
-    return F.interpolate(soft, size=(side, side), mode="bilinear", align_corners=False)
+    unseen = torch.maximum(hidden, (beyond / OUTSIDE_OVER).clamp(max=1))
+    # Single cells miss or hit by chance, from one frame to the next; their neighbourhood does not.
+    bare = ((F.avg_pool2d(missed, 5, 1, 2) - MISSED) / MISSED_OVER).clamp(0, 1).unsqueeze(1)
+    uncovered = F.interpolate(bare, size=(half, half), mode="bilinear", align_corners=False).squeeze(1)
+    maps = torch.stack([stretched, mirrored, unseen, uncovered, seam], 1).numpy()
+    enlarged = np.empty((*maps.shape[:2], 2 * half, 2 * half), np.float32)
+    for small, large in zip(maps.reshape(-1, half, half), enlarged.reshape(-1, 2 * half, 2 * half), strict=True):
+        # What is beside a tear is doubtful as well; and a mask that follows the maps should have no edges of its own.
+        soft = cv2.blur(cv2.dilate(small, _BESIDE), _SOFT, borderType=cv2.BORDER_REPLICATE)
+        cv2.resize(soft, large.shape, dst=large)
+    return torch.from_numpy(enlarged)
 
 
 def spread_of_reading(flow: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def test_a_shift_is_sure_up_to_what_lies_outside() -> None:
     flow = still()
     flow[0] = 8  # the rightmost eighth is read outside of the portrait
     made = maps(flow)
-    assert made["unseen"][:, : SIDE - 14].max() == 0
+    assert made["unseen"][:, : SIDE - 16].max() == 0
     assert made["unseen"][32, -1] == 1
     assert max(made[name].max() for name in ("stretched", "mirrored", "uncovered", "seam")) == 0
 
