@@ -6,6 +6,7 @@ follows the head as the portrait's skin says (`model.renderer.skinning`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from model.engines import to_image
 from model.morphable import MorphableModel
+from model.renderer.completion import Completer, Completion
 from model.renderer.face_flow import FaceFlow
 from model.renderer.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
@@ -37,12 +39,34 @@ class Portrait(Protocol):
         """The portrait's own motion (70,)."""
 
 
+@dataclass(frozen=True)
+class Guide:
+    """Where frames come from: of the portrait by flow (B, 2, S, S) in pixels, else from the portrait's completion.
+
+    share (B, 1, S, S), 0..1, is what of each pixel is the completion's, colours (B, 3, S, S) what that shows, in
+    [-1, 1] and times its share; places (B, S, S, 2), where in its page it was read, -1 and 1 being the edges. All three
+    None where the portrait needs no completion.
+    """
+
+    flow: Tensor
+    share: Tensor | None = None
+    colours: Tensor | None = None
+    places: Tensor | None = None
+
+    def laid(self, warped: Tensor) -> Tensor:
+        """Warped portraits (B, 3, S, S) in [-1, 1] with what completes them."""
+        if self.share is None or self.colours is None:
+            return warped
+        return warped * (1 - self.share) + self.colours
+
+
 class Prior:
     """Computes prior flows from a portrait's skin and the landmarks and motions that it shall have."""
 
     def __init__(self, morphable: MorphableModel, skinning: SkinningNetwork) -> None:
         self._face = FaceFlow(morphable)
         self._skinning = skinning
+        self._completer = Completer(morphable)
 
     @classmethod
     def load(cls, morphable: MorphableModel, directory: Path | None = None) -> Prior:
@@ -68,6 +92,11 @@ class Prior:
         return self.skin(to_image(portrait.image), landmarks[None], motion[None])
 
     @torch.no_grad()
+    def complete(self, source: Tensor, skin: Skin) -> Completion | None:
+        """What a portrait (1, 3, H, W) in [-1, 1] lacks of the face, or None where it shows both halves of it."""
+        picture = source[0].float().cpu().permute(1, 2, 0).contiguous().numpy()
+        return self._completer.complete(picture, skin)
+
     def flow(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Tensor:
         """Backward flow (B, 2, size, size) in pixels that takes the source to the target.
 
@@ -77,16 +106,47 @@ class Prior:
             motions: motions (B, 70) that it shall have.
             size: side of the images in pixels.
         """
+        return self.guide(skin, None, target, motions, size=size).flow
+
+    @torch.no_grad()
+    def guide(
+        self, skin: Skin, completion: Completion | None, target: Tensor, motions: Tensor, *, size: int
+    ) -> Guide:
+        """The flow to the target, see `flow`, and what completes it where one portrait has a completion."""
         wanted, motions = target.float().cpu(), motions.float().cpu()
-        around = skin.origins(wanted, motions) * (size / 256.0)
-        around = F.interpolate(around, size=(size, size), mode="bilinear", align_corners=False)
-        return self._face.lay(around, skin, wanted, motions).to(target.device)
+        around = skin.origins(wanted, motions)
+        if completion is not None:
+            around = completion.cleared(around, motions)
+        around = F.interpolate(around * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)
+        drawings = self._face.draw(wanted, size)
+        flow = self._face.lay(around, skin, wanted, motions, drawings).to(target.device)
+        if completion is None:
+            return Guide(flow)
+        count = len(wanted)
+        share, colours, places = (
+            np.zeros((count, size, size, channels), np.float32) for channels in (1, 3, 2)
+        )
+        frames = zip(wanted.numpy(), motions, drawings, strict=True)
+        for number, (points, motion, drawn) in enumerate(frames):
+            part = self._completer.frame(completion, points, motion, drawn, size)
+            if part is not None:
+                share[number, ..., 0], colours[number], places[number] = part
+        return Guide(
+            flow,
+            *(torch.from_numpy(part).permute(0, 3, 1, 2).to(target.device) for part in (share, colours)),
+            torch.from_numpy(places).to(target.device),
+        )
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
-        flow = self.flow(
-            self.skin_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=portrait.image.shape[0]
+        source, skin = to_image(portrait.image), self.skin_of(portrait)
+        guide = self.guide(
+            skin,
+            self.complete(source, skin),
+            torch.from_numpy(target),
+            torch.from_numpy(motions),
+            size=portrait.image.shape[0],
         )
-        pixels = torch.from_numpy(np.ascontiguousarray(portrait.image)).permute(2, 0, 1)[None].float()
-        warped: np.ndarray = warp(pixels, flow, grid="aligned").round().byte().permute(0, 2, 3, 1).numpy()
-        return warped
+        shown = guide.laid(warp(source, guide.flow, grid="aligned")).clamp(-1, 1)
+        pictures: np.ndarray = ((shown + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        return pictures
