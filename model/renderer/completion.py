@@ -12,6 +12,8 @@ Letters: P the 478 landmarks, V the vertices (landmarks, then the halo's), T tri
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,31 +22,46 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE
-from model.morphable.mesh import Drawing, draw_triangles, edges_and_area, face_mesh, interpolated, normals, parted_lips
+from model.morphable.mesh import (
+    RIM,
+    Drawing,
+    draw_triangles,
+    edges_and_area,
+    face_mesh,
+    interpolated,
+    normals,
+    unfolded,
+)
 from model.morphable.pose import rotation_matrix
-from model.renderer.skinning import RIM, SKIN_SIDE, Skin
+from model.renderer.skinning import SKIN_SIDE, Skin
 
 PAGE_SIDE = 320  # pixels
 PAGE_MARGIN = 4
-TURNED = (0.2, 0.36)  # sines of the portrait's yaw from which on a half lacks, and lacks in full
+TURNED = (0.26, 0.42)  # sines of the portrait's yaw from which on a half lacks, and lacks in full
 WORSE = (0.1, 0.45)  # cosines by which a point is seen less squarely than its mirror image, where it lacks, and in full
-SEEN = (0.5, 0.75)  # cosines from which on a point lacks less whatever its mirror image, and not at all
+# Cosines from which on a point lacks less whatever its mirror image, and not at all: while a half is seen from aside,
+# fringes and light that are its own are kept; of one that is hidden all is taken from the other, as one picture.
+SEEN = ((0.2, 0.45), (0.5, 0.75))
+HIDES = (0.34, 0.6)  # sines of the portrait's yaw between the two
 MORE = (0.06, 0.3)  # cosines by which a frame shows a point more squarely than the portrait, where it is completed
 LEAST_SHARE = 0.01
+THIN = 0.5  # pixels of a triangle's height, below which it has one place and share
 BEHIND = (2.0, 6.0)  # pixels of depth by which a landmark lies behind what is seen there, where it is hidden, and fully
 COVERED = 0.5  # cosine by which that makes it seen less squarely
 SPREADING = 3  # rounds of means over neighbours, for hiding to change smoothly
 
 # The halo's rings: how far they lie outwards of the rim in half widths of the face, and on the page; how much of them
 # is shown. Skulls, ears and hair fall back as they go outwards.
-RINGS = (0.07, 0.18, 0.34, 0.56, 0.84)
-ON_PAGE = (0.05, 0.12, 0.22, 0.36, 0.5)
-SHOWN = (1.0, 1.0, 1.0, 0.9, 0.0)
+RINGS = (0.1, 0.27, 0.53, 0.84)
+ON_PAGE = (0.07, 0.18, 0.34, 0.5)
+SHOWN = (1.0, 1.0, 0.9, 0.0)
 FALLING = 1.3
+NECK = (0.3, 0.8)  # half widths of the face under its middle, over which the halo ends: necks have no mirror image
 HEAD = (0.4, 0.8)  # share in the head's turning from which on what lies around the face is taken for head
 EDGE = 4.0  # pixels over which what lies at the crop's edge fades, since beyond it there is nothing to read
 
@@ -57,10 +74,13 @@ LIGHT_NOISE = 0.15  # logarithm, from which on a pair is thought to differ by mo
 LIGHT_ROUNDS = 6
 HALO_GAIN = 0.5  # of the rim's: hair and background have another light
 
-CLEAR = 3.0  # pixels that are kept clear of the portrait's face by what is read around it
-CLEAR_OVER = 12.0
-BENEATH = 0.5  # half widths of the face under its middle, from where on the halo belongs to its outline: below the jaw
+CLEAR = 9.0  # pixels around the portrait's face, of which half is jaw still, that are not read beside a frame's
+CLEAR_OVER, CLEAR_EDGE = 12.0, 4.0  # pixels over which that begins, in the middle of the face and at its outline
+CLEAR_NEAR = 24.0  # pixels by which it reaches over the middle, where chins bulge
+CLEAR_BELOW = (0.15, 0.35)  # from the bridge of the nose down, in half crops of a head of scale 1: foreheads are bare
 CLEARED = (0.04, 0.25)  # sines by which a frame is turned back to the front, from which on it is, and in full
+
+_BRIDGE, _MIDDLE = 168, [168, 6, 2, 0, 17, 152]  # landmarks
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -73,7 +93,7 @@ class Completion:
     page (PAGE_SIDE, PAGE_SIDE, 4): colours in [-1, 1] and how much of each pixel is head, 0..1. mirrored and gain
     (PAGE_SIDE, PAGE_SIDE, 2 and 3): where in the portrait the page was read, in pixels of the 256 crop, and what its
     light was multiplied by. lacks (V,), 0..1: how much of each vertex is missing; shown (V,): how squarely the portrait
-    shows it. pushed (2, SKIN_SIDE, SKIN_SIDE): see `cleared`.
+    shows it, see `Completer._shown`; sine: of its yaw. pushed (1, 2, SKIN_SIDE, SKIN_SIDE): see `clearing`.
     """
 
     page: Floats
@@ -84,23 +104,22 @@ class Completion:
     pushed: Tensor
     sine: float
 
-    def cleared(self, around: Tensor, motions: Tensor) -> Tensor:
-        """Flow `around` a face (B, 2, S, S), in pixels of the 256 crop, that does not read the hidden half's outline.
+    def clearing(self, around: Tensor, motions: Tensor) -> Tensor:
+        """What to add to the flow `around` faces (B, 2, S, S) so that it does not read the portrait's: of its shape.
 
-        What a turning face leaves bare beside it was behind it in the portrait; the skin's search ends in the face's
-        outline there and would pull brows and chins out over hair and wall.
+        All in pixels of the 256 crop; motions (B, 70). What a face that is turned to the front leaves bare was behind
+        it in the portrait. There the skin's search ends in the face's outline, and would pull chins out over walls.
         """
         side = around.shape[-1]
-        unit = 256.0 / side
-        cells = (torch.arange(side, dtype=torch.float32) + 0.5) * unit
+        cells = (torch.arange(side, dtype=torch.float32) + 0.5) * (256.0 / side)
         at = around + torch.stack(torch.meshgrid(cells, cells, indexing="xy"))
-        places = (at / HALF_CROP - 1).permute(0, 2, 3, 1)
         back = (self.sine - motions[:, ANGLES.start].sin()) * np.sign(self.sine)
         pushed = self.pushed * torch.from_numpy(_between(back.numpy(), CLEARED)).view(-1, 1, 1, 1)
-        return around + torch.nn.functional.grid_sample(pushed, places, padding_mode="border", align_corners=False)
+        places = (at / HALF_CROP - 1).permute(0, 2, 3, 1)
+        return F.grid_sample(pushed, places, padding_mode="border", align_corners=False)
 
     def redrawn(self, portrait: Floats, side: int) -> Floats:
-        """The page with `side` pixels a side, from a finer picture (H, W, 3) of the crop in [-1, 1]: (side, side, 4)."""
+        """The page, (side, side, 4), from a finer picture (H, W, 3) of the portrait's crop in [-1, 1]."""
         maps = (
             cv2.resize(part, (side, side), interpolation=cv2.INTER_LINEAR)
             for part in (self.mirrored, self.gain, self.page[..., 3])
@@ -108,14 +127,24 @@ class Completion:
         return _page(portrait, *maps)
 
 
+class Pose(NamedTuple):
+    """How a head stands: rotation (3, 3) and scale."""
+
+    rotation: Floats
+    scale: float
+
+
 class Completed(NamedTuple):
-    """What a frame has of the page: share (S, S), 0..1; colours (S, S, 3) times it; places (S, S, 2), where the page is
-    read, -1 and 1 being its edges.
+    """What a frame has of the page, in a box (h, w) of its rows and columns.
+
+    share (h, w), 0..1; colours, three of (h, w) in [-1, 1]; places, x and y of (h, w), where in the page they were
+    read, in its pixels.
     """
 
+    box: tuple[slice, slice]
     share: Floats
-    colours: Floats
-    places: Floats
+    colours: Sequence[Floats]
+    places: Sequence[Floats]
 
 
 class Completer:
@@ -126,7 +155,7 @@ class Completer:
         count, rim = len(morphable.mean), np.array(RIM)
         other = mirror_permutation(morphable.mean.numpy())
         flipped = np.array([-1.0, 1.0, 1.0], np.float32)
-        mean = parted_lips(morphable).numpy() - morphable.mean.numpy().mean(0)
+        mean = unfolded(morphable).numpy() - morphable.mean.numpy().mean(0)
         even = (mean + mean[other] * flipped) / 2  # its own mirror image, about x = 0
         half_width = float(np.abs(even[rim, 0]).max())
         outwards = even[rim, :2] - even[rim, :2].mean(0)
@@ -139,33 +168,38 @@ class Completer:
         self._mirror = np.concatenate([other, (rings + place).ravel()])
         self._halo = _skirt(np.concatenate([rim[None], rings + np.arange(len(rim))]))
         self._face, self._faces = face, count
-        facing = normals(morphable.mean, torch.from_numpy(face)).numpy()
-        facing = facing + facing[other] * flipped
-        self._facing = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
-        self._fade = np.concatenate([np.ones(count), np.repeat(SHOWN, len(rim))]).astype(np.float32)
         self._across, self._down = (even[:, axis] / half_width for axis in (0, 1))
+        above = 1 - _between(self._down[rim], NECK)
+        self._fade = np.concatenate([np.ones(count), np.outer(SHOWN, above).ravel()]).astype(np.float32)
         spread = np.concatenate([even[:, :2], *(even[rim, :2] + half_width * part * outwards for part in ON_PAGE)])
         low, high = spread.min(0), spread.max(0)
         scale = (PAGE_SIDE - 2 * PAGE_MARGIN) / float((high - low).max())
         self._on_page = ((spread - (low + high) / 2) * scale + PAGE_SIDE / 2).astype(np.float32)
         corners = np.concatenate([self._halo, face])
-        self._page_drawn = draw_triangles(np.pad(self._on_page, ((0, 0), (0, 1))), corners, PAGE_SIDE, sort=False)
+        self._page_drawn = draw_triangles(np.pad(self._on_page, ((0, 0), (0, 1))), corners, (PAGE_SIDE, PAGE_SIDE))
         neighbours = np.zeros((count, count), np.float32)
         neighbours[face[:, [0, 1, 2, 0, 1, 2]], face[:, [1, 2, 0, 2, 0, 1]]] = 1
         neighbours += np.eye(count, dtype=np.float32)
         self._spreading = neighbours / neighbours.sum(1, keepdims=True)
+        facing = self._spread(normals(morphable.mean, torch.from_numpy(face)).numpy())
+        facing = facing + facing[other] * flipped
+        self._facing = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
 
     def complete(self, portrait: Floats, skin: Skin) -> Completion | None:
         """What a portrait (H, W, 3) in [-1, 1] with a skin (1) lacks, or None where it shows both sides of the face."""
-        turned = _between(np.abs(np.sin(skin.motion[0, ANGLES.start].numpy())), TURNED)
+        sine = float(skin.motion[0, ANGLES.start].sin())
+        turned, hides = (_between(np.array(abs(sine), np.float32), limits).item() for limits in (TURNED, HIDES))
         if turned == 0:
             return None
-        rotation, scale = _pose(skin.motion[0])
-        points = self._vertices(skin.landmarks[0].numpy(), rotation, scale)
-        shown = self._shown(rotation)
+        pose = poses(skin.motion[:1])[0]
+        points = self._vertices(skin.landmarks[0].numpy(), pose)
+        squarely = self._shown(pose.rotation)
+        shown = squarely.copy()
         shown[: self._faces] -= COVERED * self._covered(points[: self._faces])
-        lacks = _between(shown[self._mirror] - shown, WORSE) * (1 - _between(shown, SEEN)) * self._fade * turned
-        number, corners = self._page_drawn
+        (low, high), (low_hidden, high_hidden) = SEEN
+        seen = _between(shown, (low + hides * (low_hidden - low), high + hides * (high_hidden - high)))
+        lacks = _between(shown[self._mirror] - shown, WORSE) * (1 - seen) * self._fade * np.float32(turned)
+        number = self._page_drawn.number
         values = np.concatenate([points[self._mirror, :2], self._gains(portrait, points[:, :2], shown)], 1)
         pixels, known = interpolated(self._page_drawn, self._on_page, values)
         mirrored, gain = np.zeros((*number.shape, 2), np.float32), np.ones((*number.shape, 3), np.float32)
@@ -177,40 +211,45 @@ class Completer:
             page=_page(portrait, mirrored, gain, head.astype(np.float32)),
             mirrored=mirrored,
             gain=gain,
-            lacks=lacks.astype(np.float32),
-            shown=shown,
-            pushed=self._pushed(points, rotation, turned),
-            sine=float(skin.motion[0, ANGLES.start].sin()),
+            lacks=lacks,
+            shown=squarely,
+            pushed=self._pushed(points, pose, hides),
+            sine=sine,
         )
 
-    def frame(
-        self, completion: Completion, target: Floats, motion: Tensor, drawn: Drawing, side: int
-    ) -> Completed | None:
-        """What a frame of landmarks `target` (P, 3), in pixels of the 256 crop, and motion (70,) has of the page.
+    def frame(self, completion: Completion, target: Floats, pose: Pose, drawn: Drawing, side: int) -> Completed | None:
+        """What a frame of landmarks `target` (P, 3), in pixels of the 256 crop, has of the page, if anything.
 
-        drawn: the face's mesh as the frame shows it. None where the frame has nothing of the page.
+        drawn: the face's mesh as the frame shows it, on a map of `side` pixels.
         """
-        rotation, scale = _pose(motion)
-        share = completion.lacks * _between(self._shown(rotation) - completion.shown, MORE)
+        share = completion.lacks * _between(self._shown(pose.rotation) - completion.shown, MORE)
         if share.max() < LEAST_SHARE:
             return None
-        points = self._vertices(target, rotation, scale) * np.float32(side / 256.0)
-        halo = self._halo[(share[self._halo] > 0).any(1)]
-        behind = draw_triangles(points, halo, side, both_sides=True)
-        values = np.concatenate([self._on_page, share[:, None]], 1)
-        maps = np.zeros((side, side, 3), np.float32)
-        behind.number[drawn.number >= 0] = -1
-        for part in (behind, drawn):
-            pixels, known = interpolated(part, points, values, only=share)
-            maps.reshape(-1, 3)[pixels] = known
-        places, shares = maps[..., :2], maps[..., 2]
-        read = cv2.remap(completion.page, places - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        shares = shares * read[..., 3]
-        return Completed(shares, read[..., :3] * shares[..., None], places * np.float32(2 / PAGE_SIDE) - 1)
+        points = self._vertices(target, pose) * np.float32(side / 256.0)
+        halo, face = (corners[(share[corners] > 0).any(1)] for corners in (self._halo, drawn.corners))
+        within = points[np.concatenate([halo, face]).ravel(), :2].clip(0, side)
+        if not len(within):
+            return None
+        left, top = map(math.floor, within.min(0).tolist())
+        right, bottom = map(math.ceil, within.max(0).tolist())
+        if left >= right or top >= bottom:
+            return None
+        points[:, :2] -= (left, top)
+        # Which half of the halo's strip is seen at the rim is as rough as the landmarks there; behind the face it lies.
+        behind = draw_triangles(points, halo, (bottom - top, right - left), both_sides=True)
+        of_face = drawn.number[top:bottom, left:right]
+        number = np.where(of_face < 0, behind.number, of_face + np.int32(len(behind.corners)))
+        corners = np.concatenate([behind.corners, drawn.corners])
+        x, y, shares = _affine(number, points[corners], np.concatenate([self._on_page, share[:, None]], 1)[corners])
+        half = np.float32(0.5)
+        read = cv2.remap(completion.page, x - half, y - half, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        *colours, head = cv2.split(read)
+        shares = np.clip(shares, 0, 1) * head  # outlines' pixels lie a little outside of their triangles
+        return Completed(np.s_[top:bottom, left:right], shares, colours, (x, y))
 
-    def _vertices(self, landmarks: Floats, rotation: Floats, scale: float) -> Floats:
+    def _vertices(self, landmarks: Floats, pose: Pose) -> Floats:
         """Landmarks (P, 3) of a head in a pose and its halo's points: (V, 3) in pixels of the 256 crop."""
-        halo = landmarks[self._landmark[self._faces :]] + HALF_CROP * scale * self._offsets @ rotation.T
+        halo = landmarks[self._landmark[self._faces :]] + HALF_CROP * pose.scale * self._offsets @ pose.rotation.T
         return np.concatenate([landmarks, halo]).astype(np.float32)
 
     def _shown(self, rotation: Floats) -> Floats:
@@ -220,14 +259,18 @@ class Completer:
 
     def _covered(self, points: Floats) -> Floats:
         """How far landmarks (P, 3) are hidden behind other parts of the face, such as the nose: (P,), 0..1."""
-        drawn = draw_triangles(points, self._face, 256)
+        drawn = draw_triangles(points, self._face, (256, 256))
         pixels, depth = interpolated(drawn, points, points[:, 2:])
         seen = np.full((256, 256), 1e3, np.float32)
         seen.reshape(-1)[pixels] = depth[:, 0]
         covered = _between(points[:, 2] - _read(seen, points[None, :, :2])[0], BEHIND)
+        return self._spread(covered)
+
+    def _spread(self, values: Floats) -> Floats:
+        """What landmarks have, (P,) or (P, C), made to change smoothly over the face."""
         for _ in range(SPREADING):
-            covered = self._spreading @ covered
-        return covered
+            values = self._spreading @ values
+        return values
 
     def _gains(self, portrait: Floats, points: Floats, shown: Floats) -> Floats:
         """What the light of mirror images is multiplied by at the vertices, so that it becomes their own: (V, 3).
@@ -254,31 +297,27 @@ class Completer:
         gains[self._faces :] *= HALO_GAIN
         return np.exp(gains).astype(np.float32)
 
-    def _pushed(self, points: Floats, rotation: Floats, turned: float) -> Tensor:
-        """How far what is read in the portrait's hidden half is pushed out of it: (2, SKIN_SIDE, SKIN_SIDE) in pixels.
+    def _pushed(self, points: Floats, pose: Pose, hides: float) -> Tensor:
+        """How far what is read beside the portrait's chin is pushed out of it: (1, 2, SKIN_SIDE, SKIN_SIDE) in pixels.
 
-        Sideways as the head stands, from the middle of the face to its outline as the portrait shows it.
+        Sideways as the head stands, to the face's outline on the side that the portrait hides.
         """
-        aside = rotation[:2, 0] / max(float(np.hypot(*rotation[:2, 0])), 1e-6) * np.sign(rotation[2, 0])
-        rings = self._faces + len(RIM) * np.arange(2)[:, None] + np.flatnonzero(self._down[list(RIM)] > BENEATH)
-        inner = points[np.concatenate([np.arange(self._faces), rings.ravel()]), :2]
-        outline = cv2.convexHull(np.ascontiguousarray(inner))[:, 0]
+        to_side = np.sign(pose.rotation[2, 0])
+        across = pose.rotation[:2, 0] / max(float(np.hypot(*pose.rotation[:2, 0])), 1e-6)
+        aside, down = to_side * across, np.array([-across[1], across[0]])
         cells = (np.arange(SKIN_SIDE, dtype=np.float32) + 0.5) * np.float32(256 / SKIN_SIDE)
         at = np.stack(np.meshgrid(cells, cells), -1)
+        outline = cv2.convexHull(np.ascontiguousarray(points[: self._faces, :2]))[:, 0]
         along = np.roll(outline, -1, 0) - outline
         inwards = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-6)[:, None]
-        depth = ((at[:, :, None] - outline) * inwards).sum(-1)  # in each of the outline's half planes
+        depth = ((at[:, :, None] - outline) * inwards).sum(-1) + CLEAR  # within each of the outline's edges
         slope = -(inwards @ aside)  # by which a step aside leads out of it
         leaves = np.where(slope > 1e-3, depth / np.maximum(slope, 1e-3), np.inf).min(-1)
-        inside = depth.min(-1)
-        far = at @ aside - self._middle(points) @ aside
-        reach = (leaves + CLEAR) * _between(inside, (0.0, CLEAR)) * _between(far, (0.0, CLEAR_OVER)) * turned
-        return torch.from_numpy((reach[..., None] * aside).transpose(2, 0, 1).astype(np.float32)[None])
-
-    @staticmethod
-    def _middle(points: Floats) -> Floats:
-        middle: Floats = points[[168, 6, 2, 0, 17, 152], :2].mean(0)
-        return middle
+        share = hides * _between(depth.min(-1), (0.0, CLEAR_EDGE))
+        share *= _between((at - points[_MIDDLE, :2].mean(0)) @ aside + CLEAR_NEAR, (0.0, CLEAR_OVER))
+        share *= _between((at - points[_BRIDGE, :2]) @ down / (HALF_CROP * pose.scale), CLEAR_BELOW)
+        pushed = (share * leaves)[..., None] * aside
+        return torch.from_numpy(pushed.transpose(2, 0, 1).astype(np.float32)[None])
 
 
 def _page(portrait: Floats, mirrored: Floats, gain: Floats, head: Floats) -> Floats:
@@ -294,8 +333,36 @@ def _skirt(rings: Numbers) -> Numbers:
     return strips.reshape(-1, 3)
 
 
-def _pose(motion: Tensor) -> tuple[Floats, float]:
-    return rotation_matrix(motion[ANGLES]).numpy(), float(motion[LOG_SCALE].exp())
+def poses(motions: Tensor) -> list[Pose]:
+    """How heads stand in motions (B, 70)."""
+    rotations, scales = rotation_matrix(motions[:, ANGLES]).numpy(), motions[:, LOG_SCALE].exp().tolist()
+    return [Pose(rotation, scale) for rotation, scale in zip(rotations, scales, strict=True)]
+
+
+def _affine(number: NDArray[np.int32], corners: Floats, values: Floats) -> Floats:
+    """What the affine functions on triangles with `values` (T, 3, C) at `corners` (T, 3, 2 or more) are: (C, h, w).
+
+    number (h, w): each pixel's triangle, or -1, where they are 0. On a thin triangle, whose outline's pixels may lie
+    outside of it, a function counts as even: it would lead far away.
+    """
+    edge_1, edge_2, area = edges_and_area(corners)
+    rises = values[:, 1:] - values[:, :1]
+    wide = np.abs(area) > THIN * np.maximum(np.abs(edge_1[:, :2]).max(1), np.abs(edge_2[:, :2]).max(1))
+    share = np.where(wide, 1 / np.where(wide, area, 1), 0)[:, None]
+    along_x = (edge_2[:, 1:2] * rises[:, 0] - edge_1[:, 1:2] * rises[:, 1]) * share
+    along_y = (edge_1[:, 0:1] * rises[:, 1] - edge_2[:, 0:1] * rises[:, 0]) * share
+    middle = corners[..., :2].mean(1) - np.float32(0.5)  # counted from the pixels' centres
+    offset = values.mean(1) - along_x * middle[:, :1] - along_y * middle[:, 1:]
+    functions = np.zeros((3, values.shape[-1], len(corners) + 1), np.float32)  # the last one for where there is none
+    functions[..., :-1] = offset.T, along_x.T, along_y.T
+    height, width = number.shape
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    found = np.empty((values.shape[-1], height, width), np.float32)
+    for index, (start, step_x, step_y) in enumerate(zip(*functions, strict=True)):
+        start.take(number, out=found[index], mode="wrap")
+        found[index] += step_x.take(number, mode="wrap") * x
+        found[index] += step_y.take(number, mode="wrap") * y
+    return found
 
 
 def _read(picture: Floats, places: Floats) -> Floats:

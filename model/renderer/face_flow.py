@@ -1,10 +1,10 @@
 """Where the pixels of a face came from: the piecewise affine map of a triangle mesh.
 
 Far triangles are drawn first, so that what is hidden stays hidden and closing lids cover the eye. Along the rim that
-turns to the camera the portrait does not show a face well, and it is read further in. What the portrait does not show at
-all is for `model.renderer.completion`.
+turns to the camera the portrait does not show a face well, and it is read further in. What the portrait does not show
+at all is for `model.renderer.completion`.
 
-Letters: B batch, P the 478 landmarks, T triangles, N pixels, S the side of the map.
+Letters: B batch, N pixels, S the side of the map.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from model.morphable import MorphableModel
-from model.morphable.mesh import Drawing, draw_triangles, face_mesh, interpolated, pixel_places
-from model.renderer.skinning import RIM, Skin, head_rotation
+from model.morphable.mesh import RIM, Drawing, draw_triangles, face_mesh, interpolated, pixel_places
+from model.renderer.skinning import Skin, head_rotation
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is around it
 LEAST_SEAM = 1.0  # in the same, where the far side hides what is behind it
@@ -43,7 +42,7 @@ class FaceFlow:
 
     def draw(self, target: Tensor, side: int) -> list[Drawing]:
         """The mesh of each of the faces `target` (B, 478, 3), in pixels of the 256 crop, on a map of `side` pixels."""
-        return [draw_triangles(points, self._triangles, side) for points in (target * (side / 256.0)).numpy()]
+        return [draw_triangles(points, self._triangles, (side, side)) for points in (target * (side / 256.0)).numpy()]
 
     def lay(
         self,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from model.engines import to_image
 from model.morphable import MorphableModel
-from model.renderer.completion import Completer, Completion
+from model.renderer.completion import PAGE_SIDE, Completer, Completion, poses
 from model.renderer.face_flow import FaceFlow
 from model.renderer.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
@@ -109,33 +109,28 @@ class Prior:
         return self.guide(skin, None, target, motions, size=size).flow
 
     @torch.no_grad()
-    def guide(
-        self, skin: Skin, completion: Completion | None, target: Tensor, motions: Tensor, *, size: int
-    ) -> Guide:
+    def guide(self, skin: Skin, completion: Completion | None, target: Tensor, motions: Tensor, *, size: int) -> Guide:
         """The flow to the target, see `flow`, and what completes it where one portrait has a completion."""
         wanted, motions = target.float().cpu(), motions.float().cpu()
         around = skin.origins(wanted, motions)
-        if completion is not None:
-            around = completion.cleared(around, motions)
-        around = F.interpolate(around * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)
         drawings = self._face.draw(wanted, size)
-        flow = self._face.lay(around, skin, wanted, motions, drawings).to(target.device)
+        flow = self._face.lay(_enlarged(around, size), skin, wanted, motions, drawings)
         if completion is None:
-            return Guide(flow)
-        count = len(wanted)
-        share, colours, places = (
-            np.zeros((count, size, size, channels), np.float32) for channels in (1, 3, 2)
-        )
-        frames = zip(wanted.numpy(), motions, drawings, strict=True)
-        for number, (points, motion, drawn) in enumerate(frames):
-            part = self._completer.frame(completion, points, motion, drawn, size)
+            return Guide(flow.to(target.device))
+        outside = torch.from_numpy(np.stack([drawn.number < 0 for drawn in drawings]))[:, None]
+        flow += _enlarged(completion.clearing(around, motions), size) * outside
+        share, colours, places = (np.zeros((len(wanted), channels, size, size), np.float32) for channels in (1, 3, 2))
+        frames = zip(wanted.numpy(), poses(motions), drawings, strict=True)
+        for number, (points, pose, drawn) in enumerate(frames):
+            part = self._completer.frame(completion, points, pose, drawn, size)
             if part is not None:
-                share[number, ..., 0], colours[number], places[number] = part
-        return Guide(
-            flow,
-            *(torch.from_numpy(part).permute(0, 3, 1, 2).to(target.device) for part in (share, colours)),
-            torch.from_numpy(places).to(target.device),
-        )
+                share[number, 0][part.box] = part.share
+                for out, colour in zip(colours[number], part.colours, strict=True):
+                    np.multiply(colour, part.share, out=out[part.box])
+                for out, place in zip(places[number], part.places, strict=True):
+                    np.subtract(place * np.float32(2 / PAGE_SIDE), 1, out=out[part.box])
+        laid = (torch.from_numpy(part).to(target.device) for part in (share, colours, places))
+        return Guide(flow.to(target.device), next(laid), next(laid), next(laid).permute(0, 2, 3, 1))
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
@@ -150,3 +145,8 @@ class Prior:
         shown = guide.laid(warp(source, guide.flow, grid="aligned")).clamp(-1, 1)
         pictures: np.ndarray = ((shown + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
         return pictures
+
+
+def _enlarged(flow: Tensor, size: int) -> Tensor:
+    """A flow (B, 2, S, S) in pixels of the 256 crop as one of `size` pixels a side, in these."""
+    return F.interpolate(flow * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)

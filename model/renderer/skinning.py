@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE, OFFSET
+from model.morphable.mesh import RIM
 from model.morphable.pose import rotation_matrix
 from model.renderer.layers import NEGATIVE_SLOPE
 from model.renderer.warping import pixel_centres
@@ -42,11 +43,6 @@ GROUPS = 8
 CHANNELS = (32, 48, 64, 96, 128)
 LOGIT_GAIN = 4.0
 
-# Around the face clockwise, from one temple over the forehead to the other and back under the chin.
-RIM = (
-    *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379),
-    *(378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93),
-)
 _MESH_POINTS = 468  # of the landmarks; those of the irises come after
 
 
