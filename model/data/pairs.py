@@ -108,12 +108,12 @@ class PairData:
     def collate(self, parts: list[tuple[Tensor, ...]], size: int) -> Batch:
         """Stack pairs to a batch."""
         motion, own, source_points, target_points, source, target = map(torch.stack, zip(*parts, strict=True))
-        skin = self._prior.skin(source, source_points, own)
+        heads = self._prior.heads(source, source_points, own)
         return Batch(
             source=source,
             target=target,
             motion=motion,
-            prior=self._prior.guide(skin, target_points, motion[..., WINDOW_RADIUS], size=size).stacked,
+            prior=self._prior.guide(heads, target_points, motion[..., WINDOW_RADIUS], size=size).prior,
             region=region_weight(target_points, size),
         )
 
@@ -170,8 +170,8 @@ class PairData:
         """
         points, own = picture.landmarks[mirrored], picture.motions[mirrored]
         source_points = self.morphable.move(points, picture.identities[mirrored], own, moved[None])
-        skin = self._prior.skin(target, points[None], own[None])
-        source = moved_picture(target, self._prior.guide(skin, source_points, moved[None], size=target.shape[-1]))
+        heads = self._prior.heads(target, points[None], own[None])
+        source = moved_picture(target, self._prior.guide(heads, source_points, moved[None], size=target.shape[-1]))
         return own.unsqueeze(-1).expand(-1, WINDOW), moved, source_points[0], points, source[0], target[0]
 
 

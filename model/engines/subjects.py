@@ -16,7 +16,7 @@ from model.engines.engine import Engine, Frames, to_frames, to_image
 from model.morphable import MOTION_SPACE
 from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
-from model.renderer.guide import plain_guide
+from model.renderer.guide import Guide
 from model.renderer.mapping import motion_windows
 from model.renderer.network import PIRenderer
 from model.renderer.official import load_official_checkpoint
@@ -83,7 +83,7 @@ class Scene:
         source = F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(-1, 1)
         motions = torch.randn(frames, config.motion_dimension, generator=generator).cumsum(0) / frames**0.5
         flows = F.interpolate(torch.randn(frames, 2, 4, 4, generator=generator), size=(size, size), mode="bicubic")
-        return cls(to_image(to_frames(source)[0]), motions, plain_guide(flows).stacked if config.guided else None)
+        return cls(to_image(to_frames(source)[0]), motions, Guide.plain(flows).prior if config.guided else None)
 
     def prior(self, part: slice) -> Tensor | None:
         """The priors of some of the frames."""

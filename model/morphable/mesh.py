@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from model.morphable.basis import MorphableModel
 from model.morphable.controls import MEASURES
 
 IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)  # they overlap the lids, so they are no corners of the mesh
+# Around the face clockwise, from one temple over the forehead to the other and back under the chin.
+RIM = (
+    *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379),
+    *(378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93),
+)
+RIM_OUT = 0.03  # of the way from its middle
+PARTED = 0.12  # lips a few hundredths of the face apart
+LEAST_AREA = 1e-3  # twice that of a triangle that is drawn, in square pixels
+_SUBPIXEL_BITS = 4
+
+Floats = NDArray[np.float32]
+
+
+class Drawing(NamedTuple):
+    """Which triangle of a mesh is seen where.
+
+    number (H, W): numbers into corners (T, 3) of triangles, which are vertices of the mesh; -1 where there is none.
+    """
+
+    number: NDArray[np.int32]
+    corners: NDArray[np.int64]
+
+
+def unfolded(morphable: MorphableModel) -> Tensor:
+    """The mean face (478, 3) with its lips apart, and its rim a little further out.
+
+    In the mean itself landmarks beside the ear lie on the rim, or outside of it; triangulated so, they left notches in
+    turned cheeks.
+    """
+    jaw = next(measure for measure in MEASURES if measure.name == "jaw_open").vector()
+    gradient = morphable.expression_basis @ jaw
+    apart = PARTED / float(gradient.square().sum()) * gradient
+    shape = morphable.shape(torch.zeros(1, morphable.identity_basis.shape[0]), apart[None])[0]
+    rim = shape[list(RIM)]
+    shape[list(RIM), :2] = (rim + RIM_OUT * (rim - rim.mean(0)))[:, :2]
+    return shape
 
 
 def face_mesh(morphable: MorphableModel) -> np.ndarray:
     """Corners (T, 3) of the triangles that the landmarks span, clockwise as seen from in front.
 
-    They are the Delaunay triangulation of the mean face with its lips apart.
+    They are the Delaunay triangulation of `unfolded`.
     """
-    jaw = next(measure for measure in MEASURES if measure.name == "jaw_open").vector()
-    gradient = morphable.expression_basis @ jaw
-    apart = 0.12 / float(gradient.square().sum()) * gradient  # lips a few hundredths of the face apart
-    shape = morphable.shape(torch.zeros(1, morphable.identity_basis.shape[0]), apart[None])
-    points = (shape[0, :, :2] * 128.0 + 128.0).numpy().astype(np.float32)
+    points = (unfolded(morphable)[:, :2] * 128.0 + 128.0).numpy().astype(np.float32)
     low, high = points.min(0) - 8, points.max(0) + 8
     division = cv2.Subdiv2D((int(low[0]), int(low[1]), int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1))
     numbers = {}
@@ -45,3 +82,58 @@ def edges_and_area(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     """
     edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return edge_1, edge_2, edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
+
+
+def normals(points: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals (P, 3) of a mesh, its triangles weighted by their areas, towards the viewer for faces."""
+    corners = points[triangles]
+    of_triangles = torch.linalg.cross(corners[:, 2] - corners[:, 0], corners[:, 1] - corners[:, 0])
+    summed = torch.zeros_like(points).index_add_(0, triangles.flatten(), of_triangles.repeat_interleave(3, 0))
+    return F.normalize(summed, dim=-1)
+
+
+def draw_triangles(
+    points: Floats, triangles: NDArray[np.int64], size: tuple[int, int], *, both_sides: bool = False
+) -> Drawing:
+    """Which of `triangles` (T, 3) over `points` (V, 3), in pixels, is seen at each pixel of a map of `size` (H, W).
+
+    Far ones are drawn first. They wind clockwise as seen, and what is turned away is not seen, unless `both_sides` are.
+    """
+    corners = points[triangles]
+    _, _, area = edges_and_area(corners)
+    order = np.flatnonzero((np.abs(area) if both_sides else area) > LEAST_AREA)
+    order = order[np.argsort(-corners[order, :, 2].mean(1), kind="stable")]
+    number = np.full(size, -1, np.int32)
+    # A pixel's centre lies half a pixel in; fillConvexPoly counts from the centres.
+    polygons = np.rint((corners[order, :, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    for index, polygon in enumerate(polygons):
+        cv2.fillConvexPoly(number, polygon, index, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    return Drawing(number, triangles[order])
+
+
+def pixel_places(pixels: NDArray[np.int64], width: int) -> Floats:
+    """Centres (N, 2) of pixels (N,), counted row by row, of a map that is `width` pixels wide."""
+    return np.stack([pixels % width, pixels // width], -1).astype(np.float32) + np.float32(0.5)
+
+
+def interpolated(drawing: Drawing, points: Floats, values: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Pixels (N,) of a drawing, counted row by row, and what values (V, C) of its vertices are there: (N, C).
+
+    points (V, 2 or more): where the vertices were drawn. Pixels on a triangle's outline may lie a little outside it,
+    and on a thin one an affine function then leads far away: it is held to what it is at the corners.
+    """
+    number, triangles = drawing
+    pixels = np.flatnonzero(number >= 0)
+    of_pixel = number.take(pixels)
+    corners, at_corners = points[triangles, :2], values[triangles]
+    edge_1, edge_2, area = edges_and_area(corners)
+    inverse = np.stack([edge_2[:, 1], -edge_2[:, 0], -edge_1[:, 1], edge_1[:, 0]], -1).reshape(-1, 2, 2)
+    rises = np.stack([at_corners[:, 1] - at_corners[:, 0], at_corners[:, 2] - at_corners[:, 0]], -1)
+    gradient = rises @ (inverse / area[:, None, None])  # (T, C, 2)
+    offset = at_corners[:, 0] - (gradient @ corners[:, 0, :, None])[..., 0]
+    places = pixel_places(pixels, number.shape[1])
+    known = offset.take(of_pixel, 0)
+    for axis in (0, 1):
+        known += gradient[..., axis].take(of_pixel, 0) * places[:, axis, None]
+    low, high = at_corners.min(1).take(of_pixel, 0), at_corners.max(1).take(of_pixel, 0)
+    return pixels, np.clip(known, low, high, out=known)

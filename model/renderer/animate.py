@@ -16,10 +16,9 @@ from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.renderer.mouth import paint_mouths
+from model.renderer.prior import Heads, Prior
 from model.renderer.prior import Portrait as Skinned
-from model.renderer.prior import Prior
 from model.renderer.released import load_renderer
-from model.renderer.skinning import Skin
 from model.weights import RENDERER
 
 T = TypeVar("T")
@@ -108,8 +107,8 @@ class Animator:
         if self._morphable is None or self.prior is None:
             yield from (self.engine.render_frames(prepared, described) for described in descriptors)
             return
-        skin = self.prior.skin_of(portrait)
-        guides = ahead(self._guide(self._morphable, self.prior, skin, portrait, sequence[part]) for part in parts)
+        heads = self.prior.head_of(portrait)
+        guides = ahead(self._guide(self._morphable, self.prior, heads, portrait, sequence[part]) for part in parts)
         for described, (target, guide) in zip(descriptors, guides, strict=True):
             drawn = self.engine.render_frames(prepared, described, guide)
             paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
@@ -127,12 +126,12 @@ class Animator:
     @staticmethod
     @torch.inference_mode()
     def _guide(
-        morphable: MorphableModel, prior: Prior, skin: Skin, portrait: Portrait, motions: torch.Tensor
+        morphable: MorphableModel, prior: Prior, heads: Heads, portrait: Portrait, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
-        target = morphable.move(skin.landmarks[0], identity, skin.motion[0], motions)
-        return target, prior.guide(skin, target, motions, size=portrait.image.shape[0]).stacked
+        target = morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
+        return target, prior.guide(heads, target, motions, size=portrait.image.shape[0]).prior
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DOUBTS = ("stretched", "mirrored", "unseen", "uncovered", "seam")
+DOUBTS = ("stretched", "mirrored", "outside", "uncovered", "seam")
 """Why a pixel that was read by the prior's flow may be wrong, each 0 (sure) to 1: the maps of doubt, in this order.
 
-stretched: few pixels of the portrait are spread over many. mirrored: read on the other side of the face. unseen: hidden
-in the portrait, or outside of it. uncovered: bare wall where a head was before. seam: neighbours read far apart.
+stretched: few pixels of the portrait are spread over many. mirrored: taken from the other side of the face. outside:
+not in the portrait. uncovered: bare wall where a head was before. seam: neighbours read far apart.
 """
 
 CHANNELS = 2 + 3 + 1 + len(DOUBTS)
@@ -23,28 +23,40 @@ CHANNELS = 2 + 3 + 1 + len(DOUBTS)
 
 @dataclass(frozen=True)
 class Guide:
-    """Of B frames of S x S pixels.
+    """The parts of a prior (B, CHANNELS, S, S) of B frames; they share its memory."""
 
-    flow (B, 2, S, S): where the portrait is read, as an offset in pixels, x then y.
-    completion (B, 3, S, S) in [-1, 1] and completed (B, 1, S, S), 0..1: what is put in place of what the portrait does
-    not show, and how far; completion is weighted already, what is read becomes (1 - completed) * read + completion.
-    doubt (B, 5, S, S): see DOUBTS.
-    """
-
-    flow: Tensor
-    completion: Tensor
-    completed: Tensor
-    doubt: Tensor
+    prior: Tensor
 
     @classmethod
-    def of(cls, prior: Tensor) -> Guide:
-        """The parts of a prior (B, CHANNELS, S, S)."""
-        return cls(prior[:, :2], prior[:, 2:5], prior[:, 5:6], prior[:, 6:])
+    def made(cls, *, flow: Tensor, completion: Tensor, completed: Tensor, doubt: Tensor) -> Guide:
+        """Of parts with the shapes below."""
+        return cls(torch.cat((flow, completion, completed, doubt), dim=1))
+
+    @classmethod
+    def plain(cls, flow: Tensor) -> Guide:
+        """A flow (B, 2, S, S) that nothing completes and nobody doubts."""
+        batch, channels, height, width = flow.shape
+        return cls(torch.cat((flow, flow.new_zeros(batch, CHANNELS - channels, height, width)), dim=1))
 
     @property
-    def stacked(self) -> Tensor:
-        """All of it as one prior (B, CHANNELS, S, S)."""
-        return torch.cat((self.flow, self.completion, self.completed, self.doubt), dim=1)
+    def flow(self) -> Tensor:
+        """Where the portrait is read, as an offset in pixels, x then y: (B, 2, S, S)."""
+        return self.prior[:, :2]
+
+    @property
+    def completion(self) -> Tensor:
+        """What is put in place of what the portrait does not show, times `completed`: (B, 3, S, S) in [-1, 1]."""
+        return self.prior[:, 2:5]
+
+    @property
+    def completed(self) -> Tensor:
+        """How far that is done, 0..1: (B, 1, S, S)."""
+        return self.prior[:, 5:6]
+
+    @property
+    def doubt(self) -> Tensor:
+        """See DOUBTS: (B, 5, S, S)."""
+        return self.prior[:, 6:]
 
     @property
     def doubtful(self) -> Tensor:
@@ -52,16 +64,5 @@ class Guide:
         return 1 - (1 - self.doubt).prod(dim=1, keepdim=True)
 
     def complete(self, read: Tensor) -> Tensor:
-        """What was read of the portrait (B, 3, S, S), completed."""
+        """What was read of the portrait (B, 3, S, S), completed: (1 - completed) * read + completion."""
         return torch.addcmul(self.completion, read, 1 - self.completed).to(read.dtype)
-
-
-def plain_guide(flow: Tensor) -> Guide:
-    """A flow (B, 2, S, S) that nothing completes and nobody doubts."""
-    batch, _, height, width = flow.shape
-    return Guide(
-        flow,
-        flow.new_zeros(batch, 3, height, width),
-        flow.new_zeros(batch, 1, height, width),
-        flow.new_zeros(batch, len(DOUBTS), height, width),
-    )

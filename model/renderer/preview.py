@@ -43,7 +43,7 @@ def measure(network: PIRenderer, batches: Iterator[Batch], distance: PerceptualD
         pictures = {"image": output.image, "warped": output.warped, "colour": output.colour, "copy": batch.source}
         doubt = None
         if batch.prior is not None:
-            guide = Guide.of(batch.prior)
+            guide = Guide(batch.prior)
             doubt = guide.doubtful
             pictures["prior_warp"] = guide.complete(warp(batch.source, guide.flow, grid=network.config.grid))
         for name, picture in pictures.items():

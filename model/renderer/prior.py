@@ -1,12 +1,13 @@
-"""The prior flow: where the morphable model itself says that each pixel came from.
+"""The prior: where the morphable model itself says that each pixel came from, and how sure that is.
 
 On the face that is what a triangle mesh over the landmarks says (`model.renderer.face_flow`); around it each pixel
-follows the head as the portrait's skin says (`model.renderer.skinning`).
+follows the head as the portrait's skin says (`model.renderer.skinning`). What a half profile hides is completed
+(`model.renderer.completion`), and where all this is guesswork, it says so (`model.renderer.doubt`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.engines import to_image
+from model.engines import to_frames, to_image
 from model.morphable import MorphableModel
+from model.renderer.completion import Completer, Completion, poses
 from model.renderer.doubt import doubts
 from model.renderer.face_flow import FaceFlow
-from model.renderer.guide import Guide, plain_guide
+from model.renderer.guide import CHANNELS, Guide
 from model.renderer.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
 
@@ -40,12 +42,24 @@ class Portrait(Protocol):
         """The portrait's own motion (70,)."""
 
 
+@dataclass(frozen=True)
+class Heads:
+    """What is made once of B portraits: how they follow their heads, and what they lack of them, if anything.
+
+    One may stand for several frames.
+    """
+
+    skin: Skin
+    completions: tuple[Completion | None, ...]
+
+
 class Prior:
     """Computes prior flows from a portrait's skin and the landmarks and motions that it shall have."""
 
     def __init__(self, morphable: MorphableModel, skinning: SkinningNetwork) -> None:
         self._face = FaceFlow(morphable)
         self._skinning = skinning
+        self._completer = Completer(morphable)
 
     @classmethod
     def load(cls, morphable: MorphableModel, directory: Path | None = None) -> Prior:
@@ -57,45 +71,61 @@ class Prior:
         return cls(morphable, SkinningNetwork.load(directory))
 
     @torch.no_grad()
-    def skin(self, source: Tensor, landmarks: Tensor, motion: Tensor) -> Skin:
-        """How portraits (B, 3, H, W) in [-1, 1] follow their heads.
+    def heads(self, source: Tensor, landmarks: Tensor, motion: Tensor) -> Heads:
+        """Of portraits (B, 3, H, W) in [-1, 1].
 
         landmarks (B, 478, 3) in pixels of the 256 crop and motion (B, 70) are the portraits' own. It is computed on the
-        CPU, as flows are.
+        CPU, as guides are.
         """
-        return self._skinning.skin(source.float().cpu(), landmarks.float().cpu(), motion.float().cpu())
+        source, landmarks, motion = (tensor.float().cpu() for tensor in (source, landmarks, motion))
+        skin = self._skinning.skin(source, landmarks, motion)
+        pictures = source.permute(0, 2, 3, 1).contiguous().numpy()
+        return Heads(skin, tuple(self._completer.complete(*parts) for parts in zip(pictures, skin.each(), strict=True)))
 
-    def skin_of(self, portrait: Portrait) -> Skin:
-        """The skin of one portrait."""
+    def head_of(self, portrait: Portrait) -> Heads:
+        """Of one portrait."""
         landmarks, motion = (torch.from_numpy(np.asarray(a, np.float32)) for a in (portrait.landmarks, portrait.motion))
-        return self.skin(to_image(portrait.image), landmarks[None], motion[None])
+        return self.heads(to_image(portrait.image), landmarks[None], motion[None])
 
     @torch.no_grad()
-    def guide(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Guide:
-        """What takes the source to the target, and where that is doubtful.
+    def guide(self, heads: Heads, target: Tensor, motions: Tensor, *, size: int) -> Guide:
+        """What takes the sources to the target, and where that is doubtful.
 
         Args:
-            skin: the sources' (B), or the one source's (1).
+            heads: the sources' (B), or the one source's (1).
             target: landmarks (B, 478, 3) that the result shall have, in pixels of the 256 crop.
             motions: motions (B, 70) that it shall have.
             size: side of the images in pixels.
         """
         wanted, motions = target.float().cpu(), motions.float().cpu()
-        around, missed = skin.origins(wanted, motions)
-        around = F.interpolate(around * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)
-        flow, mirrored, shown = self._face.lay(around, skin, wanted, motions)
-        doubt = doubts(flow, mirrored=mirrored, shown=shown, missed=missed)
-        return replace(plain_guide(flow), doubt=doubt)
-
-    def flow(self, skin: Skin, target: Tensor, motions: Tensor, *, size: int) -> Tensor:
-        """The flow (B, 2, size, size) of `guide`."""
-        return self.guide(skin, target, motions, size=size).flow
+        around, missed = heads.skin.origins(wanted, motions)
+        drawings = self._face.draw(wanted, size)
+        flow = self._face.lay(_enlarged(around, size), heads.skin, wanted, motions, drawings)
+        prior = flow.new_zeros(len(wanted), CHANNELS, size, size)
+        guide = Guide(prior)
+        frames = zip(wanted.numpy(), poses(motions), drawings, strict=True)
+        for number, (points, pose, drawn) in enumerate(frames):
+            completion = heads.completions[min(number, len(heads.completions) - 1)]
+            if completion is None:
+                continue
+            clearing = completion.clearing(around[number, None], motions[number, None])
+            flow[number] += _enlarged(clearing, size)[0] * torch.from_numpy(drawn.number < 0)
+            part = self._completer.frame(completion, points, pose, drawn, size)
+            if part is not None:
+                guide.completed[number, 0].numpy()[part.box] = part.share
+                for out, colour in zip(guide.completion[number].numpy(), part.colours, strict=True):
+                    np.multiply(colour, part.share, out=out[part.box])
+        guide.flow.copy_(flow)
+        guide.doubt.copy_(doubts(flow, completed=guide.completed, missed=missed))
+        return guide
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
-        flow = self.flow(
-            self.skin_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=portrait.image.shape[0]
-        )
-        pixels = torch.from_numpy(np.ascontiguousarray(portrait.image)).permute(2, 0, 1)[None].float()
-        warped: np.ndarray = warp(pixels, flow, grid="aligned").round().byte().permute(0, 2, 3, 1).numpy()
-        return warped
+        size = portrait.image.shape[0]
+        guide = self.guide(self.head_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=size)
+        return to_frames(guide.complete(warp(to_image(portrait.image), guide.flow, grid="aligned")))
+
+
+def _enlarged(flow: Tensor, size: int) -> Tensor:
+    """A flow (B, 2, S, S) in pixels of the 256 crop as one of `size` pixels a side, in these."""
+    return F.interpolate(flow * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)

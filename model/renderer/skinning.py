@@ -10,6 +10,7 @@ Letters: B batch, P points, S the side of the maps (SKIN_SIDE).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE, OFFSET
+from model.morphable.mesh import RIM
 from model.morphable.pose import rotation_matrix
 from model.renderer.layers import NEGATIVE_SLOPE
 from model.renderer.warping import pixel_centres
@@ -42,11 +44,6 @@ GROUPS = 8
 CHANNELS = (32, 48, 64, 96, 128)
 LOGIT_GAIN = 4.0
 
-# Around the face clockwise, from one temple over the forehead to the other and back under the chin.
-RIM = (
-    *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379),
-    *(378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93),
-)
 _MESH_POINTS = 468  # of the landmarks; those of the irises come after
 
 
@@ -98,6 +95,11 @@ class Skin:
             weight.flatten(1).unsqueeze(-1) * part for weight, part in zip(self.weights.unbind(1), parts, strict=True)
         )
         return _as_map(cast(Tensor, moved)), _as_map(cast(Tensor, sum(parts)))
+
+    def each(self) -> Iterator[Skin]:
+        """The portraits one by one."""
+        for parts in zip(self.landmarks, self.motion, self.weights, self.depth, strict=True):
+            yield Skin(*(part[None] for part in parts))
 
     @cached_property
     def outwards(self) -> Tensor:

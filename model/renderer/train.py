@@ -273,7 +273,7 @@ class RendererTrainer:
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = render_batch(self.parallel, batch, edit=self.phase.edit)
-            doubt = None if batch.prior is None else Guide.of(batch.prior).doubtful
+            doubt = None if batch.prior is None else Guide(batch.prior).doubtful
             loss = self.objective(output, batch.target, region=batch.region, doubt=doubt, edited=self.phase.edit)
         total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
         if self.phase.loss.adversarial and self.phase.edit:

@@ -118,8 +118,8 @@ def skinning_loss(network: SkinningNetwork, views: Views) -> Tensor:
 def held_out_pictures(network: SkinningNetwork, held_out: ViewData, clip: Clip) -> tuple[Views, Tensor]:
     """The clip's first frame and its others, and those as the prior alone draws them, (1, K, 3, S, S)."""
     prior, views = Prior(held_out.morphable, network), held_out.first_to_others(clip)
-    skin = prior.skin(views.source, views.landmarks, views.motion)
-    flow = prior.flow(skin, views.target_landmarks[0], views.motions[0], size=views.source.shape[-1])
+    heads = prior.heads(views.source, views.landmarks, views.motion)
+    flow = prior.guide(heads, views.target_landmarks[0], views.motions[0], size=views.source.shape[-1]).flow
     return views, warp(views.source, flow, grid="aligned")[None]
 
 

@@ -55,5 +55,5 @@ def speaking_scene(frames: int) -> Scene:
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]
     target = morphable.move(landmarks, identity, torch.from_numpy(face.motion), motions)
     prior = Prior.load(morphable)
-    guide = prior.guide(prior.skin_of(face), target, motions, size=face.image.shape[0])
-    return Scene(to_image(face.image), motions, guide.stacked)
+    guide = prior.guide(prior.head_of(face), target, motions, size=face.image.shape[0])
+    return Scene(to_image(face.image), motions, guide.prior)

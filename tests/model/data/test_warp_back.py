@@ -61,7 +61,7 @@ def test_a_pair_leads_back_to_the_picture(
     assert torch.equal(batch.motion[..., 0], batch.motion[..., 26])
     assert (batch.source - batch.target).abs().mean() > 0.02
     assert batch.prior is not None
-    guide = Guide.of(batch.prior)
+    guide = Guide(batch.prior)
     back = guide.complete(warp(batch.source, guide.flow, grid="aligned"))
     assert (back - batch.target).abs().mean() < 0.5 * (batch.source - batch.target).abs().mean()
     error = (back - batch.target).abs().mean(1, keepdim=True)

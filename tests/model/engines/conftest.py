@@ -40,8 +40,13 @@ def make_case(*, guided: bool, doubt: bool = False, frames: int = 3) -> Case:
 def smooth_prior(frames: int) -> Tensor:
     """Priors that move, complete and doubt, changing slowly over the picture."""
     parts = F.interpolate(torch.randn(frames, CHANNELS, 4, 4), size=(64, 64), mode="bicubic")
-    guide = Guide.of(parts)
-    return Guide(guide.flow, 0.3 * guide.completion, guide.completed.sigmoid(), guide.doubt.sigmoid()).stacked
+    guide = Guide(parts)
+    return Guide.made(
+        flow=guide.flow,
+        completion=0.3 * guide.completion,
+        completed=guide.completed.sigmoid(),
+        doubt=guide.doubt.sigmoid(),
+    ).prior
 
 
 @pytest.fixture(params=["plain", "guided", "doubtful"])

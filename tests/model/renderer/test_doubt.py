@@ -4,18 +4,14 @@ import pytest
 import torch
 
 from model.renderer.doubt import doubts, spread_of_reading
-from model.renderer.guide import DOUBTS, Guide
+from model.renderer.guide import CHANNELS, DOUBTS, Guide
 
 SIDE = 64
 
 
 def maps(flow: torch.Tensor, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
     """Each map (SIDE, SIDE) of one flow (2, SIDE, SIDE)."""
-    nothing = {
-        "mirrored": torch.zeros(1, SIDE, SIDE),
-        "shown": torch.ones(1, SIDE, SIDE),
-        "missed": torch.zeros(1, 16, 16),
-    }
+    nothing = {"completed": torch.zeros(1, 1, SIDE, SIDE), "missed": torch.zeros(1, 16, 16)}
     made = doubts(flow[None], **(nothing | changes))
     assert made.shape == (1, len(DOUBTS), SIDE, SIDE)
     assert made.min() >= 0
@@ -35,8 +31,8 @@ def test_a_shift_is_sure_up_to_what_lies_outside() -> None:
     flow = still()
     flow[0] = 8  # the rightmost eighth is read outside of the portrait
     made = maps(flow)
-    assert made["unseen"][:, : SIDE - 16].max() == 0
-    assert made["unseen"][32, -1] == 1
+    assert made["outside"][:, : SIDE - 16].max() == 0
+    assert made["outside"][32, -1] == 1
     assert max(made[name].max() for name in ("stretched", "mirrored", "uncovered", "seam")) == 0
 
 
@@ -65,20 +61,25 @@ def test_what_is_turned_over_is_doubted() -> None:
     assert most[0, 16, 16] == pytest.approx(1)
 
 
-def test_hidden_mirrored_and_bare_places_are_told() -> None:
-    shown, mirrored, missed = torch.ones(1, SIDE, SIDE), torch.zeros(1, SIDE, SIDE), torch.zeros(1, 16, 16)
-    shown[:, :32], mirrored[:, :, 32:], missed[:, 8:] = -0.5, 1.0, 20.0
-    made = maps(still(), shown=shown, mirrored=mirrored, missed=missed)
-    assert (made["unseen"][8, 8], made["unseen"][56, 8]) == (1, 0)
+def test_mirrored_and_bare_places_are_told() -> None:
+    completed, missed = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, 16, 16)
+    completed[..., 32:], missed[:, 8:] = 1.0, 20.0
+    made = maps(still(), completed=completed, missed=missed)
     assert (made["mirrored"][8, 8], made["mirrored"][8, 56]) == (0, 1)
     assert (made["uncovered"][8, 8], made["uncovered"][56, 8]) == (0, 1)
 
 
 def test_parts_of_a_guide_are_found_again() -> None:
     torch.manual_seed(0)
-    guide = Guide(torch.randn(2, 2, 8, 8), torch.randn(2, 3, 8, 8), torch.rand(2, 1, 8, 8), torch.rand(2, 5, 8, 8))
-    again = Guide.of(guide.stacked)
-    for name in ("flow", "completion", "completed", "doubt"):
-        assert torch.equal(getattr(again, name), getattr(guide, name))
-    expected = 1 - (1 - guide.doubt).prod(1)
-    torch.testing.assert_close(again.doubtful[:, 0], expected)
+    parts = {
+        "flow": torch.randn(2, 2, 8, 8),
+        "completion": torch.randn(2, 3, 8, 8),
+        "completed": torch.rand(2, 1, 8, 8),
+        "doubt": torch.rand(2, len(DOUBTS), 8, 8),
+    }
+    guide = Guide.made(**parts)
+    assert guide.prior.shape == (2, CHANNELS, 8, 8)
+    for name, part in parts.items():
+        assert torch.equal(getattr(guide, name), part)
+    torch.testing.assert_close(guide.doubtful[:, 0], 1 - (1 - parts["doubt"]).prod(1))
+    assert torch.equal(Guide.plain(guide.flow).complete(guide.completion), guide.completion)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, RendererOutput, WarpingConfig
-from model.renderer.guide import plain_guide
+from model.renderer.guide import Guide
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny.npz"
 SIZE = 32
@@ -43,7 +43,7 @@ def outputs(*, guided: bool) -> RendererOutput:
     motion = torch.tensor(np.sin(np.arange(5)[:, None] + 0.3 * np.arange(27))[None], dtype=torch.float32)
     coarse = torch.tensor(np.stack((np.sin(4 * row), np.cos(4 * column)))[None, :, ::2, ::2], dtype=torch.float32)
     prior = 2 * F.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    return tiny_network(guided=guided)(source, motion, plain_guide(prior).stacked if guided else None)
+    return tiny_network(guided=guided)(source, motion, Guide.plain(prior).prior if guided else None)
 
 
 @pytest.mark.parametrize("guided", [False, True])

@@ -7,7 +7,7 @@ from model.data.batch import Batch
 from model.errors import ModelError
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.grow import grow
-from model.renderer.guide import plain_guide
+from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer
 from model.renderer.preview import render_batch
 
@@ -45,7 +45,7 @@ def batch(seed: int) -> Batch:
         source=source,
         target=source,
         motion=torch.randn(4, 5, 27, generator=generator),
-        prior=plain_guide(torch.randn(4, 2, SIDE, SIDE, generator=generator)).stacked,
+        prior=Guide.plain(torch.randn(4, 2, SIDE, SIDE, generator=generator)).prior,
         region=None,
     )
 

@@ -6,7 +6,7 @@ import torch
 from model.errors import ModelError
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, WarpingConfig, initialize
 from model.renderer.cost import count_flops
-from model.renderer.guide import CHANNELS, DOUBTS, Guide, plain_guide
+from model.renderer.guide import CHANNELS, DOUBTS, Guide
 from model.renderer.network import DOUBT_LOGIT
 
 
@@ -38,13 +38,13 @@ def inputs(network: PIRenderer, batch: int = 2) -> tuple[torch.Tensor, torch.Ten
     source = torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1
     flow = torch.randn(batch, 2, 64, 64, generator=generator)
     completed = torch.rand(batch, 1, 64, 64, generator=generator)
-    guide = Guide(
-        flow,
-        completed * (torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1),
-        completed,
-        torch.rand(batch, len(DOUBTS), 64, 64, generator=generator),
+    guide = Guide.made(
+        flow=flow,
+        completion=completed * (torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1),
+        completed=completed,
+        doubt=torch.rand(batch, len(DOUBTS), 64, 64, generator=generator),
     )
-    prior = guide.stacked if network.config.guided else None
+    prior = guide.prior if network.config.guided else None
     return source, torch.randn(batch, 6, 27, generator=generator), prior
 
 
@@ -95,7 +95,7 @@ def test_warping_can_train_alone(network):
 def test_guided_network_starts_at_its_prior():
     network = initialize(PIRenderer(tiny(guided=True)), torch.Generator().manual_seed(0))
     source = torch.rand(1, 3, 64, 64) * 2 - 1
-    prior = plain_guide(torch.randn(1, 2, 64, 64)).stacked
+    prior = Guide.plain(torch.randn(1, 2, 64, 64)).prior
     output = network(source, torch.randn(1, 6, 27), prior)
     assert output.flow.abs().max() < 0.5
     assert output.mask is not None
@@ -119,13 +119,13 @@ def test_what_is_completed_replaces_what_is_read(network):
     if not network.config.guided:
         pytest.skip("a plain network has no prior")
     source, motion, prior = inputs(network)
-    guide = Guide.of(prior)
+    guide = Guide(prior)
     blue = torch.tensor([-1.0, -1.0, 1.0])[:, None, None].expand(2, 3, 64, 64)
-    whole = Guide(guide.flow, blue, torch.ones(2, 1, 64, 64), guide.doubt)
-    output = network(source, motion, whole.stacked)
+    whole = Guide.made(flow=guide.flow, completion=blue, completed=torch.ones(2, 1, 64, 64), doubt=guide.doubt)
+    output = network(source, motion, whole.prior)
     torch.testing.assert_close(output.warped, blue, atol=1e-6, rtol=0)
     assert output.read.abs().max() == 0
-    none = network(source, motion, plain_guide(guide.flow).stacked)
+    none = network(source, motion, Guide.plain(guide.flow).prior)
     torch.testing.assert_close(none.read, none.mask)
 
 

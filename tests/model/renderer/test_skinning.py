@@ -116,7 +116,7 @@ def portrait() -> Extraction:
 def test_in_the_packaged_portrait_the_head_follows_and_the_wall_stays(
     morphable: MorphableModel, portrait: Extraction
 ) -> None:
-    skin = Prior.load(morphable).skin_of(portrait)
+    skin = Prior.load(morphable).head_of(portrait).skin
     inside = inside_rim(skin.landmarks)[0, 0, ::2, ::2] > 0
     turning = skin.weights[0, 0]
     assert turning[inside].mean() > 0.9
