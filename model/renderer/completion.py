@@ -42,13 +42,13 @@ from model.renderer.skinning import SKIN_SIDE, Skin
 
 PAGE_SIDE = 320  # pixels
 PAGE_MARGIN = 4
-TURNED = (0.26, 0.42)  # sines of the portrait's yaw from which on a half lacks, and lacks in full
+TURNED = (0.2, 0.24)  # sines of the portrait's yaw from which on a half lacks, and lacks in full
 WORSE = (0.1, 0.45)  # cosines by which a point is seen less squarely than its mirror image, where it lacks, and in full
 # Cosines from which on a point lacks less whatever its mirror image, and not at all: while a half is seen from aside,
 # fringes and light that are its own are kept; of one that is hidden all is taken from the other, as one picture.
-SEEN = ((0.2, 0.45), (0.5, 0.75))
+SEEN = ((0.1, 0.35), (0.5, 0.75))
 HIDES = (0.34, 0.6)  # sines of the portrait's yaw between the two
-MORE = (0.06, 0.3)  # cosines by which a frame shows a point more squarely than the portrait, where it is completed
+MORE = (0.15, 0.45)  # cosines by which a frame shows a point more squarely than the portrait, where it is completed
 LEAST_SHARE = 0.01
 THIN = 0.5  # pixels of a triangle's height, below which it has one place and share
 BEHIND = (2.0, 6.0)  # pixels of depth by which a landmark lies behind what is seen there, where it is hidden, and fully

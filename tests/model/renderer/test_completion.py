@@ -137,7 +137,7 @@ def test_it_comes_and_goes_smoothly(morphable: MorphableModel, prior: Prior) -> 
 
 
 def test_a_portrait_that_turns_aside_begins_to_lack_a_little(morphable: MorphableModel, prior: Prior) -> None:
-    begun = complete(prior, *portrait(morphable, 0.28))
+    begun = complete(prior, *portrait(morphable, 0.205))
     assert begun is not None
     assert 0 < begun.lacks.max() < 0.1
 
