@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from worker.render import Made
+from worker.render import Clamped, Made
 
 
 class StageBars:
@@ -49,7 +49,8 @@ class StageBars:
 def show_outcome(output: Path, made: Made, seconds: dict[str, float], *, as_json: bool) -> None:
     """Say what was written and how long each stage took, for people or as one JSON object."""
     if as_json:
-        result = {name: value for name, value in asdict(made).items() if value is not None}
+        told = {**asdict(made), "clamped": made.clamped and made.clamped.count}  # as the API's results have it
+        result = {name: value for name, value in told.items() if value is not None}
         timings = {stage: round(value, 4) for stage, value in seconds.items()}
         typer.echo(json.dumps({"output": str(output), "result": result, "timings": timings}))
         return
@@ -66,4 +67,15 @@ def _described(made: Made) -> str:
         parts.append(f"{made.frames} frames at {made.fps:g} fps, {made.duration:g} s")
     if made.frames_without_face:
         parts.append(f"{made.frames_without_face} frames of the video without a face")
+    if made.clamped:
+        parts.append(_limited(made.clamped, "frame" if made.frames else "image"))
     return ", ".join(parts)
+
+
+def _limited(clamped: Clamped, unit: str) -> str:
+    plural = "" if clamped.count == 1 else "s"
+    yaw, pitch = (f"{round(least)} to {round(most)}" for least, most in (clamped.reach.yaw, clamped.reach.pitch))
+    return (
+        f"{clamped.count} {unit}{plural} turned less than asked: of this portrait "
+        f"yaw can be {yaw} and pitch {pitch} degrees, 0 facing the camera"
+    )

@@ -77,11 +77,12 @@ def _read_video(
 ) -> tuple[dict[str, Any], Made]:
     video = open_video(source, bench.settings.video_limits)
     followed = follow_face(bench, video, options.face)
-    size: dict[str, int] = {}
+    width: int | None = None
+    height: int | None = None
     if overlay is not None:
         first = next(followed)  # there is one, or it has raised
         drawing = _video_drawing(bench, first[0])
-        size = {"width": drawing.width, "height": drawing.height}
+        width, height = drawing.width, drawing.height
         followed = _drawn(bench, video, chain([first], followed), drawing, overlay)
     rows: list[list[float]] = []
     confidence: list[float] = []
@@ -100,8 +101,15 @@ def _read_video(
         "confidence": confidence,
         "shots": shots,
     }
-    made = Made("application/json", **size, frames=len(rows), fps=MODEL_FPS, frames_without_face=missing)
-    return document, replace(made, duration=round(len(rows) / MODEL_FPS, 3))
+    return document, Made(
+        "application/json",
+        width=width,
+        height=height,
+        frames=len(rows),
+        fps=MODEL_FPS,
+        duration=round(len(rows) / MODEL_FPS, 3),
+        frames_without_face=missing,
+    )
 
 
 def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from model.morphable.basis import MOTION_SPACE
+from model.renderer.reach import Reach, within_reach
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageOptions, VideoOptions
@@ -21,7 +24,7 @@ from worker.label import LabelledCanvas
 from worker.media.audio import Sound, read_speech
 from worker.media.images import encode_image
 from worker.portraits import MODEL_FPS, read_portrait
-from worker.render import Made, render_video
+from worker.render import Clamped, Made, render_video
 from worker.speech import speaking, with_head_of
 from worker.workbench import Portrait, Workbench
 
@@ -47,21 +50,23 @@ def make_image(
     subject = read_portrait(bench, portrait, options.face)
     if driving:
         _check_reads(bench, "a driving image", bench.models.extractor.motion_space)
-        targets = [driven_image(bench, subject, driving, options)]
+        asked = driven_image(bench, subject, driving, options)[None]
     else:
-        targets = _poses(bench, subject, motions or [motion])
+        asked = _poses(bench, subject, motions or [motion])
+    targets, clamped = _reached(bench, subject, asked)
     with bench.stages.timed("paste"):
         canvas = _canvas(subject, options)
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, subject, target, canvas, options) for target in targets)
+    made = Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height, clamped=clamped)
     if motions is None:
         output.write_bytes(next(images))
-        return Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height)
+        return made
     with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
         for number, image in enumerate(images, 1):
             archive.writestr(f"{number:03}.{SUFFIXES[options.format]}", image)
             bench.stages.report("render", number, len(targets))
-    return Made("application/zip", width=canvas.width, height=canvas.height, images=len(targets))
+    return replace(made, media_type="application/zip", images=len(targets))
 
 
 def _rendered(
@@ -117,17 +122,18 @@ def make_video(
         moving = _moving(motion)
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
+    sequence, clamped = _reached(bench, subject, sequence)
     canvas = _canvas(subject, options)
     made = render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
     if bench.credentials is not None:
         with bench.stages.run("sign"):
             bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
-    return replace(made, frames_without_face=frames_without_face)
+    return replace(made, frames_without_face=frames_without_face, clamped=clamped)
 
 
-def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> list[motions.Floats]:
+def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> motions.Floats:
     with bench.stages.run("motion"):
-        return [_pose(bench, subject, motion) for motion in wanted]
+        return np.stack([_pose(bench, subject, motion) for motion in wanted])
 
 
 def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
@@ -155,6 +161,19 @@ def _sequence(bench: Workbench, subject: Portrait, motion: MovingMotion, fps: fl
     with bench.stages.run("motion"):
         _check_space(bench, motion)
         return motions.moving(motion, subject.face, bench.models.controls, fps)
+
+
+def _reached(bench: Workbench, subject: Portrait, asked: motions.Floats) -> tuple[motions.Floats, Clamped | None]:
+    """Motions (T, D) that can be drawn of the portrait: those asked for, turned no further than it shows enough for.
+
+    A renderer without a prior is left to itself: its motions need not even have angles.
+    """
+    if bench.models.animator.prior is None:
+        return asked, None
+    own = subject.face.motion
+    reached, reduced = within_reach(own, asked)
+    count = int(np.count_nonzero(reduced))
+    return reached, Clamped(count, Reach.of(own)) if count else None
 
 
 def _check_space(bench: Workbench, motion: Motion) -> None:

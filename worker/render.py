@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from model.engines import RenderedFrame
 from model.extractor import Extraction
+from model.renderer.reach import Reach
 from worker.canvas import Canvas
 from worker.media.audio import Sound
 from worker.media.mp4 import mp4_writer
@@ -24,8 +25,19 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
+class Clamped:
+    """How many frames or images were turned less than asked, and how far the portrait can be turned."""
+
+    count: int
+    reach: Reach
+
+
+@dataclass(frozen=True)
 class Made:
-    """What a job has written. Sizes in pixels, `duration` in seconds; `frames_without_face` are a read video's."""
+    """What a job has written. Sizes in pixels, `duration` in seconds; `frames_without_face` are a read video's.
+
+    `clamped` is None where nothing was turned less than asked.
+    """
 
     media_type: str
     width: int | None = None
@@ -35,6 +47,7 @@ class Made:
     duration: float | None = None
     images: int | None = None
     frames_without_face: int | None = None
+    clamped: Clamped | None = None
 
 
 def render_video(

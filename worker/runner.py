@@ -239,4 +239,5 @@ def _result(made: Made, artifact: Artifact) -> Result:
         fps=made.fps,
         duration=made.duration,
         frames_without_face=made.frames_without_face,
+        clamped=made.clamped.count if made.clamped else None,
     )

@@ -205,6 +205,9 @@ class Result(_Schema):
     frames_without_face: (
         Annotated[int, Field(description="Of a video that was read; the motion before was held there")] | None
     ) = None
+    clamped: (
+        Annotated[int, Field(description="Frames or images turned less than asked: the portrait shows no more")] | None
+    ) = None
 
 
 class WebhookEvent(StrEnum):

@@ -71,13 +71,14 @@ def test_image_job(bench: Bench, portrait: Path) -> None:
     assert record.result is not None
     assert (record.result.media_type, record.result.bytes) == ("image/png", len(data))
     assert (record.result.width, record.result.height) == photo.size
+    assert record.result.clamped is None
     assert record.result.sha256 == hashlib.sha256(data).hexdigest()
     assert {"decode", "face", "motion", "render", "paste", "encode"} <= set(record.timings)
     assert bench.files(record.id) == {"portrait.jpg", "result.png"}
 
 
 def test_many_poses_of_one_portrait(bench: Bench, portrait: Path) -> None:
-    turns: list[Motion] = [ControlsMotion(controls={"yaw": yaw}) for yaw in (-20, 0, 20)]
+    turns: list[Motion] = [ControlsMotion(controls={"yaw": yaw}) for yaw in (-20, 0, 20, 45)]
 
     def batch(job: str) -> ImageSpec:
         stored = bench.put(job, "portrait.jpg", portrait, "image/jpeg")
@@ -86,10 +87,11 @@ def test_many_poses_of_one_portrait(bench: Bench, portrait: Path) -> None:
     record = bench.finished(bench.submit(batch))
     assert record.status is JobStatus.SUCCEEDED, record.error
     assert record.result is not None
-    assert (record.result.media_type, record.result.images, record.result.width) == ("application/zip", 3, 256)
+    assert (record.result.media_type, record.result.images, record.result.width) == ("application/zip", 4, 256)
+    assert record.result.clamped == 1  # the last is more than a portrait that faces the camera allows
     with zipfile.ZipFile(bench.result(record)) as archive:
-        assert archive.namelist() == ["001.webp", "002.webp", "003.webp"]
-        left, ahead, right = (np.asarray(Image.open(archive.open(name))).astype(int) for name in archive.namelist())
+        assert archive.namelist() == ["001.webp", "002.webp", "003.webp", "004.webp"]
+        left, ahead, right, _ = (np.asarray(Image.open(archive.open(name))).astype(int) for name in archive.namelist())
     assert min(np.abs(left - ahead).mean(), np.abs(right - ahead).mean()) > 2
     assert np.abs(left - right).mean() > np.abs(left - ahead).mean()
 
