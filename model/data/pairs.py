@@ -13,7 +13,7 @@ from torch import Tensor
 from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
 from model.data.corpus import spread
-from model.data.warp_back import Picture, chances, load_photos, moved_motion, moved_picture
+from model.data.warp_back import Picture, chances, load_photos, moved_away, moved_motion
 from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, MOTION, MOTION_SPACE
@@ -169,10 +169,11 @@ class PairData:
         target (1, 3, S, S) in [-1, 1] is the picture, or its mirror image.
         """
         points, own = picture.landmarks[mirrored], picture.motions[mirrored]
-        source_points = self.morphable.move(points, picture.identities[mirrored], own, moved[None])
-        heads = self._prior.heads(target, points[None], own[None])
-        source = moved_picture(target, self._prior.guide(heads, source_points, moved[None], size=target.shape[-1]))
-        return own.unsqueeze(-1).expand(-1, WINDOW), moved, source_points[0], points, source[0], target[0]
+        identity = picture.identities[mirrored]
+        source, source_points = moved_away(
+            target, points, identity, own=own, moved=moved, morphable=self.morphable, prior=self._prior
+        )
+        return own.unsqueeze(-1).expand(-1, WINDOW), moved, source_points, points, source[0], target[0]
 
 
 def region_weight(landmarks: Tensor, size: int) -> Tensor:

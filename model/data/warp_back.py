@@ -24,6 +24,7 @@ from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, EXPRESSION, MOTION
 from model.renderer.guide import Guide
+from model.renderer.prior import Prior
 from model.renderer.warping import pixel_centres
 
 log = structlog.get_logger(__name__)
@@ -102,6 +103,26 @@ def moved_motion(
     motion[EXPRESSION:] += torch.from_numpy((generator.standard_normal(len(spread)) * spread).astype(np.float32))
     motion[ANGLES.start] = motion[ANGLES.start].clamp(-LARGEST_YAW, LARGEST_YAW)
     return motion
+
+
+def moved_away(
+    image: Tensor,
+    landmarks: Tensor,
+    identity: Tensor,
+    *,
+    own: Tensor,
+    moved: Tensor,
+    morphable: MorphableModel,
+    prior: Prior,
+) -> tuple[Tensor, Tensor]:
+    """A picture in another motion: (1, 3, S, S) in [-1, 1], and the landmarks (478, 3) that it has there.
+
+    image (1, 3, S, S) in [-1, 1]; its landmarks (478, 3) in pixels of the 256 crop and identity (1, 80); its own motion
+    and the one that it is moved to (70,).
+    """
+    target = morphable.move(landmarks, identity, own, moved[None])
+    heads = prior.heads(image, landmarks[None], own[None])
+    return moved_picture(image, prior.guide(heads, target, moved[None], size=image.shape[-1])), target[0]
 
 
 def moved_picture(image: Tensor, guide: Guide) -> Tensor:

@@ -7,7 +7,7 @@ where the target's landmarks truly are (`mesh`, a piecewise affine warp that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.data.batch import WINDOW, Batch
 from model.data.corpus import spread
+from model.engines import to_frames, to_image
+from model.engines.torch_engine import TorchEngine
 from model.extractor import Extraction, Extractor
 from model.metrics.arcface import ArcFace
 from model.metrics.images import flicker
 from model.metrics.memory import give_back
+from model.metrics.perceptual import PerceptualDistance
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
 from model.renderer.animate import Animator
-from model.renderer.fidelity import control_sheet, follow_controls
-from model.renderer.heldout import HeldOutClip, held_out_clip, held_out_items, held_out_stills
+from model.renderer.fidelity import control_sheet, draw_stills, follow_controls
+from model.renderer.guide import Guide
+from model.renderer.heldout import HeldOutClip, held_out_clip, held_out_items, held_out_stills, turned_aside
 from model.renderer.judge import Compare, Judge, Reading, landmark_px
 from model.renderer.overlay import composed
-from model.renderer.prior import Prior
+from model.renderer.preview import render_batch
+from model.renderer.prior import Prior, guided
 from model.weights import RENDERER
 
 FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
+TURNS = (20, 30)  # degrees of yaw by which photos are turned aside and back
+DOUBTFUL = 0.5  # of the guide's doubt in one: from here on a pixel counts as doubtful
 SHEET_PEOPLE = 10
 
 Row = dict[str, np.ndarray]
@@ -53,17 +61,21 @@ def evaluate(
 
     same_identity: a clip's first frame driven to later ones, a good part of them the most expressive.
     same_identity_far_yaw: those of its pairs that differ by FAR_YAW degrees or more.
-    cross_identity: the same driven by another person's clip. controls: see `follow_controls`.
-    Frames count alike in a clip, and clips alike in the whole. `clips` and `stills` bound how many are looked at;
-    `sheet` is where a picture of ten people at five motions goes; `more` are further comparisons with the target, and
-    `recognition` tells, as arcface, whether the person is still the portrait's.
+    cross_identity: the same driven by another person's clip.
+    warp_back_20, warp_back_30: photos turned aside by so many degrees of yaw and driven back, so that all of the truth
+    is known. controls: see `follow_controls`.
+    Frames count alike in a clip, clips alike in the whole, and so do photos. `clips` and `stills` bound how many are
+    looked at; `sheet` is where a picture of ten people at nine motions goes; `more` are further comparisons with the
+    target, and `recognition` tells, as arcface, whether the person is still the portrait's.
 
     Raises:
-        DataError: the corpus is not readable. WeightsError: the weights are not usable.
+        DataError: the corpus is not readable. WeightsError: weights are not usable, or those by which pictures are
+            compared are not installed.
     """
+    distance = PerceptualDistance()
     animator = Animator.load(engine=engine, name=name, directory=weights)
     extractor = Extractor.load()
-    evaluation = Evaluation(animator, Judge(extractor, dict(more or {}), recognition), extractor.morphable)
+    evaluation = Evaluation(animator, Judge(extractor, distance, dict(more or {}), recognition), extractor.morphable)
     items = held_out_items(data, clips=clips)
     # Every clip is driven by the one half the list away: neighbours are often the same person's.
     drivers = [*items[len(items) // 2 :], *items[: len(items) // 2]]
@@ -83,6 +95,7 @@ def evaluate(
         "cross_identity": _table(cross),
     }
     portraits = list(held_out_stills(data, extractor.morphable, stills=stills))
+    tables |= {f"warp_back_{degrees}": evaluation.back_from_the_side(portraits, degrees) for degrees in TURNS}
     tables["controls"] = follow_controls(animator, extractor, portraits)
     if sheet is not None:
         control_sheet(animator, extractor.morphable, spread(portraits, SHEET_PEOPLE), sheet)
@@ -99,7 +112,7 @@ class Evaluation:
     def same_identity(self, clip: HeldOutClip) -> dict[str, Row]:
         """The first frame driven to the clip's own: rows by method."""
         near, person = clip.landmarks[clip.frames], clip.portrait.identity
-        target = clip.shown(clip.frames)
+        target, doubt = clip.shown(clip.frames), self._guide(clip.portrait, clip.motions[clip.frames]).doubtful
         portrait = self._read(clip.portrait)
         person = portrait.identity[0]
         asked = self.judge.read(target, near, person)
@@ -108,6 +121,7 @@ class Evaluation:
             around = np.broadcast_to(clip.portrait.landmarks, near.shape) if name == "copy" else near
             seen = self.judge.read(pictures, around, person)
             rows[name] = self.judge.likeness(pictures, target, near) | self.judge.obedience(seen, asked, portrait)
+            rows[name] |= self.judge.perceived(pictures, target, doubt)
             rows[name] |= self.judge.resemblance(pictures, seen, clip.portrait.image, portrait)
             rows[name]["landmark_px"] = landmark_px(seen, asked)
         for name, pictures in self._methods(clip.portrait, clip, clip.run, told=True):
@@ -133,6 +147,38 @@ class Evaluation:
             rows[name]["flicker"] = np.array(flicker(_tensor(pictures), _tensor(driver.shown(driver.run))))
         return rows
 
+    def back_from_the_side(self, photos: Sequence[Extraction], degrees: float) -> dict[str, Any]:
+        """The table of photos turned by so many degrees to either side and driven back to what they were."""
+        rows, doubtful = [], []
+        for photo in photos:
+            for turn in (degrees, -degrees):
+                source = turned_aside(photo, turn, self.morphable, self._prior)
+                guide = self._guide(source, photo.motion[None])
+                rows.append(
+                    {
+                        name: self.judge.restored(pictures, photo.image[None], guide.doubtful)
+                        for name, pictures in self._ways_back(source, photo.motion, guide)
+                    }
+                )
+                doubtful.append(float((guide.doubtful > DOUBTFUL).float().mean()))
+            give_back()
+        table: dict[str, Any] = {"photos": len(photos), "pairs": len(rows)}
+        return table | ({"doubtful_share": round(float(np.mean(doubtful)), 4)} | _means(rows) if rows else {})
+
+    def _ways_back(self, source: Extraction, motion: np.ndarray, guide: Guide) -> Iterator[tuple[str, np.ndarray]]:
+        """Pictures (1, 256, 256, 3) of the source in a motion (70,), to which the guide leads, by method.
+
+        `colour`, the editing network's paint without what is moved, is told where the engine runs the plain network.
+        """
+        yield "renderer", draw_stills(self.animator, source, motion[None])
+        engine, image = self.animator.engine, to_image(source.image)
+        if isinstance(engine, TorchEngine) and engine.network.config.guided:
+            window = torch.from_numpy(motion)[None, :, None].expand(-1, -1, WINDOW)
+            batch = Batch(source=image, target=image, motion=window, prior=guide.prior)
+            yield "colour", to_frames(render_batch(engine.network, batch).colour)
+        yield "prior", guided(source, guide)
+        yield "copy", source.image[None]
+
     def _methods(
         self, portrait: Extraction, driver: HeldOutClip, frames: list[int], *, told: bool
     ) -> Iterator[tuple[str, np.ndarray]]:
@@ -144,6 +190,10 @@ class Evaluation:
         landmarks = self._landmarks(portrait, driver.motions[frames])
         yield "prior", self._prior.moved(portrait, landmarks, driver.motions[frames])
         yield "copy", np.repeat(portrait.image[None], len(frames), 0)
+
+    def _guide(self, portrait: Extraction, motions: np.ndarray) -> Guide:
+        """What leads the portrait to motions (B, 70) as it is served."""
+        return self._prior.guide_of(portrait, self._landmarks(portrait, motions), motions)
 
     def _landmarks(self, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
         """Where the model has the portrait's landmarks (B, 478, 3) under motions (B, 70)."""
@@ -171,11 +221,25 @@ def _table(clips: list[dict[str, Row]]) -> dict[str, Any]:
     """Number of clips and frames, and each method's mean figures."""
     if not clips:
         return {"clips": 0, "frames": 0}
+    return {"clips": len(clips), "frames": sum(len(clip["renderer"]["aed"]) for clip in clips)} | _means(clips)
+
+
+def _means(parts: list[dict[str, Row]]) -> dict[str, dict[str, float]]:
+    """Each method's mean figures, the parts counting alike; those that are known of no part are left out."""
     means = {
-        name: {figure: round(float(np.mean([clip[name][figure].mean() for clip in clips])), 4) for figure in row}
-        for name, row in clips[0].items()
+        name: {figure: _mean(np.array([_mean(part[name][figure]) for part in parts])) for figure in row}
+        for name, row in parts[0].items()
     }
-    return {"clips": len(clips), "frames": sum(len(clip["renderer"]["aed"]) for clip in clips)} | means
+    return {
+        name: {figure: round(mean, 4) for figure, mean in row.items() if not np.isnan(mean)}
+        for name, row in means.items()
+    }
+
+
+def _mean(figures: np.ndarray) -> float:
+    """Of those that are known; NaN where none is."""
+    known = figures[~np.isnan(figures)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:

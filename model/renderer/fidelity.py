@@ -31,8 +31,12 @@ ASKED: dict[str, tuple[Mapping[str, float], str, int]] = {
 
 # The motions of the sheet, each with its caption.
 SHOWN: dict[str, Mapping[str, float]] = {
-    "yaw 20": {"yaw": 20.0},
+    "yaw -30": {"yaw": -30.0},
     "yaw -20": {"yaw": -20.0},
+    "yaw 20": {"yaw": 20.0},
+    "yaw 30": {"yaw": 30.0},
+    "pitch 15": {"pitch": 15.0},
+    "pitch -15": {"pitch": -15.0},
     "jaw_open 1": {"jaw_open": 1.0},
     "blink 1": {"blink_left": 1.0, "blink_right": 1.0},
     "smile 1": {"smile": 1.0},

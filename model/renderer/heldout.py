@@ -1,4 +1,8 @@
-"""Held-out clips for judging a renderer: a portrait, the clip's motion, and pictures and landmarks of chosen frames."""
+"""Held-out people for judging a renderer: clips and photos as portraits.
+
+Of a clip its motion, and pictures and landmarks of chosen frames; a photo may be turned aside, which makes it the truth
+of the way back.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,13 @@ import torch
 
 from model.data.clips import SMALLEST_FACE, choose_frames
 from model.data.corpus import Item, read_corpus, spread
+from model.data.warp_back import LARGEST_YAW, moved_away
+from model.engines import to_frames, to_image
 from model.extractor import Crop, Extraction
 from model.extractor.smoothing import smoothed
 from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
+from model.renderer.prior import Prior
 
 STILLS_PER_CLIP = 8  # frames spread over the clip, the first one among them, a quarter of them the most expressive
 RUN = 5  # consecutive frames from the middle, for what only shows in time
@@ -69,6 +77,20 @@ def held_out_stills(data: Path, morphable: MorphableModel, *, stills: int | None
         points = item.landmarks()
         fit = morphable.fit(torch.from_numpy(points))
         yield _portrait(next(iter(item.read_frames([0]))), points[0], fit.identity[0].numpy(), fit.motion[0].numpy())
+
+
+def turned_aside(photo: Extraction, degrees: float, morphable: MorphableModel, prior: Prior) -> Extraction:
+    """The photo turned by so many degrees of yaw, as a photo that shows no more than that.
+
+    It ends within LARGEST_YAW to either side. Its landmarks and motion are those that it was moved to, not read anew.
+    """
+    points, own, identity = map(torch.from_numpy, (photo.landmarks, photo.motion, photo.identity))
+    moved = own.clone()
+    moved[ANGLES.start] = (own[ANGLES.start] + np.radians(degrees)).clamp(-LARGEST_YAW, LARGEST_YAW)
+    image, landmarks = moved_away(
+        to_image(photo.image), points, identity[None], own=own, moved=moved, morphable=morphable, prior=prior
+    )
+    return _portrait(to_frames(image)[0], landmarks.numpy(), photo.identity, moved.numpy())
 
 
 def _portrait(image: np.ndarray, landmarks: np.ndarray, identity: np.ndarray, motion: np.ndarray) -> Extraction:

@@ -15,6 +15,7 @@ from model.extractor.topology import MOUTH
 from model.extractor.window import Pyramid
 from model.metrics.arcface import ArcFace
 from model.metrics.images import crops, l1, psnr, sharpness, ssim
+from model.metrics.perceptual import PerceptualDistance, perceptual_distance
 from model.morphable.basis import ANGLES, EXPRESSION
 
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -31,16 +32,21 @@ class Reading:
 
 
 class Judge:
-    """Reads pictures and compares them; `more` are further comparisons of pictures by name.
+    """Reads pictures and compares them, `distance` as a network sees them; `more` are further comparisons by name.
 
     With `recognition`, a network that recognises faces, it also asks that one whether the person is the portrait's.
     """
 
     def __init__(
-        self, extractor: Extractor, more: dict[str, Compare] | None = None, recognition: ArcFace | None = None
+        self,
+        extractor: Extractor,
+        distance: PerceptualDistance,
+        more: dict[str, Compare] | None = None,
+        recognition: ArcFace | None = None,
     ) -> None:
         self._reader = extractor.reader
         self._morphable = extractor.morphable
+        self._distance = distance
         self._more = more or {}
         self._recognition = recognition
 
@@ -67,6 +73,24 @@ class Judge:
         figures["l1_mouth"] = l1(crops(ours, mouths), crops(theirs, mouths)).numpy()
         return figures | {name: compare(pictures, target) for name, compare in self._more.items()}
 
+    @torch.no_grad()
+    def perceived(self, pictures: np.ndarray, target: np.ndarray, doubt: Tensor) -> dict[str, np.ndarray]:
+        """How far pictures look from targets (B, 256, 256, 3), whole and where it is doubtful: (B,) of each figure.
+
+        doubt (B, 1, 256, 256), 0..1, is `Guide.doubtful`; where it is less than a pixel in all, the figure is NaN.
+        """
+        ours, theirs = (self._distance.network(_tensor(each).float() / 127.5 - 1) for each in (pictures, target))
+        return {
+            "perceptual": perceptual_distance(ours, theirs).numpy(),
+            "perceptual_doubtful": _if_doubted(perceptual_distance(ours, theirs, doubt), doubt),
+        }
+
+    def restored(self, pictures: np.ndarray, target: np.ndarray, doubt: Tensor) -> dict[str, np.ndarray]:
+        """`perceived`, and PSNR likewise."""
+        ours, theirs = _tensor(pictures), _tensor(target)
+        found = {"psnr": psnr(ours, theirs).numpy(), "psnr_doubtful": _if_doubted(psnr(ours, theirs, doubt), doubt)}
+        return found | self.perceived(pictures, target, doubt)
+
     def resemblance(
         self, pictures: np.ndarray, seen: Reading, image: np.ndarray, portrait: Reading
     ) -> dict[str, np.ndarray]:
@@ -92,6 +116,11 @@ def landmark_px(seen: Reading, target: Reading) -> np.ndarray:
     """Mean distance (B,) of the 478 landmarks read in both, in pixels of the 256 crop."""
     distance: np.ndarray = np.linalg.norm(seen.landmarks[..., :2] - target.landmarks[..., :2], axis=-1).mean(-1)
     return distance
+
+
+def _if_doubted(figures: Tensor, doubt: Tensor) -> np.ndarray:
+    known: np.ndarray = figures.where(doubt.sum((1, 2, 3)) >= 1, torch.nan).numpy()
+    return known
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -121,9 +121,17 @@ class Prior:
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
+        return guided(portrait, self.guide_of(portrait, target, motions))
+
+    def guide_of(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> Guide:
+        """The guide that takes one portrait to landmarks (B, 478, 3) and motions (B, 70)."""
         size = portrait.image.shape[0]
-        guide = self.guide(self.head_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=size)
-        return to_frames(guide.complete(warp(to_image(portrait.image), guide.flow, grid="aligned")))
+        return self.guide(self.head_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=size)
+
+
+def guided(portrait: Portrait, guide: Guide) -> np.ndarray:
+    """Pictures (B, H, W, 3) uint8 of a portrait as its guide reads and completes it, no network touching them."""
+    return to_frames(guide.complete(warp(to_image(portrait.image), guide.flow, grid="aligned")))
 
 
 def _enlarged(flow: Tensor, size: int) -> Tensor:
