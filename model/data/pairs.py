@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from torch import Tensor
 from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
 from model.data.corpus import spread
-from model.data.warp_back import Picture, chances, load_photos, moved_away, moved_motion
+from model.data.warp_back import LARGEST_YAW, Picture, chances, load_photos, moved_away, moved_motion
 from model.extractor.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, MOTION, MOTION_SPACE
@@ -31,8 +32,8 @@ class PairData:
     """Draws pairs from the stored clips of a corpus split, people alike however many clips they have.
 
     clips: ids of the clips to draw from; empty is all. warp_back: share of the pairs (0..1) whose truth is known, see
-    `model.data.warp_back`; the others are two frames of a clip. augment: whether pairs are mirrored, coloured and held
-    still by chance.
+    `model.data.warp_back`, of photos as well unless clips are named; the others are two frames of a clip. augment:
+    whether pairs are mirrored, coloured and held still by chance.
     """
 
     motion_space, dimension, landmarks = MOTION_SPACE, MOTION, True
@@ -55,7 +56,8 @@ class PairData:
         self._people = People(self.clips)
         self._augment = augment
         self._data, self._split, self._warp_back = data, split, warp_back
-        self._photos = load_photos(data, self.morphable, split=split) if warp_back else []
+        self._photos = load_photos(data, self.morphable, split=split) if warp_back and not clips else []
+        self.sources = sorted({*self.sources, *(photo.repo for photo in self._photos)})
         self._chances = chances(self._photos) if self._photos else np.zeros(0)
 
     def batch(self, generators: Sequence[np.random.Generator], size: int) -> Batch:
@@ -91,11 +93,14 @@ class PairData:
 
     def back_from_the_side(self, size: int, *, pictures: int) -> Iterator[Batch]:
         """See `PairSource.back_from_the_side`: photos where there are any, else first frames, by turns to each side."""
-        for number, picture in enumerate(spread(self._pictures(), pictures)):
+        for number, picture in enumerate(spread(self._pictures, pictures)):
             moved = picture.motions[0].clone()
-            moved[ANGLES.start] += SIDEWAYS if number % 2 else -SIDEWAYS
+            yaw = float(moved[ANGLES.start])
+            turn = SIDEWAYS if number % 2 else -SIDEWAYS
+            moved[ANGLES.start] = yaw + (turn if abs(yaw + turn) <= LARGEST_YAW else -turn)
             yield self.collate([self.warped_back(picture, to_tensor(picture.image, size)[None], moved)], size)
 
+    @cached_property
     def _pictures(self) -> Sequence[Picture]:
         photos = self._photos or load_photos(self._data, self.morphable, split=self._split)
         return photos or [Picture.of_clip(clip, self.images[clip.rows.start], 0) for clip in self.clips]
@@ -155,7 +160,7 @@ class PairData:
 
     def _warped_back(self, picture: Picture, size: int, generator: np.random.Generator) -> tuple[Tensor, ...]:
         mirrored = int(self._augment and generator.random() < 0.5)
-        others = [self.clips[number] for number in generator.integers(len(self.clips), size=4)]
+        others = [self.clips[self._people.draw(generator)] for _ in range(4)]
         frames = torch.stack([clip.motions[0][int(generator.integers(len(clip.motions[0])))] for clip in others])
         moved = moved_motion(picture, mirrored, frames, self.morphable, generator)
         target = to_tensor(picture.image, size, mirrored=bool(mirrored))[None]

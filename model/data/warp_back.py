@@ -33,7 +33,7 @@ POSE_SPREAD = np.array([17.0, 8.0, 5.0]) * np.pi / 180  # standard deviations of
 LARGEST_YAW = 45.0 * np.pi / 180  # of a source; what is further away than that lies on its side in the mesh
 SHIFT_SPREAD = 0.05  # of log scale and of both offsets, in half sides of the crop
 CLOSED_SHARE = 0.6  # how often the source's mouth is the most closed of a few
-OPEN_MOUTH = 0.05  # share of the face's height; a photo with such a mouth is chosen twice as often
+OPEN_MOUTH = 0.1  # share of the face's height; a photo with such a mouth is chosen three times as often
 HALF_PROFILE = 30.0 * np.pi / 180  # of yaw; a photo turned so far is chosen three times as often
 
 
@@ -45,6 +45,7 @@ class Picture:
     landmarks: tuple[Tensor, Tensor]  # (478, 3) in pixels of the 256 crop
     motions: tuple[Tensor, Tensor]  # (70,)
     identities: tuple[Tensor, Tensor]  # (1, 80)
+    repo: str = ""  # that carried it
 
     @classmethod
     def of_clip(cls, clip: Clip, image: np.ndarray, number: int) -> Picture:
@@ -73,6 +74,7 @@ def load_photos(data: Path, morphable: MorphableModel, *, split: str) -> list[Pi
             landmarks=(sides[0][number], sides[1][number]),
             motions=(fits[0].motion[number], fits[1].motion[number]),
             identities=(fits[0].identity[number][None], fits[1].identity[number][None]),
+            repo=item.repo,
         )
         for number, item in enumerate(items)
     ]
@@ -82,7 +84,7 @@ def chances(photos: list[Picture]) -> np.ndarray:
     """How often each photo is drawn (n,): open mouths and half profiles, which are rare, more often than others."""
     mouth = np.array([openings(photo.landmarks[0].numpy()[None])[0, 1] for photo in photos])
     yaw = np.array([abs(float(photo.motions[0][ANGLES.start])) for photo in photos])
-    favoured = 1 + mouth / OPEN_MOUTH + 2 * np.minimum(yaw / HALF_PROFILE, 1) ** 2
+    favoured = 1 + 2 * np.minimum(mouth / OPEN_MOUTH, 1) + 2 * np.minimum(yaw / HALF_PROFILE, 1) ** 2
     chance: np.ndarray = favoured / favoured.sum()
     return chance
 

@@ -63,7 +63,7 @@ class Example:
 def rounded_layers(network: PIRenderer) -> dict[str, nn.Conv2d]:
     """The convolutions that gain by eight bits, by name.
 
-    Left out are those that read pictures or make them, where three or four channels leave nothing to gain and the loss
+    Left out are those that read pictures or make them, where a few channels leave nothing to gain and the loss
     would show, and those that enlarge: they run as transposed convolutions, which eight bits do not speed up.
     """
     kept: set[nn.Module] = {network.warping.last, network.editing.last}

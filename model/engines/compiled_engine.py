@@ -24,7 +24,7 @@ COMPILATIONS = 256  # of one function and in all, which torch would stop at 8: a
 
 Run = Callable[..., tuple[Tensor, ...]]
 """Images (B, 3, H, W), the same as bytes (B, H, W, 3) and, if guided, masks and places as in `Rendering`, of source,
-warping_stem, editing_stem, descriptors (B, Z) and, if guided, prior flows."""
+warping_stem, editing_stem, descriptors (B, Z) and, if guided, priors."""
 
 
 class CompiledEngine(TorchEngine):

@@ -58,7 +58,7 @@ def build_graph(
 
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
     is guided, prior (B, CHANNELS, H, W). Results: image (B, 3, H, W), the warped pictures that led to it and, when
-    guided, mask (B, 1, H, W) and places (B, H, W, 2).
+    guided, mask (B, 1, H, W), which is `RendererOutput.read`, and places (B, H, W, 2).
     Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
     """
     config = network.config
@@ -126,8 +126,8 @@ class _Builder:
         left = ops.subtract(_one(), completed)
         told = [doubt] if network.config.doubt else []
         where = self.moved(None, flow, scale=1)
-        guide = self.completed(self.sample(source, where), completion, left)
-        seen = ops.concat([guide, *told], 1) if told else guide
+        read = self.completed(self.sample(source, where), completion, left)
+        seen = ops.concat([read, *told], 1) if told else read
         stem = ops.add(_channels_first(inputs["warping_stem"]), self.frame_part(seen, network.warping.first))
         where = self.moved(where, self.warping(stem), scale=network.config.flow_scale)
         warped = self.completed(self.sample(source, where), completion, left)
@@ -142,8 +142,8 @@ class _Builder:
             logit = ops.add(logit, ops.add(ops.multiply(sure, scale), shift))
         mask = ops.sigmoid(logit)
         image = ops.add(colour, ops.multiply(mask, ops.subtract(warped, colour)))
-        read = ops.multiply(mask, left)
-        return {"image": image, "mask": read, "places": _channels_last(where), "warped": warped, "guide": guide}
+        shown = ops.multiply(mask, left)
+        return {"image": image, "mask": shown, "places": _channels_last(where), "warped": warped, "read": read}
 
     @staticmethod
     def completed(read: Node, completion: Node, left: Node) -> Node:

@@ -58,11 +58,6 @@ class LossConfig(BaseModel):
     vgg_weights: Path | None = None
 
     @property
-    def needing_landmarks(self) -> list[str]:
-        """Names of the terms in use that have to know where eyes and mouth are."""
-        return [name for name in ("region_image",) if getattr(self, name)]
-
-    @property
     def needs_features(self) -> bool:
         """Whether any term reads features."""
         return max(self.perceptual_warped, self.perceptual_image, self.perceptual_colour, self.style) > 0

@@ -67,7 +67,8 @@ EDGE = 4.0  # pixels over which what lies at the crop's edge fades, since beyond
 
 PAIR_SEEN = (0.0, 0.3)  # cosines from which on both points of a pair tell of the light
 MOST_GAIN = 1.6
-LIGHT_BLUR = 3.0  # pixels
+LIGHT_BLUR = 3.0  # pixels of the 256 crop
+DARKEST = 0.04  # of the range of values, added to all before logarithms are taken
 LIGHT_RIDGE = 2.0  # pairs' worth of evidence that both halves have the same light, more of the same colour:
 COLOUR_RIDGE = 20.0
 LIGHT_NOISE = 0.15  # logarithm, from which on a pair is thought to differ by more than light
@@ -117,14 +118,6 @@ class Completion:
         pushed = self.pushed * torch.from_numpy(_between(back.numpy(), CLEARED)).view(-1, 1, 1, 1)
         places = (at / HALF_CROP - 1).permute(0, 2, 3, 1)
         return F.grid_sample(pushed, places, padding_mode="border", align_corners=False)
-
-    def redrawn(self, portrait: Floats, side: int) -> Floats:
-        """The page, (side, side, 4), from a finer picture (H, W, 3) of the portrait's crop in [-1, 1]."""
-        maps = (
-            cv2.resize(part, (side, side), interpolation=cv2.INTER_LINEAR)
-            for part in (self.mirrored, self.gain, self.page[..., 3])
-        )
-        return _page(portrait, *maps)
 
 
 class Pose(NamedTuple):
@@ -280,7 +273,8 @@ class Completer:
         """
         points, shown = points[: self._faces], shown[: self._faces]
         other = self._mirror[: self._faces]
-        light = np.log(_read(cv2.GaussianBlur(portrait, (0, 0), LIGHT_BLUR), points[None])[0] / 2 + 0.54)
+        soft = cv2.GaussianBlur(portrait, (0, 0), LIGHT_BLUR * portrait.shape[1] / 256)
+        light = np.log(_read(soft, points[None])[0] / 2 + 0.5 + DARKEST)
         basis = np.stack([self._across, self._across * self._down], 1)
         sure = _between(np.minimum(shown, shown[other]), PAIR_SEEN) * (self._across > 0)
         ratio = (light - light[other]).astype(np.float64)

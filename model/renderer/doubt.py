@@ -39,7 +39,7 @@ def doubts(flow: Tensor, *, completed: Tensor, missed: Tensor) -> Tensor:
     beyond = (places.abs().amax(1) - 1).clamp(min=0) * 128.0
     outside = (beyond / OUTSIDE_OVER).clamp(max=1)
     # Single cells miss or hit by chance, from one frame to the next; their neighbourhood does not.
-    bare = ((F.avg_pool2d(missed, 5, 1, 2) - MISSED) / MISSED_OVER).clamp(0, 1).unsqueeze(1)
+    bare = ((F.avg_pool2d(missed, 5, 1, 2, count_include_pad=False) - MISSED) / MISSED_OVER).clamp(0, 1).unsqueeze(1)
     uncovered = F.interpolate(bare, size=(half, half), mode="bilinear", align_corners=False).squeeze(1)
     maps = torch.stack([stretched, completed.squeeze(1), outside, uncovered, seam], 1).numpy()
     enlarged = np.empty((*maps.shape[:2], 2 * half, 2 * half), np.float32)

@@ -41,7 +41,7 @@ class DecoderBlock(nn.Module):
 
 
 class EditingNetwork(nn.Module):
-    """Source, warped source and descriptor -> the image, or, when guided, a colour and a mask logit.
+    """Source, warped source (and where that is doubtful) and descriptor -> the image, or a colour and a mask logit.
 
     With `patch` 2 it works at half the image's resolution: it reads squares of 2 x 2 pixels as one and paints as many
     (Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural

@@ -79,7 +79,7 @@ class Judge:
 
         doubt (B, 1, 256, 256), 0..1, is `Guide.doubtful`; where it is less than a pixel in all, the figure is NaN.
         """
-        ours, theirs = (self._distance.network(_tensor(each).float() / 127.5 - 1) for each in (pictures, target))
+        ours, theirs = (self._distance.features(_tensor(each).float() / 127.5 - 1) for each in (pictures, target))
         return {
             "perceptual": perceptual_distance(ours, theirs).numpy(),
             "perceptual_doubtful": _if_doubted(perceptual_distance(ours, theirs, doubt), doubt),

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.data.batch import Batch
 from model.metrics.images import l1, psnr, ssim
-from model.metrics.perceptual import PerceptualDistance
+from model.metrics.perceptual import PerceptualDistance, perceptual_distance
 from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer, RendererOutput
 from model.renderer.warping import pixel_centres, warp
@@ -34,8 +34,8 @@ def render_batch(network: nn.Module, batch: Batch, *, edit: bool = True) -> Rend
 def measure(network: PIRenderer, batches: Iterator[Batch], distance: PerceptualDistance) -> dict[str, float]:
     """Mean figures of the image, the warped source, the colour alone, and of two baselines, pairs alike.
 
-    PSNR (dB), SSIM, L1 (of 0..1) and the perceptual distance; where there is a prior, also PSNR and distance weighted
-    by its doubt, as psnr_doubtful and perceptual_doubtful. Nothing where there are no batches.
+    PSNR (dB), SSIM, L1 (of 0..1) and the perceptual distance; where there is a prior that doubts anything, also PSNR
+    and distance weighted by its doubt, as psnr_doubtful and perceptual_doubtful. Nothing where there are no batches.
     """
     sums: dict[str, list[float]] = {}
     for batch in batches:
@@ -44,15 +44,17 @@ def measure(network: PIRenderer, batches: Iterator[Batch], distance: PerceptualD
         doubt = None
         if batch.prior is not None:
             guide = Guide(batch.prior)
-            doubt = guide.doubtful
             pictures["prior_warp"] = guide.complete(warp(batch.source, guide.flow, grid=network.config.grid))
+            doubt = guide.doubtful if bool(guide.doubtful.any()) else None
+        wanted = distance.features(batch.target)
         for name, picture in pictures.items():
             shown = picture.float().cpu()
+            seen = distance.features(shown)
             found = {metric.__name__: metric(shown, batch.target) for metric in (psnr, ssim, l1)}
-            found["perceptual"] = distance(shown, batch.target)
+            found["perceptual"] = perceptual_distance(seen, wanted)
             if doubt is not None:
                 found["psnr_doubtful"] = psnr(shown, batch.target, doubt)
-                found["perceptual_doubtful"] = distance(shown, batch.target, doubt)
+                found["perceptual_doubtful"] = perceptual_distance(seen, wanted, doubt)
             for figure, values in found.items():
                 sums.setdefault(f"{figure}_{name}", []).append(float(values.mean()))
     if not sums:

@@ -54,7 +54,7 @@ class Heads:
 
 
 class Prior:
-    """Computes prior flows from a portrait's skin and the landmarks and motions that it shall have."""
+    """Makes guides from what is made once of portraits, and the landmarks and motions that they shall have."""
 
     def __init__(self, morphable: MorphableModel, skinning: SkinningNetwork) -> None:
         self._face = FaceFlow(morphable)

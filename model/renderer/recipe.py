@@ -105,10 +105,10 @@ class RendererTrainingConfig(_Config):
         if self.network.guided:
             raise DataError("network.guided is true; allowed is false where the data has no landmarks to guide it")
         for number, phase in enumerate(self.phases):
-            for term in phase.loss.needing_landmarks:
+            if phase.loss.region_image:
                 raise DataError(
-                    f"phases[{number}].loss.{term} is {getattr(phase.loss, term)}; allowed is 0 where the data has no "
-                    "landmarks to say where eyes and mouth are"
+                    f"phases[{number}].loss.region_image is {phase.loss.region_image}; allowed is 0 where the data has "
+                    "no landmarks to say where eyes and mouth are"
                 )
 
 

@@ -54,6 +54,7 @@ def train(
 
     Raises:
         DataError: the folder is no corpus and no LMDB of the authors' layout, or the configuration does not fit it.
+        WeightsError: those of EfficientNet-Lite0, by which pictures are compared, are not installed.
         TrainingDivergedError: the loss is NaN or infinite; the last checkpoint is from before.
     """
     torch.manual_seed(config.seed)
@@ -142,10 +143,12 @@ def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
     were turned aside and back: PSNR prefers what is blurred. A guided network's prior goes with it: the skinning
     network is copied beside it.
     """
-    config, network = trainer.config, trainer.ema.module
+    config, network, distance = trainer.config, trainer.ema.module, trainer.distance
+    if distance is None:
+        raise RuntimeError("the first process alone measures")
     size = config.phases[-1].size
-    figures = measure(network, watched.pairs(size, config.evaluation_clips), trainer.distance)
-    back = measure(network, watched.warped_back(size, config.evaluation_clips), trainer.distance)
+    figures = measure(network, watched.pairs(size, config.evaluation_clips), distance)
+    back = measure(network, watched.warped_back(size, config.evaluation_clips), distance)
     figures |= {f"warp_back_{name}": value for name, value in back.items()}
     seen = [figures[name] for name in ("perceptual_image", "warp_back_perceptual_image") if name in figures]
     figures["distance"] = round(sum(seen) / len(seen), 5)
@@ -155,7 +158,7 @@ def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
         run.sheet(run.step, "warp-back", contact_sheet(network, watched.warped_back(size, SHEET_PAIRS)))
     if (run.directory / f"{config.name}.json").is_file():
         _, before = load_weights(config.name, run.directory)
-        if before["figures"]["distance"] <= figures["distance"]:
+        if before["figures"].get("distance", math.inf) <= figures["distance"]:
             return
     card = {
         "kind": "renderer",
@@ -196,7 +199,7 @@ class RendererTrainer:
         )
         self.bfloat16 = device.type == "cuda" if config.bfloat16 is None else config.bfloat16
         self.discriminator: PatchDiscriminator | None = None
-        self.distance = PerceptualDistance()
+        self.distance = PerceptualDistance() if self.workers.leads else None
         if any(phase.loss.adversarial for phase in config.phases):
             self.discriminator = PatchDiscriminator().to(device)
             self.discriminator_optimizer = torch.optim.Adam(

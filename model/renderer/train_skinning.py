@@ -119,8 +119,8 @@ def held_out_pictures(network: SkinningNetwork, held_out: ViewData, clip: Clip) 
     """The clip's first frame and its others, and those as the prior alone draws them, (1, K, 3, S, S)."""
     prior, views = Prior(held_out.morphable, network), held_out.first_to_others(clip)
     heads = prior.heads(views.source, views.landmarks, views.motion)
-    flow = prior.guide(heads, views.target_landmarks[0], views.motions[0], size=views.source.shape[-1]).flow
-    return views, warp(views.source, flow, grid="aligned")[None]
+    guide = prior.guide(heads, views.target_landmarks[0], views.motions[0], size=views.source.shape[-1])
+    return views, guide.complete(warp(views.source, guide.flow, grid="aligned"))[None]
 
 
 @torch.no_grad()

@@ -112,7 +112,7 @@ class DecoderBlock(nn.Module):
 
 
 class WarpingNetwork(nn.Module):
-    """Source (and, when guided, the prior-warped source) and descriptor -> flow."""
+    """Source (and, when guided, the prior-warped source, and where that is doubtful) and descriptor -> flow."""
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()

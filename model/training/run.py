@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from model.errors import TrainingDivergedError
+from model.errors import DataError, TrainingDivergedError
 from model.training.parallel import Workers
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,11 @@ class Stateful(Protocol):
 
 
 class Run:
-    """One training run in `directory`, resumed by itself when the directory holds a checkpoint of it."""
+    """One training run in `directory`, resumed by itself when the directory holds a checkpoint of it.
+
+    Raises:
+        DataError: the directory holds a checkpoint of another configuration.
+    """
 
     def __init__(
         self,
@@ -70,9 +74,9 @@ class Run:
         self._workers = workers or Workers(0, 1, torch.device("cpu"))
         self._bar: tqdm[Any] | None = None
         self._writer: SummaryWriter | None = None
+        self._resume()
         if self._workers.leads:
             self._open(config)
-        self._resume()
 
     def _open(self, config: BaseModel) -> None:
         directory = self.directory
@@ -179,8 +183,14 @@ class Run:
         if not found:
             return
         checkpoint = torch.load(found[-1], weights_only=True, map_location="cpu")
-        for name, part in self._state.items():
-            part.load_state_dict(checkpoint["state"][name])
+        try:
+            for name, part in self._state.items():
+                part.load_state_dict(checkpoint["state"][name])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"{found[-1]} does not fit this configuration: {error}; go on with the one in config.json there, or "
+                "begin in another folder"
+            ) from error
         self.step, self.seconds = int(checkpoint["step"]), float(checkpoint["seconds"])
         _set_rng_state(checkpoint["rng"])
         log.info("training resumed", checkpoint=found[-1].name, step=self.step, minutes=round(self.seconds / 60, 1))

@@ -9,7 +9,7 @@ STAGES = {
     "face": "find the face, crop, landmarks, identity",
     "motion": "speech features and flow",
     "network": "the network",
-    "prior": "prior flow and mouths",
+    "prior": "prior and mouths",
     "paste": "paste back",
     "encode": "convert and encode",
 }

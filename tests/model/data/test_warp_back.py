@@ -1,5 +1,6 @@
 """Pictures as training pairs: the source is the picture moved, the target is the picture."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def test_half_profiles_and_open_mouths_come_more_often(photo: Picture) -> None:
     often = chances([photo, turned, photo])
     assert often.sum() == pytest.approx(1)
     assert often[1] > 1.5 * often[0] == pytest.approx(1.5 * often[2])
+    assert often.max() <= 5 * often.min()
+
+
+def test_the_card_names_where_photos_come_from(tiny_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny_corpus, corpus)
+    index = corpus / "index.csv"
+    lines = index.read_text().splitlines()
+    index.write_text("\n".join(line.replace(",,,,", ",photos/of,,,") if ",still," in line else line for line in lines))
+    with_photos = PairData(corpus, tmp_path, split="train", frames_per_clip=4, warp_back=0.5)
+    assert "photos/of" in with_photos.sources
+    alone = PairData(corpus, tmp_path, split="train", frames_per_clip=4, warp_back=0.5, clips=("0000000000",))
+    assert "photos/of" not in alone.sources  # who names clips wants these alone
 
 
 @pytest.mark.parametrize("photos", [True, False])

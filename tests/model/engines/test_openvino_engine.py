@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from model.engines.engine import Rendering
 from model.engines.openvino_engine import OpenVINOEngine, native_precision
 from model.engines.openvino_graph import build_graph, style_layers, styles
 from model.engines.torch_engine import TorchEngine
@@ -12,17 +13,27 @@ from model.errors import EngineError
 from model.metrics import psnr
 
 
+def renderings(case, **settings) -> tuple[Rendering, Rendering]:
+    """What the reference and OpenVINO make of a case."""
+    engines = TorchEngine(case.network), OpenVINOEngine(case.network, threads=1, **settings)
+    reference, fast = (e.render(e.prepare(case.source), e.describe(case.motions), case.prior) for e in engines)
+    return reference, fast
+
+
 def both(case, **settings) -> tuple[torch.Tensor, torch.Tensor]:
     """Images of the reference and of OpenVINO."""
-    images = []
-    for engine in (TorchEngine(case.network), OpenVINOEngine(case.network, threads=1, **settings)):
-        images.append(engine.render(engine.prepare(case.source), engine.describe(case.motions), case.prior).image)
-    return images[0], images[1]
+    reference, fast = renderings(case, **settings)
+    return reference.image, fast.image
 
 
 def test_float32_is_the_reference(case):
-    reference, fast = both(case, precision="float32")
-    assert (fast - reference).abs().max() < 1e-3
+    reference, fast = renderings(case, precision="float32")
+    assert (fast.image - reference.image).abs().max() < 1e-3
+    for name in ("mask", "places"):
+        ours, theirs = getattr(fast, name), getattr(reference, name)
+        assert (ours is None) == (theirs is None) == (not case.network.config.guided)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
 
 
 @pytest.mark.skipif(native_precision() != "bfloat16", reason="this processor does not compute in bfloat16")

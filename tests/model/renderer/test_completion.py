@@ -8,7 +8,7 @@ import torch
 from model.extractor.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.mesh import RIM, face_mesh
-from model.renderer.completion import PAGE_SIDE, Completer, Completion
+from model.renderer.completion import Completer, Completion
 from model.renderer.guide import Guide
 from model.renderer.prior import Heads, Prior
 from model.renderer.skinning import SKIN_SIDE, Skin
@@ -150,19 +150,6 @@ def test_the_light_of_the_mirror_image_is_fitted(morphable: MorphableModel, prio
         completion = complete(prior, source.expand(1, 3, SIDE, SIDE) * 2 - 1, skin)
         assert completion is not None
         assert completion.gain[row, column] == pytest.approx(expected, abs=0.12 if expected < 1 else 1e-3)
-
-
-def test_the_page_can_be_drawn_from_a_finer_picture(morphable: MorphableModel, prior: Prior) -> None:
-    source, skin = portrait(morphable, 0.7)
-    completion = complete(prior, source, skin)
-    assert completion is not None
-    picture = source[0].permute(1, 2, 0).numpy()
-    assert np.array_equal(completion.redrawn(picture, PAGE_SIDE), completion.page)
-    finer = completion.redrawn(cv2.resize(picture, (512, 512)), 2 * PAGE_SIDE)
-    assert finer.shape == (2 * PAGE_SIDE, 2 * PAGE_SIDE, 4)
-    seen = completion.page[..., 3] > 0.99
-    smaller = cv2.resize(finer, (PAGE_SIDE, PAGE_SIDE), interpolation=cv2.INTER_AREA)
-    assert np.abs(smaller - completion.page)[seen].mean() < 0.03
 
 
 def test_frames_do_not_depend_on_the_batch(morphable: MorphableModel, prior: Prior) -> None:

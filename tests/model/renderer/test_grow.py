@@ -7,14 +7,16 @@ from model.data.batch import Batch
 from model.errors import ModelError
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.grow import grow
-from model.renderer.guide import Guide
+from model.renderer.guide import CHANNELS
 from model.renderer.network import PIRenderer
 from model.renderer.preview import render_batch
 
 SIDE = 64
 
 
-def sized(warping: tuple[int, int], editing: tuple[int, int], *, guided: bool = True) -> RendererConfig:
+def sized(
+    warping: tuple[int, int], editing: tuple[int, int], *, guided: bool = True, doubt: bool = False
+) -> RendererConfig:
     return RendererConfig(
         motion_dimension=5,
         descriptor_size=16,
@@ -22,6 +24,8 @@ def sized(warping: tuple[int, int], editing: tuple[int, int], *, guided: bool = 
         warping=WarpingConfig(base_channels=warping[0], max_channels=warping[1]),
         editing=EditingConfig(base_channels=editing[0], max_channels=editing[1]),
         guided=guided,
+        doubt=doubt,
+        patch=2 if doubt else 1,
         grid="aligned",
     )
 
@@ -45,15 +49,21 @@ def batch(seed: int) -> Batch:
         source=source,
         target=source,
         motion=torch.randn(4, 5, 27, generator=generator),
-        prior=Guide.plain(torch.randn(4, 2, SIDE, SIDE, generator=generator)).prior,
+        prior=torch.cat(
+            (
+                torch.randn(4, 2, SIDE, SIDE, generator=generator),
+                torch.rand(4, CHANNELS - 2, SIDE, SIDE, generator=generator),
+            ),
+            dim=1,
+        ),
         region=None,
     )
 
 
-@pytest.mark.parametrize("guided", [True, False])
-def test_twice_as_wide_renders_the_same(guided: bool) -> None:
-    narrow = trained(sized((4, 16), (4, 8), guided=guided))
-    wide = grow(narrow, sized((8, 32), (8, 16), guided=guided), batch(0), torch.Generator().manual_seed(2))
+@pytest.mark.parametrize(("guided", "doubt"), [(True, False), (True, True), (False, False)])
+def test_twice_as_wide_renders_the_same(guided: bool, doubt: bool) -> None:
+    narrow = trained(sized((4, 16), (4, 8), guided=guided, doubt=doubt))
+    wide = grow(narrow, sized((8, 32), (8, 16), guided=guided, doubt=doubt), batch(0), torch.Generator().manual_seed(2))
     with torch.no_grad():
         before, after = render_batch(narrow, batch(3)), render_batch(wide, batch(3))
     assert before.image.std() > 0.1
@@ -67,7 +77,7 @@ def test_where_copies_cannot_be_even_it_renders_nearly_the_same() -> None:
     with torch.no_grad():
         before = render_batch(narrow, batch(3)).image
         after = render_batch(grow(narrow, config, batch(0), torch.Generator().manual_seed(2)), batch(3)).image
-    assert (after - before).square().mean().sqrt() < 0.03 * before.std()
+    assert (after - before).square().mean().sqrt() < 0.04 * before.std()
 
 
 def test_copies_learn_apart() -> None:

@@ -1,4 +1,4 @@
-"""The prior flow moves what moved, and nothing else."""
+"""The prior moves what moved, and nothing else."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from model.errors import TrainingDivergedError
+from model.errors import DataError, TrainingDivergedError
 from model.training import Ema, Run
 
 
@@ -97,3 +97,12 @@ def test_average_follows_the_network() -> None:
     for _ in range(2000):
         average.update()
     assert average.module.weight.item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_checkpoint_of_another_configuration_is_named_and_left_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(seed=1), {"network": nn.Linear(2, 1)}, steps=1)
+    run.save()
+    for state in ({"network": nn.Linear(3, 1)}, {"network": nn.Linear(2, 1), "optimizer": nn.Linear(2, 1)}):
+        with pytest.raises(DataError, match=r"checkpoint-00000000\.pt does not fit this configuration"):
+            Run(tmp_path, Config(seed=2), state, steps=1)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
