@@ -22,26 +22,27 @@ MISSED, MISSED_OVER = 0.1, 0.8  # pixels of the 256 crop by which the search for
 _BESIDE, _SOFT = np.ones((5, 5), np.uint8), (3, 3)  # in pixels of the maps
 
 
-def doubts(flow: Tensor, *, completed: Tensor, missed: Tensor) -> Tensor:
+def doubts(flow: Tensor, *, completed: Tensor, opened: Tensor, missed: Tensor) -> Tensor:
     """Maps of doubt (B, 5, S, S), 0..1, of a flow (B, 2, S, S) in pixels.
 
     Args:
         flow: of the prior.
         completed: (B, 1, S, S), 0..1, how far pixels are taken from the other side of the face.
+        opened: (B, 1, S, S), 0..1, where lips part of which the portrait does not show the inside.
         missed: (B, t, t), by how many pixels of the 256 crop the search for an origin misses, see `Skin.origins`.
     """
     half = flow.shape[-1] // 2
-    flow, completed = F.avg_pool2d(flow, 2), F.avg_pool2d(completed, 2)  # (B, ..., s, s) from here on
+    flow, completed, opened = (F.avg_pool2d(maps, 2) for maps in (flow, completed, opened))  # (B, ..., s, s) now
     least, most = spread_of_reading(flow / 2)
     stretched = 1 - (least / DENSE).clamp(0, 1)
     seam = ((most - TORN) / TORN_OVER).clamp(0, 1)
     places = pixel_centres((half, half)) + flow / half
     beyond = (places.abs().amax(1) - 1).clamp(min=0) * 128.0
-    outside = (beyond / OUTSIDE_OVER).clamp(max=1)
+    absent = torch.maximum((beyond / OUTSIDE_OVER).clamp(max=1), opened.squeeze(1))
     # Single cells miss or hit by chance, from one frame to the next; their neighbourhood does not.
     bare = ((F.avg_pool2d(missed, 5, 1, 2, count_include_pad=False) - MISSED) / MISSED_OVER).clamp(0, 1).unsqueeze(1)
     uncovered = F.interpolate(bare, size=(half, half), mode="bilinear", align_corners=False).squeeze(1)
-    maps = torch.stack([stretched, completed.squeeze(1), outside, uncovered, seam], 1).numpy()
+    maps = torch.stack([stretched, completed.squeeze(1), absent, uncovered, seam], 1).numpy()
     enlarged = np.empty((*maps.shape[:2], 2 * half, 2 * half), np.float32)
     for small, large in zip(maps.reshape(-1, half, half), enlarged.reshape(-1, 2 * half, 2 * half), strict=True):
         # What is beside a tear is doubtful as well; and a mask that follows the maps should have no edges of its own.

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DOUBTS = ("stretched", "mirrored", "outside", "uncovered", "seam")
+DOUBTS = ("stretched", "mirrored", "absent", "uncovered", "seam")
 """Why a pixel that was read by the prior's flow may be wrong, each 0 (sure) to 1: the maps of doubt, in this order.
 
-stretched: few pixels of the portrait are spread over many. mirrored: taken from the other side of the face. outside:
-not in the portrait. uncovered: bare wall where a head was before. seam: neighbours read far apart.
+stretched: few pixels of the portrait are spread over many. mirrored: taken from the other side of the face. absent: not
+in the portrait, beyond its edges or between lips that it kept closed. uncovered: bare wall where a head was before.
+seam: neighbours read far apart.
 """
 
 CHANNELS = 2 + 3 + 1 + len(DOUBTS)

@@ -14,10 +14,8 @@ import cv2
 import numpy as np
 
 from model.engines import RenderedFrames
-from model.extractor.topology import INNER_LIPS
+from model.renderer.gap import between_lips, gap, newness, openness
 
-CLOSED, OPEN = 0.02, 0.06  # area of the gap between the lips over the squared width of the mouth
-KEPT, LOST = 1.15, 1.5  # how often the portrait's own gap may be stretched before that is seen
 DEPTH = 0.95  # how far the inside hides the stretched lips
 SOFTNESS = 0.8  # pixels
 
@@ -46,17 +44,14 @@ def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray,
         target: landmarks (B, 478, 3) of the frames.
         portrait: the source picture (256, 256, 3).
     """
-    shown, light = _gap(source), _light(portrait, source)
-    of_own = _ramp(shown, CLOSED, OPEN)  # how much of the portrait's own inside is worth showing
+    shown, light = gap(source), _light(portrait, source)
+    of_own = openness(shown)  # how much of the portrait's own inside is worth showing
     own = _Inside(portrait, source) if of_own > 0 else None
     for frame, landmarks in zip(frames, target, strict=True):  # each shares its memory with the batch
-        gap = _gap(landmarks)
-        newness = _ramp(gap, CLOSED, OPEN) * _ramp(gap, KEPT * shown, LOST * shown)
-        if newness == 0.0:
+        new = newness(gap(landmarks), shown)
+        if new == 0.0:
             continue
-        cover = np.zeros(frame.image.shape[:2], np.float32)
-        cv2.fillPoly(cover, [_outline(landmarks, INNER_LIPS)], DEPTH * newness, lineType=cv2.LINE_AA, shift=4)
-        cover = cv2.GaussianBlur(cover, (0, 0), SOFTNESS)
+        cover = cv2.GaussianBlur(between_lips(landmarks, DEPTH * new), (0, 0), SOFTNESS)
         rows, columns = np.nonzero(cover > 1e-3)
         share, points = cover[rows, columns], np.stack([columns, rows], -1) + 0.5
         inside, kept = light * _inside(landmarks, points, teeth=1 - of_own), np.zeros_like(share)
@@ -82,9 +77,7 @@ class _Inside:
     def __init__(self, portrait: np.ndarray, landmarks: np.ndarray) -> None:
         """portrait (S, S, 3) uint8; its landmarks (478, 3) in pixels."""
         self.portrait, self.landmarks = portrait, landmarks
-        gap = np.zeros(portrait.shape[:2], np.float32)
-        cv2.fillPoly(gap, [_outline(landmarks, INNER_LIPS)], 1.0, lineType=cv2.LINE_AA, shift=4)
-        self.gap = cv2.GaussianBlur(gap, (0, 0), SOFTNESS)
+        self.gap = cv2.GaussianBlur(between_lips(landmarks, 1.0), (0, 0), SOFTNESS)
 
     def at(self, target: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (n, 3), how far there is something to see (n,), 0..1, and where it is (n, 2), -1..1.
@@ -136,18 +129,6 @@ def _inside(landmarks: np.ndarray, points: np.ndarray, *, teeth: float) -> np.nd
 
 def _outline(landmarks: np.ndarray, loop: tuple[int, ...]) -> np.ndarray:
     return np.rint((landmarks[list(loop), :2] - 0.5) * 16).astype(np.int32)
-
-
-def _gap(landmarks: np.ndarray) -> float:
-    """Area between the inner lips over the squared width of the mouth; 0 where they are pressed into each other."""
-    x, y = landmarks[list(INNER_LIPS), 0], landmarks[list(INNER_LIPS), 1]
-    area = 0.5 * float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
-    return max(-area, 0.0) / float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2])) ** 2
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on."""
-    return float(np.clip((value - low) / max(high - low, 1e-6), 0.0, 1.0))
 
 
 def _light(portrait: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from model.morphable import MorphableModel
 from model.renderer.completion import Completer, Completion, poses
 from model.renderer.doubt import doubts
 from model.renderer.face_flow import FaceFlow
+from model.renderer.gap import between_lips, gap, newness
 from model.renderer.guide import CHANNELS, Guide
 from model.renderer.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
@@ -104,7 +105,12 @@ class Prior:
         prior = flow.new_zeros(len(wanted), CHANNELS, size, size)
         guide = Guide(prior)
         frames = zip(wanted.numpy(), poses(motions), drawings, strict=True)
+        gaps = [gap(points) for points in heads.skin.landmarks.numpy()]
+        opened = flow.new_zeros(len(wanted), 1, size, size)
         for number, (points, pose, drawn) in enumerate(frames):
+            new = newness(gap(points), gaps[min(number, len(gaps) - 1)])
+            if new > 0:
+                opened[number, 0] = torch.from_numpy(between_lips(points * np.float32(size / 256), new, size))
             completion = heads.completions[min(number, len(heads.completions) - 1)]
             if completion is None:
                 continue
@@ -116,7 +122,7 @@ class Prior:
                 for out, colour in zip(guide.completion[number].numpy(), part.colours, strict=True):
                     np.multiply(colour, part.share, out=out[part.box])
         guide.flow.copy_(flow)
-        guide.doubt.copy_(doubts(flow, completed=guide.completed, missed=missed))
+        guide.doubt.copy_(doubts(flow, completed=guide.completed, opened=opened, missed=missed))
         return guide
 
     def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:

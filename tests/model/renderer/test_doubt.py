@@ -11,7 +11,11 @@ SIDE = 64
 
 def maps(flow: torch.Tensor, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
     """Each map (SIDE, SIDE) of one flow (2, SIDE, SIDE)."""
-    nothing = {"completed": torch.zeros(1, 1, SIDE, SIDE), "missed": torch.zeros(1, 16, 16)}
+    nothing = {
+        "completed": torch.zeros(1, 1, SIDE, SIDE),
+        "opened": torch.zeros(1, 1, SIDE, SIDE),
+        "missed": torch.zeros(1, 16, 16),
+    }
     made = doubts(flow[None], **(nothing | changes))
     assert made.shape == (1, len(DOUBTS), SIDE, SIDE)
     assert made.min() >= 0
@@ -31,8 +35,8 @@ def test_a_shift_is_sure_up_to_what_lies_outside() -> None:
     flow = still()
     flow[0] = 8  # the rightmost eighth is read outside of the portrait
     made = maps(flow)
-    assert made["outside"][:, : SIDE - 16].max() == 0
-    assert made["outside"][32, -1] == 1
+    assert made["absent"][:, : SIDE - 16].max() == 0
+    assert made["absent"][32, -1] == 1
     assert max(made[name].max() for name in ("stretched", "mirrored", "uncovered", "seam")) == 0
 
 
@@ -59,6 +63,14 @@ def test_what_is_turned_over_is_doubted() -> None:
     least, most = spread_of_reading(flow[None])
     assert least[0, 16, 16] == 0
     assert most[0, 16, 16] == pytest.approx(1)
+
+
+def test_what_newly_parted_lips_show_is_absent() -> None:
+    opened = torch.zeros(1, 1, SIDE, SIDE)
+    opened[..., 28:36, 24:40] = 1
+    made = maps(still(), opened=opened)
+    assert (made["absent"][32, 32], made["absent"][8, 8]) == (1, 0)
+    assert max(made[name].max() for name in ("stretched", "mirrored", "uncovered", "seam")) == 0
 
 
 def test_mirrored_and_bare_places_are_told() -> None:

@@ -6,6 +6,7 @@ import torch
 
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
+from model.renderer.guide import DOUBTS
 from model.renderer.prior import Heads, Prior
 
 YAW, ROLL, SHIFT = 64, 66, 68
@@ -128,3 +129,16 @@ def test_a_cheek_that_turns_to_the_camera_is_not_read_at_the_rim(
     assert (read_at(1, 0.0) - rest[0, 1, :2]).norm() < 3
     seen = (read_at(far, 0.3) - rest[0, far, :2]).norm()
     assert seen < 0.5 * (rest[0, 1, :2] - rest[0, far, :2]).norm()
+
+
+def test_an_opening_mouth_is_doubted_unless_the_portrait_shows_it(
+    morphable: MorphableModel, prior: Prior, heads: Heads
+) -> None:
+    opened = Controls.load(morphable).apply(np.zeros(80, np.float32), np.zeros(70, np.float32), {"jaw_open": 0.8})
+    motions = torch.from_numpy(opened[None])
+    target = landmarks(morphable, motions)
+    column, row = target[0, [13, 14], :2].mean(0).int().tolist()
+    absent = DOUBTS.index("absent")
+    assert prior.guide(heads, target, motions, size=256).doubt[0, absent, row, column] > 0.9
+    shows = prior.heads(torch.zeros(1, 3, 256, 256), target, motions)
+    assert prior.guide(shows, target, motions, size=256).doubt[0, absent, row, column] == 0
