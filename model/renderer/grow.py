@@ -45,7 +45,7 @@ def grow(narrow: PIRenderer, config: RendererConfig, batch: Batch, generator: to
     Raises:
         ModelError: the shapes differ in more than channels, or a layer would be narrower.
     """
-    _check(narrow.config, config)
+    check_wider(narrow.config, config)
     wide = PIRenderer(config)
     wide.mapping.load_state_dict(narrow.mapping.state_dict())
     growth = _Growth(_norm_inputs(narrow, batch), generator)
@@ -54,7 +54,12 @@ def grow(narrow: PIRenderer, config: RendererConfig, batch: Batch, generator: to
     return wide.eval()
 
 
-def _check(narrow: RendererConfig, wide: RendererConfig) -> None:
+def check_wider(narrow: RendererConfig, wide: RendererConfig) -> None:
+    """See that a network of shape `narrow` can grow into one of shape `wide`.
+
+    Raises:
+        ModelError: the shapes differ in more than channels, or a layer would be narrower.
+    """
     channels = {"base_channels", "max_channels"}
     parts = {"warping": channels, "editing": channels}
     before, after = narrow.model_dump(exclude=parts), wide.model_dump(exclude=parts)

@@ -1,12 +1,18 @@
 """The offline commands resolve their configurations and say what is wrong with them."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from model.cli import TRAININGS, evaluate, train, weights
+from model.renderer.config import RendererConfig
+from model.renderer.grow import check_wider
+from model.renderer.recipe import RendererTrainingConfig
+from model.weights import RENDERER
+from model.weights.files import load_weights
 
 RUNNER = CliRunner()
 FOLDERS = ["--data", "nowhere", "--out", "nowhere"]
@@ -37,6 +43,18 @@ def test_the_configurations_in_the_docs_load(name: str, said: str | None) -> Non
     shipped = Path(__file__).parents[2] / "docs" / f"renderer-{name}.toml"
     result = RUNNER.invoke(train, ["renderer", *FOLDERS, "--config", str(shipped), "--dry-run"])
     assert json.loads(result.stdout)["start_from"] == said
+
+
+def test_the_released_renderer_fits_the_configurations_that_start_from_it() -> None:
+    _, card = load_weights(RENDERER)
+    released = RendererConfig.model_validate(card["config"])
+    docs = Path(__file__).parents[2] / "docs"
+    assert (
+        released
+        == RendererTrainingConfig.model_validate(tomllib.loads((docs / "renderer-continue.toml").read_text())).network
+    )
+    grown = RendererTrainingConfig.model_validate(tomllib.loads((docs / "renderer-full.toml").read_text())).network
+    check_wider(released, grown)
 
 
 def test_a_folder_that_is_no_corpus_is_named(tmp_path: Path) -> None:
