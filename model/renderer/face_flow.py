@@ -34,9 +34,9 @@ FAR_FROM, FAR_OVER = -0.55, 0.35
 # the bridge of the nose. Inside, cheeks are stretched by that; around, ears that turning widens are narrowed again.
 DRAWN_IN, WITHIN, AROUND = 0.125, 0.45, 0.5
 FADING = 1.5  # power by which that fades over these strips
-TURNED = 0.45  # sine of the angle by which the rim is turned to the camera where it is all of that
+TURNED = 0.4  # sine of the angle by which the rim is turned to the camera where it is all of that
 # Cosines to the chin's direction between which it comes and goes: from temples to below the lobes.
-EAR_FROM, EAR_TO = (-0.5, -0.15), (0.6, 0.95)
+EAR_FROM, EAR_TO = (-0.5, -0.15), (0.4, 0.75)
 # Sines of the angles where it is nothing, as the portrait shows the ear: from aside, with a cheek that is wide already,
 # or not.
 ASIDE, HIDDEN = 0.6, 0.3
