@@ -1,10 +1,10 @@
 """Where the pixels of a face came from: the piecewise affine map of a triangle mesh.
 
-Far triangles are drawn first, so that what is hidden stays hidden and closing lids cover the eye. Along the rim that
-turns to the camera the portrait does not show a face well, and it is read further in. What the portrait does not show
-at all is for `model.renderer.completion`.
+Far triangles are drawn first, so that what is hidden stays hidden and closing lids cover the eye. Beside an ear that
+turns to the camera the portrait shows cheeks narrowly, and all is read further in, so that it is the cheek that becomes
+wide. What the portrait does not show at all is for `model.renderer.completion`.
 
-Letters: B batch, N pixels, S the side of the map.
+Letters: B batch, N pixels, S the side of the map, s that of the skin's maps.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.morphable import MorphableModel
+from model.morphable.basis import ANGLES
 from model.morphable.mesh import RIM, Drawing, draw_triangles, face_mesh, interpolated, pixel_places
-from model.renderer.skinning import Skin, head_rotation
+from model.morphable.pose import rotation_matrix
+from model.renderer.skinning import SKIN_SIDE, Skin, centres, depth_inside, head_rotation
 
 SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is around it
 LEAST_SEAM = 1.0  # in the same, where the far side hides what is behind it
@@ -27,8 +30,16 @@ JUMP = 4.0  # by how much more than a pixel both flows differ, in the same, wher
 FAR = 0.15  # sine of the angle by which the rim is turned away where it counts in full as the far side
 # Cosine to the chin's direction from which it can, and over which: not where hair hangs over foreheads.
 FAR_FROM, FAR_OVER = -0.55, 0.35
-PULLED, PULLED_OVER = 0.06, 0.3  # of a landmark's distance to the bridge of the nose: how far in, over which strip
-TURNED = 0.3  # sine of the angle by which the rim is turned to the camera where it is read further in by all of that
+# How far in is read beside ears, and over which strips inside the rim and around it, as shares of the rim's distance to
+# the bridge of the nose. Inside, cheeks are stretched by that; around, ears that turning widens are narrowed again.
+DRAWN_IN, WITHIN, AROUND = 0.125, 0.45, 0.5
+FADING = 1.5  # power by which that fades over these strips
+TURNED = 0.4  # sine of the angle by which the rim is turned to the camera where it is all of that
+# Cosines to the chin's direction between which it comes and goes: from temples to below the lobes.
+EAR_FROM, EAR_TO = (-0.5, -0.15), (0.4, 0.75)
+# Sines of the angles where it is nothing, as the portrait shows the ear: from aside, with a cheek that is wide already,
+# or not.
+ASIDE, HIDDEN = 0.6, 0.3
 _BRIDGE, _CHIN, _FOREHEAD = 6, 152, 10  # landmarks
 
 Floats = NDArray[np.float32]
@@ -54,20 +65,30 @@ class FaceFlow:
     ) -> Tensor:
         """Backward flow (B, 2, S, S), in pixels of its own map: `around`, of the same shape, where there is no face.
 
+        Beside an ear that turns to the camera, both are read further in.
+
         skin: the portraits' (B), or the one portrait's (1). target (B, 478, 3): landmarks that the result shall have,
         in pixels of the 256 crop; motions (B, 70): motions that it shall have; drawings: what `draw` made of target.
         """
         side = around.shape[-1]
         unit = 256.0 / side  # pixels of the 256 crop in one of the map
         turned = head_rotation(skin.motion, motions)[:, 2, :2]
-        further_in = _turned_to_camera(skin, turned) * _further_in(skin)
-        read_at = (skin.landmarks[..., :2] - further_in) / unit
+        read_at = (skin.landmarks[..., :2] / unit).expand(len(target), -1, -1)
+        drawn_in = _drawn_in(skin, turned)
         drawings = drawings or self.draw(target, side)
         flows = around.numpy().copy()
-        for flow, drawn, *frame in zip(
-            flows, drawings, (target / unit).numpy(), read_at.numpy(), turned.numpy(), strict=True
+        for flow, drawn, steps, *frame in zip(
+            flows,
+            drawings,
+            drawn_in.numpy(),
+            (target / unit).numpy(),
+            read_at.numpy(),
+            turned.numpy(),
+            strict=True,
         ):
             _lay_one(flow, drawn, *frame, unit=unit)
+            if steps.any():
+                _read_on(flow, steps, unit=unit)
         return torch.from_numpy(flows)
 
 
@@ -75,7 +96,7 @@ def _lay_one(flow: Floats, drawn: Drawing, here: Floats, there: Floats, turned: 
     """Lay one face over `flow` (2, S, S), in place.
 
     here (478, 3): the landmarks in the picture to be made; there (478, 2): where they are read, in pixels of the map;
-    turned (2,): see `_turned_to_camera`.
+    turned (2,): see `_drawn_in`.
     """
     pixels, moved = interpolated(drawn, here, there - here[:, :2])
     places = pixel_places(pixels, flow.shape[-1])
@@ -90,26 +111,57 @@ def _lay_one(flow: Floats, drawn: Drawing, here: Floats, there: Floats, turned: 
     flow.reshape(2, -1)[:, pixels] = (before + share * change).T
 
 
-def _turned_to_camera(skin: Skin, turned: Tensor) -> Tensor:
-    """How much the rim near each landmark is turned to the camera, 0..1: (B, 478, 1).
+def _drawn_in(skin: Skin, turned: Tensor) -> Tensor:
+    """How much further in each place of the portrait is read: steps (B, 2, s, s) in pixels of the 256 crop, inwards.
 
-    At the rim the surface faces outwards in the picture's plane. turned (B, 2): the rotation's third row, see
-    `head_rotation`.
+    turned (B, 2): the rotation's third row, see `head_rotation`; s is SKIN_SIDE. It is of places in the portrait, so
+    that readings come closer together there but never cross, whatever stretches them.
+
+    Between the face's rim and the ear the portrait shows a few pixels, with the ear's edge or hair in them, where a
+    turned head has much of its cheek. Read further in, the cheek's inner part is stretched instead, and what is beside
+    it follows from its own edge on.
     """
-    share = (-(skin.outwards @ turned.unsqueeze(-1)) / TURNED).clamp(0, 1)
-    return share.square() * (3 - 2 * share)
-
-
-def _further_in(skin: Skin) -> Tensor:
-    """How much further in a cheek is read than it lies where it turns to the camera: (B, 478, 2) in pixels, outwards.
-
-    The portrait shows the strip along the rim narrowly, with hair or wall in it, and would stretch these over the
-    cheek; so the cheek's inner part is stretched instead, the less the further in it lies.
-    """
+    rim = skin.landmarks[:, RIM, :2]
+    places = centres(SKIN_SIDE)[0]
+    outwards = F.normalize(places - rim.mean(1, keepdim=True), dim=-1)  # (B, s * s, 2)
+    inside = torch.stack([depth_inside(places, one) for one in rim])  # (B, s * s)
     # A half face that is turned away is narrow itself: there the strip must not reach the eye.
-    width = (skin.landmarks - skin.landmarks[:, _BRIDGE, None])[..., :2].norm(dim=-1).clamp(min=1e-6)
-    strip = (1 - skin.inside / (PULLED_OVER * width)).clamp(min=0)
-    return (PULLED * width * strip.square()).unsqueeze(-1) * skin.outwards
+    width = ((places - skin.landmarks[:, _BRIDGE, None, :2]).norm(dim=-1) + inside).clamp(min=1e-6)
+    strip = torch.where(inside > 0, inside / WITHIN, -inside / AROUND) / width
+    share = (1 - strip).clamp(min=0).pow(FADING)
+    down = F.normalize(skin.landmarks[:, _CHIN, :2] - skin.landmarks[:, _FOREHEAD, :2], dim=-1)
+    beneath = _along(outwards, down)
+    share *= _rising(beneath, *EAR_FROM) * (1 - _rising(beneath, *EAR_TO))
+    # At the rim the surface faces outwards in the picture's plane: how far is it turned away from the camera?
+    before = _along(outwards, rotation_matrix(skin.motion[:, ANGLES])[:, 2, :2])
+    share *= (1 - _rising(before, 0, HIDDEN)) * (1 - _rising(-before, 0, ASIDE))
+    near = _rising(-_along(outwards, turned), 0, TURNED)
+    steps = (-DRAWN_IN * near * share * width).unsqueeze(-1) * outwards
+    return steps.transpose(1, 2).unflatten(2, (SKIN_SIDE, SKIN_SIDE))
+
+
+def _read_on(flow: Floats, steps: Floats, *, unit: float) -> None:
+    """Add to `flow` (2, S, S), in pixels of its own map, the steps (2, s, s) of where it reads, in place.
+
+    See `_drawn_in`.
+    """
+    side = flow.shape[-1]
+    cells = np.arange(side, dtype=np.float32) + np.float32(0.5)
+    scale = np.float32(steps.shape[-1] / side)
+    x, y = ((part + at) * scale - np.float32(0.5) for part, at in zip(flow, (cells, cells[:, None]), strict=True))
+    for axis, step in enumerate(steps):
+        flow[axis] += cv2.remap(step, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / np.float32(unit)
+
+
+def _along(vectors: Tensor, direction: Tensor) -> Tensor:
+    """What vectors (B, N, 2) have of direction (B, 2): (B, N)."""
+    return (vectors @ direction.unsqueeze(-1)).squeeze(-1)
+
+
+def _rising(values: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on, and smoothly from one to the other between them."""
+    share = ((values - low) / (high - low)).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
 
 
 def _seam(jump: Floats, outwards: Floats, down: Floats, turned: Floats) -> Floats:

@@ -40,6 +40,7 @@ RIM_REACH, RIM_FLOOR = 16.0, 0.2  # width of the rim's kernel in the same, and t
 HEAD_STEPS = 3  # of the search for where a pixel came from, all being head; then how far each further step goes:
 SKIN_STEPS = (0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.22, 0.16, 0.12, 0.09)  # shorter and shorter, to settle where it stretches
 DEPTH_UNIT = 64.0  # pixels of the 256 crop that 1 of the network's output means
+EVENED, EVENED_REACH = (2.0, 1.0), 6  # cells over which depth is evened, down and across, and how far that looks
 GROUPS = 8
 CHANNELS = (32, 48, 64, 96, 128)
 LOGIT_GAIN = 4.0
@@ -85,7 +86,7 @@ class Skin:
     def displacements(self, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
         """Where the portrait's pixels go, and would go if all were head: (B, 2, S, S) in pixels of the 256 crop."""
         points = torch.cat(
-            [_centres(SKIN_SIDE).expand(len(self.depth), -1, -1), self.depth.flatten(1).unsqueeze(-1)], -1
+            [centres(SKIN_SIDE).expand(len(self.depth), -1, -1), self.depth.flatten(1).unsqueeze(-1)], -1
         )
         rim = self.landmarks[:, RIM]
         turned_rim, gone_rim = head_motion(rim, self.motion, motions)
@@ -102,21 +103,9 @@ class Skin:
             yield Skin(*(part[None] for part in parts))
 
     @cached_property
-    def outwards(self) -> Tensor:
-        """Directions (B, 478, 2) from the middle of the face's rim to the landmarks, as seen."""
-        return F.normalize(self.landmarks[..., :2] - self.landmarks[:, RIM, :2].mean(1, keepdim=True), dim=-1)
-
-    @cached_property
-    def inside(self) -> Tensor:
-        """How far the landmarks lie inside the rim as seen, at least 0: (B, 478) in pixels of the 256 crop."""
-        rims = self.landmarks[:, RIM, :2]
-        pairs = zip(self.landmarks[..., :2], rims, strict=True)
-        return torch.stack([_depth_inside(points, rim) for points, rim in pairs]).clamp(min=0)
-
-    @cached_property
     def _nearness_to_rim(self) -> Tensor:
         """Shares (B, S * S, P) of the rim's points in each pixel, which fade to nothing away from it."""
-        kernel = torch.exp(-0.5 * (torch.cdist(_centres(SKIN_SIDE), self.landmarks[:, RIM, :2]) / RIM_REACH).square())
+        kernel = torch.exp(-0.5 * (torch.cdist(centres(SKIN_SIDE), self.landmarks[:, RIM, :2]) / RIM_REACH).square())
         return kernel / (kernel.sum(-1, keepdim=True) + RIM_FLOOR)
 
 
@@ -196,7 +185,8 @@ class SkinningNetwork(nn.Module):
 
     def skin(self, source: Tensor, landmarks: Tensor, motion: Tensor) -> Skin:
         """The skin of portraits (B, 3, H, W) in [-1, 1] with landmarks (B, 478, 3) and motion (B, 70)."""
-        return Skin(landmarks, motion, *self(source, landmarks))
+        weights, depth = self(source, landmarks)
+        return Skin(landmarks, motion, weights, _evened(depth))
 
 
 def landmark_maps(landmarks: Tensor) -> Tensor:
@@ -206,7 +196,7 @@ def landmark_maps(landmarks: Tensor) -> Tensor:
     """
     coarse = PICTURE_SIDE // 4
     mesh = landmarks[:, :_MESH_POINTS]
-    distance, nearest = torch.cdist(_centres(coarse), mesh[..., :2]).min(-1)  # (B, coarse * coarse)
+    distance, nearest = torch.cdist(centres(coarse), mesh[..., :2]).min(-1)  # (B, coarse * coarse)
     near = torch.stack([torch.sigmoid((NEAR - distance) / NEARNESS), mesh[..., 2].gather(1, nearest) / HALF_CROP], 1)
     near = F.interpolate(near.unflatten(2, (coarse, coarse)), scale_factor=4.0, mode="bilinear", align_corners=False)
     return torch.cat([near, inside_rim(landmarks)], 1)
@@ -221,7 +211,23 @@ def inside_rim(landmarks: Tensor) -> Tensor:
     return torch.from_numpy(inside)
 
 
-def _depth_inside(points: Tensor, rim: Tensor) -> Tensor:
+def _evened(depth: Tensor) -> Tensor:
+    """Depth (B, S, S) without the steps from one nearest landmark to the next, which tore ears into waves.
+
+    They follow one another along the rim, from top to bottom beside ears; across it depth rises truly.
+    """
+    width = 2 * EVENED_REACH + 1
+    at = torch.arange(width, dtype=depth.dtype, device=depth.device) - EVENED_REACH
+    for axis, sigma in enumerate(EVENED):
+        kernel = torch.exp(-0.5 * (at / sigma).square())
+        shape, edge = ((width, 1), (0, 0)) if axis == 0 else ((1, width), (EVENED_REACH, EVENED_REACH))
+        edges = (*edge, *(EVENED_REACH - part for part in edge))
+        padded = F.pad(depth.unsqueeze(1), edges, mode="replicate")
+        depth = F.conv2d(padded, (kernel / kernel.sum()).view(1, 1, *shape)).squeeze(1)
+    return depth
+
+
+def depth_inside(points: Tensor, rim: Tensor) -> Tensor:
     """How far points (P, 2) lie inside the convex hull of `rim` (N, 2), negative outside: (P,) in its unit."""
     corners = torch.from_numpy(cv2.convexHull(rim.numpy())[:, 0])
     along = F.normalize(corners.roll(-1, 0) - corners, dim=-1)
@@ -229,7 +235,7 @@ def _depth_inside(points: Tensor, rim: Tensor) -> Tensor:
     return ((points[:, None] - corners) * inwards).sum(-1).amin(-1)
 
 
-def _centres(side: int) -> Tensor:
+def centres(side: int) -> Tensor:
     """Middles (1, side * side, 2) of the cells that part the 256 crop, row by row, x then y."""
     along = (torch.arange(side, dtype=torch.float32) + 0.5) * (256.0 / side)
     y, x = torch.meshgrid(along, along, indexing="ij")

@@ -124,3 +124,13 @@ def test_in_the_packaged_portrait_the_head_follows_and_the_wall_stays(
     assert turning[:4, -4:].max() < 0.3
     top = int(skin.landmarks[0, 10, 1] / CELL) - 3  # hair above the forehead
     assert turning[top, int(skin.landmarks[0, 10, 0] / CELL)] > 0.7
+
+
+def test_depth_has_no_steps_beside_ears(morphable: MorphableModel) -> None:
+    """The nearest landmark changes by steps down the rim; what follows it would tear ears into waves."""
+    still = torch.zeros(1, 70)
+    rest = morphable.landmarks(torch.zeros(1, 80), still)
+    network, grey = SkinningNetwork.load(), torch.zeros(1, 3, 256, 256)
+    beside = np.s_[0, 16:32, 14]  # down along the left ear, as seen
+    rough = network(grey, rest)[1][beside].diff(n=2).abs().max()
+    assert network.skin(grey, rest, still).depth[beside].diff(n=2).abs().max() < 0.5 * rough
