@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model.data.clips import Clip
+from model.data.batch import Batch
 from model.data.pairs import PairData
 from model.engines.calibration import Calibration, Example, observe_ranges
 from model.engines.openvino_engine import OpenVINOEngine
@@ -21,12 +21,14 @@ from model.weights import RENDERER
 from model.weights.files import released_weights, write_card
 
 FRAMES_PER_CLIP = 4
+PHOTOS = 40
 
 
 def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -> dict[str, Any]:
     """Write the field "int8" (a `Calibration`) to the card of the packaged renderer NAME, or of the one in `directory`.
 
-    Every other clip gives the ranges, the clips between them the frames on which the picture is compared.
+    Every other clip and photo gives the ranges, those between them the pictures that are compared. Photos are turned
+    aside and back: heads that turn far show networks what frames of clips seldom do.
 
     Raises:
         WeightsError: weights or card are missing or damaged.
@@ -35,8 +37,8 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
     network, card = load_renderer(name, directory)
     with tempfile.TemporaryDirectory() as cache:
         held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
-        ranges = observe_ranges(network, _examples(held_out, held_out.clips[::2]))
-        decibels = _nearness(network, ranges, _examples(held_out, held_out.clips[1::2]))
+        ranges = observe_ranges(network, _examples(held_out, 0))
+        decibels = _nearness(network, ranges, _examples(held_out, 1))
     calibration = Calibration(ranges=ranges, frames=len(decibels), psnr_db=round(min(decibels), 2))
     write_card(name, card | {"int8": calibration.model_dump(mode="json")}, directory)
     return {
@@ -47,12 +49,18 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
     }
 
 
-def _examples(held_out: PairData, clips: list[Clip], size: int = 256) -> Iterator[Example]:
-    """The first stored frame of each clip driven to every other."""
-    for clip in clips:
+def _examples(held_out: PairData, start: int, size: int = 256) -> Iterator[Example]:
+    """Of every other clip the first stored frame driven to each later one; of every other photo the way back."""
+    for clip in held_out.clips[start::2]:
         for later in range(1, len(clip.frames)):
-            batch = held_out.collate([held_out.pair(clip, 0, later, size)], size)
-            yield Example(batch.source, batch.motion, batch.prior)
+            yield _example(held_out.collate([held_out.pair(clip, 0, later, size)], size))
+    for number, batch in enumerate(held_out.back_from_the_side(size, pictures=PHOTOS)):
+        if number % 4 // 2 == start:  # neighbours go to either side
+            yield _example(batch)
+
+
+def _example(batch: Batch) -> Example:
+    return Example(batch.source, batch.motion, batch.prior)
 
 
 def _nearness(network: PIRenderer, ranges: dict[str, tuple[float, float]], examples: Iterator[Example]) -> list[float]:
