@@ -130,14 +130,12 @@ class Pose(NamedTuple):
 class Completed(NamedTuple):
     """What a frame has of the page, in a box (h, w) of its rows and columns.
 
-    share (h, w), 0..1; colours, three of (h, w) in [-1, 1]; places, x and y of (h, w), where in the page they were
-    read, in its pixels.
+    share (h, w), 0..1; colours, three of (h, w) in [-1, 1].
     """
 
     box: tuple[slice, slice]
     share: Floats
     colours: Sequence[Floats]
-    places: Sequence[Floats]
 
 
 class Completer:
@@ -238,7 +236,7 @@ class Completer:
         read = cv2.remap(completion.page, x - half, y - half, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         *colours, head = cv2.split(read)
         shares = np.clip(shares, 0, 1) * head  # outlines' pixels lie a little outside of their triangles
-        return Completed(np.s_[top:bottom, left:right], shares, colours, (x, y))
+        return Completed(np.s_[top:bottom, left:right], shares, colours)
 
     def _vertices(self, landmarks: Floats, pose: Pose) -> Floats:
         """Landmarks (P, 3) of a head in a pose and its halo's points: (V, 3) in pixels of the 256 crop."""
