@@ -187,8 +187,7 @@ class Evaluation:
         yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
         if told:
             yield "mesh", self._prior.moved(portrait, driver.landmarks[frames], driver.motions[frames])
-        landmarks = self._landmarks(portrait, driver.motions[frames])
-        yield "prior", self._prior.moved(portrait, landmarks, driver.motions[frames])
+        yield "prior", guided(portrait, self._guide(portrait, driver.motions[frames]))
         yield "copy", np.repeat(portrait.image[None], len(frames), 0)
 
     def _guide(self, portrait: Extraction, motions: np.ndarray) -> Guide:
