@@ -33,7 +33,7 @@ from service.jobs.schemas import ImageOptions, VideoOptions
 from worker.media.audio import Sound, open_sound
 from worker.media.video import open_video
 from worker.motions import Face, Floats, resample
-from worker.portraits import MODEL_FPS, follow_face, read_portrait
+from worker.portraits import MODEL_FPS, follow_face, from_the_start, read_portrait
 from worker.workbench import Portrait, Workbench
 
 EXPRESSION = slice(0, EXPRESSION_SIZE)
@@ -79,7 +79,8 @@ def driven_video(
 ) -> DrivenSequence:
     """The portrait moving at `fps` as a face in the video `driving` does."""
     source = open_video(driving, bench.settings.video_limits, name="driving video")
-    read = [(face.motion, face.shot, face.seen) for _, face in follow_face(bench, source, options.driving_face)]
+    followed = from_the_start(face for _, face in follow_face(bench, source, options.driving_face))
+    read = [(face.motion, face.shot, face.seen) for face in followed]
     motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
     driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
     neutral = starting(driver) if options.driving_relative else resting(driver)

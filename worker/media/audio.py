@@ -17,6 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from model.footage import picture_stream
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import open_container, reason
@@ -240,10 +241,10 @@ def _decoded(container: Any) -> Iterator[Any]:
 
 def _lead(container: Any, first: Any) -> float:
     """Seconds by which the sound begins before the picture; 0 without a picture."""
-    pictures = container.streams.video
-    if not pictures or pictures[0].start_time is None or first.time is None:
+    picture = picture_stream(container)
+    if picture is None or picture.start_time is None or first.time is None:
         return 0.0
-    return float(pictures[0].start_time * pictures[0].time_base) - float(first.time)
+    return float(picture.start_time * picture.time_base) - float(first.time)
 
 
 def _silence(length: int, channels: int) -> Iterator[NDArray[np.float32]]:
