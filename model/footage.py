@@ -12,7 +12,7 @@ from av.stream import Disposition
 WIDEST_PIXEL = 4  # and as high: what is further from square than anything that is filmed is a mistake
 
 
-def picture_stream(container: Any) -> Any | None:
+def picture_stream(container: Any) -> Any:
     """The first video stream of an av.container.InputContainer that is no cover picture; None where there is none."""
     streams = container.streams.video
     return next((stream for stream in streams if not stream.disposition & Disposition.attached_pic), None)
@@ -41,7 +41,7 @@ def upright(frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | Non
 
 
 def _turned(rgb: np.ndarray, frame: Any) -> np.ndarray:
-    """By the nearest of the eight ways to turn and mirror a picture: a column x goes to a x + c y, a row y to b x + d y."""
+    """In the nearest of the eight ways to turn and mirror: column x goes to a x + c y, row y to b x + d y."""
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return rgb

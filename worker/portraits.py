@@ -72,7 +72,7 @@ def follow_face(
     """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
 
     None before it comes, which `max_seconds_before_face` bounds. Frames stream; few are held at a time. Raises
-    InputError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with a face has.
+    InputError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
     """
     patience = bench.settings.max_seconds_before_face
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))

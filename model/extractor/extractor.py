@@ -108,8 +108,11 @@ class Extractor:
             FaceIndexError: the frame that shows a face has no such one.
         """
         followed = self.follower.follow(map(_checked, frames), face)
-        for shot, frames_of_shot in groupby(followed, key=lambda one: one and one.shot):
-            yield from frames_of_shot if shot is None else self._extract_shot(frames_of_shot)
+        for shot, part in groupby(followed, key=lambda one: one and one.shot):
+            if shot is None:
+                yield from (None for _ in part)
+            else:
+                yield from self._extract_shot(one for one in part if one)
 
     def _extract_shot(self, followed: Iterator[Followed]) -> Iterator[Extraction]:
         first = list(islice(followed, SHOT_FRAMES))

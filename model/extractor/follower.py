@@ -130,7 +130,7 @@ class _Search:
         for picture in pictures[::SEARCH_EVERY]:
             found = self._in(picture)
             if found:
-                return every and self._detector.sightings(picture.rgb) or found
+                return (every and self._detector.sightings(picture.rgb)) or found
             self._frames += SEARCH_EVERY
         return []
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.footage import picture_stream, pixel_ratio, upright
+from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import open_container, reason
-from worker.media.files import check_size
+from worker.media.files import check_size, check_type
 
-ALLOWED = "a video file (MP4, MOV, WebM, MKV, AVI)"
+ALLOWED = f"a video file ({listed(VIDEOS)})"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class VideoSource:
                 count += 1
 
     def _spans(self, fps: float) -> Iterator[tuple[Any, Fraction, float]]:
-        """Each decoded frame, its pixels' ratio, and the time, counted from the first, until which it is the nearest."""
+        """Each decoded frame, its pixels' ratio, and the time since the first until which it is the nearest."""
         last = None
         start = time = 0.0
         step = 1 / fps
@@ -75,7 +76,8 @@ class VideoSource:
         if frame.duration and frame.time_base:
             step = float(frame.duration * frame.time_base)
         end = time - start + step
-        yield frame, ratio, max(end - 0.5 / fps, 0.5 / fps)  # as many frames as the length holds, rounded, and at least one
+        # as many frames as the length holds, rounded, and at least one
+        yield frame, ratio, max(end - 0.5 / fps, 0.5 / fps)
 
     def _pictures(self) -> Iterator[tuple[Any, Fraction, float]]:
         """Decoded frames, their pixels' ratio, and rising times in seconds."""
@@ -105,6 +107,7 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
     Raises InputError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.
     """
     check_size(path, limits.bytes, name)
+    check_type(path, VIDEO_TYPES, ALLOWED, name)
     with open_container(path, name, allowed=ALLOWED) as container:
         stream = picture_stream(container)
         if stream is None:

@@ -72,8 +72,11 @@ class Deep3DExtractor(Extractor):
 
     def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction | None]:
         """See `Extractor.extract_video`; where the face is not seen, the motion read last stays here, too."""
-        for come, extractions in groupby(super().extract_video(frames, face), key=lambda one: one is not None):
-            yield from self._read(extractions) if come else extractions
+        for come, part in groupby(super().extract_video(frames, face), key=lambda one: one is not None):
+            if come:
+                yield from self._read(one for one in part if one)
+            else:
+                yield from part
 
     def _read(self, extractions: Iterator[Extraction]) -> Iterator[Extraction]:
         held: np.ndarray | None = None
