@@ -12,9 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from service.jobs.artifacts import ArtifactStore, ArtifactTooLargeError, Draft
+from service.jobs.media import HEAD_BYTES, IMAGE_TYPES, SUFFIXES
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import InputFile
-from service.media import HEAD_BYTES, IMAGE_TYPES, SUFFIXES, accept, check_image
+from service.media import accept, check_image
 from service.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _keep(form: Form, file: _Received, max_pixels: int) -> None:
     """Check a file and store it. Raises ProblemError, ArtifactsAwayError, OSError."""
     with file.draft as draft:
         if file.media_type in IMAGE_TYPES:
-            form.sizes[file.name] = check_image(file.name, draft.path, max_pixels=max_pixels)
+            form.sizes[file.name] = check_image(file.name, draft.path, file.media_type, max_pixels=max_pixels)
         stored = draft.commit()
     form.files[file.name] = InputFile(
         key=stored.key, media_type=file.media_type, bytes=stored.bytes, sha256=stored.sha256

@@ -10,12 +10,15 @@ the offset, m the portrait's motion, d the driver's and n a neutral one:
 
 s_n and o_n are those of the first frame of the driver's shot. The rest of the neutral is:
 
-- relative, a video: how the driver starts. a_n is of its first frame, so that the portrait starts where it is. b_n is
-  the median over its first second, since a single frame may be amid a blink or a word: over the corpus' clips, started
-  anywhere, it lies a third nearer to the clip's own median.
+- relative, a video: how the driver starts. a_n is of the first frame with the face, so that the portrait starts where
+  it is. b_n is the median over a second from there, since a single frame may be amid a blink or a word: over the
+  corpus' clips, started anywhere, it lies a third nearer to the clip's own median.
 - relative, an image: there is no other picture of the driver to compare with, so n is the resting face, turned to the
   camera: b_n = 0 and a_n = 0.
 - absolute: n is the same resting face, and b_m and a_m are 0, too.
+
+Before the driver's face comes, b_d is b_n, and the rest of d as where it comes: the portrait rests,
+and goes on from there.
 
 The authors' space has a rule of its own for this, see model.extractor.deep3d.coefficients.
 """
@@ -33,7 +36,7 @@ from service.jobs.schemas import ImageOptions, VideoOptions
 from worker.media.audio import Sound, open_sound
 from worker.media.video import open_video
 from worker.motions import Face, Floats, resample
-from worker.portraits import MODEL_FPS, follow_face, read_portrait
+from worker.portraits import MODEL_FPS, follow_face, from_the_start, read_portrait
 from worker.workbench import Portrait, Workbench
 
 EXPRESSION = slice(0, EXPRESSION_SIZE)
@@ -55,6 +58,11 @@ class Driver:
     def frames_without_face(self) -> int:
         """Of these the motion is that of the last frame with a face."""
         return int(np.count_nonzero(~self.seen))
+
+    @property
+    def come(self) -> int:
+        """The first row whose frame shows the face; the rows before are as where the face was found."""
+        return int(self.seen.argmax())
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,8 @@ def driven_video(
 ) -> DrivenSequence:
     """The portrait moving at `fps` as a face in the video `driving` does."""
     source = open_video(driving, bench.settings.video_limits, name="driving video")
-    read = [(face.motion, face.shot, face.seen) for _, face in follow_face(bench, source, options.driving_face)]
+    followed = from_the_start(face for _, face in follow_face(bench, source, options.driving_face))
+    read = [(face.motion, face.shot, face.seen) for face in followed]
     motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
     driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
     neutral = starting(driver) if options.driving_relative else resting(driver)
@@ -92,9 +101,9 @@ def driven_video(
 def starting(driver: Driver) -> Floats:
     """Neutral motion (T, D) of each frame: how the driver, and each shot's size and place, start."""
     neutral = resting(driver)
-    start = driver.motion[driver.shots == 0][:STARTS]
+    start = driver.motion[driver.shots == 0][driver.come :][:STARTS]
     neutral[:, EXPRESSION] = np.median(start[:, EXPRESSION], axis=0)
-    neutral[:, ANGLES] = driver.motion[0, ANGLES]
+    neutral[:, ANGLES] = driver.motion[driver.come, ANGLES]
     return neutral
 
 
@@ -109,10 +118,12 @@ def resting(driver: Driver) -> Floats:
 def apply(driver: Driver, face: Face, neutral: Floats, options: ImageOptions | VideoOptions) -> Floats:
     """The portrait's motion (T, D): what the driver does from `neutral` (T, D) on, by the options."""
     relative, expression_scale, pose_scale = options.driving_relative, options.expression_scale, options.pose_scale
+    motion = driver.motion.copy()
+    motion[: driver.come, EXPRESSION] = neutral[: driver.come, EXPRESSION]
     if driver.space == deep3d.MOTION_SPACE:
         scales = {"expression_scale": expression_scale, "pose_scale": pose_scale}
-        return deep3d.driven(driver.motion, face.motion, neutral, relative=relative, **scales)
-    change = driver.motion - neutral
+        return deep3d.driven(motion, face.motion, neutral, relative=relative, **scales)
+    change = motion - neutral
     change[:, EXPRESSION] *= expression_scale
     change[:, POSE] *= pose_scale
     change[:, OFFSET] *= np.exp(face.motion[LOG_SCALE] - neutral[:, LOG_SCALE, None])

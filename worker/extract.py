@@ -20,7 +20,7 @@ from worker.media.audio import open_sound
 from worker.media.drawing import Drawing
 from worker.media.mp4 import mp4_writer
 from worker.media.video import VideoSource, open_video
-from worker.portraits import MODEL_FPS, follow_face, read_portrait
+from worker.portraits import MODEL_FPS, follow_face, from_the_start, read_portrait
 from worker.render import Made
 from worker.workbench import Workbench
 
@@ -88,7 +88,7 @@ def _read_video(
     confidence: list[float] = []
     shots: list[dict[str, Any]] = []
     missing = 0
-    for _, face in followed:
+    for face in from_the_start(face for _, face in followed):
         if face.shot == len(shots):
             shots.append({"start": len(rows), "crop": _described(face.crop)})
         rows.append(_rounded(face.motion))
@@ -123,10 +123,10 @@ def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
 def _drawn(
     bench: Workbench,
     video: VideoSource,
-    followed: Iterator[tuple[NDArray[np.uint8], Extraction]],
+    followed: Iterator[tuple[NDArray[np.uint8], Extraction | None]],
     drawing: Drawing,
     overlay: Path,
-) -> Iterator[tuple[NDArray[np.uint8], Extraction]]:
+) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
     """Pass the frames on and write each with its drawing to `overlay`."""
     limits = bench.settings.audio_limits
     sound = open_sound(video.path, limits, name="video's sound") if video.has_sound else None

@@ -1,8 +1,9 @@
 """Faces in photos and videos, as far as the user has a say in them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import tee
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat, tee
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,13 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
 
 def follow_face(
     bench: Workbench, source: VideoSource, index: int | None
-) -> Iterator[tuple[NDArray[np.uint8], Extraction]]:
+) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
     """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
 
-    Frames stream; few are held at a time. Raises InputError: what `VideoSource.frames` raises, no-face, or
-    no-such-face for more than the first frame with a face has.
+    None before it comes, which `max_seconds_before_face` bounds. Frames stream; few are held at a time. Raises
+    InputError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
     """
+    patience = bench.settings.max_seconds_before_face
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
     frames, looked_at = tee(bench.stages.each("decode", source.frames(MODEL_FPS)))
     try:
@@ -81,6 +83,13 @@ def follow_face(
         ):
             if number % REPORT_EVERY == 0:
                 bench.stages.report("extract", number, total)
+            if extraction is None and number >= patience * MODEL_FPS:
+                raise InputError(
+                    ProblemType.NO_FACE,
+                    f"the {source.name}: no face in the first {patience:g} seconds; {looked_for_faces()}",
+                    got=0,
+                    allowed=f"a face in the first {patience:g} seconds (PIRENDERER_MAX_SECONDS_BEFORE_FACE)",
+                )
             yield frame, extraction
     except FaceIndexError as error:
         raise InputError(
@@ -90,3 +99,15 @@ def follow_face(
         raise InputError(
             ProblemType.NO_FACE, f"the {source.name}: {error}", got=0, allowed="at least one face"
         ) from error
+
+
+def from_the_start(followed: Iterable[Extraction | None]) -> Iterator[Extraction]:
+    """A followed face, which before it came was where it came, and unseen."""
+    before = 0
+    for face in followed:
+        if face is None:
+            before += 1
+            continue
+        yield from repeat(replace(face, confidence=0.0, seen=False), before)
+        before = 0
+        yield face

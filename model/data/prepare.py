@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
+from model.footage import picture_stream, pixel_ratio, upright
 
 log = structlog.get_logger(__name__)
 
@@ -152,18 +153,18 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
     }
 
 
-def _longest_shot(seen: list[Extraction]) -> tuple[int, list[Extraction]]:
-    """What lies between two cuts and is longest: its first frame's number and the frames."""
-    shots = [extraction.shot for extraction in seen]
-    longest = max(shots, key=shots.count)
-    return shots.index(longest), [extraction for extraction in seen if extraction.shot == longest]
+def _longest_shot(followed: list[Extraction | None]) -> tuple[int, list[Extraction]]:
+    """What lies between two cuts, shows a face and is longest: its first frame's number and the frames."""
+    shots = [extraction and extraction.shot for extraction in followed]
+    longest = max((shot for shot in shots if shot is not None), key=shots.count)
+    return shots.index(longest), [extraction for extraction in followed if extraction and extraction.shot == longest]
 
 
 def _read_frames(path: Path) -> Iterator[np.ndarray]:
     with av.open(str(path)) as container:
-        if not container.streams.video:
+        stream = picture_stream(container)
+        if stream is None:
             raise ValueError("it has no picture")
-        stream = container.streams.video[0]
         graph = Graph()
         graph.link_nodes(
             graph.add_buffer(template=stream), graph.add("fps", f"fps={FPS}"), graph.add("buffersink")
@@ -176,7 +177,7 @@ def _read_frames(path: Path) -> Iterator[np.ndarray]:
                 except (av.BlockingIOError, av.EOFError):
                     break
                 if isinstance(pulled, av.VideoFrame):
-                    yield pulled.to_ndarray(format="rgb24")
+                    yield upright(pulled, pixel_ratio(stream))
 
 
 def _read_sound(path: Path) -> np.ndarray | None:

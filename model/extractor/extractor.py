@@ -93,8 +93,8 @@ class Extractor:
             crop, crop.cut(rgb), landmarks, fit.identity[0].numpy(), fit.motion[0].numpy(), confidence_of(sighting)
         )
 
-    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction]:
-        """A face of a video's first frames, followed to its end: one extraction for each frame, in order.
+    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction | None]:
+        """A face of a video followed to its end: one extraction for each frame, in order; None before it comes.
 
         `face` counts those of the first frame that shows one, the largest first. Frames (H, W, 3) uint8 are streamed;
         about three dozen are held at a time.
@@ -104,11 +104,15 @@ class Extractor:
         Where the face is not seen, its last landmarks and motion stay.
 
         Raises:
-            NoFaceError: none of the first 16 frames shows a face, or there are no frames.
+            NoFaceError: no frame shows a face, or there are no frames.
             FaceIndexError: the frame that shows a face has no such one.
         """
-        for _, shot in groupby(self.follower.follow(map(_checked, frames), face), key=attrgetter("shot")):
-            yield from self._extract_shot(shot)
+        followed = self.follower.follow(map(_checked, frames), face)
+        for shot, part in groupby(followed, key=lambda one: one and one.shot):
+            if shot is None:
+                yield from (None for _ in part)
+            else:
+                yield from self._extract_shot(one for one in part if one)
 
     def _extract_shot(self, followed: Iterator[Followed]) -> Iterator[Extraction]:
         first = list(islice(followed, SHOT_FRAMES))

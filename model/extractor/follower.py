@@ -17,9 +17,10 @@ from model.extractor.reader import FaceReader, Sighting
 from model.extractor.window import Pyramid
 from model.morphable import MorphableModel
 
-FIRST_FRAMES = 16  # of a video, one of which has to show a face
 BATCH_FRAMES = 8
 SEARCH_EVERY = 4  # frames, where it is not known where the face is
+SEARCH_THOROUGHLY_EVERY = 24  # of these frames; it takes ten times as long, and also finds what is small
+STILL = 2  # largest difference of two thumbnails, of 255, between pictures that show the same
 LOST = 0.3  # presence below which a frame's landmarks are not believed
 # Landmarks leap where they move by this share of the face's height, on average over them, and by this many times what
 # they moved before. Of neighbouring frames of the corpus 1.5 in a thousand do; of jump cuts that move them so far, nine
@@ -47,36 +48,33 @@ class FaceFollower:
         self.detector = detector
         self.morphable = morphable
 
-    def follow(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Followed]:
-        """The face in each of `frames` (H, W, 3) uint8, which are streamed.
+    def follow(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Followed | None]:
+        """The face in each of `frames` (H, W, 3) uint8, which are streamed; None before any has shown one.
 
         `face` counts those of the first frame that shows one, the largest first. After a cut the face most like it is
         followed. A scene that shows none belongs to the shot before it.
 
         Raises:
-            NoFaceError: none of the first 16 frames shows a face, or there are no frames.
+            NoFaceError: no frame shows a face, or there are no frames.
             FaceIndexError: the frame that shows a face has no such one.
         """
         return _in_courses(self._followed(frames, face))
 
-    def _followed(self, frames: Iterable[np.ndarray], face: int) -> Iterator[Followed]:
+    def _followed(self, frames: Iterable[np.ndarray], face: int) -> Iterator[Followed | None]:
         last: Sighting | None = None
-        unseen: list[Pyramid] = []  # first frames, before any face was seen
-        shot, anew = 0, True
+        shot, count = 0, 0
+        search: _Search | None = _Search(self.detector)  # while it is not known where the face is
         for cut, pictures in uncut(frames, BATCH_FRAMES):
-            anew = anew or cut
-            found = self._searched(pictures, every=face > 0) if anew else []
+            count += len(pictures)
+            search = _Search(self.detector) if cut else search
+            found = search.among(pictures, every=face > 0) if search else []
             if found:
-                shot, anew = shot + (last is not None), False
+                shot, search = shot + (last is not None), None
                 last = _chosen(found, face) if last is None else self._most_like(last, found, pictures[0])
             if last is None:
-                unseen += pictures
-                if len(unseen) >= FIRST_FRAMES:
-                    break
+                yield from [None] * len(pictures)
                 continue
-            yield from (Followed(picture.rgb, last.landmarks, 0.0, seen=False) for picture in unseen)
-            unseen = []
-            if anew:
+            if search:
                 yield from (Followed(picture.rgb, last.landmarks, 0.0, seen=False, shot=shot) for picture in pictures)
                 continue
             for picture, sighting in zip(pictures, self._looked(pictures, last), strict=True):
@@ -84,16 +82,8 @@ class FaceFollower:
                 last = sighting if seen else last
                 yield Followed(picture.rgb, last.landmarks, confidence_of(sighting), seen=seen, shot=shot)
         if last is None:
-            looked_for = f"no face in the first {len(unseen)} frames of the video; {looked_for_faces()}"
-            raise NoFaceError(looked_for if unseen else "the video has no frames; allowed is one or more")
-
-    def _searched(self, pictures: list[Pyramid], *, every: bool) -> list[Sighting]:
-        """Faces in the first of the pictures that shows any; not all are searched."""
-        for number, picture in enumerate(pictures[::SEARCH_EVERY]):
-            found = self.detector.sightings(picture.rgb, every=every, thorough=number == 0)
-            if found:
-                return found
-        return []
+            looked_for = f"no face in the {count} frames of the video; {looked_for_faces()}"
+            raise NoFaceError(looked_for if count else "the video has no frames; allowed is one or more")
 
     def _looked(self, pictures: list[Pyramid], last: Sighting) -> list[Sighting]:
         """A look at each picture; where the face is not where it was `last`, first nearby, then all over the picture.
@@ -127,6 +117,32 @@ class FaceFollower:
         return found[int((identity[1:] - identity[0]).norm(dim=1).argmin())]
 
 
+class _Search:
+    """For a face in the frames of a scene that has shown none so far."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self._detector = detector
+        self._frames = 0
+        self._bare: np.ndarray | None = None  # thumbnail of the picture last searched thoroughly
+
+    def among(self, pictures: list[Pyramid], *, every: bool) -> list[Sighting]:
+        """Faces in the first of the pictures that shows any; not all are searched."""
+        for picture in pictures[::SEARCH_EVERY]:
+            found = self._in(picture)
+            if found:
+                return (every and self._detector.sightings(picture.rgb)) or found
+            self._frames += SEARCH_EVERY
+        return []
+
+    def _in(self, picture: Pyramid) -> list[Sighting]:
+        thumbnail = picture.thumbnail().astype(np.int16)
+        if self._bare is not None and np.abs(thumbnail - self._bare).max() <= STILL:
+            return []
+        thorough = self._frames % SEARCH_THOROUGHLY_EVERY == 0
+        self._bare = thumbnail if thorough else self._bare
+        return self._detector.sightings(picture.rgb, every=False, thorough=thorough)
+
+
 def looked_for_faces() -> str:
     """What a picture without face is said to lack."""
     size = f"looked for whole faces at least {SMALLEST_FACE} pixels high"
@@ -157,11 +173,14 @@ def _first_lost(sightings: list[Sighting]) -> int | None:
     return next((index for index, sighting in enumerate(sightings) if sighting.presence < LOST), None)
 
 
-def _in_courses(followed: Iterable[Followed]) -> Iterator[Followed]:
+def _in_courses(followed: Iterable[Followed | None]) -> Iterator[Followed | None]:
     """Number the courses: one ends with its shot, where the face is lost or found, and where the landmarks leap."""
     before: Followed | None = None
     course, step = 0, math.inf
     for now in followed:
+        if now is None:
+            yield None
+            continue
         if before is not None:
             step_before, step = step, _step(before.landmarks, now.landmarks)
             leaps = step > LEAP and step > SUDDENLY * step_before

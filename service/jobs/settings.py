@@ -43,6 +43,7 @@ class SharedSettings(BaseSettings):
     max_audio_seconds: Seconds = 300.0
     max_video_bytes: Positive = 200 * MIB
     max_video_seconds: Seconds = 120.0
+    max_seconds_before_face: Seconds = 30.0  # that a video may begin with, as a title: it is searched for a face
 
     @field_validator("s3_prefix")
     @classmethod

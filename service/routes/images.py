@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
+from service.jobs.media import IMAGE_TYPES, IMAGES, listed
 from service.jobs.schemas import ImageOptions, ImageSpec, Job, JobKind
-from service.media import IMAGE_TYPES
 from service.motion_checks import parse_motion, parse_motions
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, submit
@@ -16,7 +16,7 @@ router = APIRouter(tags=["create"])
 BODY = form_body(
     ["portrait", "portrait_id"],
     ["motion", "motions", "driving"],
-    portrait="file: the photo: JPEG, PNG or WebP",
+    portrait=f"file: the photo: {listed(IMAGES)}",
     portrait_id="id: instead of portrait, the id of one uploaded before",
     motion="Motion",
     motions="Motions",

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
+from service.jobs.media import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed
 from service.jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
-from service.media import IMAGE_TYPES, VIDEO_TYPES
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, submit
 from service.uploads import Fields, FileField, Form, TextField
@@ -14,7 +14,7 @@ router = APIRouter(tags=["create"])
 
 BODY = form_body(
     ["source"],
-    source="file: an image (JPEG, PNG, WebP) or a video (MP4, MOV, WebM)",
+    source=f"file: an image ({listed(IMAGES)}) or a video ({listed(VIDEOS)})",
     options="MotionOptions",
     webhook="Webhook",
     deadline="seconds: a job that has not begun after so long fails",

@@ -12,8 +12,8 @@ from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.cursors import decode_cursor, encode_cursor
 from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import JOB_ID, new_job_id
+from service.jobs.media import IMAGE_TYPES, IMAGES, listed
 from service.jobs.problems import ProblemType
-from service.media import IMAGE_TYPES
 from service.openapi import CREATE_RESPONSES, access_responses, form_body
 from service.portraits import Portrait, PortraitRecord
 from service.security import owned
@@ -23,7 +23,7 @@ from service.uploads import FileField, Form, read_form
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 
-BODY = form_body(["portrait"], headers=[], portrait="file: the photo: JPEG, PNG or WebP")
+BODY = form_body(["portrait"], headers=[], portrait=f"file: the photo: {listed(IMAGES)}")
 CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
+from service.jobs.media import AUDIO_TYPES, IMAGE_TYPES, IMAGES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
 from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
-from service.media import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES
 from service.motion_checks import parse_motion
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, require_models, submit
@@ -16,11 +16,11 @@ router = APIRouter(tags=["create"])
 BODY = form_body(
     ["portrait", "portrait_id"],
     ["motion", ("audio", "driving")],
-    portrait="file: the photo: JPEG, PNG or WebP",
+    portrait=f"file: the photo: {listed(IMAGES)}",
     portrait_id="id: instead of portrait, the id of one uploaded before",
-    audio="file: speech: WAV, FLAC, OGG, MP3, M4A, WebM or a video with sound",
+    audio=f"file: speech: {listed(SOUNDS)}, or a video with sound",
     motion="Motion",
-    driving="file: a video whose motion is taken: MP4, MOV or WebM; with audio, for head, eyes and brows alone",
+    driving=f"file: a video whose motion is taken: {listed(VIDEOS)}; with audio, for head, eyes and brows alone",
     options="VideoOptions",
     webhook="Webhook",
     deadline="seconds: a job that has not begun after so long fails",

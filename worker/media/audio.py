@@ -1,8 +1,8 @@
 """Sound in: speech as the audio model hears it, and the original sound for the video.
 
-Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3 and more), and FFmpeg for what it does not know (M4A, AAC,
-WebM, the sound of videos). Both stream, so the length is checked before and while decoding. MP3 without a header that
-counts its frames is FFmpeg's too: libsndfile guesses the length from the first bit rate, and reads no more than that.
+Two readers behind one face: libsndfile (WAV, FLAC, OGG, MP3, AIFF), and FFmpeg for what it does not know (M4A, AAC,
+AMR, WebM, the sound of videos). Both stream, so the length is checked before and while decoding. MP3 without a header
+that counts its frames is FFmpeg's too: libsndfile guesses the length from the first bit rate, and reads no more.
 """
 
 import re
@@ -17,13 +17,16 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from model.footage import picture_stream
+from service.jobs.media import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import open_container, reason
-from worker.media.files import check_size
+from worker.media.files import check_size, check_type
 
 SPEECH_RATE = 16_000
-ALLOWED = "a sound file (WAV, FLAC, OGG, MP3, M4A, WebM) or a video with sound"
+ALLOWED = f"a sound file ({listed(SOUNDS)}) or a video with sound"
+FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"}  # of libsndfile's
 BLOCK = 65_536  # samples decoded at once
 LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
 UNKNOWN_BYTES = 2**31 - 2**16  # this and more is what programs write into a WAV's header that do not know the length
@@ -79,8 +82,16 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
     Raises InputError: too-large, unreadable-media, unsupported-media or audio-too-long.
     """
     check_size(path, limits.bytes, name)
+    check_type(path, {*AUDIO_TYPES, *VIDEO_TYPES}, ALLOWED, name)
     try:
         with soundfile.SoundFile(path) as file:
+            if file.format not in FORMATS:  # it looks behind an ID3 tag and finds what nobody offered
+                raise InputError(
+                    ProblemType.UNSUPPORTED_MEDIA,
+                    f"the {name} is not {ALLOWED}; it holds {file.format_info}",
+                    got=file.format,
+                    allowed=sorted(FORMATS),
+                )
             sound = _of_libsndfile(file, path, name)
             if file.format == "MP3" and (guessed := _open_with_ffmpeg(path, name)).seconds is None:
                 sound = guessed
@@ -240,10 +251,10 @@ def _decoded(container: Any) -> Iterator[Any]:
 
 def _lead(container: Any, first: Any) -> float:
     """Seconds by which the sound begins before the picture; 0 without a picture."""
-    pictures = container.streams.video
-    if not pictures or pictures[0].start_time is None or first.time is None:
+    picture = picture_stream(container)
+    if picture is None or picture.start_time is None or first.time is None:
         return 0.0
-    return float(pictures[0].start_time * pictures[0].time_base) - float(first.time)
+    return float(picture.start_time * picture.time_base) - float(first.time)
 
 
 def _silence(length: int, channels: int) -> Iterator[NDArray[np.float32]]:

@@ -40,11 +40,13 @@ class Drawing:
         self.width = width
         self.height = height
 
-    def draw(self, picture: Image, face: Extraction) -> Image:
-        """`picture`, uint8 (H, W, 3), in this drawing's size, with what `face` says of it on top."""
+    def draw(self, picture: Image, face: Extraction | None) -> Image:
+        """`picture`, uint8 (H, W, 3), in this drawing's size, with what `face`, if any, says of it on top."""
         drawn = picture.copy()
         if picture.shape[:2] != (self.height, self.width):
             drawn = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        if face is None:
+            return drawn
         scale = np.array([self.width / picture.shape[1], self.height / picture.shape[0]], np.float32)
         points = face.crop.points_to_source(face.landmarks[:, :2]) * scale
         side = face.crop.side * float(scale[0])

@@ -1,10 +1,11 @@
 """Files on their way in and out: sizes checked first, results complete or not there at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.jobs.media import HEAD_BYTES, UNKNOWN, recognise
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 
@@ -18,6 +19,26 @@ def check_size(path: Path, limit: int, name: str) -> None:
         raise InputError(
             ProblemType.TOO_LARGE, f"the {name} has {size} bytes; at most {limit} are allowed", got=size, allowed=limit
         )
+
+
+def check_type(path: Path, allowed: Collection[str], what: str, name: str) -> str:
+    """The media type of a file by how it begins. Raises InputError unsupported-media for one that is not `allowed`.
+
+    `what` says in words what is.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    media_type = recognise(head)
+    if media_type not in allowed:
+        start = head[:8]
+        looks = f"it starts with the bytes {start!r}" if media_type == UNKNOWN else f"it looks like {media_type}"
+        raise InputError(
+            ProblemType.UNSUPPORTED_MEDIA,
+            f"the {name} is not {what}; {looks}",
+            got=start.hex(" ") if media_type == UNKNOWN else media_type,
+            allowed=list(allowed),
+        )
+    return media_type
 
 
 @contextmanager

@@ -1,30 +1,40 @@
 """Photos in and out: whatever a person uploads becomes upright RGB; results become PNG, JPEG or WebP."""
 
 import io
-import re
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms
 
+from service.jobs.image_headers import ImageHeaderError, image_size
+from service.jobs.media import IMAGE_TYPES, IMAGES, listed
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import MAX_IMAGE_SIDE
 from worker.errors import InputError
-from worker.media.files import check_size
+from worker.media.files import check_size, check_type
 from worker.media.marking import XMP, png_mark
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+# Our own limit is applied to the size in the header, before pixels are decoded; Pillow's would only warn.
+Image.MAX_IMAGE_PIXELS = None
 
-# What Pillow's decoders raise on damaged files, besides OSError.
-_DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
+# What Pillow's and libheif's decoders raise on damaged files, besides OSError.
+_DAMAGED = (
+    *(OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError),
+    *(RuntimeError, struct.error, zlib.error),
+)
+STRIP_PIXELS = 1 << 20  # what is converted at once: a whole photo's copies would take more memory than it does
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -35,29 +45,37 @@ class ImageLimits:
     pixels: int = 50_000_000
 
 
-def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "portrait") -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG or WebP file to upright RGB, uint8 (H, W, 3).
+def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "portrait") -> Pixels:
+    """Decode a JPEG, PNG, WebP, HEIC or AVIF file to upright RGB, uint8 (H, W, 3).
 
-    EXIF orientation is applied, embedded colour profiles are converted to sRGB, transparency is laid on white, and
-    grey, palette, CMYK and 16-bit pictures become 8-bit RGB. Of an animation the first picture is taken.
+    EXIF orientation is applied, or what stands in its place; embedded colour profiles are converted to sRGB,
+    transparency is laid on white, and grey, palette, CMYK and 16-bit pictures become 8-bit RGB. Of an animation the
+    first picture is taken.
 
     `name` is what messages call the file. Raises InputError: too-large, unsupported-media, too-many-pixels or
     unreadable-media.
     """
     check_size(path, limits.bytes, name)
-    with warnings.catch_warnings(), path.open("rb") as file:
-        warnings.simplefilter("ignore")  # Pillow's about its own pixel cap and damaged EXIF; both are handled here
-        image = _opened(file, limits, name)
+    media_type = check_type(path, IMAGE_TYPES, f"an image ({listed(IMAGES)})", name)
+    try:
+        size = image_size(path, media_type)
+    except ImageHeaderError as error:
+        raise InputError(
+            ProblemType.UNREADABLE_MEDIA, f"the {name} {error}", got=error.got, allowed=error.allowed
+        ) from error
+    _check_pixels(size, limits, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about damaged EXIF, which is handled here
         try:
-            image.load()
+            return _upright(*_decoded(path, media_type, limits, name))
         except _DAMAGED as error:
+            kind = media_type.partition("/")[2].upper()
             raise InputError(
-                ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {image.format} file: {error}"
+                ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {kind} file: {error}"
             ) from error
-        return _to_rgb(_upright(image))
 
 
-def encode_image(rgb: NDArray[np.uint8], image_format: ImageFormat, *, quality: int = 95) -> bytes:
+def encode_image(rgb: Pixels, image_format: ImageFormat, *, quality: int = 95) -> bytes:
     """Encode uint8 (H, W, 3) RGB, marked as synthetic; `quality` 1..100 counts for JPEG and WebP."""
     buffer = io.BytesIO()
     image = Image.fromarray(rgb)
@@ -72,70 +90,108 @@ def encode_image(rgb: NDArray[np.uint8], image_format: ImageFormat, *, quality: 
     return buffer.getvalue()
 
 
-def _opened(file: io.BufferedReader, limits: ImageLimits, name: str) -> Image.Image:
-    """Read the header only, and refuse what is not allowed."""
-    try:
-        image = Image.open(file, formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        pixels = re.search(r"\((\d+) pixels\)", str(error))
-        raise _too_many_pixels(int(pixels[1]) if pixels else None, limits, name) from error
-    except UnidentifiedImageError as error:
-        file.seek(0)
-        start = file.read(8)
-        raise InputError(
-            ProblemType.UNSUPPORTED_MEDIA,
-            f"the {name} is not a JPEG, PNG or WebP image; it starts with the bytes {start!r}",
-            got=start.hex(" "),
-            allowed=["image/jpeg", "image/png", "image/webp"],
-        ) from error
-    except _DAMAGED as error:
-        raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s header is damaged: {error}") from error
-    if image.width * image.height > limits.pixels:
-        raise _too_many_pixels(image.width * image.height, limits, name)
-    if max(image.size) > MAX_IMAGE_SIDE:
+def _check_pixels(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
+    width, height = size
+    if width * height > limits.pixels:
         raise InputError(
             ProblemType.TOO_MANY_PIXELS,
-            f"the {name} has {image.width} x {image.height} pixels; at most {MAX_IMAGE_SIDE} a side are allowed",
-            got=max(image.size),
+            f"the {name} has {width * height} pixels; at most {limits.pixels} are allowed",
+            got=width * height,
+            allowed=limits.pixels,
+        )
+    if max(width, height) > MAX_IMAGE_SIDE:
+        raise InputError(
+            ProblemType.TOO_MANY_PIXELS,
+            f"the {name} has {width} x {height} pixels; at most {MAX_IMAGE_SIDE} a side are allowed",
+            got=max(width, height),
             allowed=MAX_IMAGE_SIDE,
         )
-    return image
 
 
-def _too_many_pixels(pixels: int | None, limits: ImageLimits, name: str) -> InputError:
-    return InputError(
-        ProblemType.TOO_MANY_PIXELS,
-        f"the {name} has {pixels or 'far too many'} pixels; at most {limits.pixels} are allowed",
-        got=pixels,
-        allowed=limits.pixels,
-    )
+def _decoded(path: Path, media_type: str, limits: ImageLimits, name: str) -> tuple[Pixels, int]:
+    """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and InputError: too-many-pixels."""
+    if media_type == "image/heic":
+        with path.open("rb") as file:
+            heif = pi_heif.open_heif(file)
+        _check_pixels(heif.size, limits, name)
+        image = heif.to_pillow()  # turned already, and its EXIF does not count
+        del heif  # which holds the pixels, too
+        return _to_rgb(image), 1
+    with Image.open(path, formats=[media_type.partition("/")[2].upper()]) as image:
+        _check_pixels(image.size, limits, name)
+        image.load()
+        return _to_rgb(image), _orientation(image)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        return ImageOps.exif_transpose(image)
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _DAMAGED:  # a broken EXIF block does not make the picture worthless
-        return image
+        return 1
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _upright(rgb: Pixels, orientation: int) -> Pixels:
+    """By an EXIF orientation: from 5 on rows become columns, and then what is mirrored is."""
+    rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    turned = rgb.swapaxes(0, 1) if 5 <= orientation <= 8 else rgb
+    return np.ascontiguousarray(turned[::rows, ::columns])
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    """sRGB (H, W, 3), transparency laid on white."""
+    to_srgb = _conversion(image)
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb[top : top + rows] = np.asarray(_on_white(*_colour_and_alpha(strip), to_srgb))
+    return rgb
+
+
+def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey; Pillow's own conversion would clip it
-        grey = np.clip(np.asarray(image, np.float32) / 257.0, 0, 255).round().astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        deep = np.asarray(image, np.float32)
+        transparent = image.info.get("transparency")
+        alpha = None if transparent is None else Image.fromarray(np.where(deep == transparent, 0, 255).astype(np.uint8))
+        return Image.fromarray(np.clip(deep / 257.0, 0, 255).round().astype(np.uint8)), alpha
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return np.array(_to_srgb(image))
+        return rgba.convert("RGB"), rgba.getchannel("A")
+    return image, None
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, *_DAMAGED):  # a profile of another kind or a damaged one: the plain conversion
-            return image.convert("RGB")
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+def _on_white(
+    colour: Image.Image, alpha: Image.Image | None, to_srgb: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    if alpha is None:
+        return to_srgb(colour)
+    white = Image.new("RGB", colour.size, "white")
+    white.paste(to_srgb(colour), mask=alpha)
+    return white
+
+
+def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """To sRGB by the image's colour profile; without one, or with one of another kind, or a damaged one, plainly."""
+
+    def plainly(strip: Image.Image) -> Image.Image:
+        return strip.convert("RGB")
+
+    profile: Any = image.info.get("icc_profile")
+    if not profile:
+        return plainly
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(source.profile.xcolor_space.strip())
+        grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+        if mode is None or (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and not grey):
+            return plainly
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, *_DAMAGED):
+        return plainly
+
+    def by_profile(strip: Image.Image) -> Image.Image:
+        converted = ImageCms.applyTransform(strip if strip.mode == mode else strip.convert(mode), transform)
+        assert converted is not None  # noqa: S101 - only a transformation in place gives nothing back
+        return converted
+
+    return by_profile

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from model.footage import picture_stream, pixel_ratio, upright
+from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import open_container, reason
-from worker.media.files import check_size
+from worker.media.files import check_size, check_type
 
-ALLOWED = "a video file (MP4, MOV, WebM, MKV, AVI)"
+ALLOWED = f"a video file ({listed(VIDEOS)})"
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video that can be decoded again and again. `width` and `height` as stored, before rotation."""
+    """A video that can be decoded again and again. `width` and `height` in stored pixels, before rotation."""
 
     path: Path
     width: int
@@ -41,45 +44,47 @@ class VideoSource:
     def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
         """Decode to uint8 (H, W, 3) frames at times n / fps from the first picture: each time's nearest picture.
 
-        Rotation kept in the file is applied. Raises InputError: unreadable-media or video-too-long.
+        They are upright, unmirrored and of square pixels, as the file says. Raises InputError: unreadable-media,
+        too-many-pixels or video-too-long.
         """
         count = 0
-        for frame, until in self._spans(fps):
+        for frame, ratio, until in self._spans(fps):
             rgb = None
             while count / fps < until:
                 if count >= self.limits.seconds * fps + 1:
                     raise _too_long(count / fps, self.limits, self.name)
                 if rgb is None:
-                    rgb = _upright(frame)
+                    rgb = upright(frame, ratio, most_pixels=self.limits.pixels)
                 yield rgb
                 count += 1
 
-    def _spans(self, fps: float) -> Iterator[tuple[Any, float]]:
-        """Each decoded frame with the time, counted from the first, until which it is the nearest."""
+    def _spans(self, fps: float) -> Iterator[tuple[Any, Fraction, float]]:
+        """Each decoded frame, its pixels' ratio, and the time since the first until which it is the nearest."""
         last = None
         start = time = 0.0
         step = 1 / fps
-        for frame, time in self._pictures():
+        for frame, ratio, time in self._pictures():
             if last is None:
                 start = time
             else:
-                yield last[0], (last[1] + time) / 2 - start
-                step = time - last[1]
-            last = frame, time
+                yield *last[:2], (last[2] + time) / 2 - start
+                step = time - last[2]
+            last = frame, ratio, time
         if last is None:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {self.name} has no picture in it", got=0)
-        frame = last[0]
+        frame, ratio, _ = last
         if frame.duration and frame.time_base:
             step = float(frame.duration * frame.time_base)
         end = time - start + step
-        yield frame, max(end - 0.5 / fps, 0.5 / fps)  # as many frames as the length holds, rounded, and at least one
+        # as many frames as the length holds, rounded, and at least one
+        yield frame, ratio, max(end - 0.5 / fps, 0.5 / fps)
 
-    def _pictures(self) -> Iterator[tuple[Any, float]]:
-        """Decoded frames with rising times in seconds."""
+    def _pictures(self) -> Iterator[tuple[Any, Fraction, float]]:
+        """Decoded frames, their pixels' ratio, and rising times in seconds."""
         previous = None
         try:
             with open_container(self.path, self.name, allowed=ALLOWED) as container:
-                stream = container.streams.video[0]
+                stream = picture_stream(container)
                 stream.thread_type = "AUTO"
                 step = 1 / float(stream.average_rate or 25)
                 for frame in container.decode(stream):
@@ -89,7 +94,7 @@ class VideoSource:
                     previous = time
                     if frame.width * frame.height > self.limits.pixels:
                         raise _too_large(frame.width, frame.height, self.limits, self.name)
-                    yield frame, time
+                    yield frame, pixel_ratio(stream), time
         except (av.FFmpegError, ValueError) as error:
             raise InputError(
                 ProblemType.UNREADABLE_MEDIA, f"the {self.name} is damaged or truncated: {reason(error)}"
@@ -102,10 +107,11 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
     Raises InputError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.
     """
     check_size(path, limits.bytes, name)
+    check_type(path, VIDEO_TYPES, ALLOWED, name)
     with open_container(path, name, allowed=ALLOWED) as container:
-        if not container.streams.video:
+        stream = picture_stream(container)
+        if stream is None:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} has no picture in it", got=0, allowed=ALLOWED)
-        stream = container.streams.video[0]
         if stream.codec_context is None or not stream.width or not stream.height:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s picture cannot be decoded")
         if stream.width * stream.height > limits.pixels:
@@ -120,12 +126,6 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
         return VideoSource(
             path, stream.width, stream.height, seconds, bool(container.streams.audio), limits=limits, name=name
         )
-
-
-def _upright(frame: Any) -> NDArray[np.uint8]:
-    """RGB, turned as the file's display matrix says (counterclockwise by `rotation` degrees)."""
-    rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
 def _too_large(width: int, height: int, limits: VideoLimits, name: str) -> InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +70,15 @@ class Deep3DExtractor(Extractor):
         extraction = super().extract(rgb, face)
         return replace(extraction, motion=motion_of(self.rows([extraction]))[0])
 
-    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction]:
+    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction | None]:
         """See `Extractor.extract_video`; where the face is not seen, the motion read last stays here, too."""
-        extractions = super().extract_video(frames, face)
+        for come, part in groupby(super().extract_video(frames, face), key=lambda one: one is not None):
+            if come:
+                yield from self._read(one for one in part if one)
+            else:
+                yield from part
+
+    def _read(self, extractions: Iterator[Extraction]) -> Iterator[Extraction]:
         held: np.ndarray | None = None
         while batch := list(islice(extractions, SHOT_FRAMES)):  # in as many as that, the first has a face
             motions = motion_of(self.rows(batch))

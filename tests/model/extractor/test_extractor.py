@@ -117,21 +117,21 @@ def test_a_video_is_streamed(extractor, portrait):
     results.close()
 
 
-def test_a_face_that_comes_late_and_goes_early_is_held(extractor, portrait):
+def test_a_face_that_comes_late_is_waited_for_and_one_that_goes_early_is_held(extractor, portrait):
     small = np.ascontiguousarray(portrait[::2, ::2])
     empty = np.full_like(small, 60)
-    found = list(extractor.extract_video([empty] * 2 + [small] * 12 + [empty] * 6))
-    assert len(found) == 20
-    assert found[0].confidence < 0.3
-    assert found[8].confidence > 0.5
-    assert found[19].confidence < 0.3
-    assert np.abs(found[19].landmarks - found[10].landmarks).mean() < 3
+    found = list(extractor.extract_video([empty] * 20 + [small] * 12 + [empty] * 6))
+    assert len(found) == 38
+    assert found[:20] == [None] * 20
+    assert found[20].confidence > 0.5
+    assert found[37].confidence < 0.3
+    assert np.abs(found[37].landmarks - found[28].landmarks).mean() < 3
 
 
 @pytest.mark.parametrize("count", [0, 3, 40])
 def test_a_video_without_face_is_refused(extractor, count):
     with pytest.raises(NoFaceError, match="frames"):
-        next(extractor.extract_video([np.full((90, 120, 3), 60, np.uint8)] * count))
+        list(extractor.extract_video([np.full((90, 120, 3), 60, np.uint8)] * count))
 
 
 def test_missing_weights_are_named(tmp_path):

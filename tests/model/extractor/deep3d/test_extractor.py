@@ -67,21 +67,18 @@ def test_each_frame_of_a_video_is_read_by_itself(plain, extractor, portrait):
     assert np.diff(motions[:, 71]).mean() > 0  # the face goes to the right in a crop that stays
 
 
-@pytest.mark.parametrize("before", [0, 5])
-def test_the_motion_read_last_stays_while_no_face_is_seen(extractor, portrait, before):
-    frames = list(panned(portrait, 6))
+def test_nothing_is_read_before_a_face_comes_and_the_motion_read_last_stays_when_it_has_gone(extractor, portrait):
+    frames = list(panned(portrait, 5))
     nothing = [np.full_like(frames[0], 127)] * 6
-    found = list(extractor.extract_video([*nothing, *frames] if before == 0 else [*frames[:before], *nothing]))
-    seen = [extraction.seen for extraction in found]
-    motions = np.stack([extraction.motion for extraction in found])
-    if before == 0:
-        assert seen[:6] == [False] * 6
-        assert (motions[:6] == motions[6]).all()
-    else:
-        last = max(number for number, one in enumerate(seen) if one)
-        assert not any(seen[before:])
-        assert (motions[last:] == motions[last]).all()
-        assert (motions[last] != motions[0]).any()
+    found = list(extractor.extract_video([*nothing, *frames, *nothing]))
+    assert found[:6] == [None] * 6
+    seen = [extraction.seen for extraction in found[6:]]
+    motions = np.stack([extraction.motion for extraction in found[6:]])
+    last = max(number for number, one in enumerate(seen) if one)
+    assert seen[0]
+    assert not any(seen[5:])
+    assert (motions[last:] == motions[last]).all()
+    assert (motions[last] != motions[0]).any()
 
 
 def test_weights_that_do_not_fit_are_named(plain, imported, tmp_path):
