@@ -1,10 +1,12 @@
 """Photos in and out: whatever a person uploads becomes upright RGB; results become PNG, JPEG or WebP."""
 
+import contextlib
 import io
 import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +24,7 @@ from worker.media.marking import XMP, png_mark
 ImageFormat = Literal["png", "jpeg", "webp"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+BAND_PIXELS = 1 << 22  # brought to RGB at once
 
 # What Pillow's decoders raise on damaged files, besides OSError.
 _DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
@@ -44,6 +47,11 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
     `name` is what messages call the file. Raises InputError: too-large, unsupported-media, too-many-pixels or
     unreadable-media.
     """
+    return np.concatenate([*rgb_bands(open_image(path, limits, name=name))])
+
+
+def open_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "portrait") -> Image.Image:
+    """Decode as `read_image`, but leave the colours as they are."""
     check_size(path, limits.bytes, name)
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")  # Pillow's about its own pixel cap and damaged EXIF; both are handled here
@@ -54,7 +62,14 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
             raise InputError(
                 ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {image.format} file: {error}"
             ) from error
-        return _to_rgb(_upright(image))
+        return _upright(image)
+
+
+def rgb_bands(image: Image.Image) -> Iterator[NDArray[np.uint8]]:
+    """A picture as RGB from the top, uint8 (n, W, 3) each: what conversions hold besides is not as large as it is."""
+    rows = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield _to_rgb(image.crop((0, top, image.width, min(top + rows, image.height))))
 
 
 def encode_image(rgb: NDArray[np.uint8], image_format: ImageFormat, *, quality: int = 95) -> bytes:
@@ -112,10 +127,9 @@ def _too_many_pixels(pixels: int | None, limits: ImageLimits, name: str) -> Inpu
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except _DAMAGED:  # a broken EXIF block does not make the picture worthless
-        return image
+    with contextlib.suppress(*_DAMAGED):  # a broken EXIF block does not make the picture worthless
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

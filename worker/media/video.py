@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
-from worker.media.containers import open_container, reason
+from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size
 
 ALLOWED = "a video file (MP4, MOV, WebM, MKV, AVI)"
@@ -78,7 +78,7 @@ class VideoSource:
         """Decoded frames with rising times in seconds."""
         previous = None
         try:
-            with open_container(self.path, self.name, allowed=ALLOWED) as container:
+            with open_container(self.path, self.name, allowed=ALLOWED, pixels=self.limits.pixels) as container:
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
                 step = 1 / float(stream.average_rate or 25)
@@ -102,10 +102,11 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
     Raises InputError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.
     """
     check_size(path, limits.bytes, name)
-    with open_container(path, name, allowed=ALLOWED) as container:
+    with open_container(path, name, allowed=ALLOWED, pixels=limits.pixels) as container:
         if not container.streams.video:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} has no picture in it", got=0, allowed=ALLOWED)
         stream = container.streams.video[0]
+        check_codec(stream, VIDEO_CODECS, f"{name}'s picture")
         if stream.codec_context is None or not stream.width or not stream.height:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s picture cannot be decoded")
         if stream.width * stream.height > limits.pixels:
