@@ -5,18 +5,27 @@ safe, ignores the signals by which workers are stopped, and ends when its worker
 """
 
 import gc
+import importlib
 import os
 import signal
 import socket
 import time
 
+from PIL import Image
+
 from worker.decoding import child, wire
+
+# What Pillow and PyAV load only for a file that needs it: a confined child could not.
+LOADED_LATE = ("PIL.MpoImagePlugin", "PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "av.subtitles.stream")
 
 
 def serve() -> None:
     """Fork and reap children for the worker at the other end of standard input, until it closes."""
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(stop, signal.SIG_IGN)  # the worker decides when it is over, and we see that
+    Image.preinit()
+    for module in LOADED_LATE:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
     control = socket.socket(fileno=0)

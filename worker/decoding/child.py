@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-
 from numpy.typing import NDArray
-from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from worker.decoding import wire
 from worker.decoding.confinement import Bounds, confine
@@ -24,9 +22,6 @@ from worker.media.video import open_video as open_video_here
 Message = tuple[wire.Header, NDArray[Any] | None]
 
 BLOCK_BYTES = 1 << 18
-
-# Pillow loads its plugins, the four above and some more, when a file needs them; a confined child could not.
-Image.preinit()
 
 
 def image(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
