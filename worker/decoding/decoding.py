@@ -1,5 +1,6 @@
 """One piece of decoding, from the worker's side: it waits for the child, and does not wait too long."""
 
+import contextlib
 import math
 import select
 import signal
@@ -19,7 +20,7 @@ from worker.decoding.confinement import Bounds
 from worker.errors import InputError
 from worker.stages import Check
 
-STALL_S = 8.0  # of waiting for a child that says nothing
+STALL_S = 9.0  # of waiting for a child that says nothing
 POLL_S = 0.2
 
 
@@ -105,16 +106,27 @@ class Decoding:
             view = view[count:]
 
     def _wait(self) -> None:
-        """Until something can be read. Only the time is counted in which we really wait, so that no child suffers for
-        a machine that stood still."""
-        for _ in range(round(STALL_S / POLL_S)):
+        """Until something can be read. Time does not count in which the machine, or the child for want of a free core,
+        stands still."""
+        stalled, starved = 0.0, self._starved_s()
+        while stalled < STALL_S:
             self._check()
             if self._readable.poll(1000 * POLL_S):
                 return
+            before, starved = starved, self._starved_s()
+            stalled += POLL_S - min(max(0.0, starved - before), POLL_S)
         raise InputError(
             ProblemType.TOO_COSTLY,
             f"decoding the {self._name} hangs: for {STALL_S:g} seconds nothing came of it",
         )
+
+    def _starved_s(self) -> float:
+        """For how long the child's threads have waited for a core, as far as the system tells."""
+        waited_ns = 0
+        for task in Path(f"/proc/{self._child}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # it has just ended
+                waited_ns += int(task.read_text().split()[1])
+        return waited_ns / 1e9
 
     def _end(self, *, patience_s: float = 0.0) -> int | None:
         if self._ended:
