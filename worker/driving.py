@@ -33,8 +33,8 @@ from model.extractor.deep3d import coefficients as deep3d
 from model.morphable.basis import ANGLES, LOG_SCALE, MOTION_SPACE, OFFSET
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from service.jobs.schemas import ImageOptions, VideoOptions
-from worker.media.audio import Sound, open_sound
-from worker.media.video import open_video
+from worker.decoding import open_sound, open_video
+from worker.media.audio import Sound
 from worker.motions import Face, Floats, resample
 from worker.portraits import MODEL_FPS, follow_face, from_the_start, read_portrait
 from worker.workbench import Portrait, Workbench
@@ -86,15 +86,17 @@ def driven_video(
     bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
 ) -> DrivenSequence:
     """The portrait moving at `fps` as a face in the video `driving` does."""
-    source = open_video(driving, bench.settings.video_limits, name="driving video")
+    check = bench.stages.check
+    source = open_video(driving, bench.settings.video_limits, name="driving video", check=check)
     followed = from_the_start(face for _, face in follow_face(bench, source, options.driving_face))
     read = [(face.motion, face.shot, face.seen) for face in followed]
     motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
     driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
     neutral = starting(driver) if options.driving_relative else resting(driver)
     sequence = resample(apply(driver, subject.face, neutral, options), MODEL_FPS, fps)
-    limits = bench.settings.audio_limits
-    sound = open_sound(driving, limits, name="driving video's sound") if source.has_sound else None
+    sound = None
+    if source.has_sound:
+        sound = open_sound(driving, bench.settings.audio_limits, name="driving video's sound", check=check)
     return DrivenSequence(sequence, sound, driver.frames_without_face)
 
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from model.extractor import Crop, Extraction
 from service.jobs.schemas import MotionOptions
+from worker.decoding import open_sound, open_video
 from worker.jobs import LONGEST_VIDEO_SIDE
-from worker.media.audio import open_sound
 from worker.media.drawing import Drawing
 from worker.media.mp4 import mp4_writer
-from worker.media.video import VideoSource, open_video
+from worker.media.video import VideoSource
 from worker.portraits import MODEL_FPS, follow_face, from_the_start, read_portrait
 from worker.render import Made
 from worker.workbench import Workbench
@@ -75,7 +75,7 @@ def _read_image(
 def _read_video(
     bench: Workbench, source: Path, options: MotionOptions, overlay: Path | None
 ) -> tuple[dict[str, Any], Made]:
-    video = open_video(source, bench.settings.video_limits)
+    video = open_video(source, bench.settings.video_limits, check=bench.stages.check)
     followed = follow_face(bench, video, options.face)
     width: int | None = None
     height: int | None = None
@@ -128,8 +128,9 @@ def _drawn(
     overlay: Path,
 ) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
     """Pass the frames on and write each with its drawing to `overlay`."""
-    limits = bench.settings.audio_limits
-    sound = open_sound(video.path, limits, name="video's sound") if video.has_sound else None
+    sound = None
+    if video.has_sound:
+        sound = open_sound(video.path, bench.settings.audio_limits, name="video's sound", check=bench.stages.check)
     size = {"width": drawing.width, "height": drawing.height}
     with mp4_writer(overlay, **size, fps=MODEL_FPS, sound=sound, synthetic=False) as writer:
         for frame, face in followed:

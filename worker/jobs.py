@@ -18,10 +18,11 @@ from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageOptions, VideoOptions
 from worker import motions
 from worker.canvas import CROP_SIDE, Canvas
+from worker.decoding import read_speech
 from worker.driving import driven_image, driven_video
 from worker.errors import InputError
 from worker.label import LabelledCanvas
-from worker.media.audio import Sound, read_speech
+from worker.media.audio import Sound
 from worker.media.images import encode_image
 from worker.portraits import MODEL_FPS, read_portrait
 from worker.render import Clamped, Made, render_video
@@ -103,7 +104,7 @@ def make_video(
     speech = None
     if audio is not None:  # bad sound is refused before anything costly is done
         with bench.stages.run("audio"):
-            speech = read_speech(audio, bench.settings.audio_limits)
+            speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
         _check_reads(bench, "speech", MOTION_SPACE)
     subject = read_portrait(bench, portrait, options.face)
     fps = options.fps or MODEL_FPS

@@ -11,6 +11,7 @@ from service.jobs.logs import configure_logging
 from service.jobs.motions import Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.console import StageBars, show_outcome
+from worker.decoding import start_forkserver
 from worker.errors import InputError
 from worker.extract import extract_motion
 from worker.jobs import make_image, make_video
@@ -61,6 +62,7 @@ def _run(
     job: Callable[[Workbench, Path], Made], output: Path, *, load: Callable[[Models], object], as_json: bool
 ) -> None:
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
+    start_forkserver()  # it loads beside the models
     configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
     settings = WorkerSettings()
     output.parent.mkdir(parents=True, exist_ok=True)

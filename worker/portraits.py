@@ -13,9 +13,9 @@ from model.errors import FaceIndexError, NoFaceError
 from model.extractor import Extraction, Extractor, Face
 from model.extractor.follower import looked_for_faces
 from service.jobs.problems import ProblemType
+from worker.decoding import read_image
 from worker.errors import InputError
 from worker.media.files import check_size
-from worker.media.images import read_image
 from worker.media.video import VideoSource
 from worker.workbench import Portrait, Workbench
 
@@ -34,7 +34,7 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
         known = bench.portraits.get(key)
         if known is not None:
             return known
-        photo = read_image(path, bench.settings.image_limits, name=name)
+        photo = read_image(path, bench.settings.image_limits, name=name, check=bench.stages.check)
     with bench.stages.run("face"):
         extractor = bench.models.extractor
         portrait = Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))

@@ -74,6 +74,7 @@ class Runner:
                         self.store.progress(claim, Progress(stage=stage, done=done, total=total))
 
                 stages.report = report
+                stages.check = lease.check
                 self._end(claim, stages)
         except ClaimLostError:
             log.warning("claim lost, nothing is written")

@@ -1,11 +1,13 @@
 """The stages of a job: each is timed, and reported to whoever waits."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+Check = Callable[[], None]
 
 
 class Report(Protocol):
@@ -20,14 +22,21 @@ def unreported(stage: str, done: int, total: int | None) -> None:
     """A report for when nobody waits."""
 
 
+def unchecked() -> None:
+    """A check for when nobody wants to stop the work."""
+
+
 class Stages:
     """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began.
+
+    `check` is called where something is waited for between reports, and may raise like them.
 
     Two threads may time, each its own stages: then stages overlap, and their sum is more than the time that passed.
     """
 
     def __init__(self, report: Report = unreported) -> None:
         self.report = report
+        self.check: Check = unchecked
         self.seconds: dict[str, float] = {}
 
     @contextmanager

@@ -15,6 +15,7 @@ from service.jobs.problems import Problem, ProblemType
 from service.jobs.queues import TASK_TIME_LIMIT_S, TASKS
 from service.jobs.schemas import JobKind
 from service.jobs.store import JobStore
+from worker.decoding.forkserver import start_forkserver
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run_job(task: Any, job_id: str) -> None:
 
 def load_models(**_: Any) -> None:
     """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
+    start_forkserver()  # it loads beside the models
     runner = process_runner()
     runner.heartbeat.start()
     try:

@@ -9,9 +9,12 @@ from redis import RedisError
 from service.jobs.claims import ClaimLostError, Claims, JobCanceledError
 from service.jobs.records import Claim
 
+HEARD_S = 1.0
+
 
 class Lease:
-    """Renews a claim from a thread, three times per lease, for as long as the `with` block runs.
+    """Renews a claim from a thread, for as long as the `with` block runs: three times per lease, and often enough that
+    the wish to cancel is heard of within a second.
 
     What the renewals learn is raised by `check`, which the work calls between batches:
 
@@ -44,7 +47,7 @@ class Lease:
             raise self._bad_news
 
     def _renew(self) -> None:
-        while not self._stop.wait(self._claim.lease_ms / 3000):
+        while not self._stop.wait(min(self._claim.lease_ms / 3000, HEARD_S)):
             try:
                 self._store.renew(self._claim)
             except JobCanceledError as error:

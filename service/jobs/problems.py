@@ -35,6 +35,7 @@ class ProblemType(Enum):
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     # what the media turn out to be
     UNREADABLE_MEDIA = ("unreadable-media", 422, "The file cannot be decoded")
+    TOO_COSTLY = ("too-costly", 422, "Decoding the file takes more than it may")
     TOO_MANY_PIXELS = ("too-many-pixels", 422, "The image has too many pixels")
     NO_FACE = ("no-face", 422, "No face was found")
     SEVERAL_FACES = ("several-faces", 422, "There are several faces and none was chosen")

@@ -21,16 +21,17 @@ from model.footage import picture_stream
 from service.jobs.media import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
-from worker.media.containers import open_container, reason
+from worker.media.containers import AUDIO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
 SPEECH_RATE = 16_000
 ALLOWED = f"a sound file ({listed(SOUNDS)}) or a video with sound"
-FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"}  # of libsndfile's
 BLOCK = 65_536  # samples decoded at once
 LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
 UNKNOWN_BYTES = 2**31 - 2**16  # this and more is what programs write into a WAV's header that do not know the length
 GUESSED = ("aac", "amr")  # formats without a length: FFmpeg guesses it from the bit rate of the first frames
+# libsndfile knows many more, and looks for them even behind a tag that is an MP3's
+SNDFILE_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
 _SHORT_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's log
 
 
@@ -85,13 +86,7 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
     check_type(path, {*AUDIO_TYPES, *VIDEO_TYPES}, ALLOWED, name)
     try:
         with soundfile.SoundFile(path) as file:
-            if file.format not in FORMATS:  # it looks behind an ID3 tag and finds what nobody offered
-                raise InputError(
-                    ProblemType.UNSUPPORTED_MEDIA,
-                    f"the {name} is not {ALLOWED}; it holds {file.format_info}",
-                    got=file.format,
-                    allowed=sorted(FORMATS),
-                )
+            _check_format(file.format, name)
             sound = _of_libsndfile(file, path, name)
             if file.format == "MP3" and (guessed := _open_with_ffmpeg(path, name)).seconds is None:
                 sound = guessed
@@ -115,7 +110,12 @@ def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = 
     Raises InputError as `open_sound`; silent-audio for sound without samples, of silence or with NaN in it, and
     unreadable-media for one that ends before its header says.
     """
-    sound = open_sound(path, limits, name=name)
+    return checked_speech(open_sound(path, limits, name=name), limits)
+
+
+def checked_speech(sound: Sound, limits: AudioLimits) -> Speech:
+    """Go through a sound that is open already. Raises InputError as `read_speech`."""
+    name = sound.name
     length, peak = 0, 0.0
     for block in sound.blocks():
         length += len(block)
@@ -177,6 +177,16 @@ def _damaged(sound: Sound, why: str, **found: float) -> InputError:
     return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {why}", **found)
 
 
+def _check_format(form: str, name: str) -> None:
+    if form not in SNDFILE_FORMATS:
+        raise InputError(
+            ProblemType.UNSUPPORTED_MEDIA,
+            f"the {name} is a file of the kind {form}, not {ALLOWED}",
+            got=form,
+            allowed=list(SNDFILE_FORMATS),
+        )
+
+
 def _of_libsndfile(file: soundfile.SoundFile, path: Path, name: str) -> Sound:
     seconds = file.frames / file.samplerate
     short = _SHORT_DATA.search(file.extra_info)  # a WAV whose header says more than there is; frames are what there is
@@ -199,6 +209,7 @@ def _open_with_ffmpeg(path: Path, name: str) -> Sound:
         if not container.streams.audio:
             raise InputError(ProblemType.SILENT_AUDIO, f"the {name} has no sound in it", got=0, allowed=ALLOWED)
         stream = container.streams.audio[0]
+        check_codec(stream, AUDIO_CODECS, f"{name}'s sound")
         if not stream.codec_context or not stream.rate or not stream.channels:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s sound cannot be decoded")
         seconds = _promised_seconds(container, stream)

@@ -14,7 +14,7 @@ from model.footage import picture_stream, pixel_ratio, upright
 from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
-from worker.media.containers import open_container, reason
+from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
 ALLOWED = f"a video file ({listed(VIDEOS)})"
@@ -83,7 +83,7 @@ class VideoSource:
         """Decoded frames, their pixels' ratio, and rising times in seconds."""
         previous = None
         try:
-            with open_container(self.path, self.name, allowed=ALLOWED) as container:
+            with open_container(self.path, self.name, allowed=ALLOWED, pixels=self.limits.pixels) as container:
                 stream = picture_stream(container)
                 stream.thread_type = "AUTO"
                 step = 1 / float(stream.average_rate or 25)
@@ -108,10 +108,11 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
     """
     check_size(path, limits.bytes, name)
     check_type(path, VIDEO_TYPES, ALLOWED, name)
-    with open_container(path, name, allowed=ALLOWED) as container:
+    with open_container(path, name, allowed=ALLOWED, pixels=limits.pixels) as container:
         stream = picture_stream(container)
         if stream is None:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} has no picture in it", got=0, allowed=ALLOWED)
+        check_codec(stream, VIDEO_CODECS, f"{name}'s picture")
         if stream.codec_context is None or not stream.width or not stream.height:
             raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s picture cannot be decoded")
         if stream.width * stream.height > limits.pixels:

@@ -1,0 +1,116 @@
+"""A decoding child: confined first, then it decodes one file and sends what comes out."""
+
+import os
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.decoding import wire
+from worker.decoding.confinement import Bounds, confine
+from worker.errors import InputError
+from worker.media.audio import AudioLimits, Sound
+from worker.media.audio import open_sound as open_sound_here
+from worker.media.images import ImageLimits
+from worker.media.images import read_image as read_image_here
+from worker.media.video import VideoLimits, VideoSource
+from worker.media.video import open_video as open_video_here
+
+Message = tuple[wire.Header, NDArray[Any] | None]
+
+BLOCK_BYTES = 1 << 18
+
+
+def image(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
+    """The size of a picture, then the picture, uint8 (H, W, 3)."""
+    picture = read_image_here(path, ImageLimits(**limits), name=name)
+    yield {"height": picture.shape[0], "width": picture.shape[1]}, None
+    yield {}, picture
+
+
+def video(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
+    """What a video's header says: the fields of a VideoSource."""
+    yield _fields(open_video_here(path, VideoLimits(**limits), name=name)), None
+
+
+def frames(path: Path, *, limits: dict[str, Any], name: str, fps: float, **header: Any) -> Iterator[Message]:
+    """The frames of a video, uint8 (H, W, 3) each."""
+    source = VideoSource(path, limits=VideoLimits(**limits), name=name, **header)
+    for frame in source.frames(fps):
+        yield {}, frame
+
+
+def sound(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
+    """What a sound's header says: the fields of a Sound."""
+    yield _fields(open_sound_here(path, AudioLimits(**limits), name=name)), None
+
+
+def blocks(path: Path, *, name: str, **header: Any) -> Iterator[Message]:
+    """The samples of a sound, float32 (n, channels) each."""
+    gathered: list[NDArray[np.float32]] = []
+    for block in Sound(path, name=name, **header).blocks():  # FFmpeg's are of some thousand samples
+        gathered.append(block)
+        if sum(each.nbytes for each in gathered) >= BLOCK_BYTES:
+            yield {}, np.concatenate(gathered)
+            gathered.clear()
+    if gathered:
+        yield {}, np.concatenate(gathered)
+
+
+TASKS: dict[str, Callable[..., Iterator[Message]]] = {
+    task.__name__: task for task in (image, video, frames, sound, blocks)
+}
+
+
+def run(request: wire.Header, file: int, *, parent: int) -> NoReturn:
+    """Do what is asked, say how it went, and end this process, which was forked for nothing else."""
+    code = os.EX_SOFTWARE
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):  # the forkserver's own channel among them
+            os.dup2(nothing, stream)
+        os.close(nothing)
+        _decode(request, socket.socket(fileno=file), parent)
+        code = os.EX_OK
+    finally:
+        os._exit(code)
+
+
+def _decode(request: wire.Header, channel: socket.socket, parent: int) -> None:
+    path = Path(request["path"])
+    try:
+        confine(path, Bounds(**request["bounds"]))
+        if os.getppid() != parent:  # it died before we could ask to die with it
+            return
+        for header, array in TASKS[request["task"]](path, **request["arguments"]):
+            wire.send(channel, header, None if array is None else np.ascontiguousarray(array))
+    except BrokenPipeError:  # nobody waits any more
+        return
+    except BaseException as error:  # the edge: whatever it is, the worker is told
+        wire.send(channel, _described(error))
+
+
+def _described(error: BaseException) -> wire.Header:
+    if _lacks_memory(error):
+        return {"lacks": "memory"}
+    if isinstance(error, InputError):
+        return {"problem": error.problem.name, "detail": error.detail, "got": error.got, "allowed": error.allowed}
+    return {"fault": "".join(traceback.format_exception(error))[-8000:]}
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether memory could not be had, be it that a decoder reported that as damage to the file."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _fields(read: Sound | VideoSource) -> wire.Header:
+    told = {"path", "limits", "name"}  # by the worker, which knows them
+    return {name: value for name, value in vars(read).items() if name not in told}

@@ -1,0 +1,94 @@
+"""Photos, sound and video in, as `worker.media` reads them, but each decoded by a child that can be killed.
+
+All raise InputError too-costly besides what their namesakes do, and whatever `check` raises.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.decoding.confinement import Bounds
+from worker.decoding.decoding import Decoding
+from worker.decoding.wire import Header
+from worker.media.audio import AudioLimits, Sound, Speech, checked_speech
+from worker.media.images import ImageLimits
+from worker.media.video import VideoLimits, VideoSource
+from worker.stages import Check, unchecked
+
+MIB = 1 << 20
+
+HEADER = Bounds(memory=512 * MIB, seconds=8)
+IMAGE = Bounds(memory=832 * MIB, seconds=8)
+STREAM_MEMORY = 768 * MIB
+# seconds of computing for each second that a video or a sound may have: several times what the most costly take
+VIDEO_EFFORT, SOUND_EFFORT = 5.0, 0.5
+LARGEST_BLOCK = 1 << 24  # samples, of all channels, that come at once
+
+
+def read_image(
+    path: Path, limits: ImageLimits, *, name: str = "portrait", check: Check = unchecked
+) -> NDArray[np.uint8]:
+    """As `worker.media.images.read_image`."""
+    arguments = {"limits": asdict(limits), "name": name}
+    with Decoding("image", path, name=name, bounds=IMAGE, check=check, arguments=arguments) as decoding:
+        size = decoding.header()
+        picture = np.empty((size["height"], size["width"], 3), np.uint8)
+        for _ in decoding.arrays(np.uint8, most=3 * limits.pixels, into=picture):
+            pass
+    return picture
+
+
+def open_video(path: Path, limits: VideoLimits, *, name: str = "video", check: Check = unchecked) -> VideoSource:
+    """As `worker.media.video.open_video`."""
+    header = _header("video", path, limits, name, check)
+    return _Video(path=path, limits=limits, name=name, header=header, check=check, **header)
+
+
+def open_sound(path: Path, limits: AudioLimits, *, name: str = "audio", check: Check = unchecked) -> Sound:
+    """As `worker.media.audio.open_sound`."""
+    header = _header("sound", path, limits, name, check)
+    seconds = HEADER.seconds + round(SOUND_EFFORT * limits.seconds)
+    return _Sound(path=path, name=name, header=header, seconds_of_computing=seconds, check=check, **header)
+
+
+def read_speech(path: Path, limits: AudioLimits, *, name: str = "audio", check: Check = unchecked) -> Speech:
+    """As `worker.media.audio.read_speech`."""
+    return checked_speech(open_sound(path, limits, name=name, check=check), limits)
+
+
+@dataclass(frozen=True)
+class _Video(VideoSource):
+    header: Header = field(default_factory=dict, compare=False)
+    check: Check = unchecked
+
+    def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
+        arguments = {"limits": asdict(self.limits), "name": self.name, "fps": fps, **self.header}
+        bounds = Bounds(memory=STREAM_MEMORY, seconds=HEADER.seconds + round(VIDEO_EFFORT * self.limits.seconds))
+        with Decoding(
+            "frames", self.path, name=self.name, bounds=bounds, check=self.check, arguments=arguments
+        ) as decoding:
+            yield from decoding.arrays(np.uint8, most=3 * self.limits.pixels)
+
+
+@dataclass(frozen=True)
+class _Sound(Sound):
+    header: Header = field(default_factory=dict, compare=False)
+    seconds_of_computing: int = HEADER.seconds
+    check: Check = unchecked
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        arguments = {"name": self.name, **self.header}
+        bounds = Bounds(memory=STREAM_MEMORY, seconds=self.seconds_of_computing)
+        with Decoding(
+            "blocks", self.path, name=self.name, bounds=bounds, check=self.check, arguments=arguments
+        ) as decoding:
+            yield from decoding.arrays(np.float32, most=LARGEST_BLOCK)
+
+
+def _header(task: str, path: Path, limits: VideoLimits | AudioLimits, name: str, check: Check) -> Header:
+    arguments = {"limits": asdict(limits), "name": name}
+    with Decoding(task, path, name=name, bounds=HEADER, check=check, arguments=arguments) as decoding:
+        return decoding.header()
