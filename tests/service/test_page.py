@@ -14,7 +14,7 @@ from service.jobs.motions import ControlsMotion
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress, VideoSpec
 from tests.buckets import Bucket
-from tests.service.conftest import Server, Start, photo
+from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
 def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
     browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
 ) -> None:
-    server = start(api_keys="secret-key", housekeeping_s=3600, **bucket.settings)
+    server = start(api_keys=FIRST, housekeeping_s=3600, **bucket.settings)
 
     def work() -> None:
         while not (jobs := server.queued_messages("images")):
@@ -98,7 +98,7 @@ def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
     with complaining(browser) as page:
         asked: list[Request] = []
         page.on("request", lambda request: asked.extend([request]))  # it takes no builtin
-        page.add_init_script("sessionStorage.setItem('key', 'secret-key')")
+        page.add_init_script(f"sessionStorage.setItem('key', '{FIRST}')")
         page.goto(server.url)
         page.locator("#portrait").set_input_files(portrait_file)
         worker = threading.Thread(target=work)
