@@ -78,11 +78,11 @@ class HeadRequests:
                 ended = True  # also of a stream, which then sees that nobody listens
                 await send({"type": "http.response.body"})
 
-        scope["method"] = "GET"
+        asked = {**scope, "method": "GET"}  # a copy, since the server must know that no body is to come
         try:
-            await self._app(scope, receive, send_headers)
+            await self._app(asked, receive, send_headers)
         finally:
-            scope["method"] = "HEAD"
+            scope["route"] = asked.get("route")  # requests are counted by it
 
     def _offered(self, scope: Scope) -> bool:
         return any(route.matches(scope)[0] is Match.FULL for route in self._router.routes)

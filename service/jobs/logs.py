@@ -56,13 +56,13 @@ def _escape(logger: Any, method: str, event: structlog.typing.EventDict) -> stru
 
 def _printable(value: Any) -> Any:
     """The value with all that is not seen (controls, line ends, marks of direction) shown as escapes."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
     text = value if isinstance(value, str) else repr(value)
+    if text.isprintable():
+        return value
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _indented_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
-    stream.writelines(f"\n    {_printable(line)}" for line in text.getvalue().rstrip().split("\n"))
+    stream.writelines(f"\n    {_printable(line)}" for line in text.getvalue().strip("\n").split("\n"))
