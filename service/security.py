@@ -52,15 +52,15 @@ def check_exposure(settings: Settings) -> None:
     Neither are keys done without because their file is gone, broken, or left behind in the data folder.
     """
     kept = KeyFile(settings.keys_path)
-    left = KeyFile(settings.data_dir / settings.keys_path.name)
     try:
         kept.records()
     except KeysAwayError as error:
         raise InsecureSettingsError(str(error)) from error
-    if left.keyed and not kept.keyed:
+    left = [settings.data_dir / path.name for path in (settings.keys_path, settings.webhook_key_path)]
+    if settings.keys_dir and any(path.exists() and not (settings.keys_dir / path.name).exists() for path in left):
         raise InsecureSettingsError(
             f"PIRENDERER_KEYS_DIR is {settings.keys_dir}, but keys were made in {settings.data_dir}: move keys.json, "
-            "keys.lock and webhooks.key"
+            "keys.lock and webhooks.key, as far as they are there"
         )
     if not (kept.keyed or settings.api_keys or settings.loopback or settings.allow_open):
         where = f"listening on {settings.host}" + (f", published at {settings.publish}," if settings.publish else "")

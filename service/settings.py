@@ -111,6 +111,11 @@ class Settings(SharedSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
+    @field_validator("keys_dir", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return value or None
+
     @property
     def keys_path(self) -> Path:
         """The file that holds the digests of the API keys."""

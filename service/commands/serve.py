@@ -86,6 +86,7 @@ def serving(
             "PIRENDERER_HOST": settings.host,
             "PIRENDERER_PORT": str(settings.port),
             "PIRENDERER_REDIS_URL": settings.redis_url,
+            "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
             "PIRENDERER_API_KEYS": ",".join(key.get_secret_value() for key in settings.api_keys),
         }
         supervisor = Supervisor(output=output)

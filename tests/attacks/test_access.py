@@ -263,3 +263,19 @@ def test_nothing_that_is_kept_is_open_to_other_users(api: Watched) -> None:
     assert any(path.suffix == ".jpg" for path in made)
     found = {Path("keys.lock.old"), Path("artifacts/0f")}  # not ours, and under a folder that is shut now
     assert [str(path) for path in made - found if (api.data / path).stat().st_mode & 0o077] == []
+
+
+def test_what_commands_write_for_the_user_follows_the_users_own_umask() -> None:
+    script = (
+        "import os\n"
+        "from typer.testing import CliRunner\n"
+        "from service.cli import app\n"
+        "for name in ('submit', 'demo', 'keys'):\n"
+        "    assert CliRunner().invoke(app, [name, '--help']).exit_code == 0\n"
+        "    found = os.umask(0)\n"
+        "    os.umask(found)\n"
+        "    print(name, oct(found))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, umask=PLAIN_UMASK, check=True)
+    assert done.stdout.splitlines() == ["submit 0o22", "demo 0o22", "keys 0o77"]

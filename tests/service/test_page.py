@@ -14,6 +14,7 @@ from service.jobs.motions import ControlsMotion
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress, VideoSpec
 from tests.buckets import Bucket
+from tests.proxies import under_path
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV
 
@@ -111,6 +112,24 @@ def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
         assert [request.method for request in there] == ["GET"]  # with a key, the browser would ask for leave first
         assert "authorization" not in there[0].all_headers()
         assert any("authorization" in request.all_headers() for request in asked)
+
+
+def test_it_works_under_the_path_of_a_proxy(browser: Browser, start: Start, portrait_file: Path) -> None:
+    server = start(allow_open=True)  # which knows nothing of the path
+
+    def work() -> None:
+        while not (jobs := server.queued_messages("images")):
+            pass
+        server.succeed(jobs[0], photo(200, 100, "PNG"))
+
+    with under_path(server.url.rstrip("/"), "/pir") as url, complaining(browser) as page:
+        page.goto(f"{url}/")
+        page.locator("#portrait").set_input_files(portrait_file)
+        worker = threading.Thread(target=work)
+        worker.start()
+        page.locator("#submit").click()
+        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+        worker.join()
 
 
 def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server: Server, portrait_file: Path) -> None:

@@ -57,11 +57,14 @@ def test_on_a_terminal_nothing_steers_it_however_deep_it_lies(
         def __repr__(self) -> str:
             return bad
 
+    def fail() -> None:
+        raise ValueError(bad)
+
     log = structlog.get_logger("jobs")
     log.info(bad, text=bad, nested={"a": [bad, {bad: (bad,)}]}, odd=Odd(), number=1.5, flag=True, none=None)
     root.warning("plain %s", bad)
     try:
-        int(bad)
+        fail()
     except ValueError:
         log.exception("it failed")
         root.exception(bad)
