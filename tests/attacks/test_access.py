@@ -18,6 +18,7 @@ import pytest
 
 from service import keys
 from service.app import create_app
+from service.commands.doctor import Check, Verdict, examine
 from service.embedded import free_port
 from service.jobs.problems import ProblemType
 from service.keys import KeyFile, KeysAwayError
@@ -263,6 +264,16 @@ def test_nothing_that_is_kept_is_open_to_other_users(api: Watched) -> None:
     assert any(path.suffix == ".jpg" for path in made)
     found = {Path("keys.lock.old"), Path("artifacts/0f")}  # not ours, and under a folder that is shut now
     assert [str(path) for path in made - found if (api.data / path).stat().st_mode & 0o077] == []
+
+
+def test_doctor_tells_of_a_folder_that_others_may_look_into(tmp_path: Path) -> None:
+    def found() -> Check:
+        return next(check for check in examine(Settings(data_dir=tmp_path)) if check.name == "privacy")
+
+    tmp_path.chmod(0o755)
+    assert (found().verdict, found().mend) == (Verdict.NOTE, f"chmod 700 {tmp_path}")
+    tmp_path.chmod(0o700)
+    assert found().verdict is Verdict.OK
 
 
 def test_what_commands_write_for_the_user_follows_the_users_own_umask() -> None:

@@ -86,28 +86,34 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     assert spec.options.paste_back is True
 
 
-def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
-    browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
-) -> None:
-    server = start(api_keys=FIRST, housekeeping_s=3600, **bucket.settings)
+def animate(page: Page, server: Server, portrait_file: Path) -> None:
+    """Send a portrait and see what a worker makes of it."""
 
     def work() -> None:
         while not (jobs := server.queued_messages("images")):
             pass
         server.succeed(jobs[0], photo(200, 100, "PNG"))
 
+    page.locator("#portrait").set_input_files(portrait_file)
+    worker = threading.Thread(target=work)
+    worker.start()
+    page.locator("#submit").click()
+    expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+    worker.join()
+    assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+
+
+def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
+    browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
+) -> None:
+    server = start(api_keys=FIRST, housekeeping_s=3600, **bucket.settings)
+
     with complaining(browser) as page:
         asked: list[Request] = []
         page.on("request", lambda request: asked.extend([request]))  # it takes no builtin
         page.add_init_script(f"sessionStorage.setItem('key', '{FIRST}')")
         page.goto(server.url)
-        page.locator("#portrait").set_input_files(portrait_file)
-        worker = threading.Thread(target=work)
-        worker.start()
-        page.locator("#submit").click()
-        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
-        worker.join()
-        assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+        animate(page, server, portrait_file)
         there = [request for request in asked if request.url.startswith(bucket.settings["s3_endpoint_url"])]
         assert [request.method for request in there] == ["GET"]  # with a key, the browser would ask for leave first
         assert "authorization" not in there[0].all_headers()
@@ -117,19 +123,9 @@ def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
 def test_it_works_under_the_path_of_a_proxy(browser: Browser, start: Start, portrait_file: Path) -> None:
     server = start(allow_open=True)  # which knows nothing of the path
 
-    def work() -> None:
-        while not (jobs := server.queued_messages("images")):
-            pass
-        server.succeed(jobs[0], photo(200, 100, "PNG"))
-
     with under_path(server.url.rstrip("/"), "/pir") as url, complaining(browser) as page:
         page.goto(f"{url}/")
-        page.locator("#portrait").set_input_files(portrait_file)
-        worker = threading.Thread(target=work)
-        worker.start()
-        page.locator("#submit").click()
-        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
-        worker.join()
+        animate(page, server, portrait_file)
 
 
 def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server: Server, portrait_file: Path) -> None:

@@ -62,12 +62,8 @@ def test_a_photo_that_another_owner_sent_before_takes_as_long_as_ever(models: Mo
         read_portrait(bench, portrait, None)
         return "face" in bench.stages.seconds
 
-    assert [looked_for_a_face(owner) for owner in ("team-a", "team-b", "team-a", "team-b")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    asked = ("team-a", "team-b", "team-a", "team-b")
+    assert [looked_for_a_face(owner) for owner in asked] == [True, True, False, False]
 
 
 def points_of(face: Extraction) -> np.ndarray:
