@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,12 +72,7 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     page.locator("#portrait").set_input_files(portrait_file)
     expect(page.locator("#preview")).to_be_visible()
     page.locator("[data-control=yaw]").fill("30")
-    worker = threading.Thread(target=work)
-    worker.start()
-    page.locator("#submit").click()
-    expect(page.locator("#result img")).to_be_visible(timeout=30_000)
-    worker.join()
-    assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+    submit(page, work)
     expect(page.locator("#status")).to_have_text("succeeded")
     (record,), _ = server.context.store.page("everyone")
     spec = server.context.store.spec(record.id)
@@ -95,6 +90,11 @@ def animate(page: Page, server: Server, portrait_file: Path) -> None:
         server.succeed(jobs[0], photo(200, 100, "PNG"))
 
     page.locator("#portrait").set_input_files(portrait_file)
+    submit(page, work)
+
+
+def submit(page: Page, work: Callable[[], None]) -> None:
+    """Send what was chosen, and wait for the picture of 200 x 100 pixels that is made of it meanwhile."""
     worker = threading.Thread(target=work)
     worker.start()
     page.locator("#submit").click()
