@@ -31,7 +31,8 @@ def api(
     try:
         settings = read_settings(**{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
-        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
+        secrets = (settings.keys_path, settings.webhook_key_path)
+        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
     except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

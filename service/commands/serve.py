@@ -79,7 +79,7 @@ def serving(
     except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
     redis_dir = settings.data_dir / "redis"
-    keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, redis_dir)
+    keep_private(settings.data_dir, redis_dir)  # API and workers see to the rest
     with _listening(settings) as listener, _alone_in(settings.data_dir):
         environment = {
             "PIRENDERER_DATA_DIR": str(settings.data_dir.resolve()),

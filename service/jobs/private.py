@@ -19,7 +19,7 @@ def open_lock(path: Path) -> int:
 
 
 def keep_private(folder: Path, *parts: Path) -> None:
-    """Make the data folder, and shut others out of those of its parts that an earlier version left open to them.
+    """Make the data folder, and shut others out of those of its parts (files, folders) that are open to them.
 
     A folder that is there already may hold more than ours, so its own mode stays: `doctor` tells of it.
     """

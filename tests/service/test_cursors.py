@@ -30,6 +30,13 @@ def test_a_cursor_is_its_owners_and_holds_after_a_restart(cursors: Cursors, tmp_
     assert cursors.open("team-a", None) is cursors.open("team-a", "") is None
 
 
+def test_nothing_is_derived_from_a_secret_that_was_cut_off(tmp_path: Path) -> None:
+    for size in (0, 31):
+        (tmp_path / "secret").write_bytes(bytes(size))
+        with pytest.raises(ValueError, match=f"holds {size} bytes instead of 32"):
+            ServiceSecret(tmp_path / "secret").derive("cursors")
+
+
 def test_neighbours_have_nothing_in_common(cursors: Cursors) -> None:
     sealed = [base64.urlsafe_b64decode(str(cursors.seal("team-a", number))) for number in range(1000, 1020)]
     for place in range(len(sealed[0])):
