@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from service.jobs.settings import MIB, Positive, Seconds, SharedSettings
@@ -35,7 +36,11 @@ def is_loopback(host: str) -> bool:
 def _check_key(key: SecretStr) -> SecretStr:
     length = len(key.get_secret_value())
     if length < KEY_CHARACTERS:
-        raise ValueError(f"a key has {length} characters; {KEY_CHARACTERS} at least are needed: take random ones")
+        raise PydanticCustomError(
+            "short_key",
+            "a key has at least {least} characters, random ones",
+            {"least": KEY_CHARACTERS, "got": f"one of {length} characters"},  # for the key is not to be shown
+        )
     return key
 
 
@@ -45,20 +50,20 @@ def _check_host(text: str) -> str:
         return str(ipaddress.ip_address(name))
     if HOST_NAME.fullmatch(name):
         return name
-    raise ValueError(f"a host is a name or an address, without scheme and port, got {text!r}")
+    raise ValueError("a host is a name or an address, without scheme and port")
 
 
 def _check_proxy(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise ValueError(f"a proxy is an address or a network (10.0.0.0/8), got {text!r}") from error
+        raise ValueError("a proxy is an address or a network (10.0.0.0/8)") from error
 
 
 def _check_root_path(text: str) -> str:
     path = text.rstrip("/")
     if not ROOT_PATH.fullmatch(path):
-        raise ValueError(f"it is a path as /portraits, but not /v1 or /web, got {text!r}")
+        raise ValueError("it is a path as /portraits, but not /v1 or /web")
     return path
 
 
@@ -140,5 +145,5 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
-        got = "" if name == "API_KEYS" else f", got {first['input']!r}"  # a key is not to be shown
-        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}{got}") from error
+        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
+        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {got!r}") from error
