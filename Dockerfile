@@ -24,7 +24,7 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 10001 pirenderer \
- && install --directory --owner=pirenderer --group=pirenderer /data
+ && install --directory --mode=0700 --owner=pirenderer --group=pirenderer /data /keys
 COPY --from=build /opt/pirenderer /opt/pirenderer
 COPY LICENSE NOTICE /usr/share/doc/pirenderer/
 

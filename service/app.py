@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from service import openapi, problems
 from service.cards import Catalogue
 from service.context import Context
+from service.cursors import Cursors
 from service.deliveries import deliver_webhooks
 from service.housekeeping import housekeeping
 from service.idempotency import IdempotencyKeys
@@ -24,8 +25,10 @@ from service.jobs.queues import make_celery
 from service.jobs.store import JobStore
 from service.metrics import Metrics, RequestMetrics
 from service.portraits import PortraitStore
-from service.requests import RequestLog
+from service.readiness import StoreReadiness
+from service.requests import HeadRequests, RequestLog, RootPath
 from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
+from service.secret import ServiceSecret
 from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
 from service.throttle import Throttle
@@ -47,6 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # its page loads scripts from elsewhere; ours is at /
         redoc_url=None,
+        redirect_slashes=False,  # an address that is nearly right is wrong, and a redirect would trust the Host header
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         generate_unique_id_function=lambda route: route.name,  # operation ids that outlive a change of paths
     )
     app.state.context = context
@@ -60,8 +65,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return FileResponse(WEB / "index.html")
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
-    loopback = settings.loopback and not settings.allow_open
-    app.add_middleware(OpenModeGuard, loopback=loopback, keyed=lambda: context.access.keyed)
+    app.add_middleware(HeadRequests, router=app.router)
+    hosts = (*settings.hosts, settings.host.lower())
+    app.add_middleware(OpenModeGuard, hosts=hosts, keyed=lambda: context.access.keyed)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -73,6 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders, results_from=context.artifacts.origin)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
     app.add_middleware(RequestLog)
+    if settings.root_path:
+        app.add_middleware(RootPath, root_path=settings.root_path)
     return app
 
 
@@ -80,18 +88,22 @@ def make_context(settings: Settings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
     store = JobStore(redis)
+    artifacts = make_artifacts(settings)
+    secret = ServiceSecret(settings.webhook_key_path)
     return Context(
         settings=settings,
         redis=redis,
         store=store,
         events=JobEvents.connect(settings.redis_url),
-        artifacts=make_artifacts(settings),
+        artifacts=artifacts,
         portraits=PortraitStore(redis),
+        readiness=StoreReadiness(store, artifacts),
+        cursors=Cursors(secret),
         idempotency=IdempotencyKeys(redis),
         celery=make_celery(settings.redis_url),
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),
-        access=AccessControl(settings),
+        access=AccessControl(settings, secret),
         throttle=Throttle(settings.redis_url),
         signer=WebhookSigner(settings.webhook_key_path),
     )

@@ -2,6 +2,8 @@
 `pirenderer api` needs neither torch nor the models."""
 
 import importlib
+import os
+import stat
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +30,9 @@ COMMANDS = {
     "test": ("service.commands.suite:test", "Run the tests."),
 }
 
+# What these keep is the service's; what the others write is the user's, who has a umask for that.
+KEEPERS = {"serve", "api", "worker", "keys"}
+
 
 class LazyCommand(TyperCommand):
     """Stands for a command until it is called."""
@@ -38,6 +43,8 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Load the command and let it make its own context."""
+        if self.name in KEEPERS:
+            os.umask(stat.S_IRWXG | stat.S_IRWXO)
         return self._load().make_context(info_name, args, parent=parent, **extra)
 
     def _load(self) -> Any:

@@ -51,11 +51,11 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises ServiceError."""
-        return Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}").json())
+        return Job.model_validate(self._send("GET", _address(job_id)).json())
 
     def cancel(self, job: Job) -> None:
         """Cancel the job. Raises ServiceError."""
-        self._send("POST", job.urls.cancel)
+        self._send("POST", _address(job.id, "/cancel"))
 
     def follow(self, job: Job) -> Iterator[Event]:
         """The job's events until it ends; a broken connection is taken up where it broke. Raises ServiceError."""
@@ -64,7 +64,7 @@ class Client:
         while failures < RECONNECTS:
             try:
                 headers = {"Last-Event-ID": last} if last else {}
-                with self._http.stream("GET", job.urls.events, headers=headers) as response:
+                with self._http.stream("GET", _address(job.id, "/events"), headers=headers) as response:
                     if response.is_error:
                         response.read()
                         raise _service_error(response)
@@ -99,7 +99,7 @@ class Client:
     def _result(self, job: Job) -> Iterator[httpx.Response]:
         """The answer that holds a result. Where it is elsewhere, a client that has no key asks for it there."""
         with ExitStack() as stack:
-            response = stack.enter_context(self._http.stream("GET", job.urls.result))
+            response = stack.enter_context(self._http.stream("GET", _address(job.id, "/result")))
             if response.next_request is not None:
                 url = response.next_request.url
                 stranger = stack.enter_context(_http_client(str(url)))
@@ -117,6 +117,11 @@ class Client:
         if response.is_error:
             raise _service_error(response)
         return response
+
+
+def _address(job_id: str, part: str = "") -> str:
+    """Where a job is under the URL of the service, to which httpx adds it whatever path a proxy serves it under."""
+    return f"/v1/jobs/{job_id}{part}"
 
 
 def _http_client(url: str, **options: Any) -> httpx.Client:

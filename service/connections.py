@@ -155,6 +155,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         "log_config": None,
         "access_log": False,  # ours has ids
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": list(settings.trusted_proxies),
         "server_header": False,
         "timeout_graceful_shutdown": GRACE_S,
     }

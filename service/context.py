@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from service.cards import Catalogue
+from service.cursors import Cursors
 from service.idempotency import IdempotencyKeys
 from service.jobs.artifacts import ArtifactStore
 from service.jobs.events import JobEvents
@@ -16,6 +17,7 @@ from service.jobs.store import JobStore
 from service.keys import KeyScope
 from service.metrics import Metrics
 from service.portraits import PortraitStore
+from service.readiness import StoreReadiness
 from service.security import AccessControl, require
 from service.settings import Settings
 from service.throttle import Caller, Throttle
@@ -32,6 +34,8 @@ class Context:
     events: JobEvents
     artifacts: ArtifactStore
     portraits: PortraitStore
+    readiness: StoreReadiness
+    cursors: Cursors
     idempotency: IdempotencyKeys
     celery: Celery
     catalogue: Catalogue

@@ -49,7 +49,7 @@ async def _deliver(context: Context, poster: Poster, job_id: str) -> None:
     if record is None or record.webhook is None or event is None or event not in record.webhook.events:
         await run_in_threadpool(context.store.end_webhook, job_id, "skipped")
         return
-    body = payload(event, public_job(record))
+    body = payload(event, public_job(context, record))
     headers = context.signer.headers(record.owner, f"msg_{job_id}", int(time.time()), body)
     headers |= {"content-type": "application/json", "user-agent": "PIRenderer-Webhooks/1.0"}
     status, trouble = None, ""

@@ -99,7 +99,8 @@ def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
 
 def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem on the wire."""
-    body = problem.model_copy(update={"instance": problem.instance or request.url.path})
+    address = request.app.state.context.settings.root_path + request.url.path
+    body = problem.model_copy(update={"instance": problem.instance or address})
     return JSONResponse(
         body.model_dump(mode="json", exclude_none=True),
         status_code=problem.status,
@@ -132,8 +133,8 @@ def install(app: FastAPI) -> None:
         else:
             problem = Problem.of(kind, detail)
         headers = dict(error.headers or {})
-        if error.status_code == 405 and (allowed := _allowed(request)):
-            headers["Allow"] = allowed
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request, headers.get("Allow", ""))
         return problem_response(request, problem, headers)
 
     def on_validation(request: Request, error: Exception) -> JSONResponse:
@@ -167,13 +168,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_bug)
 
 
-def _allowed(request: Request) -> str:
-    """The methods of all operations at a path; the router names only those of the first."""
-    return ", ".join(
-        sorted(
-            method.upper()
-            for template, operations in request.app.openapi()["paths"].items()
-            if compile_path(template)[0].match(request.url.path)
-            for method in operations
-        )
-    )
+def _allowed(request: Request, named: str) -> str:
+    """The methods of all operations at a path; `named` by the router are only those of the first."""
+    methods = {
+        method.upper()
+        for template, operations in request.app.openapi()["paths"].items()
+        if compile_path(template)[0].match(request.url.path)
+        for method in operations
+    } or {name.strip() for name in named.split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

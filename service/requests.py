@@ -1,4 +1,7 @@
-"""Each request has an id: it is in the answer, in every line logged meanwhile, and goes with the job it makes."""
+"""What holds for every request: it has an id, HEAD is GET without the body, and a proxy's path is taken off.
+
+The id is in the answer, in every line logged meanwhile, and goes with the job it makes.
+"""
 
 import re
 import secrets
@@ -6,6 +9,7 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
@@ -50,6 +54,52 @@ class RequestLog:
                     client=scope["client"][0] if scope.get("client") else None,
                     key=scope.get("state", {}).get("key_id"),
                 )
+
+
+class HeadRequests:
+    """Answers HEAD where only GET is offered: with the headers of GET, and no body."""
+
+    def __init__(self, app: ASGIApp, router: Router) -> None:
+        self._app = app
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or self._offered(scope):
+            await self._app(scope, receive, send)
+            return
+        ended = False
+
+        async def send_headers(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not ended:
+                ended = True  # also of a stream, which then sees that nobody listens
+                await send({"type": "http.response.body"})
+
+        asked = {**scope, "method": "GET"}  # a copy, since the server must know that no body is to come
+        try:
+            await self._app(asked, receive, send_headers)
+        finally:
+            scope["route"] = asked.get("route")  # requests are counted by it
+
+    def _offered(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._router.routes)
+
+
+class RootPath:
+    """Takes off the path that a proxy serves us under, where the proxy leaves it on."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and scope["path"].startswith(f"{self._root_path}/"):
+            scope["path"] = scope["path"].removeprefix(self._root_path)
+        await self._app(scope, receive, send)
 
 
 def current_request_id() -> str | None:

@@ -1,26 +1,88 @@
 """Settings of the front-end, from the environment (prefix PIRENDERER_)."""
 
+import contextlib
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from service.jobs.settings import MIB, Positive, Seconds, SharedSettings
 from service.keys import Rate
+
+KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+SEGMENT = "[A-Za-z0-9._~-]+"
+ROOT_PATH = re.compile(rf"(/(?!(v1|web)(/|$)){SEGMENT}(/{SEGMENT})*)?")
 
 
 class InvalidSettingsError(Exception):
     """A setting has a value that is not allowed; the text names it and the value got."""
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    length = len(key.get_secret_value())
+    if length < KEY_CHARACTERS:
+        raise PydanticCustomError(
+            "short_key",
+            "a key has at least {least} characters, random ones",
+            {"least": KEY_CHARACTERS, "got": f"one of {length} characters"},  # for the key is not to be shown
+        )
+    return key
+
+
+def _check_host(text: str) -> str:
+    name = text.lower().removeprefix("[").removesuffix("]")
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(name))
+    if HOST_NAME.fullmatch(name):
+        return name
+    raise ValueError("a host is a name or an address, without scheme and port")
+
+
+def _check_proxy(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError("a proxy is an address or a network (10.0.0.0/8)") from error
+
+
+def _check_root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if not ROOT_PATH.fullmatch(path):
+        raise ValueError("it is a path as /portraits, but not /v1 or /web")
+    return path
+
+
 class Settings(SharedSettings):
     """What can be set. Every limit is checked before, or while, the thing it bounds is read."""
 
+    model_config = SettingsConfigDict(hide_input_in_errors=True)  # keys
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # comma-separated in the environment
+    publish: str | None = None  # where a container's port is published, as compose says it: ADDRESS:PORT, or PORT
+    # names that we are asked by without keys, beside this machine's own and `host`; comma-separated
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode] = ()
+    root_path: Annotated[str, AfterValidator(_check_root_path)] = ""  # the path that a proxy serves us under
+    # whose X-Forwarded-For and -Proto are believed: addresses and networks; comma-separated
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_check_proxy)], ...], NoDecode] = ()
+    # comma-separated in the environment
+    api_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode] = ()
+    keys_dir: Path | None = None  # of keys.json and webhooks.key; unset: the data folder, which workers see
     allow_open: bool = False  # serve others than this machine although no key is set
     rate: Rate | None = "600/minute"  # requests of a key that has no rate of its own
     quota: Rate | None = None  # jobs of a key that has no quota of its own
@@ -49,30 +111,31 @@ class Settings(SharedSettings):
     retention_s: Seconds = 24 * 3600.0
     housekeeping_s: Seconds = 5.0
 
-    @field_validator("api_keys", "cors_origins", "webhook_backoff", mode="before")
+    @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", "webhook_backoff", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
+    @field_validator("keys_dir", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return value or None
+
     @property
     def keys_path(self) -> Path:
         """The file that holds the digests of the API keys."""
-        return self.data_dir / "keys.json"
+        return (self.keys_dir or self.data_dir) / "keys.json"
 
     @property
     def webhook_key_path(self) -> Path:
         """The file that holds what webhook secrets are derived from."""
-        return self.data_dir / "webhooks.key"
+        return (self.keys_dir or self.data_dir) / "webhooks.key"
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the address we listen on."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Whether only this machine can reach the address we listen on, or that at which a container publishes it."""
+        published = None if self.publish is None else self.publish.rpartition(":")[0].strip("[]")
+        return is_loopback(self.host) or (published is not None and is_loopback(published))
 
 
 def read_settings(**given: Any) -> Settings:
@@ -82,4 +145,5 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
-        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {first['input']!r}") from error
+        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
+        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {got!r}") from error

@@ -129,9 +129,9 @@ def require_fields(form: Form, required: str, *one_of: str | tuple[str, ...]) ->
     return present[0] if present else ""
 
 
-def public_job(record: JobRecord) -> Job:
+def public_job(context: Context, record: JobRecord) -> Job:
     """A job with its addresses."""
-    base = f"/v1/jobs/{record.id}"
+    base = f"{context.settings.root_path}/v1/jobs/{record.id}"
     return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
 
 
@@ -206,7 +206,7 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
 
 async def _answer(context: Context, request: Request, record: JobRecord, *, replayed: bool) -> JSONResponse:
     wait_s = _wait_seconds(request, context.settings.max_wait_s)
-    headers = {"Location": f"/v1/jobs/{record.id}"}
+    headers = {"Location": public_job(context, record).urls.self}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
@@ -218,7 +218,7 @@ async def _answer(context: Context, request: Request, record: JobRecord, *, repl
     status = 200 if record.status.finished else 202
     if status == 202:
         headers["Retry-After"] = "1"
-    return JSONResponse(public_job(record).model_dump(mode="json"), status_code=status, headers=headers)
+    return JSONResponse(public_job(context, record).model_dump(mode="json"), status_code=status, headers=headers)
 
 
 def _wait_seconds(request: Request, most: float) -> float | None:

@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import os
-import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +15,7 @@ from service.jobs.problems import ProblemType
 from service.jobs.schemas import Job, JobStatus, Webhook, WebhookEvent
 from service.outbound import is_public
 from service.problems import ProblemError, validation_error
+from service.secret import ServiceSecret
 
 MAX_WEBHOOK_BYTES = 4096
 EVENTS = {
@@ -30,12 +29,11 @@ class WebhookSigner:
     """Signs with a secret of each owner's own, derived from one key in the data folder that all front-ends share."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._secret = ServiceSecret(path)
 
     def secret(self, owner: str) -> str:
         """What an owner verifies signatures with."""
-        digest = hmac.digest(self._key(), f"webhooks:{owner}".encode(), "sha256")
-        return "whsec_" + base64.b64encode(digest).decode()
+        return "whsec_" + base64.b64encode(self._secret.derive(f"webhooks:{owner}")).decode()
 
     def headers(self, owner: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
         """The headers of one delivery."""
@@ -44,18 +42,6 @@ class WebhookSigner:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self.secret(owner), message_id, timestamp, body),
         }
-
-    def _key(self) -> bytes:
-        with contextlib.suppress(FileNotFoundError):
-            return self._path.read_bytes()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        with contextlib.suppress(FileExistsError):  # another front-end was faster: its key counts
-            self._path.hardlink_to(temporary)
-        temporary.unlink()
-        return self._path.read_bytes()
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

@@ -11,6 +11,7 @@ from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.motions import ControlsMotion, Motion
+from service.jobs.private import keep_private
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from worker.app import run_worker
 from worker.settings import WorkerSettings
@@ -46,6 +47,7 @@ def worker(
     try:
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
+        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
     except (InvalidArtifactStoreError, InvalidCredentialsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -159,7 +159,7 @@ class Runner:
             self.store.cancel_claimed(claim)
 
     def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
-        bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials)
+        bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials, claim.owner)
         with contextlib.ExitStack() as stack:
 
             def read(file: InputFile) -> Path:

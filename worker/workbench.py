@@ -23,13 +23,14 @@ class Portrait:
     face: Extraction
 
 
-PortraitKey = tuple[str, int]  # SHA-256 of the file, index of the face
+PortraitKey = tuple[str, str, int]  # owner, SHA-256 of the file, index of the face
 
 
 class PortraitCache:
     """The portraits used last, so that the next pose of the same photo needs neither decoding nor face finding.
 
-    Holds `limit` bytes of photos at most; the one not used for longest goes first.
+    Holds `limit` bytes of photos at most; the one not used for longest goes first. Each owner has their own: how long a
+    job took would else tell whether somebody has the same photo.
     """
 
     def __init__(self, limit: int = PORTRAIT_CACHE_BYTES) -> None:
@@ -57,10 +58,11 @@ class PortraitCache:
 
 @dataclass(frozen=True)
 class Workbench:
-    """Models, settings, portraits and credentials live as long as the process, `stages` as long as the job."""
+    """Models, settings, portraits and credentials live as long as the process, `stages` and `owner` as the job."""
 
     models: Models
     settings: WorkerSettings
     stages: Stages = field(default_factory=Stages)
     portraits: PortraitCache = field(default_factory=PortraitCache)
     credentials: ContentCredentials | None = None
+    owner: str = ""

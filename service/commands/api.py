@@ -10,6 +10,7 @@ import typer
 from service.app import create_app
 from service.jobs.artifacts import InvalidArtifactStoreError
 from service.jobs.logs import configure_logging
+from service.jobs.private import keep_private
 from service.security import InsecureSettingsError
 from service.server import FrontEnd
 from service.settings import InvalidSettingsError, read_settings
@@ -30,6 +31,8 @@ def api(
     try:
         settings = read_settings(**{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
+        secrets = (settings.keys_path, settings.webhook_key_path)
+        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
     except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -39,7 +39,7 @@ def demo(
     log_path = out / "demo.log"
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="pirenderer-") as folder, log_path.open("wb") as log:
-        settings = Settings(data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=())
+        settings = Settings(data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=(), keys_dir=None)
         try:
             console.print("starting Redis, a worker and the API…")
             everything = serving(settings, workers=1, own_redis=True, output=log)

@@ -20,6 +20,7 @@ from service.embedded import find_redis_server
 from service.jobs.artifacts import ArtifactError, InvalidArtifactStoreError, make_artifacts, new_job_id
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
+from service.jobs.private import open_to_others
 from service.settings import InvalidSettingsError, Settings, read_settings
 
 GIB = 1 << 30
@@ -92,6 +93,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _modules()
     yield _credentials(settings)
     yield _disk(settings)
+    yield _privacy(settings)
     yield _memory()
     yield _gpu()
 
@@ -189,6 +191,14 @@ def _disk(settings: Settings) -> Check:
     if free < DISK_GIB:
         return Check("disk", Verdict.FAIL, f"{free:.1f} GiB free at {folder}", f"free {DISK_GIB:g} GiB")
     return Check("disk", Verdict.OK, f"{free:.0f} GiB free at {folder}")
+
+
+def _privacy(settings: Settings) -> Check:
+    folder = settings.data_dir.resolve()
+    if folder.exists() and open_to_others(folder):
+        found = f"other users of this machine may look into {folder}, though not into what is kept there"
+        return Check("privacy", Verdict.NOTE, found, f"chmod 700 {folder}")
+    return Check("privacy", Verdict.OK, "what is kept can be read by this user alone")
 
 
 def _memory() -> Check:

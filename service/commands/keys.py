@@ -1,6 +1,8 @@
 """`pirenderer keys`: API keys, made, listed and revoked in the data folder that the front-ends share."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from service.keys import KeyFile, KeyRecord, KeyScope, UnknownKeyError
+from service.keys import KeyFile, KeyRecord, KeysAwayError, KeyScope, UnknownKeyError
 from service.settings import InvalidSettingsError, read_settings
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
@@ -30,7 +32,8 @@ def make(
 ) -> None:
     """Make a key and print it. It is shown this once: only its digest is kept."""
     try:
-        key, record = _file(data_dir).make(owner, scopes=frozenset(scope or KeyScope), rate=rate, quota=quota)
+        with _file(data_dir) as file:
+            key, record = file.make(owner, scopes=frozenset(scope or KeyScope), rate=rate, quota=quota)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
@@ -45,7 +48,8 @@ def make(
 @keys.command("list")
 def list_keys(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
     """List the keys, revoked ones too."""
-    records = _file(data_dir).records()
+    with _file(data_dir) as file:
+        records = file.records()
     if as_json:
         typer.echo(json.dumps([_shown(record) for record in records]))
         return
@@ -64,19 +68,25 @@ def revoke(
 ) -> None:
     """End a key at once. Its owner's jobs and other keys stay."""
     try:
-        record = _file(data_dir).revoke(key_id)
+        with _file(data_dir) as file:
+            record = file.revoke(key_id)
     except UnknownKeyError as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"key {record.id} of {record.owner} is revoked", err=True)
 
 
-def _file(data_dir: Path | None) -> KeyFile:
+@contextlib.contextmanager
+def _file(data_dir: Path | None) -> Iterator[KeyFile]:
+    """The file of keys; what is wrong with it or with the settings is said, and ends the command."""
     try:
         settings = read_settings(**({"data_dir": data_dir} if data_dir else {}))
+        yield KeyFile(settings.keys_path)
     except InvalidSettingsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    return KeyFile(settings.keys_path)
+    except (KeysAwayError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _shown(record: KeyRecord) -> dict[str, Any]:

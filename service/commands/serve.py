@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from service.embedded import RedisUnavailableError, free_port, start_redis
 from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
+from service.jobs.private import keep_private, open_lock
 from service.security import InsecureSettingsError, check_exposure
 from service.settings import InvalidSettingsError, Settings, read_settings
 from service.supervisor import STOP_S, Child, ChildDiedError, Supervisor, cli_command
@@ -76,20 +78,22 @@ def serving(
         ContentCredentials.of(settings)  # the same for the workers alone
     except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    redis_dir = settings.data_dir / "redis"
+    keep_private(settings.data_dir, redis_dir)  # API and workers see to the rest
     with _listening(settings) as listener, _alone_in(settings.data_dir):
         environment = {
             "PIRENDERER_DATA_DIR": str(settings.data_dir.resolve()),
             "PIRENDERER_HOST": settings.host,
             "PIRENDERER_PORT": str(settings.port),
             "PIRENDERER_REDIS_URL": settings.redis_url,
+            "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
             "PIRENDERER_API_KEYS": ",".join(key.get_secret_value() for key in settings.api_keys),
         }
         supervisor = Supervisor(output=output)
         with supervisor.signals():
             try:
                 if own_redis or "redis_url" not in settings.model_fields_set:
-                    environment["PIRENDERER_REDIS_URL"] = _start_redis(supervisor, settings.data_dir / "redis")
+                    environment["PIRENDERER_REDIS_URL"] = _start_redis(supervisor, redis_dir)
                 for number in range(1, workers + 1):
                     name = f"worker {number}"
                     supervisor.start(Child(name, cli_command("worker"), {**environment, **SOFT_STOP}, restart=True))
@@ -147,7 +151,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: two Redis servers appending to one file would ruin it."""
-    with (folder / "serve.lock").open("w") as lock:
+    with os.fdopen(open_lock(folder / "serve.lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

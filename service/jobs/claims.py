@@ -15,7 +15,7 @@ TOKEN_SECONDS = 2 * VISIBILITY_TIMEOUT_S
 
 
 # lock value, lease in ms, most deliveries, problem when there are more, token or '', its life in seconds
-# -> outcome, attempt, specification, id of the request that made the job
+# -> outcome, attempt, owner, specification, id of the request that made the job
 CLAIM = """
 if redis.call('EXISTS', job) == 0 then return {'unknown'} end
 if not live() then return {'finished'} end
@@ -44,7 +44,7 @@ redis.call('ZREMRANGEBYSCORE', prefix .. 'ends:' .. kind, '-inf', math.floor(ser
 dequeue()
 redis.call('ZADD', prefix .. 'running', at, id)
 publish_status('running')
-return {'claimed', attempt, redis.call('GET', spec), get('request_id') or ''}
+return {'claimed', attempt, get('owner'), redis.call('GET', spec), get('request_id') or ''}
 """
 
 # What the holder of the lock does. Each takes the lock's value first and answers 'lost' when it is another's.
@@ -132,8 +132,8 @@ class Claims(Scripted):
         outcome, *rest = self._run(CLAIM, job_id, lock, lease_ms, max_deliveries, poison, token, TOKEN_SECONDS)
         if outcome != "claimed":
             return Refusal(outcome)
-        attempt, spec, request_id = rest
-        return Claim(job_id, lock, lease_ms, int(attempt), JOB_SPEC.validate_json(spec), request_id or None)
+        attempt, owner, spec, request_id = rest
+        return Claim(job_id, lock, lease_ms, int(attempt), owner, JOB_SPEC.validate_json(spec), request_id or None)
 
     def renew(self, claim: Claim) -> None:
         """Keep the lock for another lease. Raises ClaimLostError or JobCanceledError."""

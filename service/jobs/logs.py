@@ -1,8 +1,9 @@
 """Logging of front-end and workers: structlog and the standard library through one formatter, to standard error."""
 
+import io
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 
@@ -28,7 +29,7 @@ def configure_logging(level: str = "INFO") -> None:
     ]
     last: list[structlog.typing.Processor]
     if sys.stderr.isatty():
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        last = [_escape, structlog.dev.ConsoleRenderer(exception_formatter=_indented_traceback)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
@@ -46,3 +47,22 @@ def configure_logging(level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # we ask ourselves whether we are ready; nobody need know
+
+
+def _escape(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Strangers choose some of what is logged: it must neither steer the terminal nor look like lines of ours."""
+    return {key: value if key == "exc_info" else _printable(value) for key, value in event.items()}
+
+
+def _printable(value: Any) -> Any:
+    """The value with all that is not seen (controls, line ends, marks of direction) shown as escapes."""
+    text = value if isinstance(value, str) else repr(value)
+    if text.isprintable():
+        return value
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _indented_traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.writelines(f"\n    {_printable(line)}" for line in text.getvalue().strip("\n").split("\n"))

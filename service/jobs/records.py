@@ -99,6 +99,7 @@ class Claim:
     lock: str
     lease_ms: int
     attempt: int
+    owner: str
     spec: JobSpec
     request_id: str | None = None
 

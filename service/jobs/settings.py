@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
+SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -15,7 +16,13 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class SharedSettings(BaseSettings):
     """Read by both ends from the same environment variables (prefix PIRENDERER_)."""
 
-    model_config = SettingsConfigDict(env_prefix="PIRENDERER_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PIRENDERER_",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")

@@ -37,20 +37,18 @@ NOT_READY = "The job store or the artifact store does not answer, or there are t
 
 
 @router.get("/readyz", responses=problem_responses(s503=NOT_READY))
-def readyz(context: ContextDep) -> Readiness:
+async def readyz(context: ContextDep) -> Readiness:
     """Whether jobs can be taken: Redis answers, files can be stored, enough workers are ready."""
-    context.store.ping()
-    context.artifacts.check()
-    ready = [name for name, facts in context.store.workers().items() if facts.get("state") == "ready"]
-    if len(ready) < context.settings.ready_workers:
+    ready = await context.readiness.workers()
+    if ready < context.settings.ready_workers:
         raise ProblemError(
             ProblemType.UNAVAILABLE,
-            f"{len(ready)} workers are ready; {context.settings.ready_workers} are needed",
-            got=len(ready),
+            f"{ready} workers are ready; {context.settings.ready_workers} are needed",
+            got=ready,
             allowed=context.settings.ready_workers,
             headers={"Retry-After": "5"},
         )
-    return Readiness(workers=len(ready))
+    return Readiness(workers=ready)
 
 
 @router.get("/metrics", response_class=Response, responses=access_responses())

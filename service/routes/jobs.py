@@ -11,7 +11,6 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
-from service.cursors import decode_cursor, encode_cursor
 from service.jobs.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
@@ -66,14 +65,15 @@ def list_jobs(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
     """The caller's jobs, newest first."""
-    records, before = context.store.page(caller.owner, limit=limit, before=decode_cursor(cursor))
-    return JobPage(jobs=[public_job(record) for record in records], next_cursor=encode_cursor(before))
+    owner, cursors = caller.owner, context.cursors
+    records, before = context.store.page(owner, limit=limit, before=cursors.open(owner, cursor))
+    return JobPage(jobs=[public_job(context, record) for record in records], next_cursor=cursors.seal(owner, before))
 
 
 @router.get("/{job_id}", responses=NO_JOB)
-async def read_job(record: JobDep) -> Job:
+async def read_job(record: JobDep, context: ContextDep) -> Job:
     """One job as it is now."""
-    return public_job(record)
+    return public_job(context, record)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=NO_JOB)
@@ -164,7 +164,7 @@ def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
             got=ended.value,
             allowed=[JobStatus.QUEUED.value, JobStatus.RUNNING.value],
         )
-    return public_job(context.store.get(record.id) or record)
+    return public_job(context, context.store.get(record.id) or record)
 
 
 RERUN_RESPONSES = {
@@ -179,7 +179,7 @@ del RERUN_RESPONSES[200]
 def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Make a new job of one that failed or was canceled, with the same files and options."""
     rerun = run_again(context, record, caller)
-    job = public_job(rerun)
+    job = public_job(context, rerun)
     return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})
 
 

@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 
 from service.admission import bound_reached
 from service.context import Context, ContextDep, ReaderDep, WriterDep
-from service.cursors import decode_cursor, encode_cursor
 from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import JOB_ID, new_job_id
 from service.jobs.media import IMAGE_TYPES, IMAGES, listed
@@ -75,7 +74,7 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
     finally:
         if not kept:
             await run_in_threadpool(remove_folder, context, portrait_id)
-    portrait = record.public()
+    portrait = record.public(context.settings.root_path)
     return JSONResponse(portrait.model_dump(mode="json"), status_code=201, headers={"Location": portrait.urls.self})
 
 
@@ -87,14 +86,17 @@ def list_portraits(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> PortraitPage:
     """The caller's portraits, newest first."""
-    records, before = context.portraits.page(caller.owner, limit=limit, before=decode_cursor(cursor))
-    return PortraitPage(portraits=[record.public() for record in records], next_cursor=encode_cursor(before))
+    owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
+    records, before = context.portraits.page(owner, limit=limit, before=cursors.open(owner, cursor))
+    return PortraitPage(
+        portraits=[record.public(root_path) for record in records], next_cursor=cursors.seal(owner, before)
+    )
 
 
 @router.get("/{portrait_id}", responses=NO_PORTRAIT)
-def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)]) -> Portrait:
+def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)], context: ContextDep) -> Portrait:
     """One portrait."""
-    return record.public()
+    return record.public(context.settings.root_path)
 
 
 @router.delete("/{portrait_id}", status_code=204, responses=NO_PORTRAIT)

@@ -8,6 +8,11 @@ function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
+// Relative to the page, so that it works under whatever path a proxy serves it.
+function address(job, part = "") {
+  return `v1/jobs/${job.id}${part}`;
+}
+
 async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
   if (response.ok) return response;
@@ -84,7 +89,7 @@ function slider(control) {
 async function loadControls() {
   const area = $("controls");
   try {
-    const { spaces } = await (await call("/v1/controls")).json();
+    const { spaces } = await (await call("v1/controls")).json();
     area.replaceChildren();
     if (!spaces.length) throw new Error("No renderer is installed on this server.");
     state.space = spaces[0];
@@ -144,7 +149,7 @@ async function portraitId() {
   if (!state.portraitId) {
     const data = new FormData();
     data.append("portrait", state.portrait);
-    state.portraitId = (await (await call("/v1/portraits", { method: "POST", body: data })).json()).id;
+    state.portraitId = (await (await call("v1/portraits", { method: "POST", body: data })).json()).id;
   }
   return state.portraitId;
 }
@@ -179,7 +184,7 @@ async function follow(job) {
   let last = "";
   for (let attempt = 0; attempt < 5; attempt += 1) {
     try {
-      const response = await call(job.urls.events, { headers: last ? { "Last-Event-ID": last } : {} });
+      const response = await call(address(job, "/events"), { headers: last ? { "Last-Event-ID": last } : {} });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
       for (;;) {
@@ -205,7 +210,7 @@ async function follow(job) {
 }
 
 async function show(job) {
-  const response = await call(job.urls.result);
+  const response = await call(address(job, "/result"));
   const url = URL.createObjectURL(await response.blob());
   const video = job.result.media_type.startsWith("video/");
   const media = document.createElement(video ? "video" : "img");
@@ -224,7 +229,7 @@ async function show(job) {
 }
 
 async function create() {
-  const path = state.mode === "speech" ? "/v1/videos" : "/v1/images";
+  const path = state.mode === "speech" ? "v1/videos" : "v1/images";
   const post = async () => (await call(path, { method: "POST", body: await form() })).json();
   try {
     return await post();
@@ -249,7 +254,7 @@ async function animate() {
     $("cancel").hidden = false;
     do {
       await follow(job);
-      job = await (await call(job.urls.self)).json();
+      job = await (await call(address(job))).json();
     } while (["queued", "running"].includes(job.status));
     $("status").textContent = job.status;
     if (job.status === "succeeded") await show(job);
@@ -280,7 +285,7 @@ $("form").addEventListener("submit", (event) => {
 });
 
 $("cancel").addEventListener("click", () => {
-  if (state.job) call(state.job.urls.cancel, { method: "POST" }).catch(() => {});
+  if (state.job) call(address(state.job, "/cancel"), { method: "POST" }).catch(() => {});
 });
 
 loadControls();

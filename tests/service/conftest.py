@@ -26,6 +26,8 @@ from service.server import FrontEnd
 from service.settings import Settings
 
 DIMENSION = 6
+FIRST, SECOND = "first-" * 6, "second-" * 5  # API keys of two owners
+BOTH = f"{FIRST},{SECOND}"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -73,6 +73,15 @@ def test_bad_arguments_are_named(tmp_path: Path, arguments: list[str], text: str
     assert not (tmp_path / "keys.json").exists()
 
 
+def test_a_broken_file_of_keys_is_told_and_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("[{]")
+    for arguments in (["list"], ["make", "team-a"], ["revoke", "nonesuch"]):
+        result = runner.invoke(app, ["keys", *arguments, "--data-dir", str(tmp_path)])
+        assert result.exit_code == 1
+        assert "is not a file of keys" in result.stderr
+    assert (tmp_path / "keys.json").read_text() == "[{]"
+
+
 def test_a_key_counts_from_the_moment_it_is_made_to_that_of_its_end(
     start: Start, portrait: bytes, key_file: KeyFile
 ) -> None:

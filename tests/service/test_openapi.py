@@ -81,6 +81,6 @@ def test_every_error_is_declared(server: Server) -> None:
 
 def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
     job = "0" * 32
-    for path, allowed in ((f"/v1/jobs/{job}", "DELETE, GET"), (f"/v1/jobs/{job}/result", "GET, HEAD")):
+    for path, allowed in ((f"/v1/jobs/{job}", "DELETE, GET, HEAD"), (f"/v1/jobs/{job}/result", "GET, HEAD")):
         response = server.client.put(path)
         assert (response.status_code, response.headers["allow"]) == (405, allowed)

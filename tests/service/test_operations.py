@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.embedded import free_port
 from service.jobs.problems import Problem, ProblemType
-from tests.service.conftest import Server, Start
+from tests.processes import until
+from tests.service.conftest import FIRST, Server, Start
 from tests.service.routes.test_create import YAW, refused
 
 ROOT = Path(__file__).parents[2]
@@ -97,11 +98,27 @@ def test_readiness_counts_workers_that_are_ready(start: Start) -> None:
     problem = refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
     assert problem["detail"] == "0 workers are ready; 1 are needed"
     server.context.store.beat("host:1", {"state": "loading"})
+    time.sleep(1.1)  # the stores are asked once a second
     refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
     server.context.store.beat("host:1", {"state": "ready"})
+    until(lambda: server.client.get("/readyz").is_success, 10, "it is not ready")
     assert server.client.get("/readyz").json() == {"status": "ok", "workers": 1}
     server.context.store.leave("host:1")
-    refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
+    until(lambda: server.client.get("/readyz").is_error, 10, "it stays ready")
+
+
+def test_readiness_asks_the_stores_once_a_second_however_often_it_is_asked(start: Start) -> None:
+    server = start()
+
+    def pings() -> int:
+        found = server.context.redis.info("commandstats").get("cmdstat_ping", {"calls": 0})
+        return int(found["calls"])
+
+    server.client.get("/healthz")
+    before, started = pings(), time.monotonic()
+    for _ in range(100):
+        assert server.client.get("/readyz").status_code == 200
+    assert pings() - before <= 2 + time.monotonic() - started
 
 
 def test_readiness_needs_a_folder(start: Start) -> None:
@@ -125,13 +142,13 @@ def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_
         **os.environ,
         "PIRENDERER_REDIS_URL": redis_url,
         "PIRENDERER_WEIGHTS_DIR": str(weights_dir),
-        "PIRENDERER_API_KEYS": "secret-key",
+        "PIRENDERER_API_KEYS": FIRST,
     }
     command = [sys.executable, "-m", "service.cli", "api", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        headers = {"X-API-Key": "secret-key", "X-Request-ID": "order-17"}
+        headers = {"X-API-Key": FIRST, "X-Request-ID": "order-17"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
             deadline = time.monotonic() + 30
             while True:
@@ -152,4 +169,4 @@ def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_
     request = next(line for line in lines if line["event"] == "request")
     assert (request["path"], request["status"], request["request_id"]) == ("/v1/images", 202, "order-17")
     assert re.fullmatch(r"[0-9a-f]{8}", request["key"])
-    assert "secret-key" not in log.read_text()
+    assert FIRST not in log.read_text()

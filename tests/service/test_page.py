@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from service.jobs.motions import ControlsMotion
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress, VideoSpec
 from tests.buckets import Bucket
-from tests.service.conftest import Server, Start, photo
+from tests.proxies import under_path
+from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV
 
 pytestmark = pytest.mark.slow
@@ -71,12 +72,7 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     page.locator("#portrait").set_input_files(portrait_file)
     expect(page.locator("#preview")).to_be_visible()
     page.locator("[data-control=yaw]").fill("30")
-    worker = threading.Thread(target=work)
-    worker.start()
-    page.locator("#submit").click()
-    expect(page.locator("#result img")).to_be_visible(timeout=30_000)
-    worker.join()
-    assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+    submit(page, work)
     expect(page.locator("#status")).to_have_text("succeeded")
     (record,), _ = server.context.store.page("everyone")
     spec = server.context.store.spec(record.id)
@@ -85,32 +81,51 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     assert spec.options.paste_back is True
 
 
-def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
-    browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
-) -> None:
-    server = start(api_keys="secret-key", housekeeping_s=3600, **bucket.settings)
+def animate(page: Page, server: Server, portrait_file: Path) -> None:
+    """Send a portrait and see what a worker makes of it."""
 
     def work() -> None:
         while not (jobs := server.queued_messages("images")):
             pass
         server.succeed(jobs[0], photo(200, 100, "PNG"))
 
+    page.locator("#portrait").set_input_files(portrait_file)
+    submit(page, work)
+
+
+def submit(page: Page, work: Callable[[], None]) -> None:
+    """Send what was chosen, and wait for the picture of 200 x 100 pixels that is made of it meanwhile."""
+    worker = threading.Thread(target=work)
+    worker.start()
+    page.locator("#submit").click()
+    expect(page.locator("#result img")).to_be_visible(timeout=30_000)
+    worker.join()
+    assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+
+
+def test_a_result_comes_from_a_bucket_and_the_key_does_not_go_there(
+    browser: Browser, start: Start, bucket: Bucket, portrait_file: Path
+) -> None:
+    server = start(api_keys=FIRST, housekeeping_s=3600, **bucket.settings)
+
     with complaining(browser) as page:
         asked: list[Request] = []
         page.on("request", lambda request: asked.extend([request]))  # it takes no builtin
-        page.add_init_script("sessionStorage.setItem('key', 'secret-key')")
+        page.add_init_script(f"sessionStorage.setItem('key', '{FIRST}')")
         page.goto(server.url)
-        page.locator("#portrait").set_input_files(portrait_file)
-        worker = threading.Thread(target=work)
-        worker.start()
-        page.locator("#submit").click()
-        expect(page.locator("#result img")).to_be_visible(timeout=30_000)
-        worker.join()
-        assert page.locator("#result img").evaluate("image => image.naturalWidth") == 200
+        animate(page, server, portrait_file)
         there = [request for request in asked if request.url.startswith(bucket.settings["s3_endpoint_url"])]
         assert [request.method for request in there] == ["GET"]  # with a key, the browser would ask for leave first
         assert "authorization" not in there[0].all_headers()
         assert any("authorization" in request.all_headers() for request in asked)
+
+
+def test_it_works_under_the_path_of_a_proxy(browser: Browser, start: Start, portrait_file: Path) -> None:
+    server = start(allow_open=True)  # which knows nothing of the path
+
+    with under_path(server.url.rstrip("/"), "/pir") as url, complaining(browser) as page:
+        page.goto(f"{url}/")
+        animate(page, server, portrait_file)
 
 
 def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server: Server, portrait_file: Path) -> None:

@@ -40,10 +40,11 @@ class Serve:
         if path is not None:
             environment["PATH"] = path
         self.log = log
+        self.data_dir = data_dir
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir)],
-                cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, umask=0o022,
             )  # fmt: skip
 
     def text(self) -> str:
@@ -148,6 +149,9 @@ def test_serve_starts_everything_and_stops_all_of_it(begin: Begin) -> None:
     everything = psutil.Process(serve.process.pid).children(recursive=True)
     assert httpx.get(f"{url}/readyz").json()["status"] == "ok"
     assert httpx.get(f"{url}/v1/jobs").json()["jobs"] == []
+    kept = [serve.data_dir, *serve.data_dir.rglob("*")]
+    assert any(path.name.startswith("appendonly") for path in kept)
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []  # whatever the umask
     second = begin()  # in the same folder
     assert second.process.wait(60) == 1
     assert "another `pirenderer serve` uses" in second.text()

@@ -22,7 +22,7 @@ import pytest
 from service.jobs.problems import Problem, ProblemType
 from service.outbound import BlockedAddressError, Poster, is_public
 from service.webhooks import WebhookSigner, sign
-from tests.service.conftest import Server, Start
+from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.routes.test_create import YAW, nothing_left, refused
 
 
@@ -108,9 +108,9 @@ def test_the_signature_is_that_of_the_specification() -> None:
 def test_a_message_is_sent_again_until_it_is_taken(
     start: Start, portrait: bytes, receive: Callable[..., Receiver]
 ) -> None:
-    server = start(api_keys="first,second", rate="9999/second", webhook_private=True, webhook_backoff="0.3,0.9,5")
+    server = start(api_keys=BOTH, rate="9999/second", webhook_private=True, webhook_backoff="0.3,0.9,5")
     receiver = receive(500, 302, 204)
-    key = {"X-API-Key": "first"}
+    key = {"X-API-Key": FIRST}
     job = create(server, portrait, receiver.url, **key).json()
     assert job["webhook"] == {
         "url": receiver.url,
@@ -126,7 +126,7 @@ def test_a_message_is_sent_again_until_it_is_taken(
     assert times[1] - times[0] >= 0.3
     assert times[2] - times[1] >= 0.9
     secret = server.client.get("/v1/webhooks/secret", headers=key).json()["secret"]
-    other = server.client.get("/v1/webhooks/secret", headers={"X-API-Key": "second"}).json()["secret"]
+    other = server.client.get("/v1/webhooks/secret", headers={"X-API-Key": SECOND}).json()["secret"]
     assert all(verified(secret, each, body) for each, body in zip(headers, bodies, strict=True))
     assert not verified(other, headers[2], bodies[2])
     assert not verified(secret, headers[2], bodies[2].replace(b"succeeded", b"failed"))

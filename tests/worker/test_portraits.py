@@ -1,6 +1,7 @@
 """Photos as people have them, from the file to the landmarks: those that are read, and what the others are told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from worker.errors import InputError
 from worker.models import Models
 from worker.portraits import read_portrait
 from worker.settings import WorkerSettings
+from worker.stages import Stages
 from worker.workbench import Portrait, Workbench
 
 Read = Callable[..., Portrait]
@@ -50,6 +52,18 @@ def photo(portrait: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def known(models: Models, photo: np.ndarray) -> Extraction:
     return models.extractor.extract(photo)
+
+
+def test_a_photo_that_another_owner_sent_before_takes_as_long_as_ever(models: Models, portrait: Path) -> None:
+    first = Workbench(models, WorkerSettings(), owner="team-a")
+
+    def looked_for_a_face(owner: str) -> bool:
+        bench = replace(first, stages=Stages(), owner=owner)
+        read_portrait(bench, portrait, None)
+        return "face" in bench.stages.seconds
+
+    asked = ("team-a", "team-b", "team-a", "team-b")
+    assert [looked_for_a_face(owner) for owner in asked] == [True, True, False, False]
 
 
 def points_of(face: Extraction) -> np.ndarray:

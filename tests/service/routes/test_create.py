@@ -16,7 +16,7 @@ from PIL import Image
 from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageSpec, MotionSpec, VideoSpec
-from tests.service.conftest import DIMENSION, Server, Start, photo
+from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
 
 YAW = '{"space": "open478", "controls": {"yaw": 20}}'
 WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(60)
@@ -423,20 +423,20 @@ def test_without_models_jobs_are_refused(start: Start, portrait: bytes, weights_
 
 
 def test_one_owner_may_not_fill_the_queue(start: Start, portrait: bytes) -> None:
-    server = start(api_keys="first,second", queue_limit=3, queue_share=2, retry_after_s=7)
+    server = start(api_keys=BOTH, queue_limit=3, queue_share=2, retry_after_s=7)
 
     def ask(key: str) -> httpx.Response:
         files, data = {"portrait": portrait}, {"motion": YAW}
         return server.client.post("/v1/images", files=files, data=data, headers={"X-API-Key": key})
 
-    assert [ask("first").status_code for _ in range(2)] == [202, 202]
-    most = ask("first")
+    assert [ask(FIRST).status_code for _ in range(2)] == [202, 202]
+    most = ask(FIRST)
     problem = refused(most, ProblemType.TOO_MANY_REQUESTS)
     assert problem["detail"] == "2 image jobs of this key's owner are waiting, which is all one owner may have"
     assert most.headers["retry-after"] == "7"
-    job = ask("second").json()
+    job = ask(SECOND).json()
     assert (job["queue_position"], job["estimated_wait_s"]) == (1, None)  # before the other's second one
-    refused(ask("second"), ProblemType.QUEUE_FULL)
+    refused(ask(SECOND), ProblemType.QUEUE_FULL)
 
 
 def test_a_full_queue_asks_to_come_back(start: Start, portrait: bytes) -> None:

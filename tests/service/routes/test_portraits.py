@@ -14,7 +14,7 @@ from service.jobs.motions import ControlsMotion
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageSpec, VideoSpec
 from service.keys import KeyFile
-from tests.service.conftest import Server, Start, photo
+from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV, YAW, nothing_left, post, refused
 
 
@@ -175,8 +175,8 @@ def test_a_bad_list_of_motions_is_refused(server: Server, portrait: bytes, motio
 
 
 def test_each_of_several_motions_counts_against_the_quota(start: Start, portrait: bytes) -> None:
-    server = start(api_keys="key", quota="3/day")
-    headers = {"X-API-Key": "key"}
+    server = start(api_keys=FIRST, quota="3/day")
+    headers = {"X-API-Key": FIRST}
 
     def batch(count: int) -> httpx.Response:
         data = {"motions": json.dumps([{"controls": {}}] * count)}

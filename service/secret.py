@@ -1,0 +1,44 @@
+"""The one secret of the service itself, from which others are derived."""
+
+import contextlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+SECRET_BYTES = 32
+
+
+class ServiceSecret:
+    """Random bytes in a file that all front-ends share, made on first use. Once read it stays, whatever becomes of the
+    file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = b""
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, which tell nothing of those for another.
+
+        Raises OSError, and ValueError for a file that was cut off: what is derived from nothing anyone can derive.
+        """
+        if not self._key:
+            key = self._read()
+            if len(key) < SECRET_BYTES:
+                raise ValueError(f"{self._path} holds {len(key)} bytes instead of {SECRET_BYTES}: put it back")
+            self._key = key
+        return hmac.digest(self._key, purpose.encode(), "sha256")
+
+    def _read(self) -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            return self._path.read_bytes()
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another front-end was faster: its key counts
+            self._path.hardlink_to(temporary)
+        temporary.unlink()
+        return self._path.read_bytes()
