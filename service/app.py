@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from redis import Redis
@@ -31,7 +32,7 @@ from service.routes import discovery, health, images, jobs, motions, portraits, 
 from service.secret import ServiceSecret
 from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
-from service.throttle import Throttle
+from service.throttle import Throttle, Underway
 from service.version import package_version
 from service.webhooks import WebhookSigner
 
@@ -105,6 +106,11 @@ def make_context(settings: Settings) -> Context:
         metrics=Metrics(store),
         access=AccessControl(settings, secret),
         throttle=Throttle(settings.redis_url),
+        forms=Underway(most=settings.form_limit, share=settings.form_share),
+        followers=Underway(
+            most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))
+        ),
+        parsing=CapacityLimiter(1),
         signer=WebhookSigner(settings.webhook_key_path),
     )
 

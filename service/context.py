@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+from anyio import CapacityLimiter
 from celery import Celery
 from fastapi import Depends, Request
 from redis import Redis
@@ -20,7 +21,7 @@ from service.portraits import PortraitStore
 from service.readiness import StoreReadiness
 from service.security import AccessControl, require
 from service.settings import Settings
-from service.throttle import Caller, Throttle
+from service.throttle import Caller, Throttle, Underway
 from service.webhooks import WebhookSigner
 
 
@@ -42,6 +43,9 @@ class Context:
     metrics: Metrics
     access: AccessControl
     throttle: Throttle
+    forms: Underway  # being read
+    followers: Underway  # streams of events and requests that wait for a job's end
+    parsing: CapacityLimiter  # of large documents, which keep memory and processor busy
     signer: WebhookSigner
 
 

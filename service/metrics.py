@@ -61,6 +61,10 @@ class _Jobs(Collector):
         for kind, seconds in self._store.oldest_waiting_s().items():
             age.add_metric([kind.value], seconds)
         yield age
+        kept = GaugeMetricFamily("pirenderer_kept_bytes", "What is kept for all owners", labels=["what"])
+        for what, amount in self._store.kept_by_all().items():
+            kept.add_metric([what], amount)
+        yield kept
         yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=self._store.running_count())
 
     def _workers(self) -> Iterator[Metric]:

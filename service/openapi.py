@@ -19,7 +19,7 @@ JOB = {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(mode
 ACCESS = {
     401: "No valid API key",
     403: "The key lacks a scope; without keys, a page of another origin",
-    429: "More than the key may do; Retry-After says when to ask again",
+    429: "More than the key or its owner may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",
 }
 HEADERS: tuple[dict[str, Any], ...] = (
@@ -51,7 +51,7 @@ CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
             415: "A file is of a kind not accepted",
             422: "A field is not valid",
             503: "A model is missing, the queue is full or a part of the service is not available",
-            507: "There is no room to store the upload",
+            507: "There is no room to store the upload, or as much is kept for the owner as may be",
         }.items()
     },
 }

@@ -2,12 +2,13 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict
-from redis import Redis
 
 from service.jobs.schemas import InputFile
+from service.jobs.scripts import JobStoreError, Scripted
+from service.jobs.store import OwnerBoundError
 
 
 class PortraitUrls(BaseModel):
@@ -55,30 +56,76 @@ class PortraitRecord(BaseModel):
         )
 
 
-class PortraitStore:
-    """Portraits in Redis: `portrait:ID` holds a record, `portraits:OWNER` and `portraits` order them by number and
-    expiry. Their files lie in the artifact store under the portrait's id."""
+# owner, record without its number, when it expires, how many portraits one owner may keep, bytes of the file, how many
+# bytes one owner may keep -> 'many', 'files' or the number
+CREATE = """
+local owner, expires, bytes = ARGV[3], ARGV[5], ARGV[7]
+if redis.call('ZCARD', prefix .. 'portraits:' .. owner) >= tonumber(ARGV[6]) then return 'many' end
+if kept('files', owner) + bytes > tonumber(ARGV[8]) then return 'files' end
+keep('files', owner, bytes)
+local record = cjson.decode(ARGV[4])
+record.number = redis.call('INCR', prefix .. 'number')
+redis.call('SET', prefix .. 'portrait:' .. id, cjson.encode(record))
+redis.call('ZADD', prefix .. 'portraits:' .. owner, record.number, id)
+redis.call('ZADD', prefix .. 'portraits', expires, id)
+return record.number
+"""
 
-    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
-        self._redis = redis
-        self._prefix = prefix
+# record, when it expires now
+USE = """
+if redis.call('SET', prefix .. 'portrait:' .. id, ARGV[3], 'XX') then
+  redis.call('ZADD', prefix .. 'portraits', ARGV[4], id)
+end
+"""
+
+DELETE = """
+redis.call('ZREM', prefix .. 'portraits', id)
+local text = redis.call('GETDEL', prefix .. 'portrait:' .. id)
+if not text then return end
+local record = cjson.decode(text)
+redis.call('ZREM', prefix .. 'portraits:' .. record.owner, id)
+keep('files', record.owner, -record.file.bytes)
+"""
+
+
+class TooManyPortraitsError(JobStoreError):
+    """As many portraits are kept for the owner as may be."""
+
+
+class PortraitStore(Scripted):
+    """Portraits in Redis: `portrait:ID` holds a record, `portraits:OWNER` and `portraits` order them by number and
+    expiry. Their files lie in the artifact store under the portrait's id, and count as kept by their owner."""
 
     def create(
-        self, portrait_id: str, owner: str, file: InputFile, *, width: int, height: int, retention_s: float
+        self,
+        portrait_id: str,
+        owner: str,
+        file: InputFile,
+        *,
+        width: int,
+        height: int,
+        retention_s: float,
+        most: int,
+        max_file_bytes: int,
     ) -> PortraitRecord:
-        """Keep a portrait until nobody has used it for `retention_s`."""
+        """Keep a portrait until nobody has used it for `retention_s`.
+
+        Raises TooManyPortraitsError when its owner has `most` already, OwnerBoundError when the owner would keep more
+        than `max_file_bytes`.
+        """
         now = time.time()
-        number = self._redis.incr(self._key("number"))
         record = PortraitRecord(
-            id=portrait_id, owner=owner, number=number, file=file, width=width, height=height,
+            id=portrait_id, owner=owner, number=0, file=file, width=width, height=height,
             created_at=datetime.fromtimestamp(now, UTC), expires_at=datetime.fromtimestamp(now + retention_s, UTC),
         )  # fmt: skip
-        with self._redis.pipeline() as pipe:
-            pipe.set(self._key("portrait", portrait_id), record.model_dump_json())
-            pipe.zadd(self._key("portraits", owner), {portrait_id: number})
-            pipe.zadd(self._key("portraits"), {portrait_id: now + retention_s})
-            pipe.execute()
-        return record
+        text = record.model_dump_json()
+        match self._run(CREATE, portrait_id, owner, text, now + retention_s, most, file.bytes, max_file_bytes):
+            case "many":
+                raise TooManyPortraitsError(f"{most} portraits are kept for this owner, which is all there may be")
+            case "files":
+                raise OwnerBoundError("files")
+            case number:
+                return record.model_copy(update={"number": number})
 
     def get(self, portrait_id: str) -> PortraitRecord | None:
         """The portrait, or None when there is no such portrait (any more)."""
@@ -89,17 +136,12 @@ class PortraitStore:
         """Put off a portrait's expiry."""
         expires = time.time() + retention_s
         used = record.model_copy(update={"expires_at": datetime.fromtimestamp(expires, UTC)})
-        if self._redis.set(self._key("portrait", record.id), used.model_dump_json(), xx=True):
-            self._redis.zadd(self._key("portraits"), {record.id: expires})
+        self._run(USE, record.id, used.model_dump_json(), expires)
         return used
 
-    def delete(self, record: PortraitRecord) -> None:
+    def delete(self, portrait_id: str) -> None:
         """Forget a portrait. The caller removes its file."""
-        with self._redis.pipeline() as pipe:
-            pipe.delete(self._key("portrait", record.id))
-            pipe.zrem(self._key("portraits", record.owner), record.id)
-            pipe.zrem(self._key("portraits"), record.id)
-            pipe.execute()
+        self._run(DELETE, portrait_id)
 
     def count(self, owner: str) -> int:
         """How many portraits an owner keeps."""
@@ -118,10 +160,5 @@ class PortraitStore:
         due = self._redis.zrangebyscore(self._key("portraits"), "-inf", time.time(), start=0, num=1000)
         ids = cast("list[str]", due)
         for portrait_id in ids:
-            record = self.get(portrait_id)
-            if record is not None:
-                self.delete(record)
+            self.delete(portrait_id)
         return ids
-
-    def _key(self, *parts: Any) -> str:
-        return self._prefix + ":".join(parts)

@@ -1,7 +1,9 @@
 """Every error leaves as RFC 9457 application/problem+json, whoever raised it."""
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -33,6 +35,15 @@ BY_STATUS = {
     503: ProblemType.UNAVAILABLE,
 }
 MAX_ERRORS = 10
+# What clients write is JSON, where pydantic speaks of Python
+IN_JSON = {
+    "list_type": "Input should be a valid array",
+    "tuple_type": "Input should be a valid array",
+    "dict_type": "Input should be an object",
+    "model_type": "Input should be an object",
+}
+BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
+BEGINNING.maxlist = BEGINNING.maxdict = 8
 
 
 class ProblemError(Exception):
@@ -56,7 +67,7 @@ class ProblemError(Exception):
 
 def presentable(value: Any) -> Any:
     """A short JSON value that shows `value`; what is long or not JSON becomes the beginning of its text."""
-    if value is None or isinstance(value, bool | int):
+    if value is None or (isinstance(value, int) and abs(value) < 2**53):  # readers of JSON take no larger ones for sure
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
@@ -64,14 +75,15 @@ def presentable(value: Any) -> Any:
         return [presentable(item) for item in value]
     if isinstance(value, dict) and len(value) <= 8 and all(isinstance(key, str) for key in value):
         return {presentable(key): presentable(item) for key, item in value.items()}
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else BEGINNING.repr(value)
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
 
 def validation_error(kind: ProblemType, error: ValidationError, *, where: str, tag: int | None = None) -> ProblemError:
     """The problem of a form field that does not fit its schema; text that is not JSON is a bad request.
 
-    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent.
+    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent. The schema has to end
+    at its first errors where there may be many, as those of service.jobs.documents do: pydantic makes all or none.
     """
     found = error.errors(include_url=False, include_context=False)
     if found[0]["type"] == "json_invalid":
@@ -89,11 +101,11 @@ def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
     """Pydantic's errors as field, message and the value got; the first few."""
     return [
         {
-            "field": ".".join([where, *(str(part) for part in error["loc"])]).strip("."),
-            "message": error["msg"],
+            "field": presentable(".".join([where, *(str(part) for part in error["loc"])]).strip(".")),
+            "message": IN_JSON.get(error["type"], error["msg"]),
             "got": presentable(error.get("input")),
         }
-        for error in list(errors)[:MAX_ERRORS]
+        for error in islice(errors, MAX_ERRORS)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Starts child processes that do not outlive us, even when we are killed outright."""
+"""What we ask of the operating system: child processes that do not outlive us, and memory that is given back."""
 
 import ctypes
 import os
@@ -10,6 +10,18 @@ from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+M_MMAP_THRESHOLD = -3  # <malloc.h>
+LARGE_BYTES = 1 << 20
+
+
+def give_large_blocks_back() -> None:
+    """Let glibc give large blocks of memory back when they are freed.
+
+    By itself it keeps such blocks once it has seen a few, in each thread apart: an upload in each would never end.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def spawn(

@@ -6,7 +6,7 @@ from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import ArtifactMissingError, new_job_id
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
-from service.jobs.schemas import InputFile, JobStatus, Webhook
+from service.jobs.schemas import JobStatus, Webhook, input_files
 from service.problems import ProblemError
 from service.throttle import Caller
 
@@ -29,10 +29,9 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
     made = False
     try:
         create_folder(context, job_id)
-        files = {name: value for name, value in spec if isinstance(value, InputFile)}
         linked = {
             name: file.model_copy(update={"key": context.artifacts.link(file.key, job_id)})
-            for name, file in files.items()
+            for name, file in input_files(spec).items()
         }
         webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
         rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Notes(webhook))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from service.jobs.settings import MIB, Positive, Seconds, SharedSettings
+from service.jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings
 from service.keys import Rate
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
@@ -97,6 +97,12 @@ class Settings(SharedSettings):
     stall_timeout_s: Seconds = 60.0  # for a client to take 64 kB of its answer
 
     max_portraits: Positive = 1000  # kept for one owner
+    max_stored_bytes: Positive = 10 * GIB  # of files that one owner keeps: uploads, results, portraits
+    max_record_bytes: Positive = 256 * MIB  # of Redis' memory that one owner's jobs take
+
+    form_limit: Positive = 200  # forms that come in at once
+    form_share: Positive = 8  # of these, one owner's
+    follow_share: Positive = 50  # of one owner: streams of events and requests with Prefer: wait at once
 
     queue_limit: Positive = 100  # waiting jobs of one kind
     queue_share: Positive = 50  # of these, one owner's
@@ -109,6 +115,7 @@ class Settings(SharedSettings):
     webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
 
     retention_s: Seconds = 24 * 3600.0
+    canceled_retention_s: Seconds = 600.0  # of a canceled job, where that is shorter
     housekeeping_s: Seconds = 5.0
 
     @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", "webhook_backoff", mode="before")

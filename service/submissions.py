@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from service.admission import Notes, check_room, queue_job
+from service.admission import Notes, check_room, form_under_way, queue_job
 from service.context import Context
 from service.folders import create_folder, remove_folder
 from service.idempotency import Answered, fingerprint
@@ -21,7 +21,8 @@ from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
 from service.problems import ProblemError, validation_error
-from service.throttle import Caller
+from service.security import OPEN_OWNER
+from service.throttle import Caller, UnderwayError
 from service.uploads import Fields, Form, TextField, read_form
 from service.webhooks import MAX_WEBHOOK_BYTES, parse_webhook
 
@@ -50,20 +51,14 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     job_id = new_job_id()
     made = False
     try:
-        await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
         fields = {
             **submission.fields,
             "webhook": TextField(MAX_WEBHOOK_BYTES),
             "deadline": TextField(MAX_NUMBER_BYTES),
         }
-        form = await read_form(
-            request,
-            fields,
-            context.artifacts,
-            job_id,
-            timeout_s=context.settings.upload_timeout_s,
-            max_pixels=context.settings.max_pixels,
-        )
+        with form_under_way(context, caller):
+            await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
+            form = await read_form(context, request, fields, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
@@ -71,13 +66,14 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             record = await run_in_threadpool(_queue, context, caller, submission, job_id, form)
             made = True
             if key is not None:
-                await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
+                with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
+                    await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
     finally:
         if not made:
             await run_in_threadpool(remove_folder, context, job_id)
             if key is not None and answered is None:
                 await run_in_threadpool(context.idempotency.release, owner, key)
-    return await _answer(context, request, record, replayed=answered is not None)
+    return await _answer(context, request, caller, record, replayed=answered is not None)
 
 
 def require_models(context: Context, kinds: Iterable[str]) -> None:
@@ -98,7 +94,7 @@ def parse_options(form: Form, schema: type[Options]) -> Options:
         return schema.model_validate_json(form.texts.get("options", "{}"))
     except ValidationError as error:
         problem = validation_error(ProblemType.INVALID_OPTIONS, error, where="options")
-        if any(each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_context=False)):
+        if any(each["type"] == "extra_forbidden" for each in error.errors(include_input=False, include_url=False)):
             allowed = ", ".join(schema.model_fields)
             update = {
                 "detail": f"{problem.problem.detail}; allowed are {allowed}",
@@ -204,14 +200,20 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
     return record
 
 
-async def _answer(context: Context, request: Request, record: JobRecord, *, replayed: bool) -> JSONResponse:
+async def _answer(
+    context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool
+) -> JSONResponse:
     wait_s = _wait_seconds(request, context.settings.max_wait_s)
     headers = {"Location": public_job(context, record).urls.self}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
-        headers["Preference-Applied"] = f"wait={wait_s:g}"
-        with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
+        # the job is queued, and whoever asked must learn its id, though it cannot be waited for
+        with (
+            contextlib.suppress(RedisError, UnderwayError),
+            context.followers.one(caller.owner, alone=caller.owner == OPEN_OWNER),
+        ):
+            headers["Preference-Applied"] = f"wait={wait_s:g}"
             await context.events.wait(record.id, wait_s)
             ended = await run_in_threadpool(context.store.get, record.id)
             record = ended or record

@@ -1,7 +1,13 @@
-"""How much each key may do: requests in a time, and jobs in a time; counted in Redis, so over all front-ends."""
+"""How much may be done: by each key, requests and jobs in a time; by each owner, some things at once.
+
+What is done in a time is counted in Redis, so over all front-ends; what is under way, in the process that it burdens.
+"""
 
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from limits import RateLimitItem, parse
@@ -61,3 +67,39 @@ class Throttle:
             allowed=f"{item} for {what}",
             headers={"Retry-After": str(wait_s)},
         )
+
+
+class UnderwayError(Exception):
+    """As many of something are under way as may be: the owner's, or everybody's."""
+
+    def __init__(self, most: int, *, own: bool) -> None:
+        super().__init__(most)
+        self.most = most
+        self.own = own
+
+
+class Underway:
+    """What is under way in this process: at most `most`, of these one owner's `share`. For the event loop alone."""
+
+    def __init__(self, *, most: int, share: int) -> None:
+        self._most = most
+        self._share = share
+        self._counts: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, owner: str, *, alone: bool) -> Iterator[None]:
+        """Count one more for as long as the `with` block runs. Raises UnderwayError.
+
+        `alone`: there are no other owners, and no shares.
+        """
+        if self._counts.total() >= self._most:
+            raise UnderwayError(self._most, own=False)
+        if not alone and self._counts[owner] >= self._share:
+            raise UnderwayError(self._share, own=True)
+        self._counts[owner] += 1
+        try:
+            yield
+        finally:
+            self._counts[owner] -= 1
+            if not self._counts[owner]:
+                del self._counts[owner]

@@ -1,10 +1,13 @@
 """Reads multipart/form-data as it streams in: files go into drafts, none past its limit, then into the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import codecs
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio.to_thread import run_sync
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -21,9 +24,12 @@ from service.problems import ProblemError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+    from service.context import Context
+
 MAX_PARTS = 8
 MAX_ID_BYTES = 128  # of a field that holds an id
 FRAMING_BYTES = 64 * 1024  # what boundaries and part headers may add to the fields
+INLINE_BYTES = 16 * 1024  # a larger document is a file: neither this process nor Redis shall hold many of them
 
 
 @dataclass(frozen=True)
@@ -41,26 +47,40 @@ class TextField:
     limit: int
 
 
-Fields = Mapping[str, FileField | TextField]
+@dataclass(frozen=True)
+class DocumentField:
+    """The same, where texts above INLINE_BYTES become files once `check` has taken them.
+
+    `check` says how many items the document has; it raises ProblemError.
+    """
+
+    limit: int
+    check: Callable[[Path], int]
+
+
+Fields = Mapping[str, FileField | TextField | DocumentField]
 
 
 @dataclass
 class Form:
-    """What was sent; `sizes` are width and height of those files that are images."""
+    """What was sent: large documents among the `files`, how many items each has in `counts`.
+
+    `sizes` are width and height of those files that are images. A part without a byte is a field not sent, unless it
+    is a file that has a name.
+    """
 
     files: dict[str, InputFile] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(
-    request: Request, fields: Fields, artifacts: ArtifactStore, job_id: str, *, timeout_s: float, max_pixels: int
-) -> Form:
-    """Read the request's form into the folder of `job_id`, for `timeout_s` seconds at most.
+async def read_form(context: "Context", request: Request, fields: Fields, job_id: str) -> Form:
+    """Read the request's form into the folder of `job_id`, within the time and the sizes that are set.
 
-    Images have `max_pixels` pixels at most, by their headers. Raises ProblemError, ArtifactsAwayError; the caller then
-    removes the folder.
+    Raises ProblemError, ArtifactsAwayError; the caller then removes the folder.
     """
+    timeout_s, max_pixels = context.settings.upload_timeout_s, context.settings.max_pixels
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data" or b"boundary" not in parameters:
         got = request.headers.get("content-type", "none")
@@ -79,14 +99,19 @@ async def read_form(
             got=int(declared),
             allowed=limit,
         )
-    reader = _Reader(fields, artifacts, job_id)
+    reader = _Reader(fields, context.artifacts, job_id)
     try:
         parser = MultipartParser(parameters[b"boundary"], reader.callbacks())
         async with asyncio.timeout(timeout_s):
             async for chunk in _bounded(request.stream(), limit):
                 parser.write(chunk)
                 while reader.received:
-                    await run_in_threadpool(_keep, reader.form, reader.received.pop(0), max_pixels)
+                    file = reader.received.pop(0)
+                    with file.draft:
+                        if isinstance(file.field, DocumentField):
+                            count = await run_sync(file.field.check, file.draft.path, limiter=context.parsing)
+                            reader.form.counts[file.name] = count
+                        await run_in_threadpool(_keep, reader.form, file, max_pixels)
         parser.finalize()
     except TimeoutError as error:
         raise ProblemError(
@@ -135,16 +160,16 @@ class _Received:
     """A file that has come whole."""
 
     name: str
+    field: FileField | DocumentField
     media_type: str
     draft: Draft
 
 
 def _keep(form: Form, file: _Received, max_pixels: int) -> None:
-    """Check a file and store it. Raises ProblemError, ArtifactsAwayError, OSError."""
-    with file.draft as draft:
-        if file.media_type in IMAGE_TYPES:
-            form.sizes[file.name] = check_image(file.name, draft.path, file.media_type, max_pixels=max_pixels)
-        stored = draft.commit()
+    """Store a file; an image is checked before. Raises ProblemError, ArtifactsAwayError, OSError."""
+    if file.media_type in IMAGE_TYPES:
+        form.sizes[file.name] = check_image(file.name, file.draft.path, file.media_type, max_pixels=max_pixels)
+    stored = file.draft.commit()
     form.files[file.name] = InputFile(
         key=stored.key, media_type=file.media_type, bytes=stored.bytes, sha256=stored.sha256
     )
@@ -168,6 +193,7 @@ class _Reader:
         self._value = b""
         self._disposition = b""
         self._buffer = bytearray()  # a text, or the head of a file not yet recognised
+        self._named = False  # the part has the name of a file
         self._media_type = ""
         self._draft: Draft | None = None
 
@@ -210,6 +236,7 @@ class _Reader:
     def _on_headers(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         self.name = parameters.get(b"name", b"").decode("utf-8", "replace")
+        self._named = bool(parameters.get(b"filename"))
         if self.name not in self._fields:
             allowed = list(self._fields)
             raise ProblemError(
@@ -231,31 +258,36 @@ class _Reader:
         expected = self._fields[self.name]
         if isinstance(expected, FileField):
             if len(self._buffer) >= HEAD_BYTES:
-                self._open(expected)
+                self._open_recognised(expected)
         elif len(self._buffer) > expected.limit:
             raise ArtifactTooLargeError(self.name, expected.limit)
+        elif isinstance(expected, DocumentField) and len(self._buffer) > INLINE_BYTES:
+            self._open("application/json", "json", expected.limit)
 
-    def _open(self, expected: FileField) -> None:
-        self._media_type = accept(self.name, bytes(self._buffer[:HEAD_BYTES]), expected.accepts)
-        file_name = f"{self.name}.{SUFFIXES[self._media_type]}"
-        self._draft = self._artifacts.draft(self._job_id, file_name, limit=expected.limit)
+    def _open_recognised(self, expected: FileField) -> None:
+        media_type = accept(self.name, bytes(self._buffer[:HEAD_BYTES]), expected.accepts)
+        self._open(media_type, SUFFIXES[media_type], expected.limit)
+
+    def _open(self, media_type: str, suffix: str, limit: int) -> None:
+        self._media_type = media_type
+        self._draft = self._artifacts.draft(self._job_id, f"{self.name}.{suffix}", limit=limit)
         self._draft.write(bytes(self._buffer))
         self._buffer.clear()
 
     def _on_end(self) -> None:
         expected = self._fields[self.name]
-        if isinstance(expected, TextField):
+        if isinstance(expected, FileField) and self._draft is None and (self._buffer or self._named):
+            self._open_recognised(expected)
+        if self._draft is not None:
+            assert not isinstance(expected, TextField)  # noqa: S101 - which have no drafts
+            self._draft.close()
+            self.received.append(_Received(self.name, expected, self._media_type, self._draft))
+            self._draft = None
+        elif self._buffer:
             try:
-                self.form.texts[self.name] = self._buffer.decode("utf-8")
+                self.form.texts[self.name] = self._buffer.removeprefix(codecs.BOM_UTF8).decode("utf-8")
             except UnicodeDecodeError as error:
                 raise ProblemError(ProblemType.BAD_REQUEST, f"{self.name} is not UTF-8 text: {error.reason}") from error
-            return
-        if self._draft is None:
-            self._open(expected)
-        assert self._draft is not None  # noqa: S101 - opened above at the latest
-        self._draft.close()
-        self.received.append(_Received(self.name, self._media_type, self._draft))
-        self._draft = None
 
     def _on_form_end(self) -> None:
         self.complete = True

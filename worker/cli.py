@@ -1,18 +1,20 @@
 """Commands of the worker side: `worker`, and `render`, `extract` and `benchmark`, which need no server."""
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
+from service.jobs.documents import InvalidJsonError, read_document
 from service.jobs.logs import configure_logging
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.private import keep_private
-from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from service.jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
 from worker.app import run_worker
 from worker.settings import WorkerSettings
 
@@ -22,7 +24,7 @@ IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".jpeg": "jpeg",
     ".webp": "webp",
 }
-MOTION: TypeAdapter[Motion] = TypeAdapter(Motion)
+MAX_ERRORS = 10  # told of at once
 
 Options = TypeVar("Options", bound=BaseModel)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the seconds of each stage as JSON.")]
@@ -173,7 +175,9 @@ def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> 
     try:
         if control:
             return ControlsMotion.model_validate({"controls": _pairs(control), "relative": relative})
-        return None if path is None else MOTION.validate_json(path.read_bytes())
+        return None if path is None else read_document(MOTION, path.read_bytes())
+    except InvalidJsonError as error:
+        raise typer.BadParameter(str(error), param_hint="--motion") from error
     except ValidationError as error:
         raise typer.BadParameter(_explained(error), param_hint="--control" if control else "--motion") from error
 
@@ -196,5 +200,5 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 def _explained(error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc']) or 'motion'}: {problem['msg']}, got {problem['input']!r:.80}"
-        for problem in error.errors(include_url=False)
+        for problem in islice(error.errors(include_url=False), MAX_ERRORS)
     )

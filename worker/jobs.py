@@ -66,8 +66,20 @@ def make_image(
     with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
         for number, image in enumerate(images, 1):
             archive.writestr(f"{number:03}.{SUFFIXES[options.format]}", image)
+            _check_size(output, bench.settings.max_archive_bytes, number)
             bench.stages.report("render", number, len(targets))
     return replace(made, media_type="application/zip", images=len(targets))
+
+
+def _check_size(archive: Path, most: int, images: int) -> None:
+    size = archive.stat().st_size
+    if size > most:
+        raise InputError(
+            ProblemType.TOO_LARGE,
+            f"the first {images} images have {size} bytes; allowed are {most} for all; a smaller size or jpeg may do",
+            got=size,
+            allowed=most,
+        )
 
 
 def _rendered(

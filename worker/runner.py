@@ -10,15 +10,28 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 import torch
+from pydantic import TypeAdapter
 from redis import RedisError
 
 from service.jobs.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError, make_artifacts
 from service.jobs.claims import LEASE_SECONDS, ClaimLostError, JobCanceledError
 from service.jobs.credentials import ContentCredentials
+from service.jobs.documents import read_document
 from service.jobs.lease import Lease
 from service.jobs.problems import Problem
 from service.jobs.records import Claim, Refusal
-from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, Progress, Result, VideoSpec
+from service.jobs.schemas import (
+    MOTION,
+    MOTIONS,
+    ImageSpec,
+    InputFile,
+    JobKind,
+    MotionSpec,
+    Progress,
+    Result,
+    VideoSpec,
+    input_files,
+)
 from service.jobs.store import JobStore
 from worker.extract import extract_archive, extract_motion
 from worker.heartbeat import Heartbeat
@@ -108,7 +121,7 @@ class Runner:
     def _end(self, claim: Claim, stages: Stages) -> None:
         problem: Problem | None = None
         try:
-            files = [file.key for _, file in claim.spec if isinstance(file, InputFile)]
+            files = [file.key for file in input_files(claim.spec).values()]
             _insist(self._artifacts.clear, claim.job_id, files)
             with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
                 made = self._work(claim, draft.path, stages)
@@ -165,6 +178,9 @@ class Runner:
             def read(file: InputFile) -> Path:
                 return _insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
 
+            def written(schema: TypeAdapter[T], file: InputFile | None) -> T | None:
+                return None if file is None else read_document(schema, read(file).read_bytes())
+
             match claim.spec:
                 case ImageSpec() as spec:
                     return make_image(
@@ -172,7 +188,7 @@ class Runner:
                         read(spec.portrait),
                         path,
                         motion=spec.motion,
-                        motions=spec.motions,
+                        motions=written(MOTIONS, spec.motions_file) or spec.motions,
                         driving=read(spec.driving) if spec.driving else None,
                         options=spec.options,
                     )
@@ -182,7 +198,7 @@ class Runner:
                         read(spec.portrait),
                         path,
                         audio=read(spec.audio) if spec.audio else None,
-                        motion=spec.motion,
+                        motion=written(MOTION, spec.motion_file) or spec.motion,
                         driving=read(spec.driving) if spec.driving else None,
                         options=spec.options,
                     )
@@ -195,7 +211,7 @@ class Runner:
     def _output_name(claim: Claim) -> str:
         match claim.spec:
             case ImageSpec() as spec:
-                return "result.zip" if spec.motions else f"result.{SUFFIXES[spec.options.format]}"
+                return "result.zip" if spec.motion_count else f"result.{SUFFIXES[spec.options.format]}"
             case VideoSpec():
                 return "result.mp4"
             case MotionSpec() as spec:

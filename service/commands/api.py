@@ -11,6 +11,7 @@ from service.app import create_app
 from service.jobs.artifacts import InvalidArtifactStoreError
 from service.jobs.logs import configure_logging
 from service.jobs.private import keep_private
+from service.processes import give_large_blocks_back
 from service.security import InsecureSettingsError
 from service.server import FrontEnd
 from service.settings import InvalidSettingsError, read_settings
@@ -41,6 +42,7 @@ def api(
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 100)
+    give_large_blocks_back()
     FrontEnd(app, settings).run(sockets=None if fd is None else [listener(fd)])
 
 

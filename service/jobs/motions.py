@@ -3,7 +3,9 @@
 import itertools
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from service.jobs.documents import Document
 
 MAX_DIMENSION = 512
 MAX_FRAMES = 7500  # five minutes at 25 fps
@@ -13,10 +15,10 @@ MAX_CONTROLS = 64
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 ControlName = Annotated[str, Field(min_length=1, max_length=64)]
-ControlValues = Annotated[dict[ControlName, Number], Field(max_length=MAX_CONTROLS)]
+ControlValues = Annotated[dict[ControlName, Number], Field(max_length=MAX_CONTROLS, fail_fast=True)]
 # Coefficients are of unit variance, radians or pixels of a crop of 256: beyond this no face is meant.
 Coefficient = Annotated[float, Field(ge=-512, le=512, allow_inf_nan=False)]
-Coefficients = Annotated[list[Coefficient], Field(min_length=1, max_length=MAX_DIMENSION)]
+Coefficients = Annotated[list[Coefficient], Field(min_length=1, max_length=MAX_DIMENSION, fail_fast=True)]
 Space = Annotated[str, Field(min_length=1, max_length=64)]
 Fps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)]
 Confidence = Annotated[float, Field(ge=0, le=1, description="How sure the extractor is; under 0.3 it saw no face")]
@@ -24,11 +26,7 @@ Confidence = Annotated[float, Field(ge=0, le=1, description="How sure the extrac
 FORMS = ("controls", "coefficients", "frames", "keyframes")
 
 
-class _Motion(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ControlsMotion(_Motion):
+class ControlsMotion(Document):
     """One pose and expression by name; `relative` adds it to the portrait's own, otherwise it replaces them."""
 
     space: Space = "open478"
@@ -36,7 +34,7 @@ class ControlsMotion(_Motion):
     relative: bool = True
 
 
-class CropSquare(_Motion):
+class CropSquare(Document):
     """The square of the source, in its pixels, that size and place of an extracted face are relative to."""
 
     x: Number
@@ -44,14 +42,14 @@ class CropSquare(_Motion):
     side: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Shot(_Motion):
+class Shot(Document):
     """Frames of a video from one cut to the next: the index of the first, and their crop."""
 
     start: Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
     crop: CropSquare
 
 
-class CoefficientsMotion(_Motion):
+class CoefficientsMotion(Document):
     """One motion vector (D,) of the named space, used as it is.
 
     `confidence` and `crop` are what extraction tells beside it; rendering does without.
@@ -63,7 +61,7 @@ class CoefficientsMotion(_Motion):
     crop: CropSquare | None = None
 
 
-class FramesMotion(_Motion):
+class FramesMotion(Document):
     """A sequence of motion vectors (T, D) at `fps`, of at most MAX_SECONDS.
 
     `confidence`, one for each frame, and `shots` are what extraction tells beside it; rendering does without.
@@ -71,9 +69,9 @@ class FramesMotion(_Motion):
 
     space: Space
     fps: Fps = 25.0
-    frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES)]
-    confidence: Annotated[list[Confidence], Field(max_length=MAX_FRAMES)] | None = None
-    shots: Annotated[list[Shot], Field(max_length=MAX_FRAMES)] | None = None
+    frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES, fail_fast=True)]
+    confidence: Annotated[list[Confidence], Field(max_length=MAX_FRAMES, fail_fast=True)] | None = None
+    shots: Annotated[list[Shot], Field(max_length=MAX_FRAMES, fail_fast=True)] | None = None
 
     @model_validator(mode="after")
     def _not_too_long(self) -> Self:
@@ -85,19 +83,19 @@ class FramesMotion(_Motion):
         return self
 
 
-class Keyframe(_Motion):
+class Keyframe(Document):
     """Named controls at a time in seconds."""
 
     t: Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
     controls: ControlValues
 
 
-class KeyframesMotion(_Motion):
+class KeyframesMotion(Document):
     """Named controls at given times; what lies between is interpolated. Times rise strictly."""
 
     space: Space = "open478"
     fps: Fps = 25.0
-    keyframes: Annotated[list[Keyframe], Field(min_length=1, max_length=MAX_KEYFRAMES)]
+    keyframes: Annotated[list[Keyframe], Field(min_length=1, max_length=MAX_KEYFRAMES, fail_fast=True)]
     relative: bool = True
 
     @model_validator(mode="after")

@@ -57,6 +57,7 @@ class ProblemType(Enum):
     NO_MODEL = ("no-model", 503, "The model this job needs is not installed")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
     UNAVAILABLE = ("unavailable", 503, "A part of the service is not available")
+    STORAGE_USED = ("storage-used", 507, "As much is kept for this owner as may be")
     STORAGE_FULL = ("storage-full", 507, "There is no room to store the upload")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

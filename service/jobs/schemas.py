@@ -4,14 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
+from service.jobs.documents import Document
 from service.jobs.motions import Motion
 from service.jobs.problems import Problem
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class JobKind(StrEnum):
@@ -68,7 +65,7 @@ OutputSize = Annotated[
 ]
 
 
-class ImageOptions(_Schema):
+class ImageOptions(Document):
     """How a re-posed image is made. Unknown fields are refused.
 
     `face` chooses the portrait's face, `driving_face` that of a driving image. The two scales govern how much of its
@@ -87,7 +84,7 @@ class ImageOptions(_Schema):
     label: Label = False
 
 
-class VideoOptions(_Schema):
+class VideoOptions(Document):
     """How a video is made. Unknown fields are refused.
 
     `face` chooses the portrait's face, `driving_face` that of a driving video, as its first frame with a face counts
@@ -111,7 +108,7 @@ class VideoOptions(_Schema):
     label: Label = False
 
 
-class MotionOptions(_Schema):
+class MotionOptions(Document):
     """How motion is extracted. Unknown fields are refused. A video's faces are those of its first frame with one."""
 
     face: FaceIndex | None = None
@@ -122,7 +119,7 @@ MAX_IMAGE_SIDE = 32_766
 """Of an uploaded image, in pixels: what the libraries that cut and move pictures can address."""
 
 
-class InputFile(_Schema):
+class InputFile(Document):
     """A stored upload: its artifact key, the media type its content was recognised as, and its size."""
 
     key: str
@@ -131,46 +128,64 @@ class InputFile(_Schema):
     sha256: str
 
 
+class MotionsFile(InputFile):
+    """A stored list of motions, and how many it holds."""
+
+    count: int
+
+
 MAX_MOTIONS = 64
-Motions = Annotated[list[Motion], Field(min_length=1, max_length=MAX_MOTIONS)]
+Motions = Annotated[list[Motion], Field(min_length=1, max_length=MAX_MOTIONS, fail_fast=True)]
 
 
-class ImageSpec(_Schema):
-    """Re-pose `portrait` by `motion`, by each of `motions`, or as the person in the image `driving`."""
+class ImageSpec(Document):
+    """Re-pose `portrait` by `motion`, by each of `motions`, or as the person in the image `driving`.
+
+    Many `motions` lie in a file, `motions_file`.
+    """
 
     kind: Literal[JobKind.IMAGE] = JobKind.IMAGE
     portrait: InputFile
     motion: Motion | None = None
     motions: Motions | None = None
+    motions_file: MotionsFile | None = None
     driving: InputFile | None = None
     options: ImageOptions = ImageOptions()
 
     @model_validator(mode="after")
     def _one_driver(self) -> Self:
-        _exactly_one(motion=self.motion, motions=self.motions, driving=self.driving)
+        motions = self.motions or self.motions_file
+        _exactly_one(motion=self.motion, motions=motions, driving=self.driving)
         return self
 
+    @property
+    def motion_count(self) -> int | None:
+        """How many motions there are, where they are several and the result an archive; else None."""
+        return self.motions_file.count if self.motions_file else len(self.motions) if self.motions else None
 
-class VideoSpec(_Schema):
+
+class VideoSpec(Document):
     """Animate `portrait` by a motion sequence, by speech or by the video `driving`.
 
     Speech and a driving video may come together: then the mouth is the speech's, and head, eyes and brows the video's.
+    A long motion lies in a file, `motion_file`.
     """
 
     kind: Literal[JobKind.VIDEO] = JobKind.VIDEO
     portrait: InputFile
     audio: InputFile | None = None
     motion: Motion | None = None
+    motion_file: InputFile | None = None
     driving: InputFile | None = None
     options: VideoOptions = VideoOptions()
 
     @model_validator(mode="after")
     def _one_driver(self) -> Self:
-        _exactly_one(motion=self.motion, audio_or_driving=self.audio or self.driving)
+        _exactly_one(motion=self.motion or self.motion_file, audio_or_driving=self.audio or self.driving)
         return self
 
 
-class MotionSpec(_Schema):
+class MotionSpec(Document):
     """Extract the motion of an image (coefficients) or a video (frames), by `source.media_type`."""
 
     kind: Literal[JobKind.MOTION] = JobKind.MOTION
@@ -178,11 +193,19 @@ class MotionSpec(_Schema):
     options: MotionOptions = MotionOptions()
 
 
+MOTION: TypeAdapter[Motion] = TypeAdapter(Motion)
+MOTIONS: TypeAdapter[list[Motion]] = TypeAdapter(Motions)
+
 JobSpec = Annotated[ImageSpec | VideoSpec | MotionSpec, Field(discriminator="kind")]
 JOB_SPEC: TypeAdapter[ImageSpec | VideoSpec | MotionSpec] = TypeAdapter(JobSpec)
 
 
-class Progress(_Schema):
+def input_files(spec: JobSpec) -> dict[str, InputFile]:
+    """The files that a job is made from, by the fields that name them."""
+    return {name: file for name, file in spec if isinstance(file, InputFile)}
+
+
+class Progress(Document):
     """Where a running job is: the stage by name and, where it can be counted, how much of it is done."""
 
     stage: Annotated[str, Field(min_length=1, max_length=64)]
@@ -190,7 +213,7 @@ class Progress(_Schema):
     total: Annotated[int, Field(ge=0)] | None = None
 
 
-class Result(_Schema):
+class Result(Document):
     """What a job made. Sizes in pixels and bytes, `duration` in seconds."""
 
     media_type: str
@@ -218,11 +241,11 @@ class WebhookEvent(StrEnum):
     CANCELED = "job.canceled"
 
 
-class Webhook(_Schema):
+class Webhook(Document):
     """Where to post to when the job ends in one of `events`; signed as Standard Webhooks 1.0 says."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
-    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=3)] = tuple(WebhookEvent)
+    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=3, fail_fast=True)] = tuple(WebhookEvent)
 
 
 class WebhookState(Webhook):
@@ -232,7 +255,7 @@ class WebhookState(Webhook):
     attempts: int = 0
 
 
-class Urls(_Schema):
+class Urls(Document):
     """Where to go from here."""
 
     self: str
@@ -241,7 +264,7 @@ class Urls(_Schema):
     result: str
 
 
-class Job(_Schema):
+class Job(Document):
     """A job as the API shows it."""
 
     id: str
@@ -258,7 +281,7 @@ class Job(_Schema):
         Annotated[float, Field(description="Seconds until it begins, by the pace of late; only while queued")] | None
     ) = None
     progress: Progress | None = None
-    timings: Annotated[dict[str, float], Field(description="Seconds spent in each stage")] = {}
+    timings: dict[str, float] = Field(default_factory=dict, description="Seconds spent in each stage")
     error: Problem | None = None
     result: Result | None = None
     webhook: WebhookState | None = None

@@ -4,8 +4,9 @@ Every script starts with the same prelude, which binds the keys of one job and t
 scripts themselves stand with the methods that run them.
 Keys (under the prefix): `job:ID` hash, `job:ID:spec`, `job:ID:lock`, `job:ID:events` stream; sorted sets `queue:KIND`
 by place, `owner:OWNER` by creation number, `running` by start, `expiring` and `tombstones` by the time they are due,
-`workers` by their last sign; hash `worker:NAME`; `token:ID`, the job that a message was used for; hashes `metrics` (see
-service/jobs/figures.py) and `pace`.
+`tombstones:OWNER` by creation number, `workers` by their last sign; hash `worker:NAME`; `token:ID`, the job that a
+message was used for; hashes `metrics` (see service/jobs/figures.py) and `pace`; hashes `kept:files` and `kept:records`,
+the bytes that each owner keeps in the artifact store and here.
 Time is Redis' own clock, so that machines need not agree on theirs.
 
 Owners share a queue by start-time fair queuing (Goyal, Vin and Cheng, "Start-time fair queuing", SIGCOMM 1996) with
@@ -43,6 +44,22 @@ local function observe(name, seconds)
   for i = #BUCKETS, 1, -1 do if seconds <= BUCKETS[i] then bucket = i end end
   count(name .. '|' .. bucket, 1)
   redis.call('HINCRBYFLOAT', prefix .. 'metrics', name .. '|sum', seconds)
+end
+local function kept(what, owner) return tonumber(redis.call('HGET', prefix .. 'kept:' .. what, owner) or 0) end
+local function keep(what, owner, bytes)
+  local left = redis.call('HINCRBY', prefix .. 'kept:' .. what, owner, bytes)
+  if left <= 0 then redis.call('HDEL', prefix .. 'kept:' .. what, owner) end
+end
+local function hold(what, bytes)  -- count bytes as kept by the job's owner, until they are released with the job
+  keep(what, get('owner'), bytes)
+  redis.call('HINCRBY', job, 'kept:' .. what, bytes)
+end
+local function release()
+  for _, what in ipairs({'files', 'records'}) do
+    local bytes = get('kept:' .. what)
+    if bytes then keep(what, get('owner'), -bytes) end
+    redis.call('HDEL', job, 'kept:' .. what)
+  end
 end
 local function virtual() return tonumber(redis.call('GET', prefix .. 'virtual:' .. get('kind')) or 0) end
 local function order(number) return tonumber(number) % 1000000 / 1000000 end  -- among equal places: as they came
@@ -86,7 +103,9 @@ end
 local function finish(status)
   local at = now()
   summarize(status, at)
-  local expires = string.format('%.6f', tonumber(at) + tonumber(get('retention')))
+  if status == 'succeeded' then hold('files', cjson.decode(get('result')).bytes) end
+  local retention = status == 'canceled' and get('canceled_retention') or get('retention')
+  local expires = string.format('%.6f', tonumber(at) + tonumber(retention))
   redis.call('HSET', job, 'status', status, 'finished_at', at, 'expires_at', expires)
   dequeue()
   redis.call('ZREM', prefix .. 'running', id)

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
+GIB = 1 << 30
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -51,6 +52,7 @@ class SharedSettings(BaseSettings):
     max_video_bytes: Positive = 200 * MIB
     max_video_seconds: Seconds = 120.0
     max_seconds_before_face: Seconds = 30.0  # that a video may begin with, as a title: it is searched for a face
+    max_archive_bytes: Positive = GIB  # of the images that one job makes
 
     @field_validator("s3_prefix")
     @classmethod

@@ -10,30 +10,45 @@ from service.jobs.notices import Notices
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.reading import READING, Reading, records_of
 from service.jobs.records import JobRecord
-from service.jobs.schemas import JobSpec, JobStatus, Webhook
+from service.jobs.schemas import JobSpec, JobStatus, Webhook, input_files
 from service.jobs.scripts import JobStoreError
 from service.jobs.turns import Turns
 from service.jobs.upkeep import Upkeep
 from service.jobs.workers import Workers
 
-# kind, owner, specification, retention in seconds, queue bound, an owner's bound, then further fields and their
-# values -> 'full', 'share' or the job, as `read` says
+KEPT = ("files", "records")
+UNBOUNDED = 2**53  # Lua counts no further
+RECORD_BYTES = 2048  # what Redis holds of a job beside its specification, about
+
+# kind, owner, specification, retention in seconds, the same of a canceled job, queue bound, an owner's bound, places
+# for owners of whom no job waits, bytes of the job's files, an owner's bounds of bytes of files and of records, then
+# further fields and their values -> 'full', 'share', 'reserved', 'files', 'records' or the job, as `read` says
 CREATE = (
     READING
+    + f"local RECORD_BYTES = {RECORD_BYTES}"
     + """
-local kind, owner = ARGV[3], ARGV[4]
-if redis.call('ZCARD', prefix .. 'queue:' .. kind) >= tonumber(ARGV[7]) then return 'full' end
-if tonumber(redis.call('HGET', prefix .. 'waiting:' .. kind, owner) or 0) >= tonumber(ARGV[8]) then return 'share' end
+local kind, owner, text, retention, canceled_retention = unpack(ARGV, 3, 7)
+local queue_limit, share, reserved, file_bytes, most_file_bytes, most_record_bytes = unpack(ARGV, 8, 13)
+local waiting = redis.call('ZCARD', prefix .. 'queue:' .. kind)
+local own = tonumber(redis.call('HGET', prefix .. 'waiting:' .. kind, owner) or 0)
+if waiting >= tonumber(queue_limit) then return 'full' end
+if own >= tonumber(share) then return 'share' end
+if own > 0 and waiting >= queue_limit - reserved then return 'reserved' end
+if kept('files', owner) + file_bytes > tonumber(most_file_bytes) then return 'files' end
+if kept('records', owner) + #text + RECORD_BYTES > tonumber(most_record_bytes) then return 'records' end
 local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
-           'created_at', now(), 'queued_at', now(), 'retention', ARGV[6], 'deliveries', 0)
-for i = 9, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+           'created_at', now(), 'queued_at', now(), 'retention', retention, 'canceled_retention', canceled_retention,
+           'deliveries', 0)
+for i = 14, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
 if get('deadline_s') then
   local deadline = string.format('%.6f', tonumber(now()) + tonumber(get('deadline_s')))
   redis.call('HSET', job, 'deadline', deadline)
   redis.call('ZADD', prefix .. 'deadlines', deadline, id)
 end
-redis.call('SET', spec, ARGV[5])
+redis.call('SET', spec, text)
+hold('files', file_bytes)
+hold('records', #text + RECORD_BYTES)
 local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
 redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
 enqueue(start + order(number))
@@ -58,6 +73,18 @@ class QueueFullError(JobStoreError):
 
 class ShareUsedError(JobStoreError):
     """As many of the owner's jobs of this kind wait as are allowed to one owner."""
+
+
+class ReservedError(JobStoreError):
+    """The places that are left are for owners of whom no job of this kind waits."""
+
+
+class OwnerBoundError(JobStoreError):
+    """The owner would keep more bytes than allowed: `what` is "files" or "records"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the {what} of this owner would be more than allowed")
+        self.what = what
 
 
 class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
@@ -87,8 +114,12 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
         *,
         owner: str,
         retention_s: float = 86400.0,
+        canceled_retention_s: float | None = None,
         queue_limit: int = 10_000,
         share: int | None = None,
+        reserved: int = 0,
+        max_file_bytes: int = UNBOUNDED,
+        max_record_bytes: int = UNBOUNDED,
         webhook: Webhook | None = None,
         deadline_s: float | None = None,
         request_id: str | None = None,
@@ -96,10 +127,25 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
         """Put a new job into its queue, at its owner's turn.
 
         Raises QueueFullError when `queue_limit` jobs of its kind wait already, ShareUsedError when `share` of its
-        owner's do. A job that has not begun `deadline_s` seconds from now fails.
+        owner's do, ReservedError when one of its owner's does and no more than `reserved` places are left, and
+        OwnerBoundError when the owner would keep more than `max_file_bytes` or `max_record_bytes`. A job that has not
+        begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
         """
         kind = spec.kind.value
-        args = (kind, owner, spec.model_dump_json(), retention_s, queue_limit, queue_limit if share is None else share)
+        # without fields that are not used: workers of the version before do not know the newest
+        args = (
+            kind,
+            owner,
+            spec.model_dump_json(exclude_none=True),
+            retention_s,
+            retention_s if canceled_retention_s is None else canceled_retention_s,
+            queue_limit,
+            queue_limit if share is None else share,
+            reserved,
+            sum(file.bytes for file in input_files(spec).values()),
+            max_file_bytes,
+            max_record_bytes,
+        )
         late = Problem.of(ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s)
         notes = {
             "webhook": webhook.model_dump_json() if webhook else None,
@@ -113,6 +159,10 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
                 raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
             case "share":
                 raise ShareUsedError(f"{share} {kind} jobs of this key's owner are waiting, which is all one may have")
+            case "reserved":
+                raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
+            case "files" | "records" as what:
+                raise OwnerBoundError(what)
             case found:
                 return records_of(found)[0]
 
@@ -126,6 +176,20 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
         if answer == "unknown":
             raise KeyError(job_id)
         return None if answer == "ok" else JobStatus(answer)
+
+    def kept(self, owner: str) -> dict[str, int]:
+        """The bytes that an owner keeps, of `files` in the artifact store and of `records` here."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for what in KEPT:
+                pipe.hget(self._key("kept", what), owner)
+            return {what: int(found or 0) for what, found in zip(KEPT, pipe.execute(), strict=True)}
+
+    def kept_by_all(self) -> dict[str, int]:
+        """The same of all owners together."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for what in KEPT:
+                pipe.hvals(self._key("kept", what))
+            return {what: sum(map(int, found)) for what, found in zip(KEPT, pipe.execute(), strict=True)}
 
     def figures(self) -> Figures:
         """What has been counted."""

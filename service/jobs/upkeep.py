@@ -7,6 +7,7 @@ from service.jobs.schemas import JobKind
 from service.jobs.scripts import Scripted
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600
+MAX_TOMBSTONES = 10_000  # of one owner; then the oldest go before their time
 RESEND_AT_ONCE = 1000
 
 
@@ -46,22 +47,31 @@ if redis.call('EXISTS', job) == 0 or not live() then return 0 end
 return late() and 1 or 0
 """
 
-# tombstone's life in seconds: what is left until it is deleted says that there was such a job
+# tombstone's life in seconds: what is left until it is deleted says that there was such a job -> its owner, or ''
 EXPIRE = """
 redis.call('ZREM', prefix .. 'expiring', id)
-if redis.call('EXISTS', job) == 0 or live() then return 0 end
+if redis.call('EXISTS', job) == 0 or live() then return '' end
+local latest = tonumber(get('finished_at')) + tonumber(get('retention'))
+if redis.call('ZSCORE', prefix .. 'webhooks', id) and tonumber(now()) < latest then  -- its end is still to be told
+  redis.call('ZADD', prefix .. 'expiring', string.format('%.6f', math.min(tonumber(now()) + 60, latest)), id)
+  return ''
+end
 redis.call('HSET', job, 'status', 'expired')
 publish_status('expired')
 redis.call('DEL', spec)
+release()
 redis.call('ZADD', prefix .. 'tombstones', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)
-return 1
+redis.call('ZADD', prefix .. 'tombstones:' .. get('owner'), get('number'), id)
+return get('owner')
 """
 
 DELETE = """
 redis.call('ZREM', prefix .. 'tombstones', id)
 if redis.call('EXISTS', job) == 0 then return 0 end
 dequeue()
+release()
 redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
+redis.call('ZREM', prefix .. 'tombstones:' .. get('owner'), id)
 redis.call('ZREM', prefix .. 'running', id)
 redis.call('ZREM', prefix .. 'expiring', id)
 redis.call('ZREM', prefix .. 'webhooks', id)
@@ -100,12 +110,17 @@ class Upkeep(Scripted):
     def expire_due(self, *, tombstone_s: float = TOMBSTONE_SECONDS) -> list[str]:
         """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts.
 
-        Tombstones older than `tombstone_s` are forgotten.
+        Tombstones older than `tombstone_s` are forgotten, and those that are too many for their owner.
         """
         seconds, _ = self._redis.time()
         for job_id in self._due("tombstones", seconds):
             self._run(DELETE, job_id)
-        return [job_id for job_id in self._due("expiring", seconds) if self._run(EXPIRE, job_id, tombstone_s)]
+        owners = {job_id: self._run(EXPIRE, job_id, tombstone_s) for job_id in self._due("expiring", seconds)}
+        for owner in {*owners.values()} - {""}:
+            surplus = self._redis.zrange(self._key("tombstones", owner), 0, -MAX_TOMBSTONES - 1)
+            for job_id in cast("list[str]", surplus):
+                self._run(DELETE, job_id)
+        return [job_id for job_id, owner in owners.items() if owner]
 
     def delete(self, job_id: str) -> bool:
         """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""

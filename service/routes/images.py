@@ -5,13 +5,15 @@ from fastapi.responses import JSONResponse
 
 from service.context import Context, ContextDep, WriterDep
 from service.jobs.media import IMAGE_TYPES, IMAGES, listed
-from service.jobs.schemas import ImageOptions, ImageSpec, Job, JobKind
-from service.motion_checks import parse_motion, parse_motions
+from service.jobs.schemas import MAX_MOTIONS, ImageOptions, ImageSpec, Job, JobKind, MotionsFile
+from service.motion_checks import check_motions_file, parse_motion, parse_motions
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, submit
-from service.uploads import MAX_ID_BYTES, Fields, FileField, Form, TextField
+from service.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
+
+MAX_STILL_BYTES = 64 * 1024  # of a still motion, which has 512 numbers at most
 
 BODY = form_body(
     ["portrait", "portrait_id"],
@@ -31,12 +33,17 @@ def _build(context: Context, form: Form) -> ImageSpec:
     driver = require_fields(form, "portrait", "motion", "motions", "driving")
     options = parse_options(form, ImageOptions)
     spaces = context.catalogue.spaces
-    motion = parse_motion(form.texts["motion"], spaces, moving=False) if driver == "motion" else None
-    motions = parse_motions(form.texts["motions"], spaces) if driver == "motions" else None
+    motion = parse_motion(form.texts["motion"].encode(), spaces, moving=False) if driver == "motion" else None
+    motions = motions_file = None
+    if "motions" in form.texts:
+        motions = parse_motions(form.texts["motions"].encode(), spaces)
+    elif "motions" in form.files:
+        motions_file = MotionsFile(**form.files["motions"].model_dump(), count=form.counts["motions"])
     return ImageSpec(
         portrait=form.files["portrait"],
         motion=motion,
         motions=motions,
+        motions_file=motions_file,
         driving=form.files.get("driving"),
         options=options,
     )
@@ -49,12 +56,15 @@ async def create_image(request: Request, context: ContextDep, caller: WriterDep)
     With `motions`, a list of them, the result is a ZIP of one image for each, in their order.
     """
     settings = context.settings
+    spaces = context.catalogue.spaces
     image = FileField(settings.max_portrait_bytes, IMAGE_TYPES)
     fields: Fields = {
         "portrait": image,
         "portrait_id": TextField(MAX_ID_BYTES),
-        "motion": TextField(settings.max_motion_bytes),
-        "motions": TextField(settings.max_motion_bytes),
+        "motion": TextField(min(settings.max_motion_bytes, MAX_STILL_BYTES)),
+        "motions": DocumentField(
+            min(settings.max_motion_bytes, MAX_MOTIONS * MAX_STILL_BYTES), lambda path: check_motions_file(path, spaces)
+        ),
         "driving": image,
         "options": TextField(settings.max_options_bytes),
     }

@@ -9,23 +9,27 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
+from service.admission import underway_bound_reached
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
 from service.jobs.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import Job, JobStatus
+from service.keys import KeyScope
 from service.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.problems import ProblemError, problem_response
 from service.reruns import run_again
-from service.security import owned
+from service.security import OPEN_OWNER, owned, require
 from service.submissions import public_job
-from service.throttle import Caller
+from service.throttle import Caller, UnderwayError
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 # Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
 EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+HEARTBEAT_S = 15.0  # a quiet stream is looked after so often
 BYTE_RANGE = r"([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"
 BYTE_RANGES = re.compile(rf"bytes={BYTE_RANGE}(\s*,\s*{BYTE_RANGE})*")
 
@@ -76,18 +80,45 @@ async def read_job(record: JobDep, context: ContextDep) -> Job:
     return public_job(context, record)
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=NO_JOB)
+async def follower(record: JobDep, context: ContextDep) -> AsyncIterator[None]:
+    """Counts one who follows a job, for as long as they do. Raises ProblemError (429, 503) when it is one too many."""
+    try:
+        with context.followers.one(record.owner, alone=record.owner == OPEN_OWNER):
+            yield
+    except UnderwayError as error:
+        raise underway_bound_reached(context, error, "streams of events") from error
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=NO_JOB, dependencies=[Depends(follower)])
 async def follow_job(
-    record: JobDep, context: ContextDep, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+    request: Request,
+    record: JobDep,
+    context: ContextDep,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events `status` and `progress` until the job ends; Last-Event-ID resumes after an event."""
+    """Server-sent events `status` and `progress` until the job ends; Last-Event-ID resumes after an event.
+
+    A stream ends with its key, too.
+    """
     after = last_event_id if last_event_id and EVENT_ID.fullmatch(last_event_id) else "0"
-    patience_s = 0.05 if record.status.finished else 15.0  # nothing more is to come of a finished job
+    patience_s = 0.05 if record.status.finished else HEARTBEAT_S  # nothing more is to come of a finished job
     async for event in context.events.follow(record.id, after=after, heartbeat_s=patience_s):
+        if not await run_in_threadpool(_may_follow, request, context, record):
+            return
         if event is not None:
             yield ServerSentEvent(id=event.id, event=event.event, raw_data=event.data, retry=2000)
         elif record.status.finished:
             return
+
+
+def _may_follow(request: Request, context: Context, record: JobRecord) -> bool:
+    """Whether the key that a stream was opened with still lets its job be seen."""
+    try:
+        caller = context.access.caller(request)
+        require(caller, KeyScope.READ)
+    except (ProblemError, OSError, ValueError):  # the latter are a file of keys that cannot be read
+        return False
+    return caller.owner == record.owner
 
 
 RESULT_TYPES = ("image/png", "image/jpeg", "image/webp", "video/mp4", "application/json", "application/zip")
@@ -177,7 +208,7 @@ del RERUN_RESPONSES[200]
 
 @router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)
 def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
-    """Make a new job of one that failed or was canceled, with the same files and options."""
+    """Make a new job of one that failed or was canceled lately, with the same files and options."""
     rerun = run_again(context, record, caller)
     job = public_job(context, rerun)
     return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})

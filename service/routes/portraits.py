@@ -7,14 +7,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from service.admission import bound_reached
+from service.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.folders import create_folder, remove_folder
 from service.jobs.artifacts import JOB_ID, new_job_id
 from service.jobs.media import IMAGE_TYPES, IMAGES, listed
 from service.jobs.problems import ProblemType
+from service.jobs.store import OwnerBoundError
 from service.openapi import CREATE_RESPONSES, access_responses, form_body
-from service.portraits import Portrait, PortraitRecord
+from service.portraits import Portrait, PortraitRecord, TooManyPortraitsError
+from service.problems import ProblemError
 from service.security import owned
 from service.submissions import require_fields
 from service.throttle import Caller
@@ -58,17 +60,11 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
     portrait_id = new_job_id()
     kept = False
     try:
-        await run_in_threadpool(_check_count, context, caller)
-        await run_in_threadpool(create_folder, context, portrait_id)
         fields = {"portrait": FileField(context.settings.max_portrait_bytes, IMAGE_TYPES)}
-        form = await read_form(
-            request,
-            fields,
-            context.artifacts,
-            portrait_id,
-            timeout_s=context.settings.upload_timeout_s,
-            max_pixels=context.settings.max_pixels,
-        )
+        with form_under_way(context, caller):
+            await run_in_threadpool(_check_room, context, caller)
+            await run_in_threadpool(create_folder, context, portrait_id)
+            form = await read_form(context, request, fields, portrait_id)
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:
@@ -102,21 +98,40 @@ def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)],
 @router.delete("/{portrait_id}", status_code=204, responses=NO_PORTRAIT)
 def delete_portrait(record: Annotated[PortraitRecord, Depends(writable_portrait)], context: ContextDep) -> None:
     """Remove a portrait. Jobs made with it go on."""
-    context.portraits.delete(record)
+    context.portraits.delete(record.id)
     context.artifacts.delete_job(record.id)
 
 
-def _check_count(context: Context, caller: Caller) -> None:
-    kept, most = context.portraits.count(caller.owner), context.settings.max_portraits
-    if kept >= most:
-        detail = f"{kept} portraits are kept for this owner, of {most} allowed; delete some"
-        raise bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=kept, allowed=most)
+def _check_room(context: Context, caller: Caller) -> None:
+    """Before the upload is read; keeping it asks again."""
+    if context.portraits.count(caller.owner) >= context.settings.max_portraits:
+        raise _too_many(context)
+    check_kept(context, caller)
+
+
+def _too_many(context: Context) -> ProblemError:
+    most = context.settings.max_portraits
+    detail = f"{most} portraits are kept for this owner, which is all one owner may have; delete some"
+    return bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=most, allowed=most)
 
 
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
     require_fields(form, "portrait")
     file = form.files["portrait"]
     width, height = form.sizes["portrait"]
-    return context.portraits.create(
-        portrait_id, caller.owner, file, width=width, height=height, retention_s=context.settings.retention_s
-    )
+    settings = context.settings
+    try:
+        return context.portraits.create(
+            portrait_id,
+            caller.owner,
+            file,
+            width=width,
+            height=height,
+            retention_s=settings.retention_s,
+            most=settings.max_portraits,
+            max_file_bytes=settings.max_stored_bytes,
+        )
+    except TooManyPortraitsError as error:
+        raise _too_many(context) from error
+    except OwnerBoundError as error:
+        raise owner_bound_reached(context, caller, error.what) from error

@@ -6,10 +6,10 @@ from fastapi.responses import JSONResponse
 from service.context import Context, ContextDep, WriterDep
 from service.jobs.media import AUDIO_TYPES, IMAGE_TYPES, IMAGES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
 from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
-from service.motion_checks import parse_motion
+from service.motion_checks import check_motion_file, parse_motion
 from service.openapi import CREATE_RESPONSES, form_body
 from service.submissions import Submission, parse_options, require_fields, require_models, submit
-from service.uploads import MAX_ID_BYTES, Fields, FileField, Form, TextField
+from service.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
 
@@ -32,11 +32,14 @@ def _build(context: Context, form: Form) -> VideoSpec:
     if driver == "audio":
         require_models(context, ["audio"])
     options = parse_options(form, VideoOptions)
-    motion = parse_motion(form.texts["motion"], context.catalogue.spaces, moving=True) if driver == "motion" else None
+    motion = None
+    if "motion" in form.texts:
+        motion = parse_motion(form.texts["motion"].encode(), context.catalogue.spaces, moving=True)
     return VideoSpec(
         portrait=form.files["portrait"],
         audio=form.files.get("audio"),
         motion=motion,
+        motion_file=form.files.get("motion"),
         driving=form.files.get("driving"),
         options=options,
     )
@@ -45,12 +48,12 @@ def _build(context: Context, form: Form) -> VideoSpec:
 @router.post("/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
 async def create_video(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Let a portrait speak, move through a sequence or keyframes, or move as another video does."""
-    settings = context.settings
+    settings, spaces = context.settings, context.catalogue.spaces
     fields: Fields = {
         "portrait": FileField(settings.max_portrait_bytes, IMAGE_TYPES),
         "portrait_id": TextField(MAX_ID_BYTES),
         "audio": FileField(settings.max_audio_bytes, AUDIO_TYPES),
-        "motion": TextField(settings.max_motion_bytes),
+        "motion": DocumentField(settings.max_motion_bytes, lambda path: check_motion_file(path, spaces)),
         "driving": FileField(settings.max_video_bytes, VIDEO_TYPES),
         "options": TextField(settings.max_options_bytes),
     }

@@ -50,10 +50,10 @@ def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[s
             "description": name}  # fmt: skip
 
 
-def write_weights(folder: Path) -> Path:
+def write_weights(folder: Path, dimension: int = DIMENSION) -> Path:
     """Cards of five small models; the front-end reads the cards alone."""
     folder.mkdir()
-    common = {"motion_space": "open478", "dimension": DIMENSION, "version": "1", "licence": "Apache-2.0"}
+    common = {"motion_space": "open478", "dimension": dimension, "version": "1", "licence": "Apache-2.0"}
     controls = [control("yaw", -45, 45, "degrees"), control("jaw_open", 0, 1)]
     kinds = {"space": "morphable", "finder": "extractor", "skin": "skinning", "light": "renderer", "speech": "audio"}
     for name, kind in kinds.items():

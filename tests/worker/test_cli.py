@@ -48,6 +48,23 @@ def test_what_render_cannot_do_is_said_before_anything_is_loaded(
     assert text in " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("motion", "text"),
+    [
+        ('{"controls": {"yaw": "left"}}', "controls.yaw: Input should be a valid number"),
+        ('{"controls": {"yaw": 1}', "Invalid JSON: EOF while parsing an object"),
+    ],
+)
+def test_a_motion_file_is_read_after_its_byte_order_mark(
+    portrait: Path, tmp_path: Path, motion: str, text: str
+) -> None:
+    path = tmp_path / "motion.json"
+    path.write_text(motion, encoding="utf-8-sig")
+    result = run("render", portrait, "--motion", path, "-o", "a.png")
+    assert result.exit_code == 2
+    assert text in " ".join(result.output.replace("│", " ").split())
+
+
 def test_an_unknown_queue_is_refused() -> None:
     result = run("worker", "--queues", "images,songs")
     assert result.exit_code == 2

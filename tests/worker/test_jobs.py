@@ -16,8 +16,10 @@ from model.extractor import Crop, Extraction
 from model.morphable.controls import Controls
 from model.renderer.reach import MOST_TURN
 from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
+from service.jobs.problems import ProblemType
 from service.jobs.schemas import ImageOptions, VideoOptions
 from tests.films import film
+from worker.errors import InputError
 from worker.jobs import make_image, make_video
 from worker.render import Made
 from worker.settings import WorkerSettings
@@ -157,6 +159,14 @@ def test_what_the_portrait_allows_is_rendered_as_asked(bench: Workbench, files: 
     assert image(bench, files, motion=coefficients(30)).clamped is None
     assert video(bench, files, motion=frames(-30, 0, 30)).clamped is None
     assert bench.models.animator.yaws == pytest.approx([30, -30, 0, 30])  # type: ignore[attr-defined]
+
+
+def test_an_archive_has_a_bound(bench: Workbench, files: dict[str, Path]) -> None:
+    bench = replace(bench, settings=WorkerSettings(max_archive_bytes=2000))
+    with pytest.raises(InputError, match="allowed are 2000 for all") as refused:
+        image(bench, files, motions=[coefficients(0)] * 64)
+    assert refused.value.problem is ProblemType.TOO_LARGE
+    assert files["portrait.png"].with_name("out").stat().st_size < 10_000
 
 
 def test_a_renderer_without_a_prior_is_left_to_itself(bench: Workbench, files: dict[str, Path]) -> None:

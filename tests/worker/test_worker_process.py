@@ -31,6 +31,7 @@ from service.jobs.schemas import (
     InputFile,
     JobStatus,
     MotionOptions,
+    MotionsFile,
     MotionSpec,
     VideoOptions,
     VideoSpec,
@@ -224,6 +225,30 @@ def test_speech_over_a_driving_video(bench: Bench, portrait: Path, speech: Path,
     assert (record.result.frames, record.result.duration) == (75, 3.0)  # the speech's, longer than the video
     with av.open(str(bench.result(record))) as container:
         assert len(container.streams.audio) == 1
+
+
+def test_motions_lie_in_files(bench: Bench, portrait: Path) -> None:
+    sequence = json.dumps({"space": "open478", "frames": [[0.0] * 70] * 3}).encode()
+    poses = json.dumps([{"controls": {"yaw": yaw}} for yaw in (0, 10)]).encode()
+    video = bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motion_file=bench.put(job, "motion.json", b"\xef\xbb\xbf" + sequence, "application/json"),
+            options=VideoOptions(paste_back=False),
+        )
+    )
+    images = bench.submit(
+        lambda job: ImageSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motions_file=MotionsFile(**bench.put(job, "motions.json", poses, "application/json").model_dump(), count=2),
+            options=ImageOptions(paste_back=False),
+        )
+    )
+    made, archived = bench.finished(video).result, bench.finished(images).result
+    assert made is not None
+    assert made.frames == 3
+    assert archived is not None
+    assert (archived.media_type, archived.images) == ("application/zip", 2)
 
 
 def test_motion_of_a_photo_drives_it_again(bench: Bench, portrait: Path) -> None:

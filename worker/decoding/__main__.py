@@ -16,7 +16,13 @@ from PIL import Image
 from worker.decoding import child, wire
 
 # What Pillow and PyAV load only for a file that needs it: a confined child could not.
-LOADED_LATE = ("PIL.MpoImagePlugin", "PIL.AvifImagePlugin", "PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "av.subtitles.stream")
+LOADED_LATE = (
+    "PIL.MpoImagePlugin",
+    "PIL.AvifImagePlugin",
+    "PIL.TiffImagePlugin",
+    "PIL.WebPImagePlugin",
+    "av.subtitles.stream",
+)
 
 
 def serve() -> None:

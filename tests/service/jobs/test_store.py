@@ -8,7 +8,7 @@ from service.jobs.figures import BUCKETS
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.records import Refusal
 from service.jobs.schemas import JobKind, JobStatus, Progress
-from service.jobs.store import JobStore, QueueFullError, ShareUsedError
+from service.jobs.store import RECORD_BYTES, JobStore, OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from tests.service.jobs.conftest import RESULT, SPEC, claim, create, read
 
 
@@ -57,6 +57,42 @@ def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
     assert store.waiting(JobKind.IMAGE, "me")[1] == 2
     store.request_cancel(first)
     create(store, share=2)
+
+
+def test_the_last_places_are_for_owners_of_whom_none_waits(store: JobStore) -> None:
+    create(store, queue_limit=3, reserved=1)
+    create(store, queue_limit=3, reserved=1)
+    with pytest.raises(ReservedError, match="last 1 places"):
+        create(store, queue_limit=3, reserved=1)
+    create(store, owner="another", queue_limit=3, reserved=1)
+
+
+def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
+    size = SPEC.portrait.bytes
+    good, bad, gone, waiting = (create(store) for _ in range(4))
+    assert store.kept("me")["files"] == 4 * size
+    record = store.kept("me")["records"] // 4
+    assert RECORD_BYTES < record < RECORD_BYTES + 1000
+    taken = claim(store, good)
+    store.give_back(taken)
+    store.succeed(claim(store, good), RESULT, key="k")
+    store.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.request_cancel(gone)
+    assert store.kept("me") == {"files": 4 * size + RESULT.bytes, "records": 4 * record}
+    store.delete(bad)
+    store.delete(bad)
+    assert store.kept_by_all() == {"files": 3 * size + RESULT.bytes, "records": 3 * record}
+    create(store, owner="another")
+    assert store.kept("another") == {"files": size, "records": record}
+    with pytest.raises(OwnerBoundError) as refused:
+        create(store, max_file_bytes=3 * size + RESULT.bytes)
+    assert refused.value.what == "files"
+    with pytest.raises(OwnerBoundError) as refused:
+        create(store, max_record_bytes=4 * record - 1)
+    assert refused.value.what == "records"
+    create(store, max_file_bytes=4 * size + RESULT.bytes, max_record_bytes=4 * record)
+    store.delete(waiting)
+    assert store.kept("me") == {"files": 3 * size + RESULT.bytes, "records": 3 * record}
 
 
 def test_cancel_of_a_waiting_job_is_immediate(store: JobStore) -> None:

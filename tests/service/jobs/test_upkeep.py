@@ -6,7 +6,8 @@ import pytest
 
 from service.jobs import upkeep
 from service.jobs.claims import ClaimLostError
-from service.jobs.schemas import JobKind, JobStatus, Progress
+from service.jobs.problems import Problem, ProblemType
+from service.jobs.schemas import JobKind, JobStatus, Progress, Webhook
 from service.jobs.store import JobStore
 from tests.service.jobs.conftest import RESULT, claim, create, read
 
@@ -53,7 +54,7 @@ def test_a_long_queue_costs_upkeep_no_more_than_a_short_one(store: JobStore, mon
 
 
 def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
-    kept, due = create(store), create(store, retention_s=0)
+    kept, due = create(store), create(store, retention_s=-1)
     for job in (kept, due):
         store.succeed(claim(store, job), RESULT, key="k")
     time.sleep(1.1)  # Redis compares whole seconds
@@ -67,6 +68,37 @@ def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
     assert store.get(due) is None
     assert store._redis.zrange("pirenderer:owner:me", 0, -1) == [kept]
     assert not [key for key in store._redis.scan_iter() if due in key]
+
+
+def test_a_canceled_job_expires_soon_and_is_counted_no_more(store: JobStore) -> None:
+    canceled, failed = (create(store, canceled_retention_s=-1) for _ in range(2))
+    store.request_cancel(canceled)
+    store.fail(claim(store, failed), Problem.of(ProblemType.NO_FACE, "no face"))
+    kept = store.kept("me")
+    assert store.expire_due() == [canceled]
+    assert store.kept("me") == {what: size // 2 for what, size in kept.items()}
+
+
+def test_a_canceled_job_stays_until_its_webhook_has_ended(store: JobStore) -> None:
+    webhook = Webhook(url="https://example.org/")
+    told, untold = (create(store, canceled_retention_s=-1, webhook=webhook) for _ in range(2))
+    for job in (told, untold):
+        store.request_cancel(job)
+    store.end_webhook(told, "delivered")
+    assert store.expire_due() == [told]
+    assert read(store, untold).status is JobStatus.CANCELED
+    late = create(store, retention_s=-1, canceled_retention_s=-1, webhook=webhook)
+    store.request_cancel(late)
+    assert store.expire_due() == [late]
+
+
+def test_of_an_owner_the_latest_tombstones_stay(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "MAX_TOMBSTONES", 2)
+    others, jobs = create(store, owner="another", retention_s=-1), [create(store, retention_s=-1) for _ in range(4)]
+    for job in (others, *jobs):
+        store.request_cancel(job)
+    assert set(store.expire_due()) == {others, *jobs}
+    assert [store.get(job) is not None for job in (others, *jobs)] == [True, False, False, True, True]
 
 
 def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:

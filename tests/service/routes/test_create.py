@@ -15,7 +15,8 @@ from PIL import Image
 
 from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from service.jobs.problems import ProblemType
-from service.jobs.schemas import ImageSpec, MotionSpec, VideoSpec
+from service.jobs.queues import QUEUES
+from service.jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
 
 YAW = '{"space": "open478", "controls": {"yaw": 20}}'
@@ -352,6 +353,110 @@ def test_missing_doubled_and_unknown_fields_are_refused(server: Server, portrait
     twice = server.client.post("/v1/images", files=[("portrait", portrait), ("portrait", portrait)])
     assert "sent twice" in refused(twice, ProblemType.INVALID_REQUEST)["detail"]
     assert nothing_left(server)
+
+
+EMPTY = dict.fromkeys(("portrait_id", "motions", "driving", "options", "webhook", "deadline"), (None, ""))
+
+
+def test_an_empty_part_is_a_field_not_sent(server: Server, portrait: bytes) -> None:
+    """As browsers send what was left out of a plain HTML form."""
+    form = {**EMPTY, "driving": ("", b"", "application/octet-stream"), "portrait": portrait, "motion": (None, YAW)}
+    job = server.client.post("/v1/images", files=form)  # type: ignore[arg-type]
+    assert job.status_code == 202, job.text
+    spec = server.claim(job.json()["id"]).spec
+    assert isinstance(spec, ImageSpec)
+    assert (spec.driving, spec.motions, spec.options) == (None, None, ImageOptions())
+    kept = server.client.post("/v1/portraits", files={"portrait": portrait}).json()["id"]
+    form |= {"portrait": ("", b""), "portrait_id": (None, kept)}
+    assert server.client.post("/v1/images", files=form).status_code == 202  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("empty", "kind", "text"),
+    [
+        ({"portrait": (None, "")}, ProblemType.INVALID_REQUEST, "form field 'portrait' is missing"),
+        ({"portrait": ("photo.jpg", b"")}, ProblemType.UNREADABLE_MEDIA, "portrait is an empty file"),
+        ({"driving": ("photo.jpg", b"")}, ProblemType.UNREADABLE_MEDIA, "driving is an empty file"),
+        ({"motion": (None, "")}, ProblemType.INVALID_REQUEST, "needed, got none"),
+    ],
+)
+def test_what_is_empty_and_needed_is_refused(
+    server: Server, portrait: bytes, empty: dict[str, Any], kind: ProblemType, text: str
+) -> None:
+    form = {"portrait": ("photo.jpg", portrait), "motion": (None, YAW), **empty}
+    assert text in refused(server.client.post("/v1/images", files=form), kind)["detail"]  # type: ignore[arg-type]
+    assert nothing_left(server)
+
+
+def test_a_byte_order_mark_is_skipped(server: Server, portrait: bytes) -> None:
+    frames = {"space": "open478", "frames": [[0.123456789] * DIMENSION] * 500}
+    texts = {"motion": json.dumps(frames), "options": '{"size": 128}', "webhook": '{"url": "https://example.org"}'}
+    marked = {name: (None, b"\xef\xbb\xbf" + text.encode()) for name, text in texts.items()}
+    for motion in (texts["motion"], '{"keyframes": [{"t": 0, "controls": {}}]}'):
+        form = {**marked, "motion": (None, b"\xef\xbb\xbf" + motion.encode()), "portrait": portrait}
+        response = server.client.post("/v1/videos", files=form)  # type: ignore[arg-type]
+        assert response.status_code == 202, response.text
+
+
+def test_a_long_motion_lies_in_a_file(server: Server, portrait: bytes) -> None:
+    text = json.dumps({"space": "open478", "frames": [[0.123456789] * DIMENSION] * 500})
+    headers = {"Idempotency-Key": "long"}
+
+    def ask(motion: str) -> httpx.Response:
+        form = {"portrait": portrait, "motion": (None, motion)}
+        return server.client.post("/v1/videos", files=form, headers=headers)  # type: ignore[arg-type]
+
+    job = ask(text).json()["id"]
+    claim = server.claim(job)
+    spec = claim.spec
+    assert isinstance(spec, VideoSpec)
+    assert spec.motion is None
+    assert spec.motion_file is not None
+    assert server.context.artifacts.path(spec.motion_file.key).read_text() == text
+    assert server.context.redis.strlen(f"pirenderer:job:{job}:spec") < 2000
+    assert ask(text).json()["id"] == job
+    refused(ask(text.replace("0.123456789", "0.987654321")), ProblemType.IDEMPOTENCY_MISMATCH)
+    server.context.store.cancel_claimed(claim)
+    again = server.context.store.spec(server.client.post(f"/v1/jobs/{job}/rerun").json()["id"])
+    server.client.delete(f"/v1/jobs/{job}")
+    assert isinstance(again, VideoSpec)
+    assert again.motion_file is not None
+    assert server.context.artifacts.path(again.motion_file.key).read_text() == text
+
+
+def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes) -> None:
+    server = start(api_keys="key" * 11, quota="100/day")
+    server.client.headers["X-API-Key"] = "key" * 11
+    motions = json.dumps([{"space": "open478", "coefficients": [0.123456789] * DIMENSION}] * 60) + " " * 20_000
+
+    def ask() -> httpx.Response:
+        return server.client.post("/v1/images", files={"portrait": portrait, "motions": (None, motions)})  # type: ignore[arg-type]
+
+    job = ask().json()
+    assert refused(ask(), ProblemType.TOO_MANY_REQUESTS)["got"] == 60
+    spec = server.context.store.spec(job["id"])
+    assert isinstance(spec, ImageSpec)
+    assert spec.motions is None
+    assert spec.motion_count == 60
+    server.client.post(job["urls"]["cancel"])
+    refused(server.client.post(f"{job['urls']['self']}/rerun"), ProblemType.TOO_MANY_REQUESTS)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_job_whose_message_cannot_be_sent_is_none(server: Server, portrait: bytes, again: bool) -> None:
+    redis, queue = server.context.redis, QUEUES[JobKind.IMAGE]
+    call, files = "/v1/images", {"portrait": portrait, "motion": (None, YAW)}
+    jobs = []
+    if again:
+        job = server.client.post(call, files=files).json()  # type: ignore[arg-type]
+        server.client.post(job["urls"]["cancel"])
+        call, files, jobs = f"{job['urls']['self']}/rerun", {}, [job["id"]]
+    redis.delete(queue)
+    redis.set(queue, "is no list")
+    refused(server.client.post(call, files=files or None), ProblemType.UNAVAILABLE)  # type: ignore[arg-type]
+    redis.delete(queue)
+    assert [each["id"] for each in server.client.get("/v1/jobs").json()["jobs"]] == jobs
+    assert [path.name for path in server.context.artifacts.root.glob("??/*")] == jobs
 
 
 def test_what_is_not_a_form_is_refused(server: Server) -> None:

@@ -10,6 +10,7 @@ import pytest
 from service.jobs.artifacts import new_job_id
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress
+from service.keys import KeyFile
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
 from tests.sse import events_of
@@ -272,3 +273,18 @@ def test_the_job_of_a_dead_worker_is_queued_again(start: Start, portrait: bytes)
         time.sleep(0.05)
     assert read(server, job_id)["status"] == "queued"
     server.succeed(job_id)
+
+
+def test_a_quiet_stream_ends_with_its_key(start: Start, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.routes.jobs.HEARTBEAT_S", 0.2)
+    server = start()
+    keys = KeyFile(server.context.settings.keys_path)
+    key, record = keys.make("me")
+    server.client.headers["X-API-Key"] = key
+    files, data = {"portrait": portrait}, {"motion": YAW}
+    job = server.client.post("/v1/images", files=files, data=data).json()
+    with server.client.stream("GET", job["urls"]["events"]) as response:
+        time.sleep(0.5)
+        keys.revoke(record.id)
+        assert [event["data"] for event in events_of(response)] == ['{"status":"queued"}']
+    assert server.context.store.get(job["id"]) is not None

@@ -81,7 +81,7 @@ def test_portraits_are_listed_newest_first_by_cursor(server: Server, portrait: b
     refused(server.client.get("/v1/portraits?cursor=!!"), ProblemType.BAD_REQUEST)
 
 
-@pytest.mark.parametrize("portrait_id", ["", "nonsense", "../../etc/passwd", new_job_id()])
+@pytest.mark.parametrize("portrait_id", ["nonsense", "../../etc/passwd", new_job_id()])
 def test_an_unknown_portrait_is_refused(server: Server, portrait_id: str) -> None:
     refused(pose(server, portrait_id), ProblemType.NO_SUCH_PORTRAIT)
     assert nothing_left(server)
@@ -128,6 +128,23 @@ def test_a_portrait_expires_when_nobody_uses_it(start: Start, portrait: bytes) -
         assert time.monotonic() < deadline
         time.sleep(0.05)
     refused(server.client.get(kept["urls"]["self"]), ProblemType.NOT_FOUND)
+
+
+def test_an_id_without_a_portrait_does_not_stay(server: Server, portrait: bytes) -> None:
+    kept, redis = upload(server, portrait), server.context.redis
+    redis.delete(f"pirenderer:portrait:{kept['id']}")
+    redis.zadd("pirenderer:portraits", {kept["id"]: 0})
+    assert server.context.portraits.expire_due() == [kept["id"]]
+    assert server.context.portraits.expire_due() == []
+
+
+def test_a_portrait_deleted_while_it_is_used_stays_deleted(server: Server, portrait: bytes) -> None:
+    kept = upload(server, portrait)
+    record = server.context.portraits.get(kept["id"])
+    assert record is not None
+    server.client.delete(kept["urls"]["self"])
+    server.context.portraits.use(record, retention_s=60)
+    assert not server.context.redis.exists("pirenderer:portraits")
 
 
 def test_the_sweep_leaves_portraits(server: Server, portrait: bytes) -> None:
