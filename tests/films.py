@@ -15,25 +15,59 @@ def film(
     *,
     fps: int = 25,
     rotation: int = 0,
+    mirrored: bool = False,
+    pixel_ratio: Fraction = Fraction(1),
+    cover: np.ndarray | None = None,
     times: Sequence[int] | None = None,
     crf: int = 10,
+    codec: str = "libx264",
 ) -> Path:
-    """Write RGB pictures (H, W, 3) uint8 with even sides as H.264.
+    """Write RGB pictures (H, W, 3) uint8 with even sides as H.264, or by another codec, without B-frames.
 
-    rotation: counterclockwise degrees that the display matrix tells players to turn by. times: of each picture, in
-    frames; evenly spaced when None.
+    rotation: counterclockwise degrees that the display matrix tells players to turn by, and `mirrored` whether left and
+    right change places then. pixel_ratio: width of a pixel over its height. cover: a picture of the file, which is no
+    part of the video. times: of each picture, in frames; evenly spaced when None.
     """
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
+        stream = container.add_stream(
+            codec, rate=fps, options={"crf": str(crf)} if codec == "libx264" else {"qscale": "2"}
+        )
         for number, picture in enumerate(pictures):
             if number == 0:
                 stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
-                if rotation:
-                    stream.set_display_rotation(rotation)
+                stream.codec_context.sample_aspect_ratio = pixel_ratio
+                if rotation or mirrored:
+                    stream.set_display_rotation(rotation, hflip=mirrored)
+                if cover is not None:
+                    add_cover(container, cover)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = (times[number] if times else number), Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def add_cover(container: av.container.OutputContainer, cover: np.ndarray) -> None:
+    """Give a file that is being written a picture (H, W, 3) uint8 with even sides that is no part of the video."""
+    stream = container.add_stream("mjpeg", rate=1)
+    stream.height, stream.width, stream.pix_fmt = *cover.shape[:2], "yuvj420p"
+    stream.disposition = av.stream.Disposition.attached_pic
+    container.mux(stream.encode(av.VideoFrame.from_ndarray(cover, format="rgb24").reformat(format="yuvj420p")))
+
+
+def with_cover_first(path: Path) -> Path:
+    """An MP4 whose tags, and so its cover, stand before its tracks, as programs that write tags put them."""
+    data = path.read_bytes()
+    start = data.index(b"moov") - 4
+    end = start + int.from_bytes(data[start : start + 4], "big")
+    atoms, place = [], start + 8
+    while place < end:
+        length = int.from_bytes(data[place : place + 4], "big")
+        atoms.append(data[place : place + length])
+        place += length
+    order = [b"mvhd", b"udta"]
+    atoms.sort(key=lambda atom: order.index(atom[4:8]) if atom[4:8] in order else len(order))
+    path.write_bytes(data[: start + 8] + b"".join(atoms) + data[end:])
     return path
 
 

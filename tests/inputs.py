@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.examples import EXAMPLES
+from tests.heif import heic
 
 SIZE = (224, 224)
 PORTRAIT = Path(__file__).parents[1] / "service" / "samples" / "portrait.jpg"
@@ -60,15 +61,16 @@ def with_checksums(data: bytes) -> bytes:
 
 @functools.cache
 def pictures() -> list[bytes]:
-    """A face as JPEG, PNG and WebP, and a PNG with everything a header can say."""
+    """A face as JPEG, PNG, WebP, AVIF and HEIC, and a PNG with everything a header can say."""
     face = _face()
     profile = b"".join((b"\0\0\1\xb8", b"\0" * 124))
     turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     options: list[tuple[str, dict[str, object]]] = [
         ("JPEG", {"exif": turned}), ("PNG", {}), ("WEBP", {}), ("PNG", {"icc_profile": profile, "dpi": (72, 72)}),
-        ("JPEG", {"progressive": True}), ("WEBP", {"lossless": True}),
+        ("JPEG", {"progressive": True}), ("WEBP", {"lossless": True}), ("AVIF", {"speed": 10}),
     ]  # fmt: skip
-    return [_encoded(face, form, **given) for form, given in options] + [_encoded(face.convert("P"), "PNG")]
+    encoded = [_encoded(face, form, **given) for form, given in options]
+    return [*encoded, _encoded(face.convert("P"), "PNG"), heic(np.asarray(face), turns=1, tiles=(2, 2))]
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.documents import InvalidJsonError, read_document
 from service.jobs.logs import configure_logging
+from service.jobs.media import IMAGES, listed, type_of
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.private import keep_private
 from service.jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
@@ -61,7 +62,7 @@ def worker(
 
 
 def render(
-    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Photo: JPEG, PNG or WebP.")],
+    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")],
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="What to write: .png, .jpg, .webp or .mp4.")],
     control: Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")] = None,
@@ -107,7 +108,7 @@ def extract(
     options = _options(MotionOptions, option or [])
     if options.overlay:
         raise typer.BadParameter("overlay=true is for the API; here --overlay names its file", param_hint="--option")
-    video = source.suffix.lower() not in IMAGE_FORMATS
+    video = not type_of(source).startswith("image/")
     suffix = ".mp4" if video else ".png"
     if overlay is not None and overlay.suffix.lower() != suffix:
         raise typer.BadParameter(f"{overlay.name!r}; allowed is {suffix}", param_hint="--overlay")

@@ -8,13 +8,12 @@ import typer
 
 from service.client import Client, ServiceError
 from service.commands.progress import follow_with_bars, require_success, show_timings
+from service.jobs.media import IMAGES, VIDEO_TYPES, listed, type_of
 from service.jobs.schemas import Job
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".m4v", ".mkv")
 
 
 def submit(
-    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Photo: JPEG, PNG or WebP.")],
+    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")],
     *,
     control: Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")] = None,
     absolute: Annotated[bool, typer.Option("--absolute", help="Controls replace the portrait's own pose.")] = False,
@@ -43,7 +42,7 @@ def submit(
     if wanted is not None:
         texts["motion"] = json.dumps(wanted)
     moving = wanted is not None and ("frames" in wanted or "keyframes" in wanted)
-    filmed = driving is not None and driving.suffix.lower() in VIDEO_SUFFIXES
+    filmed = driving is not None and type_of(driving) in VIDEO_TYPES
     try:
         with Client(url, api_key=api_key) as client:
             job = client.create("videos" if audio or moving or filmed else "images", files, **texts)

@@ -52,12 +52,9 @@ def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
     place = 2
     while (marker := _next_marker(file, place, None if scans else MOST_FILLING - filling)) is not None:
         found, kind = marker
-        if kind == _END:
+        if kind in (_START, _END):  # no decoder goes on behind them
             break
         filling += 0 if scans else found - place
-        if kind == _START:
-            place = found + 2
-            continue
         parts += 1
         scans += kind == _SCAN
         if parts > MOST_PARTS:
@@ -91,9 +88,7 @@ def _next_marker(file: BinaryIO, place: int, most: int | None) -> tuple[int, int
         markers = candidates[_IS_MARKER[data[candidates + 1]]]
         skipped += int(markers[0]) if len(markers) else len(block) - 1
         if most is not None and skipped > most:
-            raise ImageHeaderError(
-                "has too many bytes between its segments", got=f"> {MOST_FILLING}", allowed=MOST_FILLING
-            )
+            raise _too_many("bytes between its segments", MOST_FILLING)
         if len(markers):
             return place + skipped, block[markers[0] + 1]
         length = min(4 * length, 1 << 18)
@@ -129,40 +124,19 @@ def _webp_size(file: BinaryIO) -> tuple[int, int]:
     raise _unreadable("a whole WebP file")
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
+    """A box of a HEIF: its kind, and where what it holds starts and ends."""
+
     kind: bytes
-    start: int  # of what it holds
+    start: int
     end: int
 
 
 def _heif_size(file: BinaryIO) -> tuple[int, int]:
     """The extent of the primary item, as its properties tell it."""
-    end = os.fstat(file.fileno()).st_size
-    meta = next((box for box in _boxes(lambda place: _read(file, place, 16), 0, end) if box.kind == b"meta"), None)
-    if meta is None:
-        raise _unreadable("a whole HEIC or AVIF file with a picture that is not one of a sequence")
-    if meta.end - meta.start > MOST_META:
-        raise ImageHeaderError(
-            "has too long a description of its pictures", got=meta.end - meta.start, allowed=MOST_META
-        )
-    return _primary_extent(_read(file, meta.start, meta.end - meta.start))
-
-
-def _primary_extent(meta: bytes) -> tuple[int, int]:
-    held = {box.kind: box for box in _boxes_in(meta, 4, len(meta))}
-    if b"pitm" not in held or b"iprp" not in held:
-        raise _unreadable("a whole HEIC or AVIF file")
-    at = held[b"pitm"].start
-    primary = int.from_bytes(meta[at + 4 : at + (8 if meta[at] else 6)], "big")
-    properties: list[_Box] = []
-    numbers: list[int] = []
-    for box in _boxes_in(meta, held[b"iprp"].start, held[b"iprp"].end):
-        if box.kind == b"ipco":
-            properties = list(_boxes_in(meta, box.start, box.end))
-        elif box.kind == b"ipma":
-            numbers += _properties_of(primary, meta[box.start : box.end])
+    meta = read_meta(file)
     size, turned = None, False
-    for box in (properties[number - 1] for number in numbers if 0 < number <= len(properties)):
+    for box in properties_in(meta, primary_of(meta)):
         if box.kind == b"ispe":
             place = box.start + 4
             size = int.from_bytes(meta[place : place + 4], "big"), int.from_bytes(meta[place + 4 : place + 8], "big")
@@ -171,6 +145,42 @@ def _primary_extent(meta: bytes) -> tuple[int, int]:
     if size is None:
         raise _unreadable("a whole HEIC or AVIF file")
     return size[::-1] if turned else size
+
+
+def read_meta(file: BinaryIO) -> bytes:
+    """What a HEIF says of its pictures: the content of its `meta` box. Raises ImageHeaderError."""
+    end = os.fstat(file.fileno()).st_size
+    meta = next((box for box in _boxes(lambda place: _read(file, place, 16), 0, end) if box.kind == b"meta"), None)
+    if meta is None:
+        raise _unreadable("a whole HEIC or AVIF file with a picture that is not one of a sequence")
+    if meta.end - meta.start > MOST_META:
+        raise ImageHeaderError(
+            "has too long a description of its pictures", got=meta.end - meta.start, allowed=MOST_META
+        )
+    return _read(file, meta.start, meta.end - meta.start)
+
+
+def primary_of(meta: bytes) -> int:
+    """The number of the item that is to be shown. Raises ImageHeaderError."""
+    box = next((box for box in boxes_in(meta, 4, len(meta)) if box.kind == b"pitm"), None)
+    if box is None:
+        raise _unreadable("a whole HEIC or AVIF file")
+    return int.from_bytes(
+        meta[box.start + 4 : box.start + (8 if meta[box.start : box.start + 1] > b"\0" else 6)], "big"
+    )
+
+
+def properties_in(meta: bytes, item: int) -> list[Box]:
+    """The properties of an item, in their order. Raises ImageHeaderError."""
+    properties: list[Box] = []
+    numbers: list[int] = []
+    for held in (box for box in boxes_in(meta, 4, len(meta)) if box.kind == b"iprp"):
+        for box in boxes_in(meta, held.start, held.end):
+            if box.kind == b"ipco":
+                properties = list(boxes_in(meta, box.start, box.end))
+            elif box.kind == b"ipma":
+                numbers += _properties_of(item, meta[box.start : box.end])
+    return [properties[number - 1] for number in numbers if 0 < number <= len(properties)]
 
 
 def _properties_of(item: int, associations: bytes) -> list[int]:
@@ -190,11 +200,12 @@ def _properties_of(item: int, associations: bytes) -> list[int]:
     return []
 
 
-def _boxes_in(data: bytes, place: int, end: int) -> Iterator[_Box]:
+def boxes_in(data: bytes, place: int, end: int) -> Iterator[Box]:
+    """The boxes in a part of `data`. Raises ImageHeaderError."""
     return _boxes(lambda at: data[at : at + 16], place, end)
 
 
-def _boxes(head_at: Callable[[int], bytes], place: int, end: int) -> Iterator[_Box]:
+def _boxes(head_at: Callable[[int], bytes], place: int, end: int) -> Iterator[Box]:
     """The boxes from `place` to `end`, whose first 16 bytes `head_at` gives."""
     for _ in range(MOST_PARTS):
         head = head_at(place)
@@ -204,7 +215,7 @@ def _boxes(head_at: Callable[[int], bytes], place: int, end: int) -> Iterator[_B
         until = end if length == 0 else place + length
         if len(head) < 8 or not start <= until <= end:
             return
-        yield _Box(head[4:8], start, until)
+        yield Box(head[4:8], start, until)
         place = until
         if place == end:
             return

@@ -84,6 +84,8 @@ _MAGIC = {
     b"#?RADIANCE": "image/vnd.radiance",
     b"qoif": "image/qoi",
     b"DDS ": "image/vnd-ms.dds",
+    b"P5\n": "image/x-portable-anymap",
+    b"P6\n": "image/x-portable-anymap",
     b"BM": "image/bmp",
     b"fLaC": "audio/flac",
     b"OggS": "audio/ogg",

@@ -49,6 +49,13 @@ droppable("portrait", (file) => {
   refresh();
 });
 
+// Not every browser shows every photo that the service takes.
+$("preview").addEventListener("error", () => {
+  $("preview").hidden = true;
+  $("portrait-hint").hidden = false;
+  $("portrait-hint").textContent = state.portrait.name;
+});
+
 droppable("audio", (file) => {
   state.audio = file;
   $("audio-hint").textContent = file.name;

@@ -66,6 +66,19 @@ def test_a_blink_in_the_first_frames_does_not_open_the_portraits_eyes_wide() -> 
     np.testing.assert_allclose(got[10:, 3], Face().motion[3], atol=1e-6)
 
 
+def test_the_portrait_rests_until_the_driver_comes_and_goes_on_from_there() -> None:
+    motion = moved()
+    motion[1:6, 3] = motion[0, 3] + 4  # a blink
+    late = np.concatenate([np.repeat(motion[:1], 40, axis=0), motion])
+    waiting = Driver(late.astype(np.float32), np.zeros(len(late), np.intp), np.arange(len(late)) >= 40)
+    assert waiting.frames_without_face == 40
+    for read, own in ((relative, Face().motion[:64]), (absolute, np.zeros(64))):
+        got = read(waiting)
+        np.testing.assert_allclose(got[40:], read(driver(motion)), atol=1e-5)
+        np.testing.assert_allclose(got[:40, :64], np.tile(own, (40, 1)), atol=1e-5)
+        np.testing.assert_allclose(got[:40, 64:], np.tile(got[40, 64:], (40, 1)), atol=1e-5)
+
+
 def test_the_scales_are_those_of_the_change() -> None:
     motion = moved()
     whole, scaled = (relative(driver(motion), **scales) for scales in ({}, {"pose_scale": 0.5, "expression_scale": 2}))

@@ -1,8 +1,10 @@
 """Faces followed through real videos, made of photos of two people that sway."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from tests.films import film, sway, swaying
 from worker.errors import InputError
 from worker.media.video import open_video
 from worker.models import Models
-from worker.portraits import follow_face
+from worker.portraits import follow_face, from_the_start
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench
 
@@ -36,9 +38,13 @@ def other(astronaut: Path) -> np.ndarray:
     return np.asarray(Image.open(astronaut).convert("RGB"))
 
 
-def followed(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction]:
+def awaited(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction | None]:
     source = open_video(path, name="driving video")
     return [extraction for _, extraction in follow_face(workbench, source, index)]
+
+
+def followed(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction]:
+    return list(from_the_start(awaited(workbench, path, index)))
 
 
 def angles(found: list[Extraction]) -> np.ndarray:
@@ -82,12 +88,13 @@ def test_uneven_frames_are_read_at_their_times(workbench: Workbench, woman: np.n
     assert rolls(found)[:5] == pytest.approx(np.degrees(sway(5)[:, 0]), abs=2)
 
 
-@pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_a_phone_held_on_its_side_or_its_head(
-    workbench: Workbench, woman: np.ndarray, tmp_path: Path, rotation: int
+@pytest.mark.parametrize(("rotation", "mirrored"), [(90, False), (-90, True), (180, False), (0, True)])
+def test_a_phone_held_on_its_side_or_its_head_or_with_a_front_camera(
+    workbench: Workbench, woman: np.ndarray, tmp_path: Path, rotation: int, mirrored: bool
 ) -> None:
-    stored = (np.ascontiguousarray(np.rot90(picture, -rotation // 90)) for picture in swaying(woman, 10))
-    found = followed(workbench, film(tmp_path / "a.mp4", stored, rotation=rotation))
+    seen = (picture[:, :: -1 if mirrored else 1] for picture in swaying(woman, 10))
+    stored = (np.ascontiguousarray(np.rot90(picture, -rotation // 90)) for picture in seen)
+    found = followed(workbench, film(tmp_path / "a.mp4", stored, rotation=rotation, mirrored=mirrored))
     upright = followed(workbench, film(tmp_path / "b.mp4", swaying(woman, 10)))
     assert len(found) == 10
     assert angles(found) == pytest.approx(angles(upright), abs=3)
@@ -105,11 +112,48 @@ def test_faces_are_counted_by_size(workbench: Workbench, woman: np.ndarray, othe
     assert (caught.value.problem, caught.value.got) == (ProblemType.NO_SUCH_FACE, 2)
 
 
+def jacket(woman: np.ndarray, count: int) -> list[np.ndarray]:
+    """Pictures without a face, and none like the other."""
+    return [np.ascontiguousarray(woman[420:600, 4 * shift : 4 * shift + 300]) for shift in range(count)]
+
+
 def test_no_face_at_all(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
-    pictures = [np.ascontiguousarray(woman[420:600, shift : shift + 300]) for shift in range(30)]  # her jacket
-    with pytest.raises(InputError, match=r"the driving video: no face in the first \d+ frames .* looked for") as caught:
-        followed(workbench, film(tmp_path / "a.mp4", pictures))
+    with pytest.raises(InputError, match=r"the driving video: no face in the 12 frames .* looked for") as caught:
+        followed(workbench, film(tmp_path / "a.mp4", jacket(woman, 12)))
     assert (caught.value.problem, caught.value.got) == (ProblemType.NO_FACE, 0)
+
+
+def test_a_face_behind_a_title_is_waited_for(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    title = np.full((400, 320, 3), 20, np.uint8)
+    cv2.putText(title, "A title", (30, 200), cv2.FONT_HERSHEY_SIMPLEX, 2, (255, 255, 255), 3)
+    found = awaited(workbench, film(tmp_path / "a.mp4", [*[title] * 40, *swaying(woman, 12)]))
+    assert found[:40] == [None] * 40
+    held = followed(workbench, film(tmp_path / "b.mp4", [*[title] * 40, *swaying(woman, 12)]))
+    assert [one.seen for one in held] == [False] * 40 + [True] * 12
+    assert {one.shot for one in held} == {0}
+    assert rolls(held)[:41] == pytest.approx(np.zeros(41))
+    assert rolls(held)[40:] == pytest.approx(np.degrees(sway(12)[:, 0]), abs=2)
+
+
+def test_a_face_that_fades_in_is_found_as_soon_as_it_can_be_seen(
+    workbench: Workbench, woman: np.ndarray, tmp_path: Path
+) -> None:
+    shares = np.clip((np.arange(44) - 20) / 20, 0, 1)
+    faded = [(share * picture).astype(np.uint8) for share, picture in zip(shares, swaying(woman, 44), strict=True)]
+    seen = [one.seen for one in followed(workbench, film(tmp_path / "a.mp4", faded))]
+    assert not any(seen[:20])
+    assert all(seen[36:])
+
+
+def test_a_face_is_waited_for_as_long_as_is_set(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", [*[np.zeros((400, 320, 3), np.uint8)] * 30, *swaying(woman, 4)])
+    hasty = replace(workbench, settings=WorkerSettings(max_seconds_before_face=1))
+    with pytest.raises(InputError, match="the driving video: no face in the first 1 seconds; looked for") as caught:
+        followed(hasty, path)
+    assert caught.value.problem is ProblemType.NO_FACE
+    assert caught.value.allowed == "a face in the first 1 seconds (PIRENDERER_MAX_SECONDS_BEFORE_FACE)"
+    patient = replace(workbench, settings=WorkerSettings(max_seconds_before_face=1.2))
+    assert len(followed(patient, path)) == 34
 
 
 def test_no_frames_at_all(workbench: Workbench, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import av
+import cv2
 import numpy as np
-import pi_heif
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
@@ -20,6 +21,7 @@ from service.jobs.problems import ProblemType
 from service.jobs.schemas import MAX_IMAGE_SIDE
 from worker.errors import InputError
 from worker.media.files import check_size, check_type
+from worker.media.heif import read_heic
 from worker.media.marking import XMP, png_mark
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -27,10 +29,10 @@ ImageFormat = Literal["png", "jpeg", "webp"]
 # Our own limit is applied to the size in the header, before pixels are decoded; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
-# What Pillow's and libheif's decoders raise on damaged files, besides OSError.
+# What Pillow's and FFmpeg's decoders raise on damaged files, besides OSError.
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError),
-    *(RuntimeError, struct.error, zlib.error),
+    *(RuntimeError, ImageHeaderError, av.FFmpegError, struct.error, zlib.error),
 )
 STRIP_PIXELS = 1 << 20  # what is converted at once: a whole photo's copies would take more memory than it does
 
@@ -111,16 +113,31 @@ def _check_pixels(size: tuple[int, int], limits: ImageLimits, name: str) -> None
 def _decoded(path: Path, media_type: str, limits: ImageLimits, name: str) -> tuple[Pixels, int]:
     """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and InputError: too-many-pixels."""
     if media_type == "image/heic":
-        with path.open("rb") as file:
-            heif = pi_heif.open_heif(file)
-        _check_pixels(heif.size, limits, name)
-        image = heif.to_pillow()  # turned already, and its EXIF does not count
-        del heif  # which holds the pixels, too
-        return _to_rgb(image), 1
+        rgb, profile = read_heic(path, most_pixels=limits.pixels)
+        _check_pixels((rgb.shape[1], rgb.shape[0]), limits, name)
+        image = Image.fromarray(rgb)
+        del rgb
+        image.info["icc_profile"] = profile
+        return _to_rgb(image), 1  # turned already, and its EXIF does not count
     with Image.open(path, formats=[media_type.partition("/")[2].upper()]) as image:
         _check_pixels(image.size, limits, name)
-        image.load()
-        return _to_rgb(image), _orientation(image)
+        orientation, info, animated = _orientation(image), image.info, getattr(image, "is_animated", False)
+        if media_type != "image/webp" or animated:
+            image.load()
+            return _to_rgb(image), orientation
+    del image
+    still = _still_webp(path)
+    still.info = info
+    return _to_rgb(still), orientation
+
+
+def _still_webp(path: Path) -> Image.Image:
+    """By OpenCV: Pillow reads every WebP as an animation, and holds four pictures for that."""
+    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise OSError("its picture ends early or is damaged")
+    to_rgb = cv2.COLOR_BGRA2RGBA if stored.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return Image.fromarray(cv2.cvtColor(stored, to_rgb, dst=stored))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
+from service.jobs.media import IMAGE_TYPES
 from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from service.jobs.problems import ProblemType
 from service.jobs.queues import QUEUES
 from service.jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
+from tests.heif import heic
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
 
 YAW = '{"space": "open478", "controls": {"yaw": 20}}'
@@ -82,7 +85,14 @@ def test_a_driving_image_serves_instead_of_a_motion(server: Server, form: str) -
         (b"\0\0\0\x1cftypM4A " + bytes(80), "audio/mp4", "m4a"),
         (MP4, "audio/mp4", "m4a"),
         (b"\0\0\0\x14ftypqt  " + bytes(80), "audio/mp4", "m4a"),
-        (b"\x1a\x45\xdf\xa3" + bytes(80), "audio/webm", "webm"),
+        (b"\x1a\x45\xdf\xa3\x8b\x42\x82\x84webm" + bytes(80), "audio/webm", "webm"),
+        (b"\x1a\x45\xdf\xa3\x8f\x42\x82\x88matroska" + bytes(80), "audio/matroska", "mka"),
+        (b"\xff\xf1\x50\x80\x01\xff\xfc" + bytes(8) + b"\xff\xf1", "audio/aac", "aac"),
+        (b"#!AMR\n" + bytes(80), "audio/amr", "amr"),
+        (b"FORM\0\0\0\x20AIFFCOMM" + bytes(80), "audio/aiff", "aiff"),
+        (bytes(300) + b"\xff\xfb\x90\x00" + bytes(80), "audio/mpeg", "mp3"),
+        (b"RIFF\x24\0\0\0AVI LIST" + bytes(60), "video/x-msvideo", "avi"),
+        (b"\x47" * 4096, "video/mp2t", "ts"),
     ],
 )
 def test_speech_is_recognised_by_its_content(
@@ -119,6 +129,32 @@ def test_a_video_takes_frames_keyframes_or_a_driving_video(server: Server, portr
     assert isinstance(by_video, VideoSpec)
     assert by_video.driving is not None
     assert by_video.driving.media_type == "video/mp4"
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        (b"RIFF\x24\0\0\0AVI LIST" + bytes(60), "video/x-msvideo"),
+        (b"\x47" * 4096, "video/mp2t"),
+        (b"\x1a\x45\xdf\xa3\x8f\x42\x82\x88matroska" + bytes(80), "video/matroska"),
+    ],
+)
+def test_a_driving_video_may_be_of_any_kind_that_workers_read(
+    server: Server, portrait: bytes, head: bytes, media_type: str
+) -> None:
+    spec = server.claim(post(server, "videos", {"portrait": portrait, "driving": head}).json()["id"]).spec
+    assert isinstance(spec, VideoSpec)
+    assert spec.driving is not None
+    assert spec.driving.media_type == media_type
+
+
+def test_a_photo_may_be_a_heic(server: Server) -> None:
+    picture = heic(np.zeros((64, 96, 3), np.uint8), turns=1)
+    kept = server.client.post("/v1/portraits", files={"portrait": picture}).json()
+    assert (kept["width"], kept["height"]) == (64, 96)
+    spec = server.claim(post(server, "images", {"portrait": picture}, motion=YAW).json()["id"]).spec
+    assert isinstance(spec, ImageSpec)
+    assert (spec.portrait.media_type, spec.portrait.key.rpartition(".")[2]) == ("image/heic", "heic")
 
 
 @pytest.mark.parametrize("source", [photo(), MP4], ids=["image", "video"])
@@ -270,13 +306,14 @@ def test_bad_numbers_in_video_options_are_refused(server: Server, portrait: byte
         (b"%PDF-1.7" + bytes(80), "application/pdf"),
         (b"hello, I am a photo", "application/octet-stream"),
         (WAV, "audio/wav"),
-        (b"\0\0\0\x1cftypheic" + bytes(80), "image/heic"),
+        (b"II*\0" + bytes(80), "image/tiff"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(80), "image/jxl"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
     ],
 )
 def test_what_is_not_a_photo_is_refused(server: Server, data: bytes, got: str) -> None:
     problem = refused(post(server, "images", {"portrait": data}, motion=YAW), ProblemType.UNSUPPORTED_MEDIA)
-    assert (problem["got"], problem["allowed"]) == (got, ["image/jpeg", "image/png", "image/webp"])
+    assert (problem["got"], problem["allowed"]) == (got, list(IMAGE_TYPES))
     assert nothing_left(server)
 
 
@@ -331,6 +368,15 @@ def test_an_image_with_too_long_a_side_is_refused(server: Server) -> None:
 )
 def test_an_image_without_a_readable_header_is_refused(server: Server, data: bytes) -> None:
     refused(post(server, "images", {"portrait": data}, motion=YAW), ProblemType.UNREADABLE_MEDIA)
+    assert nothing_left(server)
+
+
+def test_an_image_whose_header_has_no_end_is_refused(server: Server) -> None:
+    data = photo()
+    endless = data[:2] + b"\xff\xef\0\2" * 1_000_000 + data[2:]
+    problem = refused(post(server, "images", {"portrait": endless}, motion=YAW), ProblemType.UNREADABLE_MEDIA)
+    assert (problem["got"], problem["allowed"]) == ("> 1000", 1000)
+    assert problem["detail"] == "portrait has more than 1000 segments"
     assert nothing_left(server)
 
 

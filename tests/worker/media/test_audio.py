@@ -60,6 +60,7 @@ def similarity(samples: np.ndarray, wanted: np.ndarray) -> float:
         ("a.ogg", 48_000, 2, "VORBIS"),
         ("a.ogg", 48_000, 1, "OPUS"),
         ("a.mp3", 44_100, 2, "MPEG_LAYER_III"),
+        ("a.aiff", 44_100, 2, "PCM_16"),
     ],
 )
 def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int, subtype: str) -> None:
@@ -76,7 +77,7 @@ def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int,
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.m4a", "aac"), ("a.aac", "aac"), ("a.webm", "libopus"), ("a.mov", "aac")]
+    ("name", "codec"), [("a.m4a", "aac"), ("a.aac", "aac"), ("a.webm", "libopus"), ("a.mov", "aac"), ("a.mka", "aac")]
 )
 def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
     path = write_with_ffmpeg(tmp_path / name, tone(2, 48_000, channels=2), 48_000, codec)
@@ -84,6 +85,30 @@ def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
     assert speech.seconds == pytest.approx(2, abs=0.05)
     lead = 0 if name != "a.aac" else 1024 // 3  # raw AAC cannot say that its first frame is the encoder's own
     assert similarity(np.concatenate([*speech])[lead:], tone(2, 16_000)[:, 0]) > 0.98
+
+
+def test_amr(tmp_path: Path) -> None:
+    path = write_with_ffmpeg(tmp_path / "a.amr", tone(2, 8_000), 8_000, "libopencore_amrnb")
+    speech = read_speech(path)
+    assert (speech.seconds, speech.sound.rate) == (pytest.approx(2, abs=0.05), 8_000)
+    assert similarity(np.concatenate([*speech])[80:], tone(2, 16_000)[:, 0]) > 0.9
+
+
+def test_an_mp3_may_begin_with_zeros(tmp_path: Path) -> None:
+    path = write_with_ffmpeg(tmp_path / "a.mp3", tone(2, 48_000), 48_000, "libmp3lame", options={"id3v2_version": "0"})
+    plain = read_speech(path).seconds
+    assert path.read_bytes()[0] == 0xFF
+    path.write_bytes(bytes(300) + path.read_bytes())
+    assert read_speech(path).seconds == pytest.approx(plain, abs=0.06)
+
+
+def test_what_an_id3_tag_hides_is_refused_like_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(tmp_path / "a.au", tone(1, 16_000), 16_000)
+    path.write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + (tmp_path / "a.au").read_bytes())
+    error = refused(path)
+    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert error.got == "AU"
 
 
 def refused(path: Path, limits: AudioLimits | None = None) -> InputError:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
+from service.jobs.image_headers import image_size
 from service.jobs.problems import ProblemType
+from tests.heif import heic
 from worker.errors import InputError
 from worker.media.images import ImageLimits, encode_image, read_image
 
@@ -85,6 +87,121 @@ def test_embedded_profile_is_converted_to_srgb(tmp_path: Path, picture: np.ndarr
     np.testing.assert_array_equal(broken, picture)
 
 
+@pytest.fixture(scope="module")
+def wide_gamut() -> bytes:
+    """The profile of a space whose primaries stand further apart than sRGB's: its colours are duller as sRGB's."""
+    return profile_of(primaries=((0.7, 0.3), (0.17, 0.77), (0.14, 0.05)))
+
+
+def profile_of(primaries: tuple[tuple[float, float], ...]) -> bytes:
+    """A matrix profile (ICC 2) of a gamma of 2.2 with these chromaticities of red, green and blue, and D50 as white."""
+    white = np.array([0.9642, 1.0, 0.8249])
+    columns = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in primaries]).T
+    columns = columns * np.linalg.solve(columns, white)
+    fixed = [struct.pack(">4s4x3i", b"XYZ ", *np.rint(65536 * each).astype(int)) for each in (white, *columns.T)]
+    curve = struct.pack(">4s4xIHxx", b"curv", 1, round(2.2 * 256))
+    text = struct.pack(">4s4xI4s70x", b"desc", 4, b"big\0") + bytes(2)
+    values = dict(zip((b"wtpt", b"rXYZ", b"gXYZ", b"bXYZ"), fixed, strict=True)) | {b"desc": text}
+    values |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    table, data, place = struct.pack(">I", len(values)), b"", 128 + 4 + 12 * len(values)
+    for kind, value in values.items():
+        table += struct.pack(">4sII", kind, place + len(data), len(value))
+        data += value
+    size = place + len(data)
+    header = struct.pack(
+        ">I4xI4s4s4s12x4s28x3i48x", size, 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp", 63190, 65536, 54061
+    )
+    return header + table + data
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "PA", "RGB with a colour that is transparent"])
+def test_the_profile_counts_in_every_mode(tmp_path: Path, picture: np.ndarray, wide_gamut: bytes, mode: str) -> None:
+    plain = Image.fromarray(picture // 64 * 64)  # few colours, so that a palette holds them all
+    right = read_image(saved(tmp_path / "right.png", plain, icc_profile=wide_gamut))
+    assert np.abs(right.astype(int) - plain).mean() > 5
+    image, options = plain, {}
+    if mode in ("P", "PA"):
+        image = plain.quantize(256)
+        options = {"transparency": bytes([255] * 256)} if mode == "PA" else {}
+    elif mode == "RGBA":
+        image = plain.convert("RGBA")
+    elif mode != "RGB":
+        options = {"transparency": (1, 2, 3)}
+    path = saved(tmp_path / "a.png", image, icc_profile=wide_gamut, **options)
+    assert np.abs(read_image(path).astype(int) - right).mean() < 1
+
+
+def test_grey_is_converted_by_the_profile_of_a_colour_space_too(tmp_path: Path, wide_gamut: bytes) -> None:
+    grey = Image.linear_gradient("L").resize((64, 48))
+    right = read_image(saved(tmp_path / "right.png", grey.convert("RGB"), icc_profile=wide_gamut))
+    for image, options in ((grey, {}), (grey, {"transparency": 300}), (grey.convert("LA"), {})):
+        path = saved(tmp_path / "a.png", image, icc_profile=wide_gamut, **options)
+        assert np.abs(read_image(path).astype(int) - right).max() <= 1
+
+
+def test_colours_are_converted_before_they_are_laid_on_white(tmp_path: Path, wide_gamut: bytes) -> None:
+    red = Image.new("RGBA", (8, 8), (200, 60, 60, 255))
+    opaque = read_image(saved(tmp_path / "a.png", red, icc_profile=wide_gamut)).astype(int)
+    red.putalpha(128)
+    half = read_image(saved(tmp_path / "b.webp", red, icc_profile=wide_gamut, lossless=True, exact=True))
+    assert np.abs(half - (opaque * 128 + 255 * 127) / 255).max() <= 1
+
+
+def test_deep_grey_may_have_a_transparent_level(tmp_path: Path) -> None:
+    deep = np.full((8, 8), 40_000, np.uint16)
+    deep[:, 4:] = 10_000
+    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(deep), transparency=10_000))
+    assert rgb[0, 0].tolist() == [156] * 3
+    assert rgb[0, 7].tolist() == [255] * 3
+
+
+TURNED_RIGHT = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_heic_is_turned_once_as_it_says_itself(
+    tmp_path: Path, picture: np.ndarray, turns: int, mirrored: bool
+) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(heic(picture, turns=turns, mirrored=mirrored, exif=TURNED_RIGHT))
+    seen = np.rot90(picture, turns)
+    wanted = seen[:, ::-1] if mirrored else seen
+    assert image_size(path, "image/heic") == wanted.shape[1::-1]
+    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 3), (3, 2)])
+def test_a_heic_of_tiles_is_put_together(tmp_path: Path, picture: np.ndarray, tiles: tuple[int, int]) -> None:
+    path = tmp_path / "a.heic"
+    large = picture.repeat(4, axis=0).repeat(4, axis=1)[:180]
+    path.write_bytes(heic(large, tiles=tiles, turns=1))
+    wanted = np.rot90(large, 1)
+    assert image_size(path, "image/heic") == wanted.shape[1::-1]
+    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+
+
+def test_a_damaged_heic_is_told(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.heic"
+    data = heic(picture.repeat(4, axis=0).repeat(4, axis=1), tiles=(2, 2))
+    for spoiled in (data[: len(data) // 2], data.replace(b"hvcC", b"hvcX"), data.replace(b"dimg", b"dimX")):
+        path.write_bytes(spoiled)
+        error = refused(path)
+        assert error.problem is ProblemType.UNREADABLE_MEDIA
+        assert "damaged or truncated HEIC" in error.detail
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+def test_avif_is_read(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "a.avif", Image.fromarray(picture), quality=95, exif=exif)
+    wanted = {1: picture, 6: np.rot90(picture, -1), 7: picture[::-1, ::-1].transpose(1, 0, 2)}[orientation]
+    assert image_size(path, "image/avif") == wanted.shape[1::-1]
+    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+
+
 def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, picture: np.ndarray) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(picture), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     np.testing.assert_array_equal(read_image(path), picture)
@@ -101,7 +218,7 @@ def test_not_an_image(tmp_path: Path) -> None:
     path.write_text("not an image at all")
     error = refused(path)
     assert error.problem is ProblemType.UNSUPPORTED_MEDIA
-    assert "not a JPEG, PNG or WebP" in error.detail
+    assert "not an image (JPEG, PNG, WebP, HEIC or AVIF)" in error.detail
     assert "b'not an i'" in error.detail
 
 

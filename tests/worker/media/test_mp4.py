@@ -1,5 +1,7 @@
 """Videos out and in again, read back with FFmpeg."""
 
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import soundfile
 
 from service.jobs.problems import ProblemType
-from tests.films import film
+from tests.films import add_cover, film, with_cover_first
 from worker.errors import InputError
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer
@@ -151,12 +153,70 @@ def test_uneven_timestamps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
-    path = written_video(tmp_path / "a.mp4", [100, 100], rotation=rotation)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_frames_are_turned_and_mirrored_as_the_file_says(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+    path = written_video(tmp_path / "a.mp4", [100, 100], rotation=rotation, mirrored=mirrored)
     frame = next(open_video(path).frames(25))
     wanted = np.rot90(picture(100), rotation // 90)  # counterclockwise
+    wanted = wanted[:, ::-1] if mirrored else wanted
     assert frame.shape == wanted.shape
     assert np.abs(frame.astype(int) - wanted).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rotation", "size"),
+    [
+        (Fraction(2), 0, (64, 192)),
+        (Fraction(2), 90, (192, 64)),  # the ratio is that of the stored pixels
+        (Fraction(16, 15), 0, (64, 102)),
+        (Fraction(8, 9), 0, (72, 96)),
+        (Fraction(1, 2), 0, (128, 96)),
+        (Fraction(0, 1), 0, (64, 96)),
+        (Fraction(1000), 0, (64, 96)),
+        (Fraction(1, 1000), 0, (64, 96)),
+    ],
+)
+def test_pixels_become_square(tmp_path: Path, ratio: Fraction, rotation: int, size: tuple[int, int]) -> None:
+    path = written_video(tmp_path / "a.mp4", [100, 100], rotation=rotation, pixel_ratio=ratio)
+    assert [frame.shape for frame in open_video(path).frames(25)] == [(*size, 3)] * 2
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(Fraction(2), (32, 96)), (Fraction(1, 2), (64, 48))])
+def test_square_pixels_are_no_more_than_are_allowed(tmp_path: Path, ratio: Fraction, size: tuple[int, int]) -> None:
+    path = written_video(tmp_path / "a.mp4", [100, 100], pixel_ratio=ratio)
+    source = open_video(path, VideoLimits(pixels=64 * 96))
+    assert [frame.shape for frame in source.frames(25)] == [(*size, 3)] * 2
+
+
+@pytest.mark.parametrize("moved", [lambda path: path, with_cover_first])
+def test_a_cover_is_no_video(tmp_path: Path, moved: Callable[[Path], Path]) -> None:
+    levels = list(range(20, 220, 20))
+    path = moved(written_video(tmp_path / "a.mp4", levels, cover=np.full((32, 32, 3), 255, np.uint8)))
+    assert levels_of(path, 25) == pytest.approx(levels, abs=3)
+
+
+def test_a_cover_alone_is_no_picture_and_does_not_move_the_sound(tmp_path: Path) -> None:
+    """It has a time of its own, at which no picture begins."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48_000, layout="mono")
+        add_cover(container, np.full((32, 32, 3), 255, np.uint8))
+        tone = 0.5 * np.sin(np.arange(48_000, dtype=np.float32) / 10)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 24_000, Fraction(1, 48_000)
+        container.mux([*sound.encode(frame), *sound.encode(None)])
+    with pytest.raises(InputError, match="no picture in it"):
+        open_video(path)
+    assert read_speech(path).seconds == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mov", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.avi", "mpeg4"), ("a.webm", "libvpx")],
+)
+def test_containers(tmp_path: Path, name: str, codec: str) -> None:
+    levels = list(range(20, 220, 20))
+    assert levels_of(written_video(tmp_path / name, levels, codec=codec), 25) == pytest.approx(levels, abs=6)
 
 
 def test_limits(tmp_path: Path) -> None:
@@ -187,5 +247,5 @@ def test_truncated_and_not_a_video(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a video file"):
         open_video(path)
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
-    with pytest.raises(InputError, match="no picture in it"):
+    with pytest.raises(InputError, match=r"is not a video file .*; it looks like audio/wav"):
         open_video(tmp_path / "a.wav")
