@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 WIDEST_PIXEL = 4  # and as high: what is further from square than anything that is filmed is a mistake
 
@@ -24,28 +25,43 @@ def pixel_ratio(stream: Any) -> Fraction:
     return ratio if ratio and 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL else Fraction(1)
 
 
-def upright(frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | None = None) -> np.ndarray:
-    """An av.VideoFrame as (H, W, 3) uint8 RGB with square pixels, turned and mirrored as its display matrix says.
+class Upright:
+    """Makes pictures of the frames of one video: upright, unmirrored and of square pixels."""
 
-    A stored pixel is `ratio` times as wide as high. The picture is widened or heightened, or, where it would then have
-    more than `most_pixels`, made narrower or lower.
-    """
-    width, height = frame.width, frame.height
-    grown = max(ratio, 1 / ratio)
-    if (ratio > 1) == (most_pixels is None or width * height * grown <= most_pixels):
-        width = max(1, round(width * ratio))
-    else:
-        height = max(1, round(height / ratio))
-    rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
-    return np.ascontiguousarray(_turned(rgb, frame))
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._rotation: int | None = None  # of the frame whose matrix was read last
+        self._matrix: bytes | None = None
+
+    def __call__(self, frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | None = None) -> np.ndarray:
+        """An av.VideoFrame as (H, W, 3) uint8 RGB, turned and mirrored as its display matrix says.
+
+        A stored pixel is `ratio` times as wide as high. The picture is widened or heightened, or, where it would then
+        have more than `most_pixels`, made narrower or lower.
+        """
+        width, height = frame.width, frame.height
+        grown = max(ratio, 1 / ratio)
+        if (ratio > 1) == (most_pixels is None or width * height * grown <= most_pixels):
+            width = max(1, round(width * ratio))
+        else:
+            height = max(1, round(height / ratio))
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+        return np.ascontiguousarray(_turned(rgb, self._matrix_of(frame)))
+
+    def _matrix_of(self, frame: Any) -> bytes | None:
+        """A frame that has told its side data is held by it, and stays until garbage is collected: so few are asked."""
+        if frame.rotation != self._rotation:
+            self._rotation = frame.rotation
+            side_data = frame.side_data.get("DISPLAYMATRIX")
+            self._matrix = None if side_data is None else bytes(side_data)
+        return self._matrix
 
 
-def _turned(rgb: np.ndarray, frame: Any) -> np.ndarray:
+def _turned(rgb: np.ndarray, matrix: bytes | None) -> np.ndarray:
     """In the nearest of the eight ways to turn and mirror: column x goes to a x + c y, row y to b x + d y."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
+    if matrix is None:
         return rgb
-    a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data))
+    a, b, _, c, d = struct.unpack_from("=5i", matrix)
     if abs(b) + abs(c) > abs(a) + abs(d):
         rgb, a, d = rgb.swapaxes(0, 1), c, b
     return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
-from model.footage import picture_stream, pixel_ratio, upright
+from model.footage import Upright, picture_stream, pixel_ratio
 
 log = structlog.get_logger(__name__)
 
@@ -169,6 +169,7 @@ def _read_frames(path: Path) -> Iterator[np.ndarray]:
         graph.link_nodes(
             graph.add_buffer(template=stream), graph.add("fps", f"fps={FPS}"), graph.add("buffersink")
         ).configure()
+        upright = Upright()
         for frame in (*container.decode(stream), None):
             graph.push(frame)
             while True:

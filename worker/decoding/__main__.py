@@ -38,7 +38,7 @@ def serve() -> None:
     own = os.getpid()
     while True:
         try:
-            request, files = wire.receive_files(control, 1)
+            request, files = wire.receive_files(control, 2)
         except EOFError:
             return
         if "end" in request:
@@ -46,7 +46,7 @@ def serve() -> None:
             continue
         number = os.fork()
         if number == 0:
-            child.run(request, files[0], parent=own)
+            child.run(request, *files, parent=own)
         for file in files:
             os.close(file)
         wire.send(control, {"child": number})

@@ -1,5 +1,6 @@
 """A decoding child: confined first, then it decodes one file and sends what comes out."""
 
+import mmap
 import os
 import socket
 import traceback
@@ -26,10 +27,8 @@ BLOCK_BYTES = 1 << 18
 
 
 def image(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
-    """The size of a picture, then the picture, uint8 (H, W, 3)."""
-    picture = read_image_here(path, ImageLimits(**limits), name=name)
-    yield {"height": picture.shape[0], "width": picture.shape[1]}, None
-    yield {}, picture
+    """A picture, uint8 (H, W, 3)."""
+    yield {}, read_image_here(path, ImageLimits(**limits), name=name)
 
 
 def video(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]:
@@ -66,28 +65,37 @@ TASKS: dict[str, Callable[..., Iterator[Message]]] = {
 }
 
 
-def run(request: wire.Header, file: int, *, parent: int) -> NoReturn:
-    """Do what is asked, say how it went, and end this process, which was forked for nothing else."""
+def run(request: wire.Header, channel: int, shared: int, *, parent: int) -> NoReturn:
+    """Do what is asked, say how it went, and end this process, which was forked for nothing else.
+
+    `channel` and `shared` are open files: a socket for messages, and memory for arrays.
+    """
     code = os.EX_SOFTWARE
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):  # the forkserver's own channel among them
             os.dup2(nothing, stream)
         os.close(nothing)
-        _decode(request, socket.socket(fileno=file), parent)
+        _decode(request, socket.socket(fileno=channel), mmap.mmap(shared, 0), parent)
         code = os.EX_OK
     finally:
         os._exit(code)
 
 
-def _decode(request: wire.Header, channel: socket.socket, parent: int) -> None:
+def _decode(request: wire.Header, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
     path = Path(request["path"])
     try:
         confine(path, Bounds(**request["bounds"]))
         if os.getppid() != parent:  # it died before we could ask to die with it
             return
+        taken = True  # what lies in the memory
         for header, array in TASKS[request["task"]](path, **request["arguments"]):
-            wire.send(channel, header, None if array is None else np.ascontiguousarray(array))
+            if array is not None:
+                if not taken and not channel.recv(1):
+                    return
+                np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)[...] = array
+                header, taken = {"shape": array.shape}, False  # noqa: PLW2901
+            wire.send(channel, header)
     except BrokenPipeError:  # nobody waits any more
         return
     except BaseException as error:  # the edge: whatever it is, the worker is told

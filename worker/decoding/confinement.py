@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,19 +37,17 @@ class Bounds:
 
 def confine(path: Path, bounds: Bounds) -> None:
     """From here on this process may read the file at `path` and use what `bounds` allow, and little else."""
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # memory that runs short shall be taken from us, and from nobody else
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")
-        own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _limit(resource.RLIMIT_AS, own + bounds.memory)
-    _limit(resource.RLIMIT_CPU, bounds.seconds)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    with contextlib.suppress(OSError):  # where memory runs short, it shall be taken from us and from nobody else
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _limit(resource.RLIMIT_AS, own + bounds.memory)
+    _limit(resource.RLIMIT_CPU, bounds.seconds, bounds.seconds + 1)  # SIGXCPU, which says why, and then SIGKILL
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
-    if sys.platform == "linux" and (version := landlock_version()):
+    if version := landlock_version():
         _read_only(path, version)
 
 
@@ -59,13 +56,11 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 
 
-def _limit(what: int, most: int) -> None:
+def _limit(what: int, most: int, hard: int | None = None) -> None:
     """Lower a limit; where it is lower already, so it stays."""
-    _, hard = resource.getrlimit(what)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    # SIGXCPU comes at the first of the two, and says why; SIGKILL a second later
-    last = most + 1 if what == resource.RLIMIT_CPU and hard in (resource.RLIM_INFINITY, most + 1) else most
-    resource.setrlimit(what, (most, last))
+    own = resource.getrlimit(what)[1]
+    wanted = (most, most if hard is None else hard)
+    resource.setrlimit(what, wanted if own == resource.RLIM_INFINITY else (min(wanted[0], own), min(wanted[1], own)))
 
 
 def _read_only(path: Path, version: int) -> None:

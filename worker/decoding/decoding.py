@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import mmap
+import os
 import select
 import signal
 import socket
@@ -22,6 +24,7 @@ from worker.stages import Check
 
 STALL_S = 9.0  # of waiting for a child that says nothing
 POLL_S = 0.2
+TAKEN = b"1"
 
 
 class DecoderError(Exception):
@@ -31,19 +34,32 @@ class DecoderError(Exception):
 class Decoding:
     """A child at work, to be used in a `with` block, at whose end it is gone.
 
-    `name` is what messages call the file. Whatever `check` raises while we wait passes through.
+    `name` is what messages call the file, `room` how many bytes each array that comes may have. Whatever `check` raises
+    while we wait passes through.
     """
 
     def __init__(
-        self, task: str, path: Path, *, name: str, bounds: Bounds, check: Check, arguments: dict[str, Any]
+        self,
+        task: str,
+        path: Path,
+        *,
+        name: str,
+        bounds: Bounds,
+        check: Check,
+        arguments: dict[str, Any],
+        room: int = mmap.PAGESIZE,
     ) -> None:
         self._name = name
         self._bounds = bounds
         self._check = check
         request = {"task": task, "path": str(path.resolve()), "bounds": asdict(bounds), "arguments": arguments}
         self._channel, theirs = socket.socketpair()
-        with theirs:
-            self._server, self._child = forkserver.fork(request, theirs)
+        shared, self._memory = wire.shared_memory(room)
+        try:
+            self._server, self._child = forkserver.fork(request, [theirs.fileno(), shared])
+        finally:
+            theirs.close()
+            os.close(shared)
         self._ended = False
         self._readable = select.poll()
         self._readable.register(self._channel, select.POLLIN)
@@ -58,33 +74,11 @@ class Decoding:
         self._end()
 
     def header(self) -> wire.Header:
-        """The next message, which has no array. Raises as `arrays` does."""
-        header, _ = self._next()
-        return header
+        """The next message. Raises EOFError after the last one, and what the decoder found.
 
-    def arrays(self, dtype: DTypeLike, *, most: int, into: NDArray[Any] | None = None) -> Iterator[NDArray[Any]]:
-        """The arrays that come, of at most `most` elements each; with `into` as rows of that array, one after another.
-
-        Raises InputError: what the decoder found, too-costly, or unreadable-media where the file broke it.
+        Raises InputError: also too-costly, and unreadable-media where the file broke the decoder.
         """
-        while True:
-            try:
-                header, length = self._next()
-            except EOFError:
-                return
-            shape = tuple(header["shape"])
-            if not all(isinstance(side, int) and side >= 0 for side in shape) or math.prod(shape) > most:
-                raise DecoderError(f"a decoder sent an array of {shape}; at most {most} elements are allowed")
-            array = np.empty(shape, dtype) if into is None else into[: shape[0]]
-            if array.shape != shape or array.nbytes != length:
-                raise DecoderError(f"a decoder sent {length} bytes as an array of {shape}")
-            self._fill(wire.as_bytes(array))
-            yield array
-            if into is not None:
-                into = into[shape[0] :]
-
-    def _next(self) -> tuple[wire.Header, int]:
-        header, length = wire.receive(self._fill)
+        header = wire.receive(self._fill)
         if "problem" in header:
             problem = ProblemType[header["problem"]]
             raise InputError(problem, header["detail"], got=header["got"], allowed=header["allowed"])
@@ -92,7 +86,31 @@ class Decoding:
             raise DecoderError(header["fault"])
         if "lacks" in header:
             raise self._memory_lacks()
-        return header, length
+        return header
+
+    def array(self, dtype: DTypeLike) -> NDArray[Any]:
+        """The one array that comes, with which the child ends. Raises as `header` does."""
+        array = self._shared(self.header(), dtype)
+        self._end()  # so that nobody else can write into it
+        return array
+
+    def arrays(self, dtype: DTypeLike) -> Iterator[NDArray[Any]]:
+        """The arrays that come, while the child is at the next. Raises as `header` does."""
+        with contextlib.suppress(EOFError):
+            while True:
+                array = self._shared(self.header(), dtype).copy()
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # that was the last
+                    self._channel.send(TAKEN)
+                yield array
+
+    def _shared(self, header: wire.Header, dtype: DTypeLike) -> NDArray[Any]:
+        shape = tuple(header["shape"])
+        size = math.prod(shape)
+        if not all(isinstance(side, int) and side >= 0 for side in shape) or size * np.dtype(dtype).itemsize > len(
+            self._memory
+        ):
+            raise DecoderError(f"a decoder sent an array of {shape}; there is room for {len(self._memory)} bytes")
+        return np.frombuffer(self._memory, dtype, size).reshape(shape)
 
     def _fill(self, view: memoryview) -> None:
         while view.nbytes:
@@ -145,7 +163,9 @@ class Decoding:
                 f"decoding the {self._name} takes more than {seconds} seconds of computing",
                 allowed=seconds,
             )
-        if code in (None, -signal.SIGKILL):  # not by us: the kernel, or whoever keeps order
+        if code is None:
+            return DecoderError("the forkserver has gone in the middle of the work")
+        if code == -signal.SIGKILL:  # not by us: by the kernel, whose memory ran short
             return self._memory_lacks()
         return InputError(ProblemType.UNREADABLE_MEDIA, f"the {self._name} is damaged: its decoder broke down over it")
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from worker.decoding import wire
 
 log = structlog.get_logger(__name__)
 
+COMMAND = (sys.executable, "-P", "-m", "worker.decoding")
 ROOT = Path(__file__).parents[2]  # of our packages
 KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")  # of the worker's environment
 # one thread, or forking would not be safe; one pool of memory, since each counts whole against a child's bound
@@ -36,7 +38,7 @@ class Forkserver:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "worker.decoding"],
+                COMMAND,
                 env=kept | ADDED,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -52,9 +54,9 @@ class Forkserver:
         """Whether it runs."""
         return self._process.poll() is None
 
-    def fork(self, request: wire.Header, channel: socket.socket) -> int:
-        """Let a child do what is asked and speak to `channel`; returns its number. Raises OSError or EOFError."""
-        return int(self._ask(request, channel)["child"])
+    def fork(self, request: wire.Header, files: Sequence[int]) -> int:
+        """Let a child do what is asked with these open files; returns its number. Raises OSError or EOFError."""
+        return int(self._ask(request, files)["child"])
 
     def end(self, child: int, *, patience_s: float) -> int | None:
         """End a child that does not end by itself. Returns its exit code (-N: by signal N); None: it is not known."""
@@ -68,11 +70,11 @@ class Forkserver:
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, request: wire.Header, *files: socket.socket) -> wire.Header:
+    def _ask(self, request: wire.Header, files: Sequence[int] = ()) -> wire.Header:
         with self._lock:
             try:
-                wire.send_files(self._control, request, [file.fileno() for file in files])
-                return wire.receive(wire.fill_from(self._control))[0]
+                wire.send(self._control, request, files)
+                return wire.receive(wire.fill_from(self._control))
             except BaseException:  # an answer that nobody waited for would be taken for that to the next question
                 self.close()
                 raise
@@ -96,11 +98,11 @@ def start_forkserver(*, instead_of: Forkserver | None = None) -> Forkserver:
         return _current
 
 
-def fork(request: wire.Header, channel: socket.socket) -> tuple[Forkserver, int]:
-    """A child that does what is asked and speaks to `channel`, and the forkserver it is of."""
+def fork(request: wire.Header, files: Sequence[int]) -> tuple[Forkserver, int]:
+    """A child that does what is asked with these open files, and the forkserver it is of."""
     server = start_forkserver()
     try:
-        return server, server.fork(request, channel)
+        return server, server.fork(request, files)
     except (OSError, EOFError):
         server = start_forkserver(instead_of=server)
-        return server, server.fork(request, channel)
+        return server, server.fork(request, files)

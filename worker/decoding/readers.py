@@ -21,11 +21,11 @@ from worker.stages import Check, unchecked
 MIB = 1 << 20
 
 HEADER = Bounds(memory=512 * MIB, seconds=8)
-IMAGE = Bounds(memory=832 * MIB, seconds=8)
+IMAGE = Bounds(memory=832 * MIB, seconds=9)
 STREAM_MEMORY = 768 * MIB
 # seconds of computing for each second that a video or a sound may have: several times what the most costly take
 VIDEO_EFFORT, SOUND_EFFORT = 5.0, 0.5
-LARGEST_BLOCK = 1 << 24  # samples, of all channels, that come at once
+LARGEST_BLOCK = 64 * MIB  # of samples that come at once
 
 
 def read_image(
@@ -33,12 +33,10 @@ def read_image(
 ) -> NDArray[np.uint8]:
     """As `worker.media.images.read_image`."""
     arguments = {"limits": asdict(limits), "name": name}
-    with Decoding("image", path, name=name, bounds=IMAGE, check=check, arguments=arguments) as decoding:
-        size = decoding.header()
-        picture = np.empty((size["height"], size["width"], 3), np.uint8)
-        for _ in decoding.arrays(np.uint8, most=3 * limits.pixels, into=picture):
-            pass
-    return picture
+    with Decoding(
+        "image", path, name=name, bounds=IMAGE, check=check, arguments=arguments, room=3 * limits.pixels
+    ) as decoding:
+        return decoding.array(np.uint8)
 
 
 def open_video(path: Path, limits: VideoLimits, *, name: str = "video", check: Check = unchecked) -> VideoSource:
@@ -68,9 +66,15 @@ class _Video(VideoSource):
         arguments = {"limits": asdict(self.limits), "name": self.name, "fps": fps, **self.header}
         bounds = Bounds(memory=STREAM_MEMORY, seconds=HEADER.seconds + round(VIDEO_EFFORT * self.limits.seconds))
         with Decoding(
-            "frames", self.path, name=self.name, bounds=bounds, check=self.check, arguments=arguments
+            "frames",
+            self.path,
+            name=self.name,
+            bounds=bounds,
+            check=self.check,
+            arguments=arguments,
+            room=3 * self.limits.pixels,
         ) as decoding:
-            yield from decoding.arrays(np.uint8, most=3 * self.limits.pixels)
+            yield from decoding.arrays(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,15 @@ class _Sound(Sound):
         arguments = {"name": self.name, **self.header}
         bounds = Bounds(memory=STREAM_MEMORY, seconds=self.seconds_of_computing)
         with Decoding(
-            "blocks", self.path, name=self.name, bounds=bounds, check=self.check, arguments=arguments
+            "blocks",
+            self.path,
+            name=self.name,
+            bounds=bounds,
+            check=self.check,
+            arguments=arguments,
+            room=LARGEST_BLOCK,
         ) as decoding:
-            yield from decoding.arrays(np.float32, most=LARGEST_BLOCK)
+            yield from decoding.arrays(np.float32)
 
 
 def _header(task: str, path: Path, limits: VideoLimits | AudioLimits, name: str, check: Check) -> Header:

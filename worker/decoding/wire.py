@@ -1,62 +1,44 @@
-"""Messages between a worker and its decoders: a JSON object, and behind it the bytes of an array if it has one.
+"""Messages between a worker and its decoders: JSON objects, while arrays lie in memory that both share.
 
 No pickle: what a decoder says, of which a hostile file may have taken hold, is data and nothing else.
 """
 
+import fcntl
 import json
+import mmap
+import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+LONGEST = 1 << 16  # bytes of JSON
 
-LONGEST_HEADER = 1 << 16  # bytes of JSON
-
-_LENGTHS = struct.Struct("!IQ")  # of the JSON and of the array
+_LENGTH = struct.Struct("!I")
 
 Header = dict[str, Any]
 Fill = Callable[[memoryview], None]  # receives as many bytes as there is room for; raises EOFError
 
 
-def send(channel: socket.socket, header: Header, array: NDArray[Any] | None = None) -> None:
-    """Send a message; an `array` must be contiguous, and its shape is told in the header."""
-    data = memoryview(b"") if array is None else as_bytes(array)
-    if array is not None:
-        header = {**header, "shape": array.shape}
-    channel.sendall(_packed(header, data.nbytes))
-    channel.sendall(data)
+def send(channel: socket.socket, header: Header, files: Sequence[int] = ()) -> None:
+    """Send a message, which fits into the channel's buffer, and share open files with the receiver."""
+    text = json.dumps(header).encode()
+    socket.send_fds(channel, [_LENGTH.pack(len(text)) + text], files)
 
 
-def send_files(channel: socket.socket, header: Header, files: Sequence[int]) -> None:
-    """Send a short message and share open files with the receiver."""
-    socket.send_fds(channel, [_packed(header, 0)], files)
+def receive(fill: Fill) -> Header:
+    """The next message. Raises EOFError, and ValueError for what is none."""
+    length = bytearray(_LENGTH.size)
+    fill(memoryview(length))
+    return _rest(fill, bytes(length))
 
 
 def receive_files(channel: socket.socket, most: int) -> tuple[Header, list[int]]:
-    """The next message, which has no array, and the files that came with it. Raises EOFError."""
-    lengths, files, _, _ = socket.recv_fds(channel, _LENGTHS.size, most)
-    if not lengths:
+    """The next message and the files that came with it. Raises EOFError."""
+    length, files, _, _ = socket.recv_fds(channel, _LENGTH.size, most)
+    if not length:
         raise EOFError
-    text = bytearray(_LENGTHS.unpack(lengths)[0])
-    fill_from(channel)(memoryview(text))
-    return json.loads(text), files
-
-
-def receive(fill: Fill) -> tuple[Header, int]:
-    """The next message and how many bytes of an array follow. Raises EOFError, and ValueError for what is none."""
-    lengths = bytearray(_LENGTHS.size)
-    fill(memoryview(lengths))
-    length, array = _LENGTHS.unpack(lengths)
-    if length > LONGEST_HEADER:
-        raise ValueError(f"a message of {length} bytes; at most {LONGEST_HEADER} are allowed")
-    text = bytearray(length)
-    fill(memoryview(text))
-    header = json.loads(text)
-    if not isinstance(header, dict):
-        raise ValueError(f"{header!r:.80} is no message")  # noqa: TRY004 - like any other that is none
-    return header, array
+    return _rest(fill_from(channel), length), files
 
 
 def fill_from(channel: socket.socket) -> Fill:
@@ -72,11 +54,21 @@ def fill_from(channel: socket.socket) -> Fill:
     return fill
 
 
-def as_bytes(array: NDArray[Any]) -> memoryview:
-    """The memory of a contiguous array."""
-    return array.reshape(-1).view(np.uint8).data
+def shared_memory(size: int) -> tuple[int, mmap.mmap]:
+    """Memory and the open file by which another process can map it, too; it keeps its size whatever that one does."""
+    file = os.memfd_create("decoding", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(file, size)
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return file, mmap.mmap(file, size)
 
 
-def _packed(header: Header, array: int) -> bytes:
-    text = json.dumps(header).encode()
-    return _LENGTHS.pack(len(text), array) + text
+def _rest(fill: Fill, packed: bytes) -> Header:
+    (length,) = _LENGTH.unpack(packed)
+    if length > LONGEST:
+        raise ValueError(f"a message of {length} bytes; at most {LONGEST} are allowed")
+    text = bytearray(length)
+    fill(memoryview(text))
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError(f"{header!r:.80} is no message")  # noqa: TRY004 - like any other that is none
+    return header

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from model.footage import picture_stream, pixel_ratio, upright
+from model.footage import Upright, picture_stream, pixel_ratio
 from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
@@ -47,6 +47,7 @@ class VideoSource:
         They are upright, unmirrored and of square pixels, as the file says. Raises InputError: unreadable-media,
         too-many-pixels or video-too-long.
         """
+        upright = Upright()
         count = 0
         for frame, ratio, until in self._spans(fps):
             rgb = None

@@ -1,0 +1,216 @@
+"""Files made to misuse decoders: each costs its own job a few seconds at most, and the worker nothing."""
+
+import dataclasses
+import io
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+import soundfile
+from PIL import Image
+
+from service.jobs.motions import ControlsMotion
+from service.jobs.problems import ProblemType
+from service.jobs.records import JobRecord
+from service.jobs.schemas import ImageOptions, ImageSpec, JobStatus
+from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
+from worker import decoding
+from worker.decoding import readers
+from worker.errors import InputError
+from worker.media.audio import AudioLimits
+from worker.media.video import VideoLimits
+
+MIB = 1 << 20
+PORTRAIT = SAMPLES / "portrait.jpg"
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """A small picture that says it had this size."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "JPEG")
+    return buffer.getvalue().replace(struct.pack(">HH", 64, 64), struct.pack(">HH", height, width))
+
+
+def film(path: Path, codec: str, pictures: list[bytes]) -> Path:
+    with av.open(str(path), "w", format="mov") as container:
+        stream = container.add_stream(codec, rate=Fraction(25))
+        stream.width, stream.height = 64, 64
+        stream.pix_fmt = "rgb24" if codec == "png" else "yuvj420p"
+        for number, picture in enumerate(pictures):
+            packet = av.Packet(picture)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 25)
+            container.mux(packet)
+    return path
+
+
+def scans(side: int, count: int) -> bytes:
+    """A progressive grey JPEG of so many scans in which nothing is said: 75 bytes each, and milliseconds to decode."""
+
+    def segment(marker: int, data: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    def packed(bits: str) -> bytes:
+        bits += "1" * (-len(bits) % 8)
+        return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+    blocks = ((side + 7) // 8) ** 2
+    one_code = bytes([1] + [0] * 15)  # Huffman tables of a single code, which is 0
+    levels = segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks)  # no block differs from the one before
+    nothing = "0" + "1" * 14  # for 32767 blocks
+    empty = segment(0xDA, b"\1\1\0\1\1\0") + packed(nothing * (blocks // 32767 + 1))
+    return b"".join(
+        (
+            b"\xff\xd8",
+            segment(0xDB, b"\0" + b"\1" * 64),
+            segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"),
+            segment(0xC4, b"\x00" + one_code + b"\0"),
+            segment(0xC4, b"\x10" + one_code + b"\xe0"),  # a run of 2^14 blocks and what 14 more bits say
+            levels,
+            empty * count,
+            b"\xff\xd9",
+        )
+    )
+
+
+def refused(read: Callable[[], object]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read()
+    return caught.value
+
+
+@pytest.mark.parametrize("small", [0, 3])
+def test_a_video_of_which_a_picture_is_larger_than_it_says(
+    small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16000x16000 pixels, for which memory would not suffice, after none or some of 64x64."""
+    monkeypatch.setattr(readers, "STREAM_MEMORY", 160 * MIB)
+    monkeypatch.setattr(readers, "HEADER", dataclasses.replace(readers.HEADER, memory=160 * MIB))
+    path = film(tmp_path / "a.mov", "mjpeg", [jpeg(64, 64)] * small + [jpeg(16000, 16000)] * 3)
+    source = decoding.open_video(path, VideoLimits())
+    error = refused(lambda: list(source.frames(25)))
+    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert "Invalid data found" in error.detail
+
+
+def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    path = film(tmp_path / "a.mov", "png", [buffer.getvalue()])
+    error = refused(lambda: decoding.open_video(path, VideoLimits()))
+    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "png")
+    assert "encoded as png; allowed are h264, hevc, vp8, vp9, av1" in error.detail
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("adpcm_yamaha", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 44_100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    error = refused(lambda: decoding.read_speech(tmp_path / "a.avi", AudioLimits()))
+    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "adpcm_yamaha")
+
+
+def test_a_sound_of_another_format_behind_a_tag_of_an_mp3(tmp_path: Path) -> None:
+    sound = io.BytesIO()
+    soundfile.write(sound, np.full(16_000, 0.5), 16_000, format="AU")
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"ID3\4\0\0\0\0\0\n" + bytes(10) + sound.getvalue())
+    error = refused(lambda: decoding.read_speech(path, AudioLimits()))
+    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "AU")
+
+
+@pytest.fixture(scope="module")
+def worker(weights: None, bench: Bench) -> Iterator[WorkerProcess]:  # noqa: F811
+    """A worker that knows secrets."""
+    process = bench.start_worker(PIRENDERER_API_KEYS="a-secret-key", PIRENDERER_REDIS_URL=with_password(bench))
+    yield process
+    process.stop()
+
+
+def with_password(bench: Bench) -> str:  # noqa: F811
+    return bench.environment["PIRENDERER_REDIS_URL"].replace("redis://", "redis://default:a-password@")
+
+
+def pose(bench: Bench, portrait: Path | bytes) -> str:  # noqa: F811
+    return bench.submit(
+        lambda job: ImageSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motion=ControlsMotion(controls={"yaw": 10}),
+            options=ImageOptions(paste_back=False),
+        )
+    )
+
+
+def succeeds(bench: Bench) -> int | None:  # noqa: F811
+    """The process that makes an ordinary image now."""
+    job_id = pose(bench, PORTRAIT)
+    worked: list[int | None] = []
+    record = bench.wait(job_id, lambda record: record.status.finished or bool(worked.append(bench.child(job_id))))
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    return next((pid for pid in worked if pid is not None), None)
+
+
+def decoder(bench: Bench, job_id: str) -> psutil.Process:  # noqa: F811
+    """The child that decodes for a job."""
+
+    def children(record: JobRecord) -> list[psutil.Process]:
+        worker = bench.child(record.id)
+        servers = [] if worker is None else psutil.Process(worker).children()
+        return [child for server in servers for child in server.children()]
+
+    record = bench.wait(job_id, lambda record: record.status.finished or bool(children(record)))
+    (child,) = children(record)
+    return child
+
+
+@pytest.mark.slow
+def test_a_picture_of_very_many_scans(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
+    """It would take a quarter of an hour. When its time is over the next job is done, by the same process."""
+    bomb = scans(7000, 20_000)
+    job_id = pose(bench, bomb)
+    child = decoder(bench, job_id)
+    (server,) = psutil.Process(bench.child(job_id)).children()
+    for process in (child, server):
+        environment = process.environ()
+        assert "PATH" in environment
+        assert not [name for name in environment if name.startswith("PIRENDERER")]
+        assert not [value for value in environment.values() if "a-secret-key" in value or "a-password" in value]
+    record = bench.finished(job_id)
+    assert record.error is not None
+    assert record.error.type == ProblemType.TOO_COSTLY.uri
+    assert not server.children()
+    assert record.deliveries == 1
+    again = succeeds(bench)
+    assert again in (server.ppid(), None)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_canceled_while_its_picture_is_decoded(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
+    job_id = pose(bench, scans(7000, 20_000))
+    child = decoder(bench, job_id)
+    computed = sum(child.cpu_times()[:2])
+    bench.store.request_cancel(job_id)
+    begun = time.monotonic()
+    record = bench.finished(job_id)
+    assert record.status is JobStatus.CANCELED
+    assert time.monotonic() - begun < 6
+    assert not child.is_running()
+    assert computed < 8
+    succeeds(bench)
+
+
+@pytest.mark.slow
+def test_a_decoder_that_breaks_down(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
+    job_id = pose(bench, scans(7000, 20_000))
+    decoder(bench, job_id).send_signal(signal.SIGSEGV)
+    record = bench.finished(job_id)
+    assert record.error is not None
+    assert record.error.type == ProblemType.UNREADABLE_MEDIA.uri
+    assert record.deliveries == 1
+    succeeds(bench)

@@ -1,0 +1,334 @@
+"""Decoding in children: what comes out is what the plain readers give, and a child that misbehaves costs one piece."""
+
+import contextlib
+import errno
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+import soundfile
+from PIL import Image
+
+from service.jobs.problems import ProblemType
+from worker import decoding
+from worker.decoding import forkserver
+from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version
+from worker.decoding.decoding import DecoderError, Decoding
+from worker.errors import InputError
+from worker.media import audio, images, video
+from worker.stages import Check, unchecked
+
+MIB = 1 << 20
+IMAGES, SOUNDS, VIDEOS = images.ImageLimits(), audio.AudioLimits(), video.VideoLimits()
+
+# A forkserver whose children can do a few things more, all of them bad.
+MISBEHAVING = """
+import ctypes, os, socket, time
+from pathlib import Path
+import numpy as np
+from worker.decoding import child
+from worker.decoding.__main__ import serve
+
+def hang(path):
+    yield {"begins": True}, None
+    time.sleep(600)
+
+def burn(path):
+    while True:
+        pass
+    yield
+
+def eat(path):
+    held = []
+    while True:
+        held.append(np.ones(1 << 20, np.uint8))
+    yield
+
+def crash(path):
+    ctypes.string_at(0)
+    yield
+
+def fail(path):
+    raise KeyError("no such table")
+    yield
+
+def look(path, *, other, port):
+    def tried(act):
+        try:
+            act()
+        except OSError as error:
+            return error.errno
+        return 0
+    yield {
+        "file": tried(lambda: path.read_bytes()),
+        "other": tried(lambda: Path(other).read_bytes()),
+        "list": tried(lambda: os.listdir(path.parent)),
+        "write": tried(lambda: path.write_bytes(b"x")),
+        "make": tried(lambda: path.with_name("made").touch()),
+        "connect": tried(lambda: socket.create_connection(("127.0.0.1", port), 5)),
+        "signal": tried(lambda: os.kill(os.getppid(), 0)),
+        "environment": dict(os.environ),
+    }, None
+
+for task in (hang, burn, eat, crash, fail, look):
+    child.TASKS[task.__name__] = task
+serve()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _misbehaving() -> Iterator[None]:
+    """Children that misbehave when asked to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIRENDERER_API_KEYS", "a-secret")
+        patch.setattr(forkserver, "COMMAND", (sys.executable, "-c", MISBEHAVING))
+        decoding.start_forkserver(instead_of=decoding.start_forkserver())
+        yield
+    decoding.start_forkserver(instead_of=decoding.start_forkserver())
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("picture") / "a.png"
+    Image.fromarray(noise(64, 48)).save(path)
+    return path
+
+
+def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    small = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, channels), np.uint8)
+    return small.repeat(16, axis=0).repeat(16, axis=1)
+
+
+def asked(
+    task: str,
+    path: Path,
+    *,
+    memory: int = 256 * MIB,
+    seconds: int = 20,
+    check: Check = unchecked,
+    room: int = 4096,
+    **arguments: Any,
+) -> Decoding:
+    bounds = Bounds(memory=memory, seconds=seconds)
+    return Decoding(task, path, name="file", bounds=bounds, check=check, arguments=arguments, room=room)
+
+
+def refusal(task: str, path: Path, **bounds: int) -> InputError:
+    with asked(task, path, **bounds) as child, pytest.raises(InputError) as caught:
+        said_all(child)
+    return caught.value
+
+
+def said_all(child: Decoding) -> None:
+    while True:
+        child.header()
+
+
+def server() -> psutil.Process:
+    return psutil.Process(decoding.start_forkserver().pid)
+
+
+def all_gone(picture: Path) -> bool:
+    """Whether no child is left, and the next piece of decoding is done."""
+    return not server().children() and decoding.read_image(picture, IMAGES).shape == (64, 48, 3)
+
+
+def test_pictures(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 6
+    kinds: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "large.png": (Image.fromarray(noise(2304, 2048)), {"compress_level": 1}),  # of more rows than come at once
+        "turned.jpg": (Image.fromarray(noise(64, 48)), {"exif": turned}),
+        "transparent.png": (Image.fromarray(noise(64, 48, 4)), {}),
+        "deep.png": (Image.fromarray(noise(64, 48, 1)[:, :, 0].astype(np.uint16) * 257), {}),
+        "a.webp": (Image.fromarray(noise(64, 48)), {}),
+        "cmyk.jpg": (Image.fromarray(noise(64, 48)).convert("CMYK"), {}),
+    }
+    for name, (image, options) in kinds.items():
+        image.save(tmp_path / name, **options)
+        read = decoding.read_image(tmp_path / name, IMAGES)
+        np.testing.assert_array_equal(read, images.read_image(tmp_path / name, IMAGES), err_msg=name)
+
+
+def test_sound_and_video(tmp_path: Path) -> None:
+    wave = np.sin(np.arange(48_000) / 20)[:, None] * [0.5, -0.25]
+    soundfile.write(tmp_path / "a.flac", wave, 16_000)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        pictures = container.add_stream("libx264", rate=Fraction(25))
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("aac", rate=16_000, layout="mono")
+        for shade in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * shade, np.uint8), format="rgb24")
+            container.mux(pictures.encode(frame))
+        samples = av.AudioFrame.from_ndarray(wave[None, :16_000, 0].astype(np.float32), format="fltp", layout="mono")
+        samples.sample_rate = 16_000
+        container.mux(sound.encode(samples))
+        for stream in (pictures, sound):
+            container.mux(stream.encode(None))
+    for name in ("a.flac", "a.mp4"):
+        plain, read = audio.read_speech(tmp_path / name, SOUNDS), decoding.read_speech(tmp_path / name, SOUNDS)
+        assert (read.seconds, read.sound.rate, read.sound.channels, read.sound.seconds) == (
+            plain.seconds, plain.sound.rate, plain.sound.channels, plain.sound.seconds,
+        )  # fmt: skip
+        np.testing.assert_array_equal(np.concatenate([*read]), np.concatenate([*plain]))
+    known, source = video.open_video(tmp_path / "a.mp4", VIDEOS), decoding.open_video(tmp_path / "a.mp4", VIDEOS)
+    assert (source.width, source.height, source.seconds, source.has_sound) == (64, 48, known.seconds, True)
+    np.testing.assert_array_equal([*source.frames(25)], [*known.frames(25)])
+
+
+def test_refusals_are_those_of_the_plain_readers(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"GIF89a, or so it says")
+    plain: InputError | None = None
+    for read in (images.read_image, decoding.read_image):
+        with pytest.raises(InputError) as caught:
+            read(path, IMAGES, name="driving image")
+        if plain is not None:
+            assert vars(caught.value) == vars(plain)
+        plain = caught.value
+    assert plain is not None
+    assert plain.problem is ProblemType.UNSUPPORTED_MEDIA
+
+
+def test_one_that_hangs(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.decoding.decoding.STALL_S", 1.0)
+    error = refusal("hang", picture)
+    assert error.problem is ProblemType.TOO_COSTLY
+    assert "hangs: for 1 seconds nothing came" in error.detail
+    assert all_gone(picture)
+
+
+def test_one_that_computes_for_ever(picture: Path) -> None:
+    error = refusal("burn", picture, seconds=1)
+    assert (error.problem, error.allowed) == (ProblemType.TOO_COSTLY, 1)
+    assert "more than 1 seconds of computing" in error.detail
+    assert all_gone(picture)
+
+
+def test_one_that_takes_memory(picture: Path) -> None:
+    error = refusal("eat", picture, memory=64 * MIB)
+    assert (error.problem, error.allowed) == (ProblemType.TOO_COSTLY, 64 * MIB)
+    assert "more than 64 MiB of memory" in error.detail
+    assert all_gone(picture)
+
+
+def test_one_that_breaks_down(picture: Path) -> None:
+    error = refusal("crash", picture)
+    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert "its decoder broke down" in error.detail
+    assert all_gone(picture)
+
+
+def test_a_fault_of_ours_is_told_as_one(picture: Path) -> None:
+    with pytest.raises(DecoderError, match="no such table"), asked("fail", picture) as child:
+        child.header()
+    assert all_gone(picture)
+
+
+def test_work_that_is_called_off(picture: Path) -> None:
+    """At once, though the child says nothing; and whoever stops in the middle need not say so."""
+
+    class CalledOffError(Exception):
+        pass
+
+    def check() -> None:
+        if time.monotonic() > begun + 0.5:
+            raise CalledOffError
+
+    begun = time.monotonic()
+    with asked("hang", picture, check=check) as child, pytest.raises(CalledOffError):
+        said_all(child)
+    assert all_gone(picture)
+    with asked("image", picture, room=MIB, limits=vars(IMAGES), name="file") as child:
+        assert child.array(np.uint8).shape == (64, 48, 3)
+    assert all_gone(picture)
+
+
+def test_what_is_given_up(picture: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_bytes(b"x")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with asked("look", own, other=str(picture), port=port) as child:
+            found = child.header()
+    assert found["file"] == 0
+    assert found["write"] in (errno.EACCES, errno.EFBIG)
+    assert "a-secret" not in str(found["environment"])
+    assert not [name for name in found["environment"] if name.startswith("PIRENDERER") or "REDIS" in name]
+    assert b"a-secret" not in Path(f"/proc/{server().pid}/environ").read_bytes()
+    version = landlock_version()
+    if not version:
+        pytest.skip("this kernel has no Landlock")
+    assert {found[act] for act in ("other", "list", "write", "make")} == {errno.EACCES}
+    if version >= 4:
+        assert found["connect"] == errno.EACCES
+    if version >= 6:
+        assert found["signal"] == errno.EPERM
+
+
+def test_limits_are_in_force(picture: Path) -> None:
+    with asked("hang", picture, memory=100 * MIB, seconds=7) as child:
+        child.header()
+        (process,) = server().children()
+        limits = {
+            name: process.rlimit(number)[1]
+            for name, number in vars(resource).items()
+            if name in ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_NOFILE")
+        }
+        memory = limits.pop("RLIMIT_AS")
+        assert limits == {"RLIMIT_CPU": 8, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": OPEN_FILES}
+        assert memory <= server().memory_info().vms + 101 * MIB
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "1000\n"
+        assert "Threads:\t1" in Path(f"/proc/{server().pid}/status").read_text()
+
+
+def test_a_forkserver_that_dies(picture: Path) -> None:
+    """Its children die with it; the next piece of decoding is done by another."""
+    with asked("hang", picture) as child:
+        child.header()
+        (process,) = server().children()
+        killed = server()
+        killed.send_signal(signal.SIGKILL)
+        with pytest.raises(DecoderError, match="gone"):
+            child.header()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.wait(10)
+    decoding.read_image(picture, IMAGES)
+    assert server() != killed
+
+
+def test_signals_that_stop_a_worker_are_left_to_it(picture: Path) -> None:
+    decoding.read_image(picture, IMAGES)
+    told = server()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        told.send_signal(number)
+    decoding.read_image(picture, IMAGES)
+    assert server() == told
+
+
+def test_several_at_once(picture: Path) -> None:
+    known = images.read_image(picture)
+    right: list[bool] = []
+
+    def read() -> None:
+        right.extend(np.array_equal(decoding.read_image(picture, IMAGES), known) for _ in range(5))
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert right == [True] * 15
