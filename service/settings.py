@@ -6,21 +6,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from service.jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings
+from service.jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, read_from_environment
 from service.keys import Rate
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 SEGMENT = "[A-Za-z0-9._~-]+"
 ROOT_PATH = re.compile(rf"(/(?!(v1|web)(/|$)){SEGMENT}(/{SEGMENT})*)?")
-
-
-class InvalidSettingsError(Exception):
-    """A setting has a value that is not allowed; the text names it and the value got."""
 
 
 def is_loopback(host: str) -> bool:
@@ -104,6 +100,8 @@ class Settings(SharedSettings):
     form_share: Positive = 8  # of these, one owner's
     follow_share: Positive = 50  # of one owner: streams of events and requests with Prefer: wait at once
 
+    redis_max_bytes: Positive | None = None  # of memory, for the Redis that `serve` starts; unset: a quarter of all
+
     queue_limit: Positive = 100  # waiting jobs of one kind
     queue_share: Positive = 50  # of these, one owner's
     retry_after_s: Positive = 15
@@ -147,10 +145,4 @@ class Settings(SharedSettings):
 
 def read_settings(**given: Any) -> Settings:
     """The environment's settings with those given in place of it. Raises InvalidSettingsError."""
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
-        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
-        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {got!r}") from error
+    return read_from_environment(Settings, **given)

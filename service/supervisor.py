@@ -9,9 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import IO
 
@@ -22,48 +21,60 @@ from service.processes import spawn
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
-RESTARTS = 5  # within the window; more, and the child is not worth another
-RESTART_WINDOW_S = 120.0
+PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # before one that ends again and again is started anew; then the last
+STEADY_S = 60.0  # after so long a process is not one of those
 STOP_S = 10.0  # twice what a worker gives its job; then it is killed
 START_S = 60.0  # for a process to say that it is ready
 
 
 @dataclass
 class Child:
-    """One process: its command, and whether it is started again when it dies."""
+    """One process: its command, and what it is started with."""
 
     name: str
-    command: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)  # on top of ours
-    restart: bool = False
+    command: Sequence[str]
+    environment: Mapping[str, str]  # all of it
     handed: Sequence[int] = ()  # numbers of files that it shares with us
+    oom_score_adj: int = 0  # the greater, the sooner the kernel kills it when memory is short
+    renewed: bool = True  # by `renew`
     overlap_s: float | None = None  # it says when it is ready: then the one before has so long to finish its work
     process: subprocess.Popen[bytes] | None = None
-    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS))
+    started_at: float = 0.0
+    deaths: int = 0  # one soon after the other
+    due_at: float | None = None  # it is dead, and to be started again then
 
     @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = None if self.process is None else self.process.poll()
+        if code is None:
+            return "runs"
+        return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+
 
 class ChildDiedError(Exception):
-    """A process ended that must not, or ended too often."""
+    """A process ended too often."""
 
 
 class Supervisor:
     """Starts children in order and stops them in the opposite one. Children get sessions of their own, so that Ctrl-C
-    reaches only us and the order is kept."""
+    reaches only us and the order is kept.
 
-    def __init__(self, *, output: IO[bytes] | None = None) -> None:
+    A child that dies is started again: at once, and after growing pauses when it dies soon each time. `patience` is
+    how many such deaths are borne; unset, any number.
+    """
+
+    def __init__(self, *, output: IO[bytes] | None = None, patience: int | None = None) -> None:
         self._output = output
+        self._patience = patience
         self._children: list[Child] = []
         self._stop = threading.Event()
         self._renewal = threading.Event()
-
-    def adopt(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Watch a process that runs already."""
-        self._children.append(Child(name, process=process))
 
     def start(self, child: Child) -> None:
         """Start a child and watch it."""
@@ -75,19 +86,20 @@ class Supervisor:
         self._stop.set()
 
     def check(self) -> None:
-        """Start again what died and may be; raise ChildDiedError for what may not."""
+        """Start again what died. Raises ChildDiedError for what died too often."""
         for child in self._children:
-            if child.alive or child.process is None:
+            if child.alive:
                 continue
-            code = child.process.returncode
             now = time.monotonic()
-            often = len(child.deaths) == RESTARTS and now - child.deaths[0] < RESTART_WINDOW_S
-            child.deaths.append(now)
-            if not child.restart or often:
-                again = f", as it did {RESTARTS} times before within {RESTART_WINDOW_S:g} s" if often else ""
-                raise ChildDiedError(f"{child.name} ended with code {code}{again}")
-            log.warning("a process ended and is started again", process=child.name, code=code)
-            self._spawn(child)
+            if child.due_at is None:
+                child.deaths = 1 if now - child.started_at > STEADY_S else child.deaths + 1
+                if self._patience is not None and child.deaths > self._patience:
+                    raise ChildDiedError(f"{child.name} {child.ending}, as it did {self._patience} times before")
+                pause_s = PAUSES_S[min(child.deaths, len(PAUSES_S)) - 1]
+                child.due_at = now + pause_s
+                log.warning(f"{child.name} {child.ending} and is started again", pause_s=pause_s)
+            if now >= child.due_at:
+                self._spawn(child)
 
     def watch(self) -> None:
         """Until stop is requested; meanwhile renew when asked to. Raises ChildDiedError."""
@@ -100,7 +112,7 @@ class Supervisor:
     def renew(self) -> None:
         """Put a new process in the place of each that we started, one after another, the last started first."""
         for child in reversed(self._children):
-            if not self.stopping and child.process is not None and child.command:
+            if not self.stopping and child.process is not None and child.renewed:
                 log.info("a process is renewed", process=child.name)
                 if child.overlap_s is None:
                     _end(child.name, child.process, STOP_S)
@@ -135,8 +147,14 @@ class Supervisor:
         return self._stop.is_set()
 
     def _spawn(self, child: Child, **environment: str) -> None:
-        told = {**child.environment, **environment}
-        child.process = spawn(child.command, environment=told, output=self._output, handed=child.handed)
+        child.process = spawn(
+            child.command,
+            environment={**child.environment, **environment},
+            output=self._output,
+            handed=child.handed,
+            oom_score_adj=child.oom_score_adj,
+        )
+        child.started_at, child.due_at = time.monotonic(), None
 
     def _succeed(self, child: Child, before: subprocess.Popen[bytes], finish_s: float) -> None:
         """Start the child anew beside the process before it, which ends when the new one is ready; else it goes on."""

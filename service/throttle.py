@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionPool
 
 from service.jobs.problems import ProblemType
 from service.keys import KeyScope
@@ -34,7 +35,9 @@ class Throttle:
     """Counts what callers do."""
 
     def __init__(self, redis_url: str) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(RedisStorage(redis_url, key_prefix="pirenderer:limits"))
+        pool = ConnectionPool.from_url(redis_url)  # of our making: what it would make of some addresses is another's
+        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix="pirenderer:limits")
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     def request(self, caller: Caller) -> None:
         """Count a request. Raises ProblemError (429) when it is one too many."""

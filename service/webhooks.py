@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from service.jobs.problems import ProblemType
 from service.jobs.schemas import Job, JobStatus, Webhook, WebhookEvent
-from service.outbound import is_public
+from service.outbound import can_be_looked_up, is_public
 from service.problems import ProblemError, validation_error
 from service.secret import ServiceSecret
 
@@ -73,6 +73,8 @@ def parse_webhook(text: str, *, private: bool) -> Webhook:
         raise _bad_url(webhook.url, f"its scheme is {url.scheme!r}", private=private)
     if not host or url.username is not None or not webhook.url.isascii() or not webhook.url.isprintable():
         raise _bad_url(webhook.url, "it needs a host, no user and printable ASCII alone", private=private)
+    if not can_be_looked_up(host):
+        raise _bad_url(webhook.url, f"{host[:100]!r} cannot be a host's name", private=private)
     with contextlib.suppress(ValueError):  # a name is looked up when the message is sent
         if not private and not is_public(ipaddress.ip_address(host)):
             raise _bad_url(webhook.url, f"{host} is not a public address", private=private)

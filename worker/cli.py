@@ -16,8 +16,10 @@ from service.jobs.media import IMAGES, listed, type_of
 from service.jobs.motions import ControlsMotion, Motion
 from service.jobs.private import keep_private
 from service.jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
+from service.jobs.semaphores import NoSemaphoresError, check_semaphores
+from service.jobs.settings import InvalidSettingsError
 from worker.app import run_worker
-from worker.settings import WorkerSettings
+from worker.settings import read_worker_settings
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".png": "png",
@@ -46,12 +48,13 @@ def worker(
     if data_dir is not None:
         os.environ["PIRENDERER_DATA_DIR"] = str(data_dir)
     configure_logging()
-    settings = WorkerSettings()
     try:
+        settings = read_worker_settings()
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
+        check_semaphores()
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
-    except (InvalidArtifactStoreError, InvalidCredentialsError) as error:
+    except (InvalidSettingsError, InvalidArtifactStoreError, InvalidCredentialsError, NoSemaphoresError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     try:
@@ -148,9 +151,9 @@ def benchmark(
     engines = {"frames": frames, "rounds": rounds, "device": device, "threads": threads}
     try:
         report = measure(
-            WorkerSettings(), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
+            read_worker_settings(), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
         )
-    except ModelError as error:
+    except (InvalidSettingsError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     texts = {"json": json.dumps(report, indent=2) + "\n", "md": as_markdown(report), "svg": as_svg(report)}

@@ -32,6 +32,7 @@ class Heartbeat:
         self._batch_size = batch_size
         self._started = time.time()
         self._state = State.LOADING
+        self._heard = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -60,8 +61,12 @@ class Heartbeat:
     def _beat(self) -> None:
         try:
             self._store.beat(self._name, self._facts())
-        except RedisError as error:  # the next one may be heard
-            log.warning("a heartbeat was not heard", error=str(error))
+        except RedisError as error:  # it is said once, and not at every beat
+            if self._heard:
+                log.warning("Redis does not answer; heartbeats are not heard until it does", error=str(error))
+            self._heard = False
+        else:
+            self._heard = True
 
     def _facts(self) -> dict[str, str | float]:
         facts: dict[str, str | float] = {

@@ -10,6 +10,7 @@ from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.motions import Motion
 from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from service.jobs.settings import InvalidSettingsError
 from worker.console import StageBars, show_outcome
 from worker.decoding import start_forkserver
 from worker.errors import InputError
@@ -18,7 +19,7 @@ from worker.jobs import make_image, make_video
 from worker.media.files import written
 from worker.models import Models
 from worker.render import Made
-from worker.settings import WorkerSettings
+from worker.settings import read_worker_settings
 from worker.stages import Stages
 from worker.workbench import Workbench
 
@@ -64,9 +65,9 @@ def _run(
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
     start_forkserver()  # it loads beside the models
     configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
-    settings = WorkerSettings()
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        settings = read_worker_settings()
         credentials = ContentCredentials.of(settings)
         with StageBars() as bars, written(output) as temporary:
             stages = Stages(bars.report)
@@ -74,7 +75,7 @@ def _run(
                 models = Models.of(settings)
                 load(models)
             made = job(Workbench(models, settings, stages, credentials=credentials), temporary)
-    except (InputError, ModelError, InvalidCredentialsError) as error:
+    except (InvalidSettingsError, InputError, ModelError, InvalidCredentialsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     show_outcome(output, made, stages.seconds, as_json=as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from model.weights import RENDERER
-from service.jobs.settings import SharedSettings
+from service.jobs.settings import SharedSettings, read_from_environment
 from worker.media.audio import AudioLimits
 from worker.media.images import ImageLimits
 from worker.media.video import VideoLimits
@@ -38,3 +38,8 @@ class WorkerSettings(SharedSettings):
     def video_limits(self) -> VideoLimits:
         """For driving videos."""
         return VideoLimits(bytes=self.max_video_bytes, seconds=self.max_video_seconds)
+
+
+def read_worker_settings() -> WorkerSettings:
+    """The environment's settings. Raises InvalidSettingsError."""
+    return read_from_environment(WorkerSettings)

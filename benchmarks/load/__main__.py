@@ -24,7 +24,7 @@ from benchmarks.load.clients import Answers, Clients, as_fast_as_it_goes, at_a_r
 from benchmarks.load.table import as_markdown
 from benchmarks.load.workers import workers
 from service.commands.serve import serving
-from service.embedded import free_port, start_redis
+from service.embedded import free_port, running_redis
 from service.settings import Settings
 from worker.benchmark.machine import describe_machine
 from worker.settings import WorkerSettings
@@ -74,14 +74,10 @@ def service() -> Iterator[tuple[str, WorkerSettings]]:
     }
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("wb") as log:
         folder = Path(name)
-        redis, redis_url = start_redis(folder / "redis")
-        try:
+        with running_redis(folder / "redis") as redis_url:
             settings = Settings(data_dir=folder, port=free_port(), redis_url=redis_url, api_keys=(SecretStr(KEY),))
             with serving(settings, workers=0, output=log) as (_, url):
                 yield url, WorkerSettings(data_dir=folder, redis_url=redis_url)
-        finally:
-            redis.terminate()
-            redis.wait()
 
 
 async def measure(report: dict[str, Any], url: str, settings: WorkerSettings, steps: list[int]) -> None:

@@ -11,10 +11,11 @@ from service.app import create_app
 from service.jobs.artifacts import InvalidArtifactStoreError
 from service.jobs.logs import configure_logging
 from service.jobs.private import keep_private
+from service.jobs.settings import InvalidSettingsError
 from service.processes import give_large_blocks_back
 from service.security import InsecureSettingsError
 from service.server import FrontEnd
-from service.settings import InvalidSettingsError, read_settings
+from service.settings import read_settings
 
 
 def api(

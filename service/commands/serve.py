@@ -14,18 +14,23 @@ import structlog
 import typer
 
 from service.connections import GRACE_S
-from service.embedded import RedisUnavailableError, free_port, start_redis
+from service.embedded import EmbeddedRedis, RedisUnavailableError, free_port
 from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
 from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
 from service.jobs.logs import configure_logging
 from service.jobs.private import keep_private, open_lock
+from service.jobs.settings import InvalidSettingsError
+from service.processes import inherited
 from service.security import InsecureSettingsError, check_exposure
-from service.settings import InvalidSettingsError, Settings, read_settings
-from service.supervisor import STOP_S, Child, ChildDiedError, Supervisor, cli_command
+from service.settings import Settings, read_settings
+from service.supervisor import STOP_S, Child, Supervisor, cli_command
 
 log = structlog.get_logger(__name__)
 
 READY_S = 60.0
+# When memory is short the kernel shall take workers first, whose jobs are tried again, then the API, and Redis last.
+WORKER_OOM_SCORE_ADJ, API_OOM_SCORE_ADJ = 600, 300
+API_KEYS = "PIRENDERER_API_KEYS"
 SOFT_STOP = {"REMAP_SIGTERM": "SIGQUIT"}  # a worker told to stop gives its job back instead of finishing it
 
 
@@ -49,7 +54,7 @@ def serve(
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()
             typer.echo("stopping", err=True)
-    except (InvalidSettingsError, CannotServeError, ChildDiedError) as error:
+    except (InvalidSettingsError, CannotServeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -66,11 +71,17 @@ def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -
 
 @contextlib.contextmanager
 def serving(
-    settings: Settings, *, workers: int, own_redis: bool = False, output: IO[bytes] | None = None
+    settings: Settings,
+    *,
+    workers: int,
+    own_redis: bool = False,
+    output: IO[bytes] | None = None,
+    patience: int | None = None,
 ) -> Iterator[tuple[Supervisor, str]]:
     """Everything started and answering; stopped when the block ends. Raises CannotServeError, ChildDiedError.
 
-    A Redis is started where none is set, and with `own_redis` always.
+    A Redis is started where none is set, and with `own_redis` always. What dies is started again; `patience` is how
+    often, one soon after the other, and unset for ever.
     """
     try:
         check_exposure(settings)
@@ -78,42 +89,56 @@ def serving(
         ContentCredentials.of(settings)  # the same for the workers alone
     except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
         raise CannotServeError(str(error)) from error
-    redis_dir = settings.data_dir / "redis"
-    keep_private(settings.data_dir, redis_dir)  # API and workers see to the rest
-    with _listening(settings) as listener, _alone_in(settings.data_dir):
-        environment = {
+    keep_private(settings.data_dir)  # API and workers see to the rest
+    supervisor = Supervisor(output=output, patience=patience)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listening(settings))
+        stack.enter_context(_alone_in(settings.data_dir))
+        stack.enter_context(supervisor.signals())
+        ours = own_redis or "redis_url" not in settings.model_fields_set
+        server = stack.enter_context(contextlib.closing(_embedded_redis(settings))) if ours else None
+        stack.callback(supervisor.stop)
+        if server is not None:
+            _start_redis(supervisor, server)
+        told = {
             "PIRENDERER_DATA_DIR": str(settings.data_dir.resolve()),
             "PIRENDERER_HOST": settings.host,
             "PIRENDERER_PORT": str(settings.port),
-            "PIRENDERER_REDIS_URL": settings.redis_url,
             "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
-            "PIRENDERER_API_KEYS": ",".join(key.get_secret_value() for key in settings.api_keys),
+            "PIRENDERER_REDIS_URL": server.url if server else settings.redis_url,
         }
-        supervisor = Supervisor(output=output)
-        with supervisor.signals():
-            try:
-                if own_redis or "redis_url" not in settings.model_fields_set:
-                    environment["PIRENDERER_REDIS_URL"] = _start_redis(supervisor, redis_dir)
-                for number in range(1, workers + 1):
-                    name = f"worker {number}"
-                    supervisor.start(Child(name, cli_command("worker"), {**environment, **SOFT_STOP}, restart=True))
-                command = cli_command("api", "--fd", str(listener.fileno()))
-                handed = (listener.fileno(),)
-                supervisor.start(Child("the API", command, environment, handed=handed, overlap_s=GRACE_S + STOP_S))
-                url = _local_url(settings)
-                _wait_until_ready(supervisor, url)
-                yield supervisor, url
-            finally:
-                supervisor.stop()
+        environment = {**inherited(but=(*told, API_KEYS)), **told}
+        for number in range(1, workers + 1):
+            work = {**environment, **SOFT_STOP}
+            supervisor.start(Child(f"worker {number}", cli_command("worker"), work, oom_score_adj=WORKER_OOM_SCORE_ADJ))
+        api = Child(
+            "the API",
+            cli_command("api", "--fd", str(listener.fileno())),
+            {**environment, API_KEYS: ",".join(key.get_secret_value() for key in settings.api_keys)},
+            handed=(listener.fileno(),),
+            oom_score_adj=API_OOM_SCORE_ADJ,
+            overlap_s=GRACE_S + STOP_S,
+        )
+        supervisor.start(api)
+        url = _local_url(settings)
+        _wait_until_ready(supervisor, api, url)
+        yield supervisor, url
 
 
-def _start_redis(supervisor: Supervisor, folder: Path) -> str:
+def _embedded_redis(settings: Settings) -> EmbeddedRedis:
     try:
-        process, url = start_redis(folder)
+        return EmbeddedRedis(settings.data_dir / "redis", max_bytes=settings.redis_max_bytes)
     except RedisUnavailableError as error:
         raise CannotServeError(str(error)) from error
-    supervisor.adopt("Redis", process)
-    return url
+
+
+def _start_redis(supervisor: Supervisor, server: EmbeddedRedis) -> None:
+    redis = Child("Redis", server.command, inherited(but=("PIRENDERER_", "AWS_")), renewed=False)
+    supervisor.start(redis)
+    try:
+        server.wait_until_ready(lambda: redis.alive)
+    except RedisUnavailableError as error:
+        raise CannotServeError(str(error)) from error
 
 
 def _local_url(settings: Settings) -> str:
@@ -121,15 +146,20 @@ def _local_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def _wait_until_ready(supervisor: Supervisor, url: str) -> None:
+def _wait_until_ready(supervisor: Supervisor, api: Child, url: str) -> None:
     deadline = time.monotonic() + READY_S
+    answer = "nothing"
     while not supervisor.stopping:
+        if not api.alive:  # it would not begin the next time either
+            raise CannotServeError(f"{api.name} {api.ending} before it answered")
         supervisor.check()
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == httpx.codes.OK:
+            response = httpx.get(f"{url}/readyz", timeout=2, trust_env=False)
+            if response.status_code == httpx.codes.OK:
                 return
+            answer = response.text
         if time.monotonic() > deadline:
-            raise CannotServeError(f"the API did not answer at {url}/readyz within {READY_S:g} s")
+            raise CannotServeError(f"the API was not ready within {READY_S:g} s; {url}/readyz answered {answer}")
         time.sleep(0.1)
 
 

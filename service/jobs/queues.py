@@ -4,7 +4,11 @@ from celery import Celery
 from kombu import Queue
 from redis import Redis
 
+from service.jobs.redis_url import kombu_url
 from service.jobs.schemas import JobKind
+
+# In front of every key of Celery's, the queues' among them: other applications may use the same Redis.
+KEY_PREFIX = "pirenderer:celery:"
 
 # Workers empty them in the order of their names: an image, which somebody waits for, goes before a video.
 QUEUES = {JobKind.IMAGE: "images", JobKind.VIDEO: "videos", JobKind.MOTION: "motions"}
@@ -23,7 +27,7 @@ MAX_RETRIES = 2
 
 def make_celery(redis_url: str) -> Celery:
     """The Celery application of either end. Tasks are sent by name and results live in the job store."""
-    app = Celery("pirenderer", broker=redis_url, set_as_current=False)
+    app = Celery("pirenderer", broker=kombu_url(redis_url), set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES.values()],
         task_default_queue=QUEUES[JobKind.IMAGE],
@@ -46,10 +50,12 @@ def make_celery(redis_url: str) -> Celery:
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
             "queue_order_strategy": "sorted",
+            "global_keyprefix": KEY_PREFIX,
         },
         result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
         visibility_timeout=VISIBILITY_TIMEOUT_S,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for Redis as long as it is away
         # prefork with one spawned child: answers pings while busy, dies alone; loading a model takes longer than 4 s
         worker_pool="prefork",
         worker_concurrency=1,
@@ -57,6 +63,7 @@ def make_celery(redis_url: str) -> Celery:
         worker_proc_alive_timeout=300,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_soft_shutdown_timeout=5.0,
+        worker_enable_remote_control=False,  # nobody uses it
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         timezone="UTC",
@@ -64,9 +71,14 @@ def make_celery(redis_url: str) -> Celery:
     return app
 
 
+def queue_key(kind: JobKind) -> str:
+    """The key in Redis of the messages that wait."""
+    return KEY_PREFIX + QUEUES[kind]
+
+
 def waiting_messages(redis: Redis, kind: JobKind) -> int:
     """How many messages wait in a queue."""
-    return redis.llen(QUEUES[kind])
+    return redis.llen(queue_key(kind))
 
 
 def send(app: Celery, job_id: str, kind: JobKind) -> None:

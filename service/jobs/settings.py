@@ -1,10 +1,12 @@
 """What front-end and workers must agree on: where jobs and files are, and how large uploads may be."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.jobs.redis_url import checked_redis_url
 
 MIB = 1 << 20
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
@@ -14,18 +16,23 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class InvalidSettingsError(Exception):
+    """A setting has a value that is not allowed; the text is one line that names it and the value got."""
+
+
 class SharedSettings(BaseSettings):
-    """Read by both ends from the same environment variables (prefix PIRENDERER_)."""
+    """Read by both ends from the same environment variables (prefix PIRENDERER_). An empty one counts as unset."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIRENDERER_",
+        env_ignore_empty=True,
         frozen=True,
         extra="ignore",
         populate_by_name=True,
         secrets_dir=SECRETS if SECRETS.is_dir() else None,
     )
 
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(checked_redis_url)] = Field(
         default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")
     )
     data_dir: Path = Path("data")
@@ -68,3 +75,17 @@ class SharedSettings(BaseSettings):
     def scratch_dir(self) -> Path:
         """The folder of what is on its way to the bucket or comes from there."""
         return self.data_dir / "scratch"
+
+
+AnySettings = TypeVar("AnySettings", bound=SharedSettings)
+
+
+def read_from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:
+    """The environment's settings with those given in place of it. Raises InvalidSettingsError."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
+        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
+        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {got!r}") from error

@@ -13,7 +13,9 @@ import pytest
 
 from service.keys import KeyFile
 from tests.processes import Service, until
-from tests.service.conftest import photo, write_weights
+from tests.service.conftest import portrait, quiet, server, shared_server, start, store, weights_dir, write_weights
+
+__all__ = ["portrait", "quiet", "server", "shared_server", "start", "store", "weights_dir"]
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +99,3 @@ def _peak_mib(process: Path) -> float:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("api")
-
-
-@pytest.fixture
-def portrait() -> bytes:
-    return photo()

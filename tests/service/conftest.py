@@ -19,6 +19,7 @@ from PIL import Image
 
 from service.app import create_app
 from service.context import Context
+from service.jobs.queues import KEY_PREFIX
 from service.jobs.records import Claim
 from service.jobs.schemas import Result
 from service.jobs.store import JobStore
@@ -92,9 +93,9 @@ class Server:
         self.context.store.succeed(claim, result, key=stored.key)
 
     def queued_messages(self, queue: str) -> list[str]:
-        """The job ids of the messages in a Celery queue."""
+        """The job ids of the messages in a queue."""
         with redis.Redis.from_url(self.context.settings.redis_url, decode_responses=True) as client:
-            messages = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+            messages = [json.loads(text) for text in client.lrange(KEY_PREFIX + queue, 0, -1)]
         return [message["headers"]["id"] for message in messages][::-1]
 
 

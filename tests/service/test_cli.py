@@ -7,11 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from service.cli import COMMANDS, app
+from service.embedded import find_redis_server
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import ImageSpec, Progress, VideoSpec
+from service.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
 
@@ -179,3 +182,25 @@ def test_doctor_finds_what_is_there_and_what_is_not(
     code, found = verdicts()
     assert (code, found["Redis"], found["renderer weights"], found["audio weights"]) == (1, "fail", "fail", "ok")
     assert "pirenderer train renderer" in runner.invoke(app, ["doctor"]).stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "fixed"),
+    [
+        *(("Redis", "6.2.14", "6.2.24"), ("Redis", "6.2.24", None), ("Redis", "7.0.15", "8.8.2")),
+        *(("Redis", "8.8.1", "8.8.2"), ("Redis", "8.10.0", None)),
+        *(("Valkey", "8.1.3", "8.1.7"), ("Valkey", "9.1.2", None), ("Valkey", "10.0.0", None)),
+    ],
+)
+def test_doctor_knows_which_releases_lack_fixes(name: str, version: str, fixed: str | None) -> None:
+    assert Release(name, version).fixed == fixed
+
+
+def test_doctor_asks_servers_and_binaries_for_their_release(redis_url: str, tmp_path: Path) -> None:
+    binary = find_redis_server()
+    assert binary is not None
+    installed = Release.installed(binary)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        assert installed == Release.running(client.info("server"))
+    assert Release.installed(tmp_path / "none") is None
+    assert Release.installed(Path(sys.executable)) is None

@@ -8,6 +8,8 @@ import pytest
 from service import housekeeping
 from service.housekeeping import sweep, tidy
 from service.jobs.artifacts import new_job_id
+from service.jobs.queues import queue_key
+from service.jobs.schemas import JobKind
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW
 
@@ -20,7 +22,7 @@ def create(server: Server, portrait: bytes) -> str:
 def test_a_lost_message_is_sent_again(server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
     lost = create(server, portrait)
-    server.context.redis.delete("images")
+    server.context.redis.delete(queue_key(JobKind.IMAGE))
     kept = create(server, portrait)
     tidy(server.context)
     assert server.queued_messages("images") == [kept, lost]
@@ -48,10 +50,10 @@ def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: byte
 def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
     server = start()
-    server.context.redis.rpush("images", "no message")  # what this server cannot read
+    server.context.redis.rpush(queue_key(JobKind.IMAGE), "no message")  # what this server cannot read
     time.sleep(0.3)
     lost = create(server, portrait)
-    server.context.redis.delete("images")
+    server.context.redis.delete(queue_key(JobKind.IMAGE))
     deadline = time.monotonic() + 10
     while server.queued_messages("images") != [lost]:
         assert time.monotonic() < deadline

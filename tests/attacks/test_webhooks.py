@@ -1,0 +1,171 @@
+"""Webhooks against receivers that hold connections, names that are none, and addresses that are nobody's."""
+
+import ipaddress
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from service.jobs.problems import ProblemType
+from service.jobs.schemas import Webhook
+from service.outbound import is_public
+from tests.service.conftest import Server, Start, photo
+from tests.service.routes.test_create import YAW, refused
+
+ALICE, BOB = ({"X-API-Key": name * 32} for name in "ab")
+KEYS = ",".join(key["X-API-Key"] for key in (ALICE, BOB))
+
+
+class Tarpit:
+    """Takes connections and says nothing."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self.held: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._take)
+        self._thread.start()
+
+    def _take(self) -> None:
+        while True:
+            try:
+                self.held.append(self._listener.accept()[0])
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+        for each in self.held:
+            each.close()
+
+
+@pytest.fixture
+def tarpit() -> Iterator[Tarpit]:
+    tarpit = Tarpit()
+    yield tarpit
+    tarpit.close()
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[str, dict[str, float]]]:
+    """A good receiver: its address, and which jobs it was told of and when."""
+    times: dict[str, float] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            times[body["data"]["id"]] = time.monotonic()
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", times
+    server.shutdown()
+    server.server_close()
+
+
+def canceled(server: Server, url: str, key: dict[str, str]) -> str:
+    """A job that has just been canceled, whose end is to be told at `url`."""
+    data = {"motion": YAW, "webhook": json.dumps({"url": url})}
+    job = server.client.post("/v1/images", files={"portrait": photo()}, data=data, headers=key)
+    job.raise_for_status()
+    job_id: str = job.json()["id"]
+    server.client.post(f"/v1/jobs/{job_id}/cancel", headers=key).raise_for_status()
+    return job_id
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_one_owners_tarpit_holds_nobody_elses_messages(
+    start: Start, tarpit: Tarpit, told: tuple[str, dict[str, float]]
+) -> None:
+    server = start(api_keys=KEYS, rate="99999/second", webhook_private=True, webhook_timeout_s=60)
+    url, times = told
+    for _ in range(60):
+        canceled(server, tarpit.url, ALICE)
+    within(10, lambda: len(tarpit.held) > 1)
+    for _ in range(10):  # more than are sent at once for one owner
+        last = canceled(server, url, BOB)
+    within(2, lambda: last in times)
+    within(2, lambda: len(times) == 10)
+    assert len(tarpit.held) < 10
+
+
+def test_a_host_that_hangs_holds_no_other_host_however_many_owners_name_it(
+    start: Start, tarpit: Tarpit, told: tuple[str, dict[str, float]]
+) -> None:
+    """Owners of jobs are made up here: what is bounded is what comes out of the store, not who came in."""
+    server = start(api_keys=KEYS, webhook_private=True, webhook_timeout_s=60)
+    url, times = told
+    hanging = tarpit.url.replace("127.0.0.1", "localhost")
+    spec_of = server.context.store.spec(canceled(server, url, BOB))
+    assert spec_of is not None
+    for number in range(120):
+        job_id = f"{number:032x}"
+        server.context.store.create(job_id, spec_of, owner=f"owner{number % 40}", webhook=Webhook(url=hanging))
+        server.context.store.request_cancel(job_id)
+    within(10, lambda: len(tarpit.held) > 4)
+    last = canceled(server, url, BOB)
+    within(2, lambda: last in times)
+    assert len(tarpit.held) <= 16
+
+
+@pytest.mark.parametrize("url", ["https://a..b/", f"https://{'a' * 64}.example/", "https://.example.org/"])
+def test_a_name_that_none_can_be_is_refused(server: Server, url: str) -> None:
+    data = {"motion": YAW, "webhook": json.dumps({"url": url})}
+    response = server.client.post("/v1/images", files={"portrait": photo()}, data=data)
+    assert "cannot be a host's name" in refused(response, ProblemType.INVALID_WEBHOOK)["detail"]
+
+
+@pytest.mark.parametrize("url", ["https://a..b/", "https://exa mple.org/", "nonsense"])
+def test_whatever_goes_wrong_counts_as_an_attempt(start: Start, url: str) -> None:
+    """These came into the store when they were still taken."""
+    server = start(webhook_backoff="0.05")
+    spec = server.context.store.spec(canceled(server, "https://example.invalid/", {}))
+    assert spec is not None
+    server.context.store.create("0" * 32, spec, owner="everyone", webhook=Webhook(url=url))
+    server.context.store.request_cancel("0" * 32)
+
+    def given_up() -> bool:
+        record = server.context.store.get("0" * 32)
+        assert record is not None
+        assert record.webhook is not None
+        return (record.webhook.status, record.webhook.attempts) == ("failed", 2)
+
+    within(10, given_up)
+
+
+PUBLIC = [
+    *("1.1.1.1", "8.8.8.8", "93.184.215.14", "172.15.0.1", "172.32.0.1", "192.0.1.1", "198.17.0.1", "223.255.255.255"),
+    *("2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2001:4860:4860::8888", "2a00::1", "64:ff9b::808:808"),
+]
+NOT_PUBLIC = [
+    *("0.0.0.0", "0.1.2.3", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1", "169.254.169.254"),
+    *("172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.9", "192.0.0.192", "192.0.2.1", "192.31.196.1"),
+    *("192.52.193.1", "192.88.99.1", "192.168.0.1", "192.175.48.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"),
+    *("203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
+    *("::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::ffff:0:127.0.0.1", "64:ff9b::7f00:1"),
+    *("64:ff9b::a00:1", "64:ff9b:1::1", "64:ff9b:1::808:808", "100::1", "100:0:0:1::1", "2001::1", "2001:1::1"),
+    *("2001:2::1", "2001:20::1", "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "2620:4f:8000::1", "3fff::1"),
+    *("3fff:fff::1", "4000::1", "5f00::1", "fc00::1", "fd00::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1"),
+]
+
+
+def test_which_addresses_are_public() -> None:
+    assert [each for each in PUBLIC + NOT_PUBLIC if is_public(ipaddress.ip_address(each))] == PUBLIC
