@@ -21,9 +21,10 @@ from service.app import create_app
 from service.commands.doctor import Check, Verdict, examine
 from service.embedded import free_port
 from service.jobs.problems import ProblemType
+from service.jobs.settings import InvalidSettingsError
 from service.keys import KeyFile, KeysAwayError
 from service.security import InsecureSettingsError, check_exposure
-from service.settings import InvalidSettingsError, Settings, read_settings
+from service.settings import Settings, read_settings
 from tests.processes import PORTRAIT, ROOT, TURN, until
 from tests.service.conftest import FIRST, SECOND, running
 from tests.service.routes.test_create import refused

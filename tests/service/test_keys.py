@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.jobs.problems import ProblemType
+from service.jobs.settings import InvalidSettingsError
 from service.keys import KeyFile, KeyScope, UnknownKeyError
 from service.security import InsecureSettingsError, check_exposure
-from service.settings import InvalidSettingsError, Settings, read_settings
+from service.settings import Settings, read_settings
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
 

@@ -17,7 +17,7 @@ from PIL import Image
 from service.jobs.media import IMAGE_TYPES
 from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from service.jobs.problems import ProblemType
-from service.jobs.queues import QUEUES
+from service.jobs.queues import KEY_PREFIX, QUEUES
 from service.jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
 from tests.heif import heic
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
@@ -490,7 +490,7 @@ def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_job_whose_message_cannot_be_sent_is_none(server: Server, portrait: bytes, again: bool) -> None:
-    redis, queue = server.context.redis, QUEUES[JobKind.IMAGE]
+    redis, queue = server.context.redis, KEY_PREFIX + QUEUES[JobKind.IMAGE]
     call, files = "/v1/images", {"portrait": portrait, "motion": (None, YAW)}
     jobs = []
     if again:
