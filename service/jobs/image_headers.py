@@ -5,11 +5,10 @@ few bytes, and a decoder as long as the whole picture.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-
-import numpy as np
 
 MOST_PARTS = 1000  # segments of a JPEG; chunks or boxes before the picture of others
 MOST_SCANS = 100  # of a JPEG
@@ -17,11 +16,10 @@ MOST_FILLING = 1 << 16  # bytes between the segments of a JPEG, before its pictu
 MOST_META = 1 << 20  # bytes of a HEIF's description of its pictures
 MOST_ITEMS = 10_000  # of a HEIF
 
-# Second bytes of JPEG's markers. After any but these come data of a length that is told.
+# Second bytes of JPEG's markers. Behind all but the first two come data of a length that is told.
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_NO_MARKER = [0x00, *range(0x01, 0xC0), *range(0xD0, 0xD8), 0xFF]  # part of a scan, or of what fills up
-_IS_MARKER = np.isin(np.arange(256), _NO_MARKER, invert=True)
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # others are part of a scan, or of what fills up
 
 
 class ImageHeaderError(Exception):
@@ -78,20 +76,15 @@ def _next_marker(file: BinaryIO, place: int, most: int | None) -> tuple[int, int
 
     It lies at `place`, or behind it by no more than `most` bytes.
     """
-    block, skipped = _read(file, place, 2), 0
-    if len(block) == 2 and block[0] == 0xFF and _IS_MARKER[block[1]]:
-        return place, block[1]
-    length = 1 << 10
+    skipped, length = 0, 64
     while len(block := _read(file, place + skipped, length)) > 1:
-        data = np.frombuffer(block, np.uint8)
-        candidates = np.flatnonzero(data[:-1] == 0xFF)
-        markers = candidates[_IS_MARKER[data[candidates + 1]]]
-        skipped += int(markers[0]) if len(markers) else len(block) - 1
+        found = _MARKER.search(block)
+        skipped += found.start() if found else len(block) - 1
         if most is not None and skipped > most:
             raise _too_many("bytes between its segments", MOST_FILLING)
-        if len(markers):
-            return place + skipped, block[markers[0] + 1]
-        length = min(4 * length, 1 << 18)
+        if found:
+            return place + skipped, found[0][1]
+        length = min(4 * length, 1 << 16)  # searched at once: meanwhile no other thread runs
     return None
 
 

@@ -79,6 +79,9 @@ def scans(side: int, count: int) -> bytes:
     )
 
 
+LARGE = scans(7000, 50)
+
+
 def refused(read: Callable[[], object]) -> InputError:
     with pytest.raises(InputError) as caught:
         read()
@@ -157,7 +160,7 @@ def succeeds(bench: Bench) -> int | None:  # noqa: F811
 
 
 def decoder(bench: Bench, job_id: str) -> psutil.Process:  # noqa: F811
-    """The child that decodes for a job."""
+    """The child that decodes for a job, stopped in the middle of it."""
 
     def children(record: JobRecord) -> list[psutil.Process]:
         worker = bench.child(record.id)
@@ -166,14 +169,14 @@ def decoder(bench: Bench, job_id: str) -> psutil.Process:  # noqa: F811
 
     record = bench.wait(job_id, lambda record: record.status.finished or bool(children(record)))
     (child,) = children(record)
+    child.suspend()
     return child
 
 
 @pytest.mark.slow
-def test_a_picture_of_very_many_scans(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
-    """It would take a quarter of an hour. When its time is over the next job is done, by the same process."""
-    bomb = scans(7000, 20_000)
-    job_id = pose(bench, bomb)
+def test_a_decoder_that_hangs(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
+    """It is stopped before it can end. When its time is over it is gone, and the same process does the next job."""
+    job_id = pose(bench, LARGE)
     child = decoder(bench, job_id)
     (server,) = psutil.Process(bench.child(job_id)).children()
     for process in (child, server):
@@ -184,31 +187,30 @@ def test_a_picture_of_very_many_scans(bench: Bench, worker: WorkerProcess) -> No
     record = bench.finished(job_id)
     assert record.error is not None
     assert record.error.type == ProblemType.TOO_COSTLY.uri
-    assert not server.children()
     assert record.deliveries == 1
-    again = succeeds(bench)
-    assert again in (server.ppid(), None)
+    assert not child.is_running()
+    assert succeeds(bench) in (server.ppid(), None)
 
 
 @pytest.mark.slow
 def test_a_job_that_is_canceled_while_its_picture_is_decoded(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
-    job_id = pose(bench, scans(7000, 20_000))
+    job_id = pose(bench, LARGE)
     child = decoder(bench, job_id)
-    computed = sum(child.cpu_times()[:2])
     bench.store.request_cancel(job_id)
     begun = time.monotonic()
     record = bench.finished(job_id)
     assert record.status is JobStatus.CANCELED
     assert time.monotonic() - begun < 6
     assert not child.is_running()
-    assert computed < 8
     succeeds(bench)
 
 
 @pytest.mark.slow
 def test_a_decoder_that_breaks_down(bench: Bench, worker: WorkerProcess) -> None:  # noqa: F811
-    job_id = pose(bench, scans(7000, 20_000))
-    decoder(bench, job_id).send_signal(signal.SIGSEGV)
+    job_id = pose(bench, LARGE)
+    child = decoder(bench, job_id)
+    child.send_signal(signal.SIGSEGV)
+    child.resume()
     record = bench.finished(job_id)
     assert record.error is not None
     assert record.error.type == ProblemType.UNREADABLE_MEDIA.uri

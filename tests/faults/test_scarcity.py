@@ -41,7 +41,7 @@ def test_memory_that_does_not_suffice_for_a_job(service: Service) -> None:
     service.finished(service.create("images", "warm", motion=TURN))
     worker = service.child()
     assert worker is not None
-    large = enlarged(3000, 4000)
+    large = enlarged(5000, 6000)
     for spare in (20, 50, 80):
         most = worker.memory_info().vms + spare * MIB
         resource.prlimit(worker.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))

@@ -54,12 +54,11 @@ class Decoding:
         self._check = check
         request = {"task": task, "path": str(path.resolve()), "bounds": asdict(bounds), "arguments": arguments}
         self._channel, theirs = socket.socketpair()
-        shared, self._memory = wire.shared_memory(room)
-        try:
-            self._server, self._child = forkserver.fork(request, [theirs.fileno(), shared])
-        finally:
-            theirs.close()
-            os.close(shared)
+        self._room = room
+        self._shared = wire.shared_memory(room)
+        self._memory = mmap.mmap(-1, 1)  # as much of what is shared as was needed so far
+        with theirs:
+            self._server, self._child = forkserver.fork(request, [theirs.fileno(), self._shared])
         self._ended = False
         self._readable = select.poll()
         self._readable.register(self._channel, select.POLLIN)
@@ -71,6 +70,7 @@ class Decoding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._channel.close()
+        os.close(self._shared)
         self._end()
 
     def header(self) -> wire.Header:
@@ -90,7 +90,7 @@ class Decoding:
 
     def array(self, dtype: DTypeLike) -> NDArray[Any]:
         """The one array that comes, with which the child ends. Raises as `header` does."""
-        array = self._shared(self.header(), dtype)
+        array = self._mapped(self.header(), dtype)
         self._end()  # so that nobody else can write into it
         return array
 
@@ -98,18 +98,19 @@ class Decoding:
         """The arrays that come, while the child is at the next. Raises as `header` does."""
         with contextlib.suppress(EOFError):
             while True:
-                array = self._shared(self.header(), dtype).copy()
+                array = self._mapped(self.header(), dtype).copy()
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # that was the last
                     self._channel.send(TAKEN)
                 yield array
 
-    def _shared(self, header: wire.Header, dtype: DTypeLike) -> NDArray[Any]:
+    def _mapped(self, header: wire.Header, dtype: DTypeLike) -> NDArray[Any]:
         shape = tuple(header["shape"])
         size = math.prod(shape)
-        if not all(isinstance(side, int) and side >= 0 for side in shape) or size * np.dtype(dtype).itemsize > len(
-            self._memory
-        ):
-            raise DecoderError(f"a decoder sent an array of {shape}; there is room for {len(self._memory)} bytes")
+        length = size * np.dtype(dtype).itemsize
+        if not all(isinstance(side, int) and side >= 0 for side in shape) or length > self._room:
+            raise DecoderError(f"a decoder sent an array of {shape}; there is room for {self._room} bytes")
+        if length > len(self._memory):
+            self._memory = mmap.mmap(self._shared, length)
         return np.frombuffer(self._memory, dtype, size).reshape(shape)
 
     def _fill(self, view: memoryview) -> None:

@@ -5,7 +5,6 @@ No pickle: what a decoder says, of which a hostile file may have taken hold, is 
 
 import fcntl
 import json
-import mmap
 import os
 import socket
 import struct
@@ -54,12 +53,12 @@ def fill_from(channel: socket.socket) -> Fill:
     return fill
 
 
-def shared_memory(size: int) -> tuple[int, mmap.mmap]:
-    """Memory and the open file by which another process can map it, too; it keeps its size whatever that one does."""
+def shared_memory(size: int) -> int:
+    """An open file that several processes can map; it keeps its size whatever one of them does."""
     file = os.memfd_create("decoding", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(file, size)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return file, mmap.mmap(file, size)
+    return file
 
 
 def _rest(fill: Fill, packed: bytes) -> Header:

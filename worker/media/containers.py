@@ -20,6 +20,7 @@ _PACKED = ("aac", "aac_latm", "ac3", "eac3", "alac", "amr_nb", "amr_wb", "flac",
 AUDIO_CODECS = (*_PACKED, *_OLD, *(f"pcm_{form}" for form in _PCM))
 
 LARGEST_PICTURE = 3840 * 2160  # pixels, where it is not the picture that is wanted
+MOST_ADDED = 1 << 16  # pixels, to small pictures; to large ones it is a share of them
 THREADS = 2
 
 # How the files begin that we would have read, had they been whole.
@@ -39,7 +40,7 @@ def open_container(path: Path, name: str, *, allowed: str, pixels: int = LARGEST
     Raises InputError: unsupported-media or unreadable-media.
     """
     # decoders count what they add to the sides as well; those who read the frames know their precise size
-    bounds = {"max_pixels": str(pixels * 5 // 4), "codec_whitelist": _DECODERS}
+    bounds = {"max_pixels": str(pixels * 5 // 4 + MOST_ADDED), "codec_whitelist": _DECODERS}
     try:
         container = av.open(str(path), options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **bounds})
     except (av.FFmpegError, ValueError) as error:

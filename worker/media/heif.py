@@ -107,7 +107,7 @@ def _coded(heif: _Heif, item: int, most_pixels: int) -> Pixels:
     if nclx[:4] == b"nclx" and len(nclx) >= 11:
         colours["src_colorspace"] = "ITU709" if int.from_bytes(nclx[8:10], "big") == BT709 else "ITU601"
         colours["src_color_range"] = "JPEG" if nclx[10] & 0x80 else "MPEG"
-    rgb: Pixels = frames[0].to_ndarray(format="rgb24", **colours)
+    rgb: Pixels = frames[0].to_ndarray(format="rgb24", threads=1, **colours)
     return rgb
 
 
