@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from fractions import Fraction
 from typing import Any
@@ -25,6 +26,11 @@ def pixel_ratio(stream: Any) -> Fraction:
     return ratio if ratio and 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL else Fraction(1)
 
 
+def square_size(width: int, height: int, ratio: Fraction) -> tuple[int, int]:
+    """Width and height of a picture once its pixels, which are `ratio` times as wide as high, are square ones."""
+    return (max(1, round(width * ratio)), height) if ratio > 1 else (width, max(1, round(height / ratio)))
+
+
 class Upright:
     """Makes pictures of the frames of one video: upright, unmirrored and of square pixels."""
 
@@ -36,15 +42,12 @@ class Upright:
     def __call__(self, frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | None = None) -> np.ndarray:
         """An av.VideoFrame as (H, W, 3) uint8 RGB, turned and mirrored as its display matrix says.
 
-        A stored pixel is `ratio` times as wide as high. The picture is widened or heightened, or, where it would then
-        have more than `most_pixels`, made narrower or lower.
+        A stored pixel is `ratio` times as wide as high. A picture of more than `most_pixels` is made smaller.
         """
-        width, height = frame.width, frame.height
-        grown = max(ratio, 1 / ratio)
-        if (ratio > 1) == (most_pixels is None or width * height * grown <= most_pixels):
-            width = max(1, round(width * ratio))
-        else:
-            height = max(1, round(height / ratio))
+        width, height = square_size(frame.width, frame.height, ratio)
+        if most_pixels is not None and width * height > most_pixels:
+            shrink = math.sqrt(most_pixels / (width * height))
+            width, height = max(1, int(width * shrink)), max(1, int(height * shrink))
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         return np.ascontiguousarray(_turned(rgb, self._matrix_of(frame)))
 

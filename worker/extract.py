@@ -90,7 +90,7 @@ def _read_video(
     missing = 0
     for face in from_the_start(face for _, face in followed):
         if face.shot == len(shots):
-            shots.append({"start": len(rows), "crop": _described(face.crop)})
+            shots.append({"start": len(rows), "crop": _described(face.crop, video.shrinkage)})
         rows.append(_rounded(face.motion))
         confidence.append(round(face.confidence, 3))
         missing += not face.seen
@@ -141,8 +141,9 @@ def _drawn(
             yield frame, face
 
 
-def _described(crop: Crop) -> dict[str, float]:
-    return {"x": round(crop.x, 2), "y": round(crop.y, 2), "side": round(crop.side, 2)}
+def _described(crop: Crop, scale: float = 1.0) -> dict[str, float]:
+    """A crop in the source's pixels, of which one of the picture that was read is `scale` wide."""
+    return {"x": round(scale * crop.x, 2), "y": round(scale * crop.y, 2), "side": round(scale * crop.side, 2)}
 
 
 def _rounded(row: NDArray[np.float32]) -> list[float]:

@@ -1,5 +1,6 @@
 """Faces followed through real videos, made of photos of two people that sway."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from PIL import Image
 
 from model.extractor import Extraction
 from service.jobs.problems import ProblemType
+from service.jobs.schemas import MotionOptions
 from tests.films import film, sway, swaying
 from worker.errors import InputError
+from worker.extract import extract_motion
 from worker.media.video import open_video
 from worker.models import Models
 from worker.portraits import follow_face, from_the_start
@@ -69,6 +72,22 @@ def test_motion_is_that_of_the_picture_and_frames_come_along(
     for (frame, extraction), picture in zip(read, swaying(woman, 24), strict=True):
         assert np.abs(frame.astype(int) - picture).mean() < 6
         assert np.array_equal(extraction.image, extraction.crop.cut(frame))
+
+
+def test_large_frames_are_read_smaller_and_told_of_in_pixels_of_the_video(
+    workbench: Workbench, woman: np.ndarray, tmp_path: Path
+) -> None:
+    pictures = [cv2.resize(picture, (1620, 1280)) for picture in swaying(woman, 3, size=(405, 320))]
+    read = {}
+    for scale in (1, 2):
+        resized = (cv2.resize(picture, None, fx=scale, fy=scale) for picture in pictures)
+        path = film(tmp_path / f"{scale}.mp4", resized)
+        assert {frame.shape for frame in open_video(path).frames(25)} == {(1280, 1620, 3)}
+        extract_motion(workbench, path, tmp_path / "motion.json", video=True, options=MotionOptions())
+        read[scale] = json.loads((tmp_path / "motion.json").read_text())
+    (small,), (large,) = (read[scale]["shots"] for scale in (1, 2))
+    assert list(large["crop"].values()) == pytest.approx([2 * value for value in small["crop"].values()], rel=0.02)
+    assert np.array(read[2]["frames"]) == pytest.approx(np.array(read[1]["frames"]), abs=0.1)
 
 
 def test_one_frame(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:

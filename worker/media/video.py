@@ -1,5 +1,6 @@
 """Driving videos in, as a stream of upright RGB frames at the rate asked for. Nothing is ever held whole."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +11,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from model.footage import Upright, picture_stream, pixel_ratio
+from model.footage import Upright, picture_stream, pixel_ratio, square_size
 from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
+READ_PIXELS = 1920 * 1080  # of a frame: a face's motion needs no more, and some three dozen frames are held at a time
 ALLOWED = f"a video file ({listed(VIDEOS)})"
 
 
@@ -31,7 +33,7 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video that can be decoded again and again. `width` and `height` in stored pixels, before rotation."""
+    """A video that can be decoded again and again. `width` and `height` in square pixels, before rotation."""
 
     path: Path
     width: int
@@ -44,8 +46,8 @@ class VideoSource:
     def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
         """Decode to uint8 (H, W, 3) frames at times n / fps from the first picture: each time's nearest picture.
 
-        They are upright, unmirrored and of square pixels, as the file says. Raises InputError: unreadable-media,
-        too-many-pixels or video-too-long.
+        They are upright, unmirrored and of square pixels, as the file says, and no larger than READ_PIXELS. Raises
+        InputError: unreadable-media, too-many-pixels or video-too-long.
         """
         upright = Upright()
         count = 0
@@ -55,9 +57,14 @@ class VideoSource:
                 if count >= self.limits.seconds * fps + 1:
                     raise _too_long(count / fps, self.limits, self.name)
                 if rgb is None:
-                    rgb = upright(frame, ratio, most_pixels=self.limits.pixels)
+                    rgb = upright(frame, ratio, most_pixels=READ_PIXELS)
                 yield rgb
                 count += 1
+
+    @property
+    def shrinkage(self) -> float:
+        """How many of the video's pixels lie side by side in one of the frames' that are read of it."""
+        return max(1.0, math.sqrt(self.width * self.height / READ_PIXELS))
 
     def _spans(self, fps: float) -> Iterator[tuple[Any, Fraction, float]]:
         """Each decoded frame, its pixels' ratio, and the time since the first until which it is the nearest."""
@@ -125,9 +132,8 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
             seconds = container.duration / av.time_base
         if seconds is not None and seconds > limits.seconds:
             raise _too_long(seconds, limits, name)
-        return VideoSource(
-            path, stream.width, stream.height, seconds, bool(container.streams.audio), limits=limits, name=name
-        )
+        width, height = square_size(stream.width, stream.height, pixel_ratio(stream))
+        return VideoSource(path, width, height, seconds, bool(container.streams.audio), limits=limits, name=name)
 
 
 def _too_large(width: int, height: int, limits: VideoLimits, name: str) -> InputError:
