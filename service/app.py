@@ -111,6 +111,7 @@ def make_context(settings: Settings) -> Context:
             most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))
         ),
         parsing=CapacityLimiter(1),
+        measuring=CapacityLimiter(4),
         signer=WebhookSigner(settings.webhook_key_path),
     )
 

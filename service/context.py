@@ -46,6 +46,7 @@ class Context:
     forms: Underway  # being read
     followers: Underway  # streams of events and requests that wait for a job's end
     parsing: CapacityLimiter  # of large documents, which keep memory and processor busy
+    measuring: CapacityLimiter  # of images, by their headers, which may be made to keep the processor busy
     signer: WebhookSigner
 
 

@@ -4,6 +4,7 @@ import asyncio
 import codecs
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ async def read_form(context: "Context", request: Request, fields: Fields, job_id
 
     Raises ProblemError, ArtifactsAwayError; the caller then removes the folder.
     """
-    timeout_s, max_pixels = context.settings.upload_timeout_s, context.settings.max_pixels
+    timeout_s = context.settings.upload_timeout_s
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data" or b"boundary" not in parameters:
         got = request.headers.get("content-type", "none")
@@ -106,12 +107,7 @@ async def read_form(context: "Context", request: Request, fields: Fields, job_id
             async for chunk in _bounded(request.stream(), limit):
                 parser.write(chunk)
                 while reader.received:
-                    file = reader.received.pop(0)
-                    with file.draft:
-                        if isinstance(file.field, DocumentField):
-                            count = await run_sync(file.field.check, file.draft.path, limiter=context.parsing)
-                            reader.form.counts[file.name] = count
-                        await run_in_threadpool(_keep, reader.form, file, max_pixels)
+                    await _keep(context, reader.form, reader.received.pop(0))
         parser.finalize()
     except TimeoutError as error:
         raise ProblemError(
@@ -165,14 +161,17 @@ class _Received:
     draft: Draft
 
 
-def _keep(form: Form, file: _Received, max_pixels: int) -> None:
-    """Store a file; an image is checked before. Raises ProblemError, ArtifactsAwayError, OSError."""
-    if file.media_type in IMAGE_TYPES:
-        form.sizes[file.name] = check_image(file.name, file.draft.path, file.media_type, max_pixels=max_pixels)
-    stored = file.draft.commit()
-    form.files[file.name] = InputFile(
-        key=stored.key, media_type=file.media_type, bytes=stored.bytes, sha256=stored.sha256
-    )
+async def _keep(context: "Context", form: Form, file: _Received) -> None:
+    """Check a file and store it. Raises ProblemError, ArtifactsAwayError, OSError."""
+    name, draft = file.name, file.draft
+    with draft:
+        if isinstance(file.field, DocumentField):
+            form.counts[name] = await run_sync(file.field.check, draft.path, limiter=context.parsing)
+        elif file.media_type in IMAGE_TYPES:
+            check = partial(check_image, max_pixels=context.settings.max_pixels)
+            form.sizes[name] = await run_sync(check, name, draft.path, file.media_type, limiter=context.measuring)
+        stored = await run_in_threadpool(draft.commit)
+    form.files[name] = InputFile(key=stored.key, media_type=file.media_type, bytes=stored.bytes, sha256=stored.sha256)
 
 
 class _Reader:
