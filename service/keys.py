@@ -42,7 +42,7 @@ def _check_rate(text: str) -> str:
     try:
         parse(text)
     except ValueError as error:
-        raise ValueError(f"a rate is N/second, N/minute, N/hour or N/day, got {text!r}") from error
+        raise ValueError("a rate is N/second, N/minute, N/hour or N/day") from error
     return text
 
 

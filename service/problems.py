@@ -18,6 +18,7 @@ from starlette.routing import compile_path
 
 from service.jobs.artifacts import ArtifactsAwayError
 from service.jobs.problems import TYPE_PREFIX, Problem, ProblemType
+from service.secret import SecretAwayError
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +167,11 @@ def install(app: FastAPI) -> None:
         log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
         return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, str(error)), {"Retry-After": "5"})
 
+    def on_secret(request: Request, error: Exception) -> JSONResponse:
+        log.error("the service's secret cannot be used", error=str(error), path=request.url.path)
+        problem = Problem.of(ProblemType.UNAVAILABLE, "the service's own secret cannot be used just now")
+        return problem_response(request, problem, {"Retry-After": "5"})
+
     def on_bug(request: Request, error: Exception) -> JSONResponse:
         # the server logs the traceback; ours must not, since it would show what was uploaded
         log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
@@ -177,6 +183,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RedisError, on_redis)
     app.add_exception_handler(OperationalError, on_redis)
     app.add_exception_handler(ArtifactsAwayError, on_artifacts)
+    app.add_exception_handler(SecretAwayError, on_secret)
     app.add_exception_handler(Exception, on_bug)
 
 

@@ -63,6 +63,10 @@ def spawn(
 
 
 def inherited(*, but: tuple[str, ...]) -> dict[str, str]:
-    """Our environment without the variables whose names begin with one of `but`, in upper or lower case: settings are
-    read in either."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith(but)}
+    """Our environment without the variables named in `but`, in upper or lower case: settings are read in either. A name
+    that ends in `_` stands for all that begin so."""
+
+    def left_out(name: str) -> bool:
+        return any(name == each or (each.endswith("_") and name.startswith(each)) for each in but)
+
+    return {name: value for name, value in os.environ.items() if not left_out(name.upper())}

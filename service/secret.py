@@ -9,6 +9,10 @@ from pathlib import Path
 SECRET_BYTES = 32
 
 
+class SecretAwayError(Exception):
+    """The file of the service's secret cannot be used. The text says why."""
+
+
 class ServiceSecret:
     """Random bytes in a file that all front-ends share, made on first use. Once read it stays, whatever becomes of the
     file."""
@@ -20,12 +24,12 @@ class ServiceSecret:
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose, which tell nothing of those for another.
 
-        Raises OSError, and ValueError for a file that was cut off: what is derived from nothing anyone can derive.
+        Raises OSError, and SecretAwayError for a file that was cut off: what is derived from nothing anyone can derive.
         """
         if not self._key:
             key = self._read()
             if len(key) < SECRET_BYTES:
-                raise ValueError(f"{self._path} holds {len(key)} bytes instead of {SECRET_BYTES}: put it back")
+                raise SecretAwayError(f"{self._path} holds {len(key)} bytes instead of {SECRET_BYTES}: put it back")
             self._key = key
         return hmac.digest(self._key, purpose.encode(), "sha256")
 

@@ -88,4 +88,5 @@ def read_from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
         got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
-        raise InvalidSettingsError(f"PIRENDERER_{name}: {first['msg']}, got {got!r}") from error
+        why = first["msg"].removeprefix("Value error, ")
+        raise InvalidSettingsError(f"PIRENDERER_{name}: {why}, got {got!r}") from error

@@ -78,19 +78,37 @@ def webp_flat(share: float) -> bytes:
 
 
 def jpeg_of_scans(share: float) -> bytes:
-    """A progressive JPEG whose scans are empty: each is some dozens of bytes, and all of the picture is gone over."""
-    wide = side(share)
-    blocks = ((wide + 7) // 8) ** 2
-    jpeg = b"\xff\xd8" + _segment(0xDB, b"\0" + b"\1" * 64)
-    jpeg += _segment(0xC2, struct.pack(">BHHB", 8, wide, wide, 1) + b"\1\x11\0")
-    jpeg += _segment(0xC4, b"\x00" + bytes([1] + [0] * 15) + b"\x00")
-    jpeg += _segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\xe0")
-    jpeg += _segment(0xDA, b"\1\1\0\0\0\0") + _packed("0" * blocks)
-    runs = "".join("0" + "1" * 14 for _ in range(blocks // 32767))
-    rest = blocks % 32767
-    runs += "0" + format(rest - 16384, "014b") if rest >= 16384 else ("0" + "0" * 14) * rest
-    scan = _segment(0xDA, b"\1\1\0\1\1\0") + _packed(runs)
-    return jpeg + scan * min(int(share * 20_000), (PHOTO_BYTES - len(jpeg)) // len(scan)) + b"\xff\xd9"
+    """A progressive JPEG whose scans are empty: all of the picture is gone over for each."""
+    return scans(side(share), int(share * PHOTO_BYTES / 100))
+
+
+def scans(side: int, count: int) -> bytes:
+    """A progressive grey JPEG of so many scans in which nothing is said: 75 bytes each, and milliseconds to decode."""
+
+    def segment(marker: int, data: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    def packed(bits: str) -> bytes:
+        bits += "1" * (-len(bits) % 8)
+        return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+    blocks = ((side + 7) // 8) ** 2
+    one_code = bytes([1] + [0] * 15)  # Huffman tables of a single code, which is 0
+    levels = segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks)  # no block differs from the one before
+    nothing = "0" + "1" * 14  # for 32767 blocks
+    empty = segment(0xDA, b"\1\1\0\1\1\0") + packed(nothing * (blocks // 32767 + 1))
+    return b"".join(
+        (
+            b"\xff\xd8",
+            segment(0xDB, b"\0" + b"\1" * 64),
+            segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"),
+            segment(0xC4, b"\x00" + one_code + b"\0"),
+            segment(0xC4, b"\x10" + one_code + b"\xe0"),  # a run of 2^14 blocks and what 14 more bits say
+            levels,
+            empty * count,
+            b"\xff\xd9",
+        )
+    )
 
 
 PHOTOS: dict[str, Callable[[float], bytes]] = {
@@ -187,9 +205,16 @@ def video_growing(share: float) -> bytes:
     return _muxed("ts", "libx264", "yuv420p", [*small, *large] * 4)
 
 
+def video_of_scans(share: float) -> bytes:
+    """Motion JPEG whose later pictures have thousands of empty scans."""
+    small = _encoded(Image.new("RGB", SMALL), "JPEG")
+    return _muxed("mov", "mjpeg", "yuvj420p", [small] * 3 + [jpeg_of_scans(share)] * 2)
+
+
 VIDEOS: dict[str, Callable[[float], bytes]] = {
     "MOV of PNG": video_of_png,
     "MOV of JPEG": video_of_jpeg,
+    "MOV of scans": video_of_scans,
     "MP4 of many frames": video_of_frames,
     "MP4 of 4K": video_of_4k,
     "MPEG-TS that grows": video_growing,
@@ -240,15 +265,6 @@ def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
-
-
-def _segment(marker: int, data: bytes) -> bytes:
-    return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
-
-
-def _packed(bits: str) -> bytes:
-    bits += "1" * (-len(bits) % 8)
-    return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -20,6 +20,7 @@ from service.jobs.motions import ControlsMotion
 from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageOptions, ImageSpec, JobStatus
+from tests.attacks.bombs import scans
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
 from worker import decoding
 from worker.decoding import readers
@@ -50,35 +51,6 @@ def film(path: Path, codec: str, pictures: list[bytes]) -> Path:
     return path
 
 
-def scans(side: int, count: int) -> bytes:
-    """A progressive grey JPEG of so many scans in which nothing is said: 75 bytes each, and milliseconds to decode."""
-
-    def segment(marker: int, data: bytes) -> bytes:
-        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-    def packed(bits: str) -> bytes:
-        bits += "1" * (-len(bits) % 8)
-        return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-
-    blocks = ((side + 7) // 8) ** 2
-    one_code = bytes([1] + [0] * 15)  # Huffman tables of a single code, which is 0
-    levels = segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks)  # no block differs from the one before
-    nothing = "0" + "1" * 14  # for 32767 blocks
-    empty = segment(0xDA, b"\1\1\0\1\1\0") + packed(nothing * (blocks // 32767 + 1))
-    return b"".join(
-        (
-            b"\xff\xd8",
-            segment(0xDB, b"\0" + b"\1" * 64),
-            segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"),
-            segment(0xC4, b"\x00" + one_code + b"\0"),
-            segment(0xC4, b"\x10" + one_code + b"\xe0"),  # a run of 2^14 blocks and what 14 more bits say
-            levels,
-            empty * count,
-            b"\xff\xd9",
-        )
-    )
-
-
 LARGE = scans(7000, 50)
 
 
@@ -100,6 +72,12 @@ def test_a_video_of_which_a_picture_is_larger_than_it_says(
     error = refused(lambda: list(source.frames(25)))
     assert error.problem is ProblemType.UNREADABLE_MEDIA
     assert "Invalid data found" in error.detail
+
+
+def test_a_video_of_which_a_picture_has_too_many_scans(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mov", "mjpeg", [jpeg(64, 64)] * 3 + [scans(64, 101)])
+    source = decoding.open_video(path, VideoLimits())
+    assert "has a picture of 102 scans; at most 100 are allowed" in refused(lambda: list(source.frames(25))).detail
 
 
 def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:

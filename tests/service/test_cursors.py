@@ -8,7 +8,7 @@ import pytest
 from service.cursors import Cursors
 from service.jobs.problems import ProblemType
 from service.problems import ProblemError
-from service.secret import ServiceSecret
+from service.secret import SecretAwayError, ServiceSecret
 from tests.service.conftest import BOTH, FIRST, SECOND, Start
 from tests.service.routes.test_create import YAW, refused
 
@@ -33,7 +33,7 @@ def test_a_cursor_is_its_owners_and_holds_after_a_restart(cursors: Cursors, tmp_
 def test_nothing_is_derived_from_a_secret_that_was_cut_off(tmp_path: Path) -> None:
     for size in (0, 31):
         (tmp_path / "secret").write_bytes(bytes(size))
-        with pytest.raises(ValueError, match=f"holds {size} bytes instead of 32"):
+        with pytest.raises(SecretAwayError, match=f"holds {size} bytes instead of 32"):
             ServiceSecret(tmp_path / "secret").derive("cursors")
 
 

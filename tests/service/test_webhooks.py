@@ -246,6 +246,16 @@ def test_the_guard_is_in_the_connection_itself(receive: Callable[..., Receiver])
     assert asyncio.run(_post(Poster(private=True, timeout_s=5), receiver.url)) == 200
 
 
+def test_a_key_that_was_cut_off_is_not_used(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "webhooks.key").write_bytes(b"short")
+    server = start()
+    response = server.client.get("/v1/webhooks/secret")
+    assert (response.status_code, response.json()["detail"]) == (
+        503, "the service's own secret cannot be used just now",
+    )  # fmt: skip
+
+
 def test_the_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
     path = tmp_path / "data" / "webhooks.key"
     secrets: list[str] = []

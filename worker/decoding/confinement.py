@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.decoding.system_calls import refuse_system_calls
+
 OPEN_FILES = 16
 
 # <linux/prctl.h>
@@ -49,6 +51,7 @@ def confine(path: Path, bounds: Bounds) -> None:
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     if version := landlock_version():
         _read_only(path, version)
+    refuse_system_calls()
 
 
 def landlock_version() -> int:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from worker.errors import InputError
 from worker.stages import Check
 
 STALL_S = 9.0  # of waiting for a child that says nothing
+LONGEST_STALL_S = 3 * STALL_S  # however busy the machine is
 POLL_S = 0.2
 TAKEN = b"1"
 
@@ -125,27 +127,29 @@ class Decoding:
             view = view[count:]
 
     def _wait(self) -> None:
-        """Until something can be read. Time does not count in which the machine, or the child for want of a free core,
-        stands still."""
-        stalled, starved = 0.0, self._starved_s()
-        while stalled < STALL_S:
+        """Until something can be read. Time does not count in which the child stands still for want of a free core; but
+        that has a bound, too."""
+        stalled, began, threads = 0.0, time.monotonic(), self._threads()
+        while stalled < STALL_S and time.monotonic() < began + LONGEST_STALL_S:
             self._check()
             if self._readable.poll(1000 * POLL_S):
                 return
-            before, starved = starved, self._starved_s()
-            stalled += POLL_S - min(max(0.0, starved - before), POLL_S)
+            before, threads = threads, self._threads()
+            spent = [now - before.get(thread, np.zeros(2)) for thread, now in threads.items()] or [np.zeros(2)]
+            busiest_s, starved_s = max(ran for ran, _ in spent), sum(waited for _, waited in spent)
+            stalled += min(max(busiest_s, POLL_S - starved_s), POLL_S)
         raise InputError(
             ProblemType.TOO_COSTLY,
             f"decoding the {self._name} hangs: for {STALL_S:g} seconds nothing came of it",
         )
 
-    def _starved_s(self) -> float:
-        """For how long the child's threads have waited for a core, as far as the system tells."""
-        waited_ns = 0
+    def _threads(self) -> dict[str, NDArray[np.float64]]:
+        """For how many seconds each of the child's threads has run and has waited for a core, if the system tells."""
+        threads = {}
         for task in Path(f"/proc/{self._child}/task").glob("*/schedstat"):
             with contextlib.suppress(OSError):  # it has just ended
-                waited_ns += int(task.read_text().split()[1])
-        return waited_ns / 1e9
+                threads[task.parent.name] = np.array(task.read_text().split()[:2], np.float64) / 1e9
+        return threads
 
     def _end(self, *, patience_s: float = 0.0) -> int | None:
         if self._ended:

@@ -3,6 +3,7 @@
 All raise InputError too-costly besides what their namesakes do, and whatever `check` raises.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ MIB = 1 << 20
 HEADER = Bounds(memory=512 * MIB, seconds=8)
 IMAGE = Bounds(memory=832 * MIB, seconds=9)
 STREAM_MEMORY = 768 * MIB
-# seconds of computing for each second that a video or a sound may have: several times what the most costly take
+# seconds of computing for each second that a video or a sound has: several times what the most costly take
 VIDEO_EFFORT, SOUND_EFFORT = 5.0, 0.5
 LARGEST_BLOCK = 64 * MIB  # of samples that come at once
 
@@ -48,7 +49,7 @@ def open_video(path: Path, limits: VideoLimits, *, name: str = "video", check: C
 def open_sound(path: Path, limits: AudioLimits, *, name: str = "audio", check: Check = unchecked) -> Sound:
     """As `worker.media.audio.open_sound`."""
     header = _header("sound", path, limits, name, check)
-    seconds = HEADER.seconds + round(SOUND_EFFORT * limits.seconds)
+    seconds = _computing_s(header["seconds"], limits.seconds, SOUND_EFFORT)
     return _Sound(path=path, name=name, header=header, seconds_of_computing=seconds, check=check, **header)
 
 
@@ -64,7 +65,7 @@ class _Video(VideoSource):
 
     def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
         arguments = {"limits": asdict(self.limits), "name": self.name, "fps": fps, **self.header}
-        bounds = Bounds(memory=STREAM_MEMORY, seconds=HEADER.seconds + round(VIDEO_EFFORT * self.limits.seconds))
+        bounds = Bounds(memory=STREAM_MEMORY, seconds=_computing_s(self.seconds, self.limits.seconds, VIDEO_EFFORT))
         with Decoding(
             "frames",
             self.path,
@@ -96,6 +97,11 @@ class _Sound(Sound):
             room=LARGEST_BLOCK,
         ) as decoding:
             yield from decoding.arrays(np.float32)
+
+
+def _computing_s(told_s: float | None, most_s: float, effort: float) -> int:
+    """Seconds of computing for what says that it is `told_s` long, and if it does not, is `most_s` long at most."""
+    return HEADER.seconds + math.ceil(effort * min(told_s or most_s, most_s))
 
 
 def _header(task: str, path: Path, limits: VideoLimits | AudioLimits, name: str, check: Check) -> Header:

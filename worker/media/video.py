@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.footage import Upright, picture_stream, pixel_ratio, square_size
+from service.jobs.image_headers import MOST_SCANS
 from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
 from service.jobs.problems import ProblemType
 from worker.errors import InputError
@@ -19,6 +20,7 @@ from worker.media.containers import VIDEO_CODECS, check_codec, open_container, r
 from worker.media.files import check_size, check_type
 
 READ_PIXELS = 1920 * 1080  # of a frame: a face's motion needs no more, and some three dozen frames are held at a time
+SCAN = b"\xff\xda"  # begins one in a JPEG
 ALLOWED = f"a video file ({listed(VIDEOS)})"
 
 
@@ -95,7 +97,7 @@ class VideoSource:
                 stream = picture_stream(container)
                 stream.thread_type = "AUTO"
                 step = 1 / float(stream.average_rate or 25)
-                for frame in container.decode(stream):
+                for frame in self._decoded(container, stream):
                     time = frame.time
                     if time is None or (previous is not None and time <= previous):
                         time = 0.0 if previous is None else previous + step
@@ -107,6 +109,19 @@ class VideoSource:
             raise InputError(
                 ProblemType.UNREADABLE_MEDIA, f"the {self.name} is damaged or truncated: {reason(error)}"
             ) from error
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
+        motion_jpeg = stream.codec_context.name == "mjpeg"
+        for packet in container.demux(stream):
+            # a scan takes a few bytes, and the decoder as long as the whole picture
+            if motion_jpeg and (scans := bytes(packet).count(SCAN)) > MOST_SCANS:
+                raise InputError(
+                    ProblemType.UNREADABLE_MEDIA,
+                    f"the {self.name} has a picture of {scans} scans; at most {MOST_SCANS} are allowed",
+                    got=scans,
+                    allowed=MOST_SCANS,
+                )
+            yield from packet.decode()
 
 
 def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "video") -> VideoSource:
