@@ -73,7 +73,7 @@ class _Deliveries:
                 room,
                 lease_s=self._lease_s,
                 owner_most=OWNER_AT_ONCE,
-                under_way=self._owners,
+                under_way=dict(self._owners),
             )
         except RedisError as error:
             if not self._away:  # it is said once, and not at every look

@@ -38,7 +38,16 @@ async def housekeeping(context: Context) -> None:
 
 
 def tidy(context: Context) -> None:
-    """Queue jobs of dead workers again, send lost messages again, fail late jobs, remove the files of expired ones."""
+    """Remove what has expired, first, since memory may be short; fail late jobs; queue those of dead workers again, and
+    send lost messages again."""
+    for job_id in context.store.expire_due():
+        remove_folder(context, job_id)
+        log.info("job expired", job_id=job_id)
+    for portrait_id in context.portraits.expire_due():
+        remove_folder(context, portrait_id)
+        log.info("portrait expired", portrait=portrait_id)
+    for job_id in context.store.fail_late():
+        log.info("job not begun by its deadline", job_id=job_id)
     for job_id, kind in context.store.recover_orphans():
         log.warning("a worker was lost; its job is queued again", job_id=job_id)
         send(context.celery, job_id, kind)
@@ -47,14 +56,6 @@ def tidy(context: Context) -> None:
         for job_id in context.store.due_for_resend(kind, messages=messages, age_s=RESEND_AFTER_S):
             log.warning("a message was lost and is sent again", job_id=job_id)
             send(context.celery, job_id, kind)
-    for job_id in context.store.fail_late():
-        log.info("job not begun by its deadline", job_id=job_id)
-    for job_id in context.store.expire_due():
-        remove_folder(context, job_id)
-        log.info("job expired", job_id=job_id)
-    for portrait_id in context.portraits.expire_due():
-        remove_folder(context, portrait_id)
-        log.info("portrait expired", portrait=portrait_id)
 
 
 def sweep(context: Context) -> None:

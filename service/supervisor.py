@@ -99,7 +99,11 @@ class Supervisor:
                 child.due_at = now + pause_s
                 log.warning(f"{child.name} {child.ending} and is started again", pause_s=pause_s)
             if now >= child.due_at:
-                self._spawn(child)
+                try:
+                    self._spawn(child)
+                except OSError as error:  # as when memory is short, which is why it may have died
+                    child.due_at = now + PAUSES_S[-1]
+                    log.warning(f"{child.name} cannot be started", error=str(error), pause_s=PAUSES_S[-1])
 
     def watch(self) -> None:
         """Until stop is requested; meanwhile renew when asked to. Raises ChildDiedError."""

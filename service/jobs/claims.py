@@ -78,6 +78,7 @@ return 'ok'
 FINISH = (
     HELD
     + """
+insist()
 for i = 5, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
 finish(ARGV[4])
 return 'ok'

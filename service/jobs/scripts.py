@@ -4,7 +4,8 @@ Every script starts with the same prelude, which binds the keys of one job and t
 scripts themselves stand with the methods that run them.
 Keys (under the prefix): `job:ID` hash, `job:ID:spec`, `job:ID:lock`, `job:ID:events` stream; sorted sets `queue:KIND`
 by place, `owner:OWNER` by creation number, `running` by start, `expiring` and `tombstones` by the time they are due,
-`tombstones:OWNER` by creation number, `workers` by their last sign; hash `worker:NAME`; `token:ID`, the job that a
+`tombstones:OWNER` by creation number, `deadlines` and `webhooks` by time (see service/jobs/notices.py), `workers` by
+their last sign; hashes `waiting:KIND`, how many jobs of each owner wait; hash `worker:NAME`; `token:ID`, the job that a
 message was used for; hashes `metrics` (see service/jobs/figures.py) and `pace`; hashes `kept:files` and `kept:records`,
 the bytes that each owner keeps in the artifact store and here.
 Time is Redis' own clock, so that machines need not agree on theirs.
@@ -100,7 +101,11 @@ local function summarize(status, at)
     if made then count('made|' .. made, type(result[made]) == 'number' and result[made] or 1) end
   end
 end
+-- A full Redis refuses what takes memory, unless the script has written before: so those that lead to less of it begin
+-- with this.
+local function insist() redis.call('ZREM', prefix .. 'deadlines', id) end
 local function finish(status)
+  insist()
   local at = now()
   summarize(status, at)
   if status == 'succeeded' then hold('files', cjson.decode(get('result')).bytes) end
@@ -113,6 +118,7 @@ local function finish(status)
   redis.call('DEL', lock)
   if get('webhook') then redis.call('ZADD', prefix .. 'webhooks', at, id) end
   publish_status(status)
+  redis.call('XTRIM', events, 'MAXLEN', 50)
 end
 local function late()  -- a job that has not begun by its deadline fails
   if get('started_at') or not get('deadline') or tonumber(now()) < tonumber(get('deadline')) then return false end
@@ -121,6 +127,7 @@ local function late()  -- a job that has not begun by its deadline fails
   return true
 end
 local function requeue()
+  insist()
   redis.call('HSET', job, 'status', 'queued', 'queued_at', now())
   redis.call('HDEL', job, 'progress', 'claimed_at')
   redis.call('ZREM', prefix .. 'running', id)

@@ -18,7 +18,7 @@ from service.jobs.workers import Workers
 
 KEPT = ("files", "records")
 UNBOUNDED = 2**53  # Lua counts no further
-RECORD_BYTES = 2048  # what Redis holds of a job beside its specification, about
+RECORD_BYTES = 6144  # what Redis holds of a job beside its specification, about: its events most of all
 
 # kind, owner, specification, retention in seconds, the same of a canceled job, queue bound, an owner's bound, places
 # for owners of whom no job waits, bytes of the job's files, an owner's bounds of bytes of files and of records, then
@@ -35,7 +35,9 @@ if waiting >= tonumber(queue_limit) then return 'full' end
 if own >= tonumber(share) then return 'share' end
 if own > 0 and waiting >= queue_limit - reserved then return 'reserved' end
 if kept('files', owner) + file_bytes > tonumber(most_file_bytes) then return 'files' end
-if kept('records', owner) + #text + RECORD_BYTES > tonumber(most_record_bytes) then return 'records' end
+local record_bytes = #text + RECORD_BYTES
+for i = 14, #ARGV, 2 do record_bytes = record_bytes + #ARGV[i + 1] end
+if kept('records', owner) + record_bytes > tonumber(most_record_bytes) then return 'records' end
 local number = redis.call('INCR', prefix .. 'number')
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', retention, 'canceled_retention', canceled_retention,
@@ -48,7 +50,7 @@ if get('deadline_s') then
 end
 redis.call('SET', spec, text)
 hold('files', file_bytes)
-hold('records', #text + RECORD_BYTES)
+hold('records', record_bytes)
 local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
 redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
 enqueue(start + order(number))
@@ -61,6 +63,7 @@ return read({id})
 CANCEL = """
 if redis.call('EXISTS', job) == 0 then return 'unknown' end
 if not live() then return get('status') end
+insist()
 redis.call('HSET', job, 'cancel', 1)
 if redis.call('EXISTS', lock) == 0 then finish('canceled') end
 return 'ok'

@@ -52,12 +52,13 @@ EXPIRE = """
 redis.call('ZREM', prefix .. 'expiring', id)
 if redis.call('EXISTS', job) == 0 or live() then return '' end
 local latest = tonumber(get('finished_at')) + tonumber(get('retention'))
-if redis.call('ZSCORE', prefix .. 'webhooks', id) and tonumber(now()) < latest then  -- its end is still to be told
+if get('webhook') and not get('webhook_status') and tonumber(now()) < latest then  -- its end is still to be told
   redis.call('ZADD', prefix .. 'expiring', string.format('%.6f', math.min(tonumber(now()) + 60, latest)), id)
   return ''
 end
 redis.call('HSET', job, 'status', 'expired')
 publish_status('expired')
+redis.call('XTRIM', events, 'MAXLEN', 1)
 redis.call('DEL', spec)
 release()
 redis.call('ZADD', prefix .. 'tombstones', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)

@@ -415,7 +415,11 @@ def spoken(job: str, bench: Bench, photo: Path, sound: bytes) -> VideoSpec:
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000)
 BAD_INPUTS: dict[str, tuple[Callable[[str, Bench, Path], ImageSpec | VideoSpec], ProblemType, str]] = {
-    "not an image": (lambda j, b, p: still(j, b, b"hello, world"), ProblemType.UNSUPPORTED_MEDIA, "JPEG, PNG or WebP"),
+    "not an image": (
+        lambda j, b, p: still(j, b, b"hello, world"),
+        ProblemType.UNSUPPORTED_MEDIA,
+        "JPEG, PNG, WebP, HEIC or AVIF",
+    ),
     "bomb": (lambda j, b, p: still(j, b, bomb()), ProblemType.TOO_MANY_PIXELS, "1600000000 pixels; at most 50000000"),
     "truncated": (lambda j, b, p: still(j, b, p.read_bytes()[:9000]), ProblemType.UNREADABLE_MEDIA, "truncated"),
     "no face": (

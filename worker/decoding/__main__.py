@@ -44,12 +44,17 @@ def serve() -> None:
         if "end" in request:
             wire.send(control, {"code": _end(request["end"], request["patience_s"])})
             continue
-        number = os.fork()
-        if number == 0:
-            child.run(request, *files, parent=own)
+        try:
+            number = os.fork()
+        except OSError as error:  # memory or processes are short; other children work on
+            answer: wire.Header = {"refused": error.errno}
+        else:
+            if number == 0:
+                child.run(request, *files, parent=own)
+            answer = {"child": number}
         for file in files:
             os.close(file)
-        wire.send(control, {"child": number})
+        wire.send(control, answer)
 
 
 def _end(child: int, patience_s: float) -> int:

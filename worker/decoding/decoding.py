@@ -1,6 +1,7 @@
 """One piece of decoding, from the worker's side: it waits for the child, and does not wait too long."""
 
 import contextlib
+import json
 import math
 import mmap
 import os
@@ -26,6 +27,7 @@ from worker.stages import Check
 STALL_S = 9.0  # of waiting for a child that says nothing
 LONGEST_STALL_S = 3 * STALL_S  # however busy the machine is
 POLL_S = 0.2
+LONGEST_PROBLEM = 4000  # characters, as JSON
 TAKEN = b"1"
 
 
@@ -59,8 +61,12 @@ class Decoding:
         self._room = room
         self._shared = wire.shared_memory(room)
         self._memory = mmap.mmap(-1, 1)  # as much of what is shared as was needed so far
-        with theirs:
-            self._server, self._child = forkserver.fork(request, [theirs.fileno(), self._shared])
+        try:
+            with theirs:
+                self._server, self._child = forkserver.fork(request, [theirs.fileno(), self._shared])
+        except BaseException:
+            self._close()
+            raise
         self._ended = False
         self._readable = select.poll()
         self._readable.register(self._channel, select.POLLIN)
@@ -71,9 +77,12 @@ class Decoding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+        self._end()
+
+    def _close(self) -> None:
         self._channel.close()
         os.close(self._shared)
-        self._end()
 
     def header(self) -> wire.Header:
         """The next message. Raises EOFError after the last one, and what the decoder found.
@@ -82,8 +91,7 @@ class Decoding:
         """
         header = wire.receive(self._fill)
         if "problem" in header:
-            problem = ProblemType[header["problem"]]
-            raise InputError(problem, header["detail"], got=header["got"], allowed=header["allowed"])
+            raise _problem_in(header)
         if "fault" in header:
             raise DecoderError(header["fault"])
         if "lacks" in header:
@@ -180,3 +188,12 @@ class Decoding:
             f"decoding the {self._name} takes more than {self._bounds.memory >> 20} MiB of memory",
             allowed=self._bounds.memory,
         )
+
+
+def _problem_in(header: wire.Header) -> InputError:
+    """What a decoder found. A file may have taken it over, so it is held to what goes into a job's record."""
+    values = {name: header.get(name) for name in ("got", "allowed")}
+    detail = header.get("detail")
+    if not isinstance(detail, str) or len(json.dumps([detail, *values.values()])) > LONGEST_PROBLEM:
+        raise DecoderError(f"a decoder sent a problem of {len(str(header))} characters")
+    return InputError(ProblemType[header["problem"]], detail.encode("utf-8", "replace").decode(), **values)

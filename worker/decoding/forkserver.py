@@ -55,8 +55,14 @@ class Forkserver:
         return self._process.poll() is None
 
     def fork(self, request: wire.Header, files: Sequence[int]) -> int:
-        """Let a child do what is asked with these open files; returns its number. Raises OSError or EOFError."""
-        return int(self._ask(request, files)["child"])
+        """Let a child do what is asked with these open files; returns its number.
+
+        Raises OSError or EOFError when the server has gone, MemoryError when it has no memory for another child.
+        """
+        answer = self._ask(request, files)
+        if "refused" in answer:
+            raise MemoryError(f"no process for decoding could be made: {os.strerror(answer['refused'])}")
+        return int(answer["child"])
 
     def end(self, child: int, *, patience_s: float) -> int | None:
         """End a child that does not end by itself. Returns its exit code (-N: by signal N); None: it is not known."""

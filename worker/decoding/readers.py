@@ -101,7 +101,9 @@ class _Sound(Sound):
 
 def _computing_s(told_s: float | None, most_s: float, effort: float) -> int:
     """Seconds of computing for what says that it is `told_s` long, and if it does not, is `most_s` long at most."""
-    return HEADER.seconds + math.ceil(effort * min(told_s or most_s, most_s))
+    if told_s is None or not 0 < told_s <= most_s:  # a file, or who has taken its decoder over, says anything
+        told_s = most_s
+    return HEADER.seconds + math.ceil(effort * told_s)
 
 
 def _header(task: str, path: Path, limits: VideoLimits | AudioLimits, name: str, check: Check) -> Header:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from service.jobs.problems import ProblemType
 from worker import decoding
-from worker.decoding import forkserver
+from worker.decoding import forkserver, readers
 from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version
 from worker.decoding.decoding import DecoderError, Decoding
 from worker.decoding.system_calls import ARCHITECTURES
@@ -36,7 +36,7 @@ IMAGES, SOUNDS, VIDEOS = images.ImageLimits(), audio.AudioLimits(), video.VideoL
 
 # A forkserver whose children can do a few things more, all of them bad.
 MISBEHAVING = """
-import ctypes, hashlib, os, socket, threading, time
+import ctypes, hashlib, os, resource, socket, threading, time
 from pathlib import Path
 import numpy as np
 from worker.decoding import child
@@ -91,6 +91,11 @@ def look(path, *, other, port):
         "signal": tried(lambda: os.kill(os.getppid(), 0)),
         "socket": tried(lambda: socket.socket(socket.AF_UNIX)),
         "process": tried(lambda: os.posix_spawn("/bin/true", ["true"], {})),
+        "rename": tried(lambda: os.rename(path, path.with_name("moved"))),
+        "mode": tried(lambda: path.chmod(0)),
+        "limit": tried(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))),
+        "own limit": tried(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE)),
+        "kill": tried(lambda: os.kill(os.getppid(), 0)),
         "environment": dict(os.environ),
     }, None
 
@@ -288,7 +293,8 @@ def test_what_is_given_up(picture: Path, tmp_path: Path) -> None:
     assert not [name for name in found["environment"] if name.startswith("PIRENDERER") or "REDIS" in name]
     assert b"a-secret" not in Path(f"/proc/{server().pid}/environ").read_bytes()
     if platform.machine() in ARCHITECTURES and "Seccomp:" in Path("/proc/self/status").read_text():
-        assert (found["socket"], found["process"]) == (errno.EPERM, errno.EPERM)
+        assert {found[act] for act in ("socket", "process", "rename", "mode", "limit", "kill")} == {errno.EPERM}
+        assert found["own limit"] == 0
     version = landlock_version()
     if not version:
         pytest.skip("this kernel has no Landlock")
@@ -297,6 +303,12 @@ def test_what_is_given_up(picture: Path, tmp_path: Path) -> None:
         assert found["connect"] in (errno.EACCES, errno.EPERM)
     if version >= 6:
         assert found["signal"] == errno.EPERM
+
+
+@pytest.mark.parametrize("told", [-2.0, 0.0, float("nan"), float("inf"), 1e9, None])
+def test_what_a_file_says_of_its_length_lifts_no_bound(told: float | None) -> None:
+    assert readers._computing_s(told, 100.0, 0.5) == readers.HEADER.seconds + 50
+    assert readers._computing_s(3.0, 100.0, 0.5) == readers.HEADER.seconds + 2
 
 
 def test_limits_are_in_force(picture: Path) -> None:
