@@ -118,7 +118,7 @@ local function finish(status)
   redis.call('DEL', lock)
   if get('webhook') then redis.call('ZADD', prefix .. 'webhooks', at, id) end
   publish_status(status)
-  redis.call('XTRIM', events, 'MAXLEN', 50)
+  redis.call('XTRIM', events, 'MAXLEN', 20)
 end
 local function late()  -- a job that has not begun by its deadline fails
   if get('started_at') or not get('deadline') or tonumber(now()) < tonumber(get('deadline')) then return false end

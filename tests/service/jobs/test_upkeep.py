@@ -3,12 +3,13 @@
 import time
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from service.jobs import upkeep
 from service.jobs.claims import ClaimLostError
 from service.jobs.problems import Problem, ProblemType
 from service.jobs.schemas import JobKind, JobStatus, Progress, Webhook
-from service.jobs.store import JobStore
+from service.jobs.store import RECORD_BYTES, JobStore
 from tests.service.jobs.conftest import RESULT, claim, create, read
 
 
@@ -111,3 +112,41 @@ def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:
     with pytest.raises(ClaimLostError):
         store.progress(taken, Progress(stage="render"))
     assert store.recover_orphans() == []
+
+
+def test_jobs_end_and_go_though_redis_is_full(store: JobStore) -> None:
+    made, waiting, wanted, lost = (create(store) for _ in range(4))
+    due = create(store, retention_s=-1)
+    store.succeed(claim(store, due), RESULT, key="k")
+    claims = {job: claim(store, job, lease_s=30 if job == made else 0.05) for job in (made, wanted, lost)}
+    time.sleep(1.1)
+    store._redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            create(store)
+        store.succeed(claims[made], RESULT, key="k")
+        for job in (waiting, wanted):
+            assert store.request_cancel(job) is None
+        assert store.recover_orphans() == [(lost, JobKind.IMAGE)]
+        assert store.expire_due() == [due]
+        assert store.delete(made)
+    finally:
+        store._redis.config_set("maxmemory", 0)
+    assert [read(store, job).status for job in (waiting, wanted, lost, due)] == [
+        "canceled", "canceled", "queued", "expired",
+    ]  # fmt: skip
+
+
+def test_what_happened_is_not_kept_for_ever(store: JobStore) -> None:
+    """Of a job that was long, Redis keeps no more than of others; of one that has expired next to nothing."""
+    job = create(store, retention_s=-1)
+    held = claim(store, job)
+    for done in range(300):
+        store.progress(held, Progress(stage="render", done=done, total=300))
+    store.succeed(held, RESULT, key="k")
+    events = store._key("job", job, "events")
+    assert store._redis.xlen(events) == 20
+    assert store._redis.memory_usage(events) < RECORD_BYTES
+    time.sleep(1.1)
+    assert store.expire_due() == [job]
+    assert store._redis.xlen(events) == 1
