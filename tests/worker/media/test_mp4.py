@@ -181,11 +181,15 @@ def test_pixels_become_square(tmp_path: Path, ratio: Fraction, rotation: int, si
     assert [frame.shape for frame in open_video(path).frames(25)] == [(*size, 3)] * 2
 
 
-@pytest.mark.parametrize(("ratio", "size"), [(Fraction(2), (32, 96)), (Fraction(1, 2), (64, 48))])
-def test_square_pixels_are_no_more_than_are_allowed(tmp_path: Path, ratio: Fraction, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("ratio", "size"), [(1, (64, 96)), (Fraction(2), (45, 135)), (Fraction(1, 2), (90, 67))])
+def test_square_pixels_are_no_more_than_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ratio: Fraction, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("worker.media.video.READ_PIXELS", 64 * 96)
     path = written_video(tmp_path / "a.mp4", [100, 100], pixel_ratio=ratio)
-    source = open_video(path, VideoLimits(pixels=64 * 96))
+    source = open_video(path)
     assert [frame.shape for frame in source.frames(25)] == [(*size, 3)] * 2
+    assert source.shrinkage == pytest.approx(max(source.width, source.height) / max(size), rel=0.02)
 
 
 @pytest.mark.parametrize("moved", [lambda path: path, with_cover_first])
