@@ -15,8 +15,7 @@ from service.jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook
 from service.jobs.store import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from service.problems import ProblemError
 from service.requests import current_request_id
-from service.security import OPEN_OWNER
-from service.throttle import Caller, UnderwayError
+from service.throttle import OPEN_OWNER, Caller, UnderwayError
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +100,7 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, note
 def form_under_way(context: Context, caller: Caller) -> Iterator[None]:
     """Count a form for as long as it is read. Raises ProblemError (429, 503) when it is one too many."""
     try:
-        with context.forms.one(caller.owner, alone=caller.owner == OPEN_OWNER):
+        with context.forms.one(caller.owner):
             yield
     except UnderwayError as error:
         raise underway_bound_reached(context, error, "forms") from error
@@ -140,7 +139,11 @@ def _share(context: Context, caller: Caller) -> tuple[int, int]:
     settings = context.settings
     if caller.owner == OPEN_OWNER:
         return settings.queue_limit, 0
-    return settings.queue_share, settings.queue_limit // RESERVED_PART
+    return settings.queue_share, _reserved(context)
+
+
+def _reserved(context: Context) -> int:
+    return context.settings.queue_limit // RESERVED_PART
 
 
 def _share_used(context: Context, kind: JobKind) -> ProblemError:
@@ -150,7 +153,7 @@ def _share_used(context: Context, kind: JobKind) -> ProblemError:
 
 
 def _only_reserved(context: Context, kind: JobKind) -> ProblemError:
-    free = context.settings.queue_limit // RESERVED_PART
+    free = _reserved(context)
     detail = f"the last {free} places of the queue are for owners of whom no {kind.value} job waits"
     return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=free, allowed=free)
 

@@ -15,7 +15,7 @@ from service.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, digest_of
 from service.problems import ProblemError, problem_response
 from service.secret import ServiceSecret
 from service.settings import Settings, is_loopback
-from service.throttle import Caller
+from service.throttle import OPEN_OWNER, Caller
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-OPEN_OWNER = "everyone"
 HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 

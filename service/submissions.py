@@ -21,7 +21,6 @@ from service.jobs.problems import ProblemType
 from service.jobs.records import JobRecord
 from service.jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
 from service.problems import ProblemError, validation_error
-from service.security import OPEN_OWNER
 from service.throttle import Caller, UnderwayError
 from service.uploads import Fields, Form, TextField, read_form
 from service.webhooks import MAX_WEBHOOK_BYTES, parse_webhook
@@ -211,7 +210,7 @@ async def _answer(
         # the job is queued, and whoever asked must learn its id, though it cannot be waited for
         with (
             contextlib.suppress(RedisError, UnderwayError),
-            context.followers.one(caller.owner, alone=caller.owner == OPEN_OWNER),
+            context.followers.one(caller.owner),
         ):
             headers["Preference-Applied"] = f"wait={wait_s:g}"
             await context.events.wait(record.id, wait_s)

@@ -19,6 +19,8 @@ from service.jobs.problems import ProblemType
 from service.keys import KeyScope
 from service.problems import ProblemError
 
+OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -90,14 +92,11 @@ class Underway:
         self._counts: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, owner: str, *, alone: bool) -> Iterator[None]:
-        """Count one more for as long as the `with` block runs. Raises UnderwayError.
-
-        `alone`: there are no other owners, and no shares.
-        """
+    def one(self, owner: str) -> Iterator[None]:
+        """Count one more for as long as the `with` block runs. Raises UnderwayError."""
         if self._counts.total() >= self._most:
             raise UnderwayError(self._most, own=False)
-        if not alone and self._counts[owner] >= self._share:
+        if owner != OPEN_OWNER and self._counts[owner] >= self._share:
             raise UnderwayError(self._share, own=True)
         self._counts[owner] += 1
         try:

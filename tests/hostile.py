@@ -120,7 +120,7 @@ def _odd_pictures() -> Iterator[Named]:
     yield "one bit", _picture("PNG", "1")
     yield "palette", _picture("PNG", "P")
     yield "alpha", _picture("PNG", "RGBA")
-    yield "16 bits", _encoded(Image.fromarray(np.full((48, 64), 40_000, np.uint16)), "PNG")
+    yield "16 bits", encoded(Image.fromarray(np.full((48, 64), 40_000, np.uint16)), "PNG")
     for form in ("PNG", "WEBP"):
         yield f"animated {form}", _animation(form)
     yield "huge EXIF", _picture("JPEG", exif=b"Exif\0\0MM\0*" + bytes(60_000))
@@ -138,8 +138,8 @@ def _liars() -> Iterator[Named]:
     for name, width, height in (("0x0", 0, 0), ("2^31-1", 2**31 - 1, 2**31 - 1), ("30000x30000", 30_000, 30_000)):
         yield f"PNG of {name}", _png(width, height, zlib.compress(bytes(1000)))
     yield "PNG whose rows are a bomb", _png(64, 48, zlib.compress(bytes(100_000_000), 9))
-    text = _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9))
-    profile = _chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(50_000_000), 9))
+    text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9))
+    profile = chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(50_000_000), 9))
     yield "PNG whose text is a bomb", _png(64, 48, zlib.compress(bytes(48 * 193)), text)
     yield "PNG whose profile is a bomb", _png(64, 48, zlib.compress(bytes(48 * 193)), profile)
     animation = bytearray(_animation("WEBP"))
@@ -151,22 +151,24 @@ def _liars() -> Iterator[Named]:
 
 def _animation(form: str) -> bytes:
     frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(0, 250, 25)]
-    return _encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    return encoded(frames[0], form, save_all=True, append_images=frames[1:])
 
 
-def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    """A picture as a file."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Of a PNG."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _png(width: int, height: int, rows: bytes, *more: bytes) -> bytes:
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def _sound(samples: np.ndarray, form: str) -> bytes:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from service.examples import EXAMPLES
 from tests.heif import heic
+from tests.hostile import encoded
 
 SIZE = (224, 224)
 PORTRAIT = Path(__file__).parents[1] / "service" / "samples" / "portrait.jpg"
@@ -69,8 +70,8 @@ def pictures() -> list[bytes]:
         ("JPEG", {"exif": turned}), ("PNG", {}), ("WEBP", {}), ("PNG", {"icc_profile": profile, "dpi": (72, 72)}),
         ("JPEG", {"progressive": True}), ("WEBP", {"lossless": True}), ("AVIF", {"speed": 10}),
     ]  # fmt: skip
-    encoded = [_encoded(face, form, **given) for form, given in options]
-    return [*encoded, _encoded(face.convert("P"), "PNG"), heic(np.asarray(face), turns=1, tiles=(2, 2))]
+    found = [encoded(face, form, **given) for form, given in options]
+    return [*found, encoded(face.convert("P"), "PNG"), heic(np.asarray(face), turns=1, tiles=(2, 2))]
 
 
 @functools.cache
@@ -137,9 +138,3 @@ def _replaced(text: bytes, number: int, value: object) -> bytes:
 def _face() -> Image.Image:
     with Image.open(PORTRAIT) as photo:
         return photo.convert("RGB").crop((80, 0, 450, 370)).resize(SIZE)
-
-
-def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
-    return buffer.getvalue()

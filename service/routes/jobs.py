@@ -21,7 +21,7 @@ from service.keys import KeyScope
 from service.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.problems import ProblemError, problem_response
 from service.reruns import run_again
-from service.security import OPEN_OWNER, owned, require
+from service.security import owned, require
 from service.submissions import public_job
 from service.throttle import Caller, UnderwayError
 
@@ -83,7 +83,7 @@ async def read_job(record: JobDep, context: ContextDep) -> Job:
 async def follower(record: JobDep, context: ContextDep) -> AsyncIterator[None]:
     """Counts one who follows a job, for as long as they do. Raises ProblemError (429, 503) when it is one too many."""
     try:
-        with context.followers.one(record.owner, alone=record.owner == OPEN_OWNER):
+        with context.followers.one(record.owner):
             yield
     except UnderwayError as error:
         raise underway_bound_reached(context, error, "streams of events") from error

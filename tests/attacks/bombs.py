@@ -17,6 +17,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from tests.hostile import chunk, encoded
+
 MIB = 1 << 20
 PHOTO_BYTES, PHOTO_PIXELS, SOUND_BYTES, VIDEO_BYTES, MOTION_BYTES = 19 * MIB, 49_000_000, 49 * MIB, 60 * MIB, 15 * MIB
 SMALL = (64, 64)
@@ -34,7 +36,7 @@ def jpeg_of_segments(segment: bytes) -> Callable[[float], bytes]:
     """One of these thousands of times before the picture begins."""
 
     def make(share: float) -> bytes:
-        jpeg = _encoded(Image.new("RGB", SMALL), "JPEG")
+        jpeg = encoded(Image.new("RGB", SMALL), "JPEG")
         return jpeg[:2] + segment * int(share * PHOTO_BYTES / len(segment)) + jpeg[2:]
 
     return make
@@ -44,8 +46,8 @@ def png_of_chunks(kind: bytes, data: bytes = b"") -> Callable[[float], bytes]:
     """The same chunk thousands of times before the picture begins."""
 
     def make(share: float) -> bytes:
-        chunk = _chunk(kind, data)
-        return _png(*SMALL, 2, 3, more=chunk * int(share * PHOTO_BYTES / len(chunk)))
+        one = chunk(kind, data)
+        return _png(*SMALL, 2, 3, more=one * int(share * PHOTO_BYTES / len(one)))
 
     return make
 
@@ -62,19 +64,19 @@ def png_with(kind: bytes, before: bytes) -> Callable[[float], bytes]:
         packer = zlib.compressobj(9)
         block = bytes(MIB)
         bomb = b"".join(packer.compress(block) for _ in range(int(share * 300))) + packer.flush()
-        return _png(*SMALL, 2, 3, more=_chunk(kind, before + bomb))
+        return _png(*SMALL, 2, 3, more=chunk(kind, before + bomb))
 
     return make
 
 
 def photo(form: str, mode: str, **options: object) -> Callable[[float], bytes]:
     """A lawful photo as large as may be."""
-    return lambda share: _encoded(Image.new(mode, (side(share), side(share))), form, **options)
+    return lambda share: encoded(Image.new(mode, (side(share), side(share))), form, **options)
 
 
 def webp_flat(share: float) -> bytes:
     """As large as the format allows and we do."""
-    return _encoded(Image.new("RGBA", (16_000, max(1, int(share * PHOTO_PIXELS / 16_000)))), "WEBP", lossless=True)
+    return encoded(Image.new("RGBA", (16_000, max(1, int(share * PHOTO_PIXELS / 16_000)))), "WEBP", lossless=True)
 
 
 def jpeg_of_scans(share: float) -> bytes:
@@ -182,8 +184,8 @@ def video_of_png(share: float) -> bytes:
 
 def video_of_jpeg(share: float) -> bytes:
     """Motion JPEG, whose later frames are far larger than the first."""
-    large = _encoded(Image.new("RGB", (int(64 + share * 15_000), 16_000)), "JPEG")
-    return _muxed("mov", "mjpeg", "yuvj420p", [_encoded(Image.new("RGB", SMALL), "JPEG")] * 3 + [large] * 2)
+    large = encoded(Image.new("RGB", (int(64 + share * 15_000), 16_000)), "JPEG")
+    return _muxed("mov", "mjpeg", "yuvj420p", [encoded(Image.new("RGB", SMALL), "JPEG")] * 3 + [large] * 2)
 
 
 def video_of_frames(share: float) -> bytes:
@@ -207,7 +209,7 @@ def video_growing(share: float) -> bytes:
 
 def video_of_scans(share: float) -> bytes:
     """Motion JPEG whose later pictures have thousands of empty scans."""
-    small = _encoded(Image.new("RGB", SMALL), "JPEG")
+    small = encoded(Image.new("RGB", SMALL), "JPEG")
     return _muxed("mov", "mjpeg", "yuvj420p", [small] * 3 + [jpeg_of_scans(share)] * 2)
 
 
@@ -261,23 +263,13 @@ MOTIONS: dict[str, Callable[[float], bytes]] = {
 }
 
 
-def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def _png(width: int, height: int, colour: int, pixel_bytes: int, *, depth: int = 8, more: bytes = b"") -> bytes:
     """A black picture, packed row by row."""
     packer = zlib.compressobj(9)
     row = bytes(1 + width * pixel_bytes)
     rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + more + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def _sound(form: str, fill: Callable[[soundfile.SoundFile], object]) -> bytes:
