@@ -13,6 +13,7 @@ RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^tor
  && pip install --requirement /src/requirements.lock
 
 COPY pyproject.toml README.md LICENSE NOTICE /src/
+COPY jobs /src/jobs
 COPY service /src/service
 COPY worker /src/worker
 COPY model /src/model

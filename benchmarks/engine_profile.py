@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from model.engines import EngineSettings
-from model.engines.profiling import profile
-from model.engines.subjects import Subject
+from model.evaluation.engines.profiling import profile
+from model.evaluation.engines.subjects import Subject
 
 
 def main(
@@ -24,7 +24,7 @@ def main(
     size: int = 256,
     top: int = 15,
 ) -> None:
-    """Print as JSON what `model.engines.profiling.profile` measures."""
+    """Print as JSON what `model.evaluation.engines.profiling.profile` measures."""
     settings = EngineSettings.model_validate({"engine": engine, "device": device, "precision": precision})
     found = profile(Subject.load(renderer), settings, batch_size=batch_size, runs=runs, size=size, top=top)
     print(json.dumps(found, indent=2))

@@ -16,16 +16,16 @@ import soundfile
 import typer
 from PIL import Image, ImageDraw
 
-from model.audio.clips import read_sound
-from model.audio.sheet import waveform
+from jobs.motions import ControlsMotion
+from jobs.schemas import ImageOptions, VideoOptions
 from model.data.clips import openings
-from model.extractor.topology import MOUTH as MOUTH_POINTS
+from model.data.speech_clips import read_sound
+from model.evaluation.audio.sheet import waveform
+from model.face.topology import MOUTH as MOUTH_POINTS
 from service.commands.sheet import CAPTION, GROUND, INK, captioned, video_frames
-from service.jobs.motions import ControlsMotion
-from service.jobs.schemas import ImageOptions, VideoOptions
-from worker.jobs import make_image, make_video
+from worker.make.faces import read_portrait
+from worker.make.picture import make_image, make_video
 from worker.models import Models
-from worker.portraits import read_portrait
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench
 

@@ -35,11 +35,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # name: (module with `train`, its configuration, what --help says)
 TRAININGS = {
-    "morphable": ("model.morphable.train", "MorphableConfig", "Build the morphable model from landmarks; minutes."),
-    "extractor": ("model.extractor.train", "ExtractorConfig", "Train face crop to landmarks and confidence."),
-    "skinning": ("model.renderer.train_skinning", "SkinningConfig", "Train how a portrait's pixels follow its head."),
-    "renderer": ("model.renderer.train", "RendererTrainingConfig", "Train mapping, warping and editing networks."),
-    "audio": ("model.audio.train", "AudioConfig", "Train speech to motion."),
+    "morphable": (
+        "model.training.morphable.train",
+        "MorphableConfig",
+        "Build the morphable model from landmarks; minutes.",
+    ),
+    "extractor": ("model.training.extractor.train", "ExtractorConfig", "Train face crop to landmarks and confidence."),
+    "skinning": (
+        "model.training.renderer.train_skinning",
+        "SkinningConfig",
+        "Train how a portrait's pixels follow its head.",
+    ),
+    "renderer": (
+        "model.training.renderer.train",
+        "RendererTrainingConfig",
+        "Train mapping, warping and editing networks.",
+    ),
+    "audio": ("model.training.audio.train", "AudioConfig", "Train speech to motion."),
 }
 
 
@@ -98,7 +110,7 @@ def evaluate_extractor(
     as_json: JsonOption = False,
 ) -> None:
     """Landmarks, angles, confidence, face finding and speed, and the morphable model behind them."""
-    from model.extractor.evaluation import evaluate as run
+    from model.evaluation.extractor import evaluate as run
 
     _show(_or_exit(lambda: run(data, weights=directory, sheet=sheet)), as_json=as_json)
 
@@ -119,10 +131,10 @@ def evaluate_renderer(
     as_json: JsonOption = False,
 ) -> None:
     """Held-out people in their own and others' motion, beside copying the source and warping its mesh."""
+    from model.evaluation.renderer.evaluate import evaluate as run
+    from model.evaluation.renderer.report import as_text, with_scales
     from model.metrics.arcface import ArcFace
     from model.metrics.lpips import AlexLPIPS
-    from model.renderer.evaluate import evaluate as run
-    from model.renderer.report import as_text, with_scales
 
     def tables() -> dict[str, dict[str, Any]]:
         more = {"lpips": AlexLPIPS(lpips).compare} if lpips else {}
@@ -154,7 +166,7 @@ def evaluate_audio(
     as_json: JsonOption = False,
 ) -> None:
     """Likelihood, lip synchrony, closures (with eSpeak NG), motion statistics and diversity, beside the regressor's."""
-    from model.audio.evaluate import evaluate_corpus as run
+    from model.evaluation.audio.evaluate import evaluate_corpus as run
 
     _show(_or_exit(lambda: run(data, weights=directory, sheet=sheet)), as_json=as_json)
 
@@ -196,7 +208,7 @@ def calibrate_weights(
     as_json: JsonOption = False,
 ) -> None:
     """Find how the renderer computes in eight bits, measure its picture, and write both to its card."""
-    from model.renderer.calibrate import calibrate as run
+    from model.training.renderer.calibrate import calibrate as run
 
     _show(_or_exit(lambda: run(data, name, directory)), as_json=as_json)
 
@@ -206,7 +218,7 @@ def inspect_weights(
     path: Annotated[Path, typer.Argument(help="A .safetensors file.")], *, as_json: JsonOption = False
 ) -> None:
     """Print what a weights file is: its card, tensors and parameter counts."""
-    from model.weights.inspect import inspect_weights as run
+    from model.inspect_weights import inspect_weights as run
 
     _show(_or_exit(lambda: run(path)), as_json=as_json)
 

@@ -13,28 +13,28 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from service import openapi, problems
-from service.cards import Catalogue
+from jobs.files.artifacts import make_artifacts
+from jobs.queues import make_celery
+from jobs.store.events import JobEvents
+from jobs.store.jobs import JobStore
+from service.access.control import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
+from service.access.throttle import Throttle, Underway
+from service.background.upkeep import housekeeping
+from service.background.webhooks import deliver_webhooks
+from service.catalogue import Catalogue
 from service.context import Context
-from service.cursors import Cursors
-from service.deliveries import deliver_webhooks
-from service.housekeeping import housekeeping
-from service.idempotency import IdempotencyKeys
-from service.jobs.artifacts import make_artifacts
-from service.jobs.events import JobEvents
-from service.jobs.queues import make_celery
-from service.jobs.store import JobStore
+from service.http import openapi, problems
+from service.http.cursors import Cursors
+from service.http.middleware import HeadRequests, RequestLog, RootPath
 from service.metrics import Metrics, RequestMetrics
-from service.portraits import PortraitStore
-from service.readiness import StoreReadiness
-from service.requests import HeadRequests, RequestLog, RootPath
 from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
 from service.secret import ServiceSecret
-from service.security import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
 from service.settings import Settings
-from service.throttle import Throttle, Underway
+from service.stores.idempotency import IdempotencyKeys
+from service.stores.portraits import PortraitStore
+from service.stores.readiness import StoreReadiness
 from service.version import package_version
-from service.webhooks import WebhookSigner
+from service.webhooks.signing import WebhookSigner
 
 WEB = Path(__file__).with_name("web")
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from service.jobs.problems import Problem
-from service.jobs.records import Event
-from service.jobs.schemas import Job
+from jobs.problems import Problem
+from jobs.schemas import Job
+from jobs.store.records import Event
 
 RECONNECTS = 5
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

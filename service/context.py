@@ -9,20 +9,20 @@ from celery import Celery
 from fastapi import Depends, Request
 from redis import Redis
 
-from service.cards import Catalogue
-from service.cursors import Cursors
-from service.idempotency import IdempotencyKeys
-from service.jobs.artifacts import ArtifactStore
-from service.jobs.events import JobEvents
-from service.jobs.store import JobStore
-from service.keys import KeyScope
+from jobs.files.artifacts import ArtifactStore
+from jobs.store.events import JobEvents
+from jobs.store.jobs import JobStore
+from service.access.control import AccessControl, require
+from service.access.keys import KeyScope
+from service.access.throttle import Caller, Throttle, Underway
+from service.catalogue import Catalogue
+from service.http.cursors import Cursors
 from service.metrics import Metrics
-from service.portraits import PortraitStore
-from service.readiness import StoreReadiness
-from service.security import AccessControl, require
 from service.settings import Settings
-from service.throttle import Caller, Throttle, Underway
-from service.webhooks import WebhookSigner
+from service.stores.idempotency import IdempotencyKeys
+from service.stores.portraits import PortraitStore
+from service.stores.readiness import StoreReadiness
+from service.webhooks.signing import WebhookSigner
 
 
 @dataclass(frozen=True)

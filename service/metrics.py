@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.jobs.figures import BUCKETS
-from service.jobs.store import JobStore
+from jobs.store.counters import BUCKETS
+from jobs.store.jobs import JobStore
 
 WORKER_FACTS = {
     "batch_size": "Frames a worker renders at once",

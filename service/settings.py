@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from service.jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, read_from_environment
-from service.keys import Rate
+from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, read_from_environment
+from service.access.keys import Rate
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.embedded import find_redis_server
-from tests.buckets import CREDENTIALS, Bucket, S3Server
+from jobs.store.jobs import JobStore
+from service.running.embedded import find_redis_server
+from tests.support.buckets import CREDENTIALS, Bucket, S3Server
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[JobStore]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    store = JobStore.connect(redis_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tests.processes import PORTRAIT, ROOT, Service, need_weights
+from tests.support.processes import PORTRAIT, ROOT, Service, need_weights
 
 pytestmark = pytest.mark.slow
 

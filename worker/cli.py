@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
-from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
-from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
-from service.jobs.documents import InvalidJsonError, read_document
-from service.jobs.logs import configure_logging
-from service.jobs.media import IMAGES, listed, type_of
-from service.jobs.motions import ControlsMotion, Motion
-from service.jobs.private import keep_private
-from service.jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
-from service.jobs.semaphores import NoSemaphoresError, check_semaphores
-from service.jobs.settings import InvalidSettingsError
-from worker.app import run_worker
+from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.documents import InvalidJsonError, read_document
+from jobs.files.artifacts import InvalidArtifactStoreError, make_artifacts
+from jobs.files.private import keep_private
+from jobs.logs import configure_logging
+from jobs.media_types import IMAGES, listed, type_of
+from jobs.motions import ControlsMotion, Motion
+from jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
+from jobs.semaphores import NoSemaphoresError, check_semaphores
+from jobs.settings import InvalidSettingsError
+from worker.queue.app import run_worker
 from worker.settings import read_worker_settings
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
@@ -82,7 +82,7 @@ def render(
     if len(given) != 1 and given != ["--audio", "--driving"]:
         allowed = f"exactly one of {', '.join(drivers)}, or --audio with --driving, is needed"
         raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
-    from worker.offline import render_offline
+    from worker.offline.offline import render_offline
 
     render_offline(
         portrait,
@@ -106,7 +106,7 @@ def extract(
     as_json: JsonFlag = False,
 ) -> None:
     """Extract the motion of the face in an image or a video."""
-    from worker.offline import extract_offline
+    from worker.offline.offline import extract_offline
 
     options = _options(MotionOptions, option or [])
     if options.overlay:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 
 
 class InputError(Exception):

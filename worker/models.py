@@ -3,11 +3,11 @@
 from functools import cached_property
 from pathlib import Path
 
+from model.animation.animator import Animator
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
 from model.extractor.deep3d import Deep3DExtractor
 from model.morphable.controls import Controls
-from model.renderer.animate import Animator
 from model.weights import RENDERER
 from model.weights.files import read_card
 from worker.settings import WorkerSettings

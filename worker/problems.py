@@ -6,6 +6,7 @@ import cv2
 import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from jobs.problems import Problem, ProblemType
 from model.errors import (
     AudioError,
     ControlError,
@@ -15,7 +16,6 @@ from model.errors import (
     NoFaceError,
     WeightsError,
 )
-from service.jobs.problems import Problem, ProblemType
 from worker.errors import InputError
 
 # The models' own errors; their texts are written for users.

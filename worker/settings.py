@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from jobs.settings import SharedSettings, read_from_environment
 from model.weights import RENDERER
-from service.jobs.settings import SharedSettings, read_from_environment
 from worker.media.audio import AudioLimits
 from worker.media.images import ImageLimits
 from worker.media.video import VideoLimits

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.credentials import ContentCredentials
 from model.extractor import Extraction
-from service.jobs.credentials import ContentCredentials
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages

@@ -24,7 +24,7 @@ from benchmarks.load.clients import Answers, Clients, as_fast_as_it_goes, at_a_r
 from benchmarks.load.table import as_markdown
 from benchmarks.load.workers import workers
 from service.commands.serve import serving
-from service.embedded import free_port, running_redis
+from service.running.embedded import free_port, running_redis
 from service.settings import Settings
 from worker.benchmark.machine import describe_machine
 from worker.settings import WorkerSettings

@@ -19,12 +19,12 @@ from pathlib import Path
 from kombu import Consumer, Queue
 from kombu.message import Message
 
-from service.jobs.logs import configure_logging
-from service.jobs.queues import QUEUES, make_celery
-from service.jobs.records import Claim
-from service.jobs.schemas import JobKind
-from worker.render import Made
-from worker.runner import Runner
+from jobs.logs import configure_logging
+from jobs.queues import QUEUES, make_celery
+from jobs.schemas import JobKind
+from jobs.store.records import Claim
+from worker.make.render import Made
+from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 

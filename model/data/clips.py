@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
-from model.extractor.topology import mirror_permutation
+from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
 
 log = structlog.get_logger(__name__)

@@ -15,10 +15,10 @@ from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
 from model.data.corpus import spread
 from model.data.warp_back import LARGEST_YAW, Picture, chances, load_photos, moved_away, moved_motion
-from model.extractor.topology import EYES, INNER_LIPS, MOUTH
+from model.face.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, MOTION, MOTION_SPACE
-from model.renderer.prior import Prior
+from model.renderer.prior.prior import Prior
 
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
 REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches

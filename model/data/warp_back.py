@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from model.data.clips import SMALLEST_FACE, Clip, mirror_landmarks, openings
 from model.data.corpus import read_corpus
-from model.extractor.topology import mirror_permutation
+from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, EXPRESSION, MOTION
 from model.renderer.guide import Guide
-from model.renderer.prior import Prior
+from model.renderer.prior.prior import Prior
 from model.renderer.warping import pixel_centres
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.extractor.layers import ResidualBlock
-from model.extractor.topology import LEFT_EYE_REGION, MOUTH_REGION, POINTS, RIGHT_EYE_REGION
+from model.face.topology import LEFT_EYE_REGION, MOUTH_REGION, POINTS, RIGHT_EYE_REGION
 
 # Half sides of the patches in units of the face's own window, and their sides in pixels.
 EYE_EXTENT, EYE_SIZE = 0.25, 48

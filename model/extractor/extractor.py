@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from model.errors import NoFaceError
-from model.extractor.crop import Crop, crop_from_landmarks
 from model.extractor.detect import Face, FaceDetector, confidence_of
 from model.extractor.follower import BATCH_FRAMES, LOST, FaceFollower, Followed, looked_for_faces
 from model.extractor.reader import FaceReader, ReaderEngine, Sighting
 from model.extractor.smoothing import smoothed
 from model.extractor.window import Pyramid
+from model.face.crop import Crop, crop_from_landmarks
 from model.morphable import MOTION_SPACE, MorphableModel
 
 SHOT_FRAMES = 16  # of a shot, which decide its crop and the identity

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from model.errors import FaceIndexError, NoFaceError
-from model.extractor.crop import crop_from_landmarks
 from model.extractor.cuts import uncut
 from model.extractor.detect import SMALLEST_FACE, FaceDetector, confidence_of
 from model.extractor.reader import FaceReader, Sighting
 from model.extractor.window import Pyramid
+from model.face.crop import crop_from_landmarks
 from model.morphable import MorphableModel
 
 BATCH_FRAMES = 8

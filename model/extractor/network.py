@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from model.extractor.details import Details
 from model.extractor.layers import ResidualBlock
-from model.extractor.topology import POINTS
+from model.face.topology import POINTS
 
 
 class NetworkConfig(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.losses.efficientnet import EfficientNetLite0
-from model.losses.perceptual import Features, perceptual_distance
+from model.metrics.efficientnet import EfficientNetLite0
+from model.metrics.features import Features, perceptual_distance
 
 __all__ = ["PerceptualDistance", "perceptual_distance"]
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.files.artifacts import InvalidArtifactStoreError
+from jobs.files.private import keep_private
+from jobs.logs import configure_logging
+from jobs.settings import InvalidSettingsError
+from service.access.control import InsecureSettingsError
 from service.app import create_app
-from service.jobs.artifacts import InvalidArtifactStoreError
-from service.jobs.logs import configure_logging
-from service.jobs.private import keep_private
-from service.jobs.settings import InvalidSettingsError
-from service.processes import give_large_blocks_back
-from service.security import InsecureSettingsError
-from service.server import FrontEnd
+from service.running.processes import give_large_blocks_back
+from service.running.server import FrontEnd
 from service.settings import read_settings
 
 

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from jobs.schemas import Job
+from jobs.settings import InvalidSettingsError
 from service.client import Client, ServiceError
 from service.commands.progress import follow_with_bars, require_success, show_timings
 from service.commands.serve import CannotServeError, serving
 from service.commands.sheet import contact_sheet
-from service.embedded import free_port
-from service.jobs.schemas import Job
-from service.jobs.settings import InvalidSettingsError
+from service.running.embedded import free_port
+from service.running.supervisor import ChildDiedError, Supervisor
 from service.settings import read_settings
-from service.supervisor import ChildDiedError, Supervisor
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}

@@ -15,16 +15,16 @@ import redis
 import typer
 from rich.console import Console
 
-from service.cards import Catalogue, packaged_weights
-from service.embedded import find_redis_server
-from service.jobs.artifacts import ArtifactError, InvalidArtifactStoreError, make_artifacts, new_job_id
-from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
-from service.jobs.logs import configure_logging
-from service.jobs.private import open_to_others
-from service.jobs.redis_url import without_password
-from service.jobs.semaphores import NoSemaphoresError, check_semaphores
-from service.jobs.settings import InvalidSettingsError
-from service.releases import Release
+from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.files.artifacts import ArtifactError, InvalidArtifactStoreError, make_artifacts, new_job_id
+from jobs.files.private import open_to_others
+from jobs.logs import configure_logging
+from jobs.redis_url import without_password
+from jobs.semaphores import NoSemaphoresError, check_semaphores
+from jobs.settings import InvalidSettingsError
+from service.catalogue import Catalogue, packaged_weights
+from service.running.embedded import find_redis_server
+from service.running.releases import Release
 from service.settings import Settings, read_settings
 
 GIB = 1 << 30

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from service.jobs.settings import InvalidSettingsError
-from service.keys import KeyFile, KeyRecord, KeysAwayError, KeyScope, UnknownKeyError
+from jobs.settings import InvalidSettingsError
+from service.access.keys import KeyFile, KeyRecord, KeysAwayError, KeyScope, UnknownKeyError
 from service.settings import read_settings
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")

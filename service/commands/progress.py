@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from jobs.schemas import Job, JobStatus
 from service.client import Client, ServiceError
-from service.jobs.schemas import Job, JobStatus
 
 
 def follow_with_bars(client: Client, job: Job, label: str) -> Job:

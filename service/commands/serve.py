@@ -13,17 +13,17 @@ import httpx
 import structlog
 import typer
 
-from service.connections import GRACE_S
-from service.embedded import EmbeddedRedis, RedisUnavailableError, free_port
-from service.jobs.artifacts import InvalidArtifactStoreError, make_artifacts
-from service.jobs.credentials import ContentCredentials, InvalidCredentialsError
-from service.jobs.logs import configure_logging
-from service.jobs.private import keep_private, open_lock
-from service.jobs.settings import InvalidSettingsError
-from service.processes import inherited
-from service.security import InsecureSettingsError, check_exposure
+from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.files.artifacts import InvalidArtifactStoreError, make_artifacts
+from jobs.files.private import keep_private, open_lock
+from jobs.logs import configure_logging
+from jobs.settings import InvalidSettingsError
+from service.access.control import InsecureSettingsError, check_exposure
+from service.running.connections import GRACE_S
+from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
+from service.running.processes import inherited
+from service.running.supervisor import STOP_S, Child, Supervisor, cli_command
 from service.settings import Settings, read_settings
-from service.supervisor import STOP_S, Child, Supervisor, cli_command
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.media_types import IMAGES, VIDEO_TYPES, listed, type_of
+from jobs.schemas import Job
 from service.client import Client, ServiceError
 from service.commands.progress import follow_with_bars, require_success, show_timings
-from service.jobs.media import IMAGES, VIDEO_TYPES, listed, type_of
-from service.jobs.schemas import Job
 
 
 def submit(

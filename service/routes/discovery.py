@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from service.cards import Control
+from service.catalogue import Control
 from service.context import ContextDep, ReaderDep
-from service.openapi import access_responses
+from service.http.openapi import access_responses
 
 router = APIRouter(prefix="/v1", tags=["discovery"], responses=access_responses())
 

@@ -7,10 +7,10 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
+from jobs.problems import ProblemType
 from service.context import ContextDep, OperatorDep
-from service.jobs.problems import ProblemType
-from service.openapi import access_responses, problem_responses
-from service.problems import ProblemError
+from service.http.openapi import access_responses, problem_responses
+from service.http.problems import ProblemError
 
 router = APIRouter(tags=["health"])
 

@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from jobs.media_types import IMAGE_TYPES, IMAGES, listed
+from jobs.schemas import MAX_MOTIONS, ImageOptions, ImageSpec, Job, JobKind, MotionsFile
 from service.context import Context, ContextDep, WriterDep
-from service.jobs.media import IMAGE_TYPES, IMAGES, listed
-from service.jobs.schemas import MAX_MOTIONS, ImageOptions, ImageSpec, Job, JobKind, MotionsFile
-from service.motion_checks import check_motions_file, parse_motion, parse_motions
-from service.openapi import CREATE_RESPONSES, form_body
-from service.submissions import Submission, parse_options, require_fields, submit
-from service.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
+from service.http.openapi import CREATE_RESPONSES, form_body
+from service.intake.motions import check_motions_file, parse_motion, parse_motions
+from service.intake.submissions import Submission, parse_options, require_fields, submit
+from service.intake.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
 

@@ -11,19 +11,19 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from service.admission import underway_bound_reached
+from jobs.files.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
+from jobs.problems import ProblemType
+from jobs.schemas import Job, JobStatus
+from jobs.store.records import JobRecord
+from service.access.control import owned, require
+from service.access.keys import KeyScope
+from service.access.throttle import Caller, UnderwayError
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
-from service.jobs.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
-from service.jobs.problems import ProblemType
-from service.jobs.records import JobRecord
-from service.jobs.schemas import Job, JobStatus
-from service.keys import KeyScope
-from service.openapi import CREATE_RESPONSES, access_responses, problem_responses
-from service.problems import ProblemError, problem_response
-from service.reruns import run_again
-from service.security import owned, require
-from service.submissions import public_job
-from service.throttle import Caller, UnderwayError
+from service.http.openapi import CREATE_RESPONSES, access_responses, problem_responses
+from service.http.problems import ProblemError, problem_response
+from service.intake.admission import underway_bound_reached
+from service.intake.reruns import run_again
+from service.intake.submissions import public_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from jobs.media_types import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed
+from jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
 from service.context import Context, ContextDep, WriterDep
-from service.jobs.media import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed
-from service.jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
-from service.openapi import CREATE_RESPONSES, form_body
-from service.submissions import Submission, parse_options, require_fields, submit
-from service.uploads import Fields, FileField, Form, TextField
+from service.http.openapi import CREATE_RESPONSES, form_body
+from service.intake.submissions import Submission, parse_options, require_fields, submit
+from service.intake.uploads import Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
 

@@ -7,20 +7,20 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from service.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
+from jobs.files.artifacts import JOB_ID, new_job_id
+from jobs.media_types import IMAGE_TYPES, IMAGES, listed
+from jobs.problems import ProblemType
+from jobs.store.jobs import OwnerBoundError
+from service.access.control import owned
+from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
-from service.folders import create_folder, remove_folder
-from service.jobs.artifacts import JOB_ID, new_job_id
-from service.jobs.media import IMAGE_TYPES, IMAGES, listed
-from service.jobs.problems import ProblemType
-from service.jobs.store import OwnerBoundError
-from service.openapi import CREATE_RESPONSES, access_responses, form_body
-from service.portraits import Portrait, PortraitRecord, TooManyPortraitsError
-from service.problems import ProblemError
-from service.security import owned
-from service.submissions import require_fields
-from service.throttle import Caller
-from service.uploads import FileField, Form, read_form
+from service.http.openapi import CREATE_RESPONSES, access_responses, form_body
+from service.http.problems import ProblemError
+from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
+from service.intake.folders import create_folder, remove_folder
+from service.intake.submissions import require_fields
+from service.intake.uploads import FileField, Form, read_form
+from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 

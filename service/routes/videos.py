@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from jobs.media_types import AUDIO_TYPES, IMAGE_TYPES, IMAGES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
+from jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
 from service.context import Context, ContextDep, WriterDep
-from service.jobs.media import AUDIO_TYPES, IMAGE_TYPES, IMAGES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
-from service.jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
-from service.motion_checks import check_motion_file, parse_motion
-from service.openapi import CREATE_RESPONSES, form_body
-from service.submissions import Submission, parse_options, require_fields, require_models, submit
-from service.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
+from service.http.openapi import CREATE_RESPONSES, form_body
+from service.intake.motions import check_motion_file, parse_motion
+from service.intake.submissions import Submission, parse_options, require_fields, require_models, submit
+from service.intake.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
 
 router = APIRouter(tags=["create"])
 

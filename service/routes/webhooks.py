@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from service.context import ContextDep, WriterDep
-from service.openapi import access_responses
+from service.http.openapi import access_responses
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.keys import KeyFile
-from tests.processes import Service, until
-from tests.service.conftest import portrait, quiet, server, shared_server, start, store, weights_dir, write_weights
+from service.access.keys import KeyFile
+from tests.service.conftest import portrait, quiet, server, shared_server, start, weights_dir, write_weights
+from tests.support.processes import Service, until
 
-__all__ = ["portrait", "quiet", "server", "shared_server", "start", "store", "weights_dir"]
+__all__ = ["portrait", "quiet", "server", "shared_server", "start", "weights_dir"]
 
 log = logging.getLogger(__name__)
 

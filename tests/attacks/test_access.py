@@ -16,18 +16,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import keys
+from jobs.problems import ProblemType
+from jobs.settings import InvalidSettingsError
+from service.access import keys
+from service.access.control import InsecureSettingsError, check_exposure
+from service.access.keys import KeyFile, KeysAwayError
 from service.app import create_app
 from service.commands.doctor import Check, Verdict, examine
-from service.embedded import free_port
-from service.jobs.problems import ProblemType
-from service.jobs.settings import InvalidSettingsError
-from service.keys import KeyFile, KeysAwayError
-from service.security import InsecureSettingsError, check_exposure
+from service.running.embedded import free_port
 from service.settings import Settings, read_settings
-from tests.processes import PORTRAIT, ROOT, TURN, until
 from tests.service.conftest import FIRST, SECOND, running
 from tests.service.routes.test_create import refused
+from tests.support.processes import PORTRAIT, ROOT, TURN, until
 
 PLAIN_UMASK = 0o022
 

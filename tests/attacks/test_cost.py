@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.attacks.bombs import MOTIONS, PHOTOS, SOUNDS, VIDEOS
-from tests.inputs import pictures
-from tests.processes import PLAIN, SWAY, TURN, Service, need_weights, until
+from tests.support.bombs import MOTIONS, PHOTOS, SOUNDS, VIDEOS
+from tests.support.inputs import pictures
+from tests.support.processes import PLAIN, SWAY, TURN, Service, need_weights, until
 
 pytestmark = pytest.mark.slow
 
@@ -64,8 +64,8 @@ class Watch:
     """Looks at the service's processes, and asks it how it is, as long as the `with` block runs."""
 
     def __init__(self, service: Service) -> None:
-        self._api = service.processes["api"].pid
-        self._worker = psutil.Process(service.processes["worker"].pid)
+        self._api = service.running.processes["api"].pid
+        self._worker = psutil.Process(service.running.processes["worker"].pid)
         self._port = service.api_port
         self._end = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._look, self._ask)]

@@ -16,11 +16,11 @@ import pytest
 import soundfile
 from PIL import Image
 
-from service.jobs.motions import ControlsMotion
-from service.jobs.problems import ProblemType
-from service.jobs.records import JobRecord
-from service.jobs.schemas import ImageOptions, ImageSpec, JobStatus
-from tests.attacks.bombs import scans
+from jobs.motions import ControlsMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageOptions, ImageSpec, JobStatus
+from jobs.store.records import JobRecord
+from tests.support.bombs import scans
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
 from worker import decoding
 from worker.decoding import readers

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.jobs.image_headers import ImageHeaderError, image_size
-from service.jobs.media import type_of
-from service.jobs.problems import ProblemType
-from service.media import check_image
-from service.problems import ProblemError
+from jobs.image_headers import ImageHeaderError, image_size
+from jobs.media_types import type_of
+from jobs.problems import ProblemType
+from service.http.problems import ProblemError
+from service.intake.filetypes import check_image
 
 MIB = 1 << 20
 
@@ -79,8 +79,8 @@ def test_a_costly_header_is_refused(tmp_path: Path, name: str) -> None:
 MEASURE = """
 import resource, sys, time
 from pathlib import Path
-from service.jobs.image_headers import ImageHeaderError, image_size
-from service.jobs.media import type_of
+from jobs.image_headers import ImageHeaderError, image_size
+from jobs.media_types import type_of
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

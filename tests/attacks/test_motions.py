@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.conftest import DIMENSION, MIB, Api
-from tests.processes import TURN, until
+from tests.support.processes import TURN, until
 
 FRAMES = 7500
 DRAFTS = "??/*/.*/motion*.json"

@@ -13,18 +13,18 @@ import redis
 from celery import Celery
 from typer.testing import CliRunner
 
+from jobs.queues import kombu_url, make_celery, send, waiting_messages
+from jobs.redis_url import without_password
+from jobs.schemas import JobKind, JobStatus
+from jobs.settings import InvalidSettingsError
+from jobs.store.jobs import JobStore
+from service.background.upkeep import tidy
 from service.cli import app
-from service.embedded import EmbeddedRedis, running_redis
-from service.housekeeping import tidy
-from service.jobs.queues import kombu_url, make_celery, send, waiting_messages
-from service.jobs.redis_url import without_password
-from service.jobs.schemas import JobKind, JobStatus
-from service.jobs.settings import InvalidSettingsError
-from service.jobs.store import JobStore
+from service.running.embedded import EmbeddedRedis, running_redis
 from service.settings import read_settings
-from tests.processes import PORTRAIT, ROOT, until
+from tests.jobs.conftest import create, read
 from tests.service.conftest import Start
-from tests.service.jobs.conftest import create, read
+from tests.support.processes import PORTRAIT, ROOT, until
 
 SECRET = "s3cr3t"
 WRONG = {

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.jobs.problems import ProblemType
-from service.keys import KeyFile
+from jobs.problems import ProblemType
+from service.access.keys import KeyFile
 from tests.attacks.conftest import MIB, Api
-from tests.processes import TURN, until
+from tests.support.processes import TURN, until
 
 STORED = 20_000
 POSE = {"motion": (None, TURN)}

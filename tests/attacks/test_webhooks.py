@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from service.jobs.problems import ProblemType
-from service.jobs.schemas import Webhook
-from service.outbound import is_public
+from jobs.problems import ProblemType
+from jobs.schemas import Webhook
+from service.webhooks.outbound import is_public
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
 

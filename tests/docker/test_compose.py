@@ -9,15 +9,14 @@ import redis
 import yaml
 from typer.testing import CliRunner
 
+from jobs.settings import SECRETS
+from service.access.control import InsecureSettingsError, check_exposure
 from service.cli import app
-from service.embedded import find_redis_server, free_port
-from service.jobs.settings import SECRETS
-from service.security import InsecureSettingsError, check_exposure
+from service.running.embedded import find_redis_server, free_port
 from service.settings import Settings
-from tests.processes import until
+from tests.support.paths import ROOT
+from tests.support.processes import until
 from worker.settings import WorkerSettings
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

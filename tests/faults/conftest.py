@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Service
+from tests.support.processes import Service
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.buckets import CREDENTIALS, Bucket, S3Server
-from tests.processes import SWAY, TURN, Service, need_weights, until
+from tests.support.buckets import CREDENTIALS, Bucket, S3Server
+from tests.support.processes import SWAY, TURN, Service, need_weights, until
 
 pytestmark = pytest.mark.slow
 

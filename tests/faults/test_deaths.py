@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from service.jobs.queues import make_celery, send
-from service.jobs.schemas import JobKind
-from tests.processes import SWAY, TURN, Service, need_weights, until
+from jobs.queues import make_celery, send
+from jobs.schemas import JobKind
+from tests.support.processes import SWAY, TURN, Service, need_weights, until
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import time
 import httpx
 import pytest
 
-from tests.processes import PORTRAIT, TURN, Service, until
-from tests.sse import events_of
+from tests.support.processes import PORTRAIT, TURN, Service, until
+from tests.support.sse import events_of
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.connections import FILES_BESIDE, FILES_EACH, LOTS
-from tests.processes import PORTRAIT, SWAY, TURN, Service, need_weights, until
+from service.running.connections import FILES_BESIDE, FILES_EACH, LOTS
+from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights, until
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.redis_proxy import RedisProxy
-from tests.processes import PORTRAIT, SWAY, TURN, Service, need_weights
+from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights
+from tests.support.redis_proxy import RedisProxy
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_a_process_killed_at_any_stage(proxied: tuple[Service, RedisProxy]) -> N
         (job,) = service.finished(job_id)
         assert fault.happened == 1, name
         service.check_done_once(job)
-        assert service.deliveries(job_id) == attempts, name
+        assert service.background.webhooks(job_id) == attempts, name
     print(f"{len(STAGES)} jobs, {len(STAGES)} faults, 0 lost")  # noqa: T201
 
 

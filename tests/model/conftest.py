@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from model.morphable import MorphableModel
+from tests.support.drawn_faces import astronaut, drawn_corpus, portrait, portrait_box  # noqa: F401
+from tests.support.engine_cases import case, doubtful_case, guided_case, plain_case  # noqa: F401
+from tests.support.speech_corpus import speech, speech_corpus  # noqa: F401
 
 FRAMES = 30
 COLUMNS = [

@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from model.cli import TRAININGS, evaluate, train, weights
 from model.renderer.config import RendererConfig
-from model.renderer.grow import check_wider
-from model.renderer.recipe import RendererTrainingConfig
+from model.training.renderer.grow import check_wider
+from model.training.renderer.recipe import RendererTrainingConfig
 from model.weights import RENDERER
 from model.weights.files import load_weights
+from tests.support.paths import ROOT
 
 RUNNER = CliRunner()
 FOLDERS = ["--data", "nowhere", "--out", "nowhere"]
@@ -40,7 +41,7 @@ def test_a_file_overrides_defaults_and_unknown_keys_are_refused(tmp_path: Path) 
     ("name", "said"), [("continue", "model/weights"), ("full", "model/weights"), ("overfit", None)]
 )
 def test_the_configurations_in_the_docs_load(name: str, said: str | None) -> None:
-    shipped = Path(__file__).parents[2] / "docs" / f"renderer-{name}.toml"
+    shipped = ROOT / "docs" / f"renderer-{name}.toml"
     result = RUNNER.invoke(train, ["renderer", *FOLDERS, "--config", str(shipped), "--dry-run"])
     assert json.loads(result.stdout)["start_from"] == said
 
@@ -48,7 +49,7 @@ def test_the_configurations_in_the_docs_load(name: str, said: str | None) -> Non
 def test_the_released_renderer_fits_the_configurations_that_start_from_it() -> None:
     _, card = load_weights(RENDERER)
     released = RendererConfig.model_validate(card["config"])
-    docs = Path(__file__).parents[2] / "docs"
+    docs = ROOT / "docs"
     assert (
         released
         == RendererTrainingConfig.model_validate(tomllib.loads((docs / "renderer-continue.toml").read_text())).network

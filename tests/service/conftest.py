@@ -17,13 +17,13 @@ import redis
 import structlog
 from PIL import Image
 
+from jobs.queues import KEY_PREFIX
+from jobs.schemas import Result
+from jobs.store.jobs import JobStore
+from jobs.store.records import Claim
 from service.app import create_app
 from service.context import Context
-from service.jobs.queues import KEY_PREFIX
-from service.jobs.records import Claim
-from service.jobs.schemas import Result
-from service.jobs.store import JobStore
-from service.server import FrontEnd
+from service.running.server import FrontEnd
 from service.settings import Settings
 
 DIMENSION = 6
@@ -35,15 +35,6 @@ BOTH = f"{FIRST},{SECOND}"
 def quiet() -> None:
     """Servers run in this process: their lines would stand among what commands under test print."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[JobStore]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-    store = JobStore.connect(redis_url)
-    yield store
-    store.close()
 
 
 def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[str, Any]:

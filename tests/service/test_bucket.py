@@ -14,16 +14,16 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service import housekeeping
+from jobs.files.artifacts import make_artifacts
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import ImageSpec
+from service.background import upkeep as housekeeping
+from service.background.upkeep import sweep, tidy
 from service.cli import app
-from service.housekeeping import sweep, tidy
-from service.jobs.artifacts import make_artifacts
-from service.jobs.problems import Problem, ProblemType
-from service.jobs.schemas import ImageSpec
 from service.settings import Settings
-from tests.buckets import CREDENTIALS, Bucket, S3Server
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
+from tests.support.buckets import CREDENTIALS, Bucket, S3Server
 
 KEYS = {"api_keys": BOTH, "housekeeping_s": 3600}
 

@@ -10,11 +10,11 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import ImageSpec, Progress, VideoSpec
 from service.cli import COMMANDS, app
-from service.embedded import find_redis_server
-from service.jobs.problems import Problem, ProblemType
-from service.jobs.schemas import ImageSpec, Progress, VideoSpec
-from service.releases import Release
+from service.running.embedded import find_redis_server
+from service.running.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
 

@@ -7,9 +7,9 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.hostile import images, motions, sounds, videos
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW
+from tests.support.hostile import images, motions, sounds, videos
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,12 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.embedded import free_port
-from service.jobs.problems import Problem, ProblemType
-from tests.processes import until
+from jobs.problems import Problem, ProblemType
+from service.running.embedded import free_port
 from tests.service.conftest import FIRST, Server, Start
 from tests.service.routes.test_create import YAW, refused
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+from tests.support.processes import until
 
 
 def create(server: Server, portrait: bytes, **headers: str) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
-from service.jobs.motions import ControlsMotion
-from service.jobs.problems import Problem, ProblemType
-from service.jobs.schemas import ImageSpec, Progress, VideoSpec
-from tests.buckets import Bucket
-from tests.proxies import under_path
+from jobs.motions import ControlsMotion
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import ImageSpec, Progress, VideoSpec
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV
+from tests.support.buckets import Bucket
+from tests.support.proxies import under_path
 
 pytestmark = pytest.mark.slow
 

@@ -13,21 +13,21 @@ import av
 import pytest
 import structlog
 
-from service.jobs.artifacts import new_job_id
-from service.jobs.folder import FolderArtifacts
-from service.jobs.motions import Keyframe, KeyframesMotion
-from service.jobs.queues import make_celery, send
-from service.jobs.records import JobRecord
-from service.jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoOptions, VideoSpec
-from service.jobs.store import JobStore
+from jobs.files.artifacts import new_job_id
+from jobs.files.folder import FolderArtifacts
+from jobs.motions import Keyframe, KeyframesMotion
+from jobs.queues import make_celery, send
+from jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoOptions, VideoSpec
+from jobs.store.jobs import JobStore
+from jobs.store.records import JobRecord
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "service" / "samples"
 WEIGHTS = ROOT / "model" / "weights"
 
 START_WORKER = """
-from worker.app import run_worker
-from service.jobs.logs import configure_logging
+from worker.queue.app import run_worker
+from jobs.logs import configure_logging
 from worker.settings import WorkerSettings
 
 configure_logging()

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from service.jobs.motions import ControlsMotion, Keyframe, KeyframesMotion
-from service.jobs.schemas import ImageOptions, ImageSpec, JobStatus, VideoOptions, VideoSpec
-from tests.certificates import Chain, make_chain
+from jobs.motions import ControlsMotion, Keyframe, KeyframesMotion
+from jobs.schemas import ImageOptions, ImageSpec, JobStatus, VideoOptions, VideoSpec
+from tests.support.certificates import Chain, make_chain
 from tests.worker.conftest import Bench, frames_in
 from tests.worker.media.test_marking import SOURCE, source_type
 from tests.worker.media.test_mp4 import atoms

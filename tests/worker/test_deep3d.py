@@ -4,7 +4,6 @@ The weights are made up: from the files that a user has, through the commands th
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,29 +14,28 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from model.extractor.deep3d.coefficients import at_the_portraits_scale
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.official import official_keys
 from model.weights.files import released_weights
 from service.cli import app
-from service.jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
-from service.jobs.problems import ProblemType
-from service.jobs.schemas import ImageOptions, MotionOptions, VideoOptions
-from tests.deep3d import landmarks_68, made_network, mat_file, save_checkpoint
-from worker.driving import driven_video
+from tests.support.deep3d import landmarks_68, made_network, mat_file, save_checkpoint
+from tests.support.paths import GOLDEN
 from worker.errors import InputError
-from worker.extract import extract_motion
-from worker.jobs import make_image, make_video
+from worker.make.driving import driven_video
+from worker.make.faces import read_portrait
+from worker.make.motion import extract_motion
+from worker.make.picture import make_image, make_video
 from worker.models import Models
-from worker.portraits import read_portrait
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench
 
 SPACE = "bfm-deep3d"
 CROP = ImageOptions(paste_back=False)
-GOLDEN = Path(os.environ.get("PIRENDERER_GOLDEN", Path(__file__).parents[2] / "../shared/golden"))
-
 pytestmark = pytest.mark.usefixtures("weights")
 
 

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.jobs.media import AUDIO_TYPES, VIDEO_TYPES, type_of
-from service.jobs.motions import FramesMotion
-from service.jobs.schemas import MotionOptions
-from worker.extract import extract_motion
+from jobs.media_types import AUDIO_TYPES, VIDEO_TYPES, type_of
+from jobs.motions import FramesMotion
+from jobs.schemas import MotionOptions
+from tests.support.paths import ROOT
+from worker.make.motion import extract_motion
 from worker.media.audio import open_sound, read_speech
 from worker.media.images import read_image
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench
 
-FILES = Path(__file__).parents[3] / "shared" / "trouble"
+FILES = ROOT.parent / "shared" / "trouble"
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from jobs.problems import ProblemType
 from model import errors as model_errors
-from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.problems import is_expected, problem_of
 

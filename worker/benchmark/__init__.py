@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from model.engines.benchmark import benchmark, default_frames
-from model.engines.subjects import LIGHT, Subject
+from model.evaluation.engines.benchmark import benchmark, default_frames
+from model.evaluation.engines.subjects import LIGHT, Subject
 from worker.benchmark.inputs import speaking_scene
 from worker.benchmark.length import measure_length
 from worker.benchmark.machine import describe_machine

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from model.engines import to_image
-from model.engines.subjects import Scene
+from model.evaluation.engines.subjects import Scene
 from model.morphable import MorphableModel
-from model.renderer.prior import Prior
+from model.renderer.prior.prior import Prior
 from worker.media.audio import read_speech
 from worker.media.images import read_image
 from worker.models import Models

@@ -6,17 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from jobs.logs import configure_logging
+from jobs.schemas import VideoOptions
+from model.animation.animator import Animator
 from model.engines import EngineSettings, build_engine
-from model.engines.subjects import made
+from model.evaluation.engines.subjects import made
 from model.metrics.memory import peak_resident_mib
 from model.morphable import MorphableModel
-from model.renderer.animate import Animator
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
-from model.renderer.prior import Prior
-from service.jobs.logs import configure_logging
-from service.jobs.schemas import VideoOptions
+from model.renderer.prior.prior import Prior
 from worker.benchmark.inputs import PORTRAIT, long_speech
-from worker.jobs import make_video
+from worker.make.picture import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

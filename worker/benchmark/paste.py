@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.benchmark.inputs import PORTRAIT, SPEECH
-from worker.canvas import Canvas
+from worker.make.canvas import Canvas
 from worker.media.audio import read_speech
 from worker.media.images import read_image
 from worker.models import Models

@@ -9,12 +9,12 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from jobs.logs import configure_logging
+from jobs.motions import ControlsMotion
+from jobs.schemas import ImageOptions
 from model.metrics.memory import peak_resident_mib
-from service.jobs.logs import configure_logging
-from service.jobs.motions import ControlsMotion
-from service.jobs.schemas import ImageOptions
 from worker.benchmark.inputs import PORTRAIT
-from worker.jobs import make_image
+from worker.make.picture import make_image
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
+from jobs.schemas import VideoOptions
+from model.animation.animator import Animator
 from model.engines import Engine, RenderedFrames, Rendering
-from model.renderer.animate import Animator
 from model.renderer.network import PortraitState
-from service.jobs.schemas import VideoOptions
 from worker.benchmark.inputs import large_portrait, long_speech
-from worker.jobs import make_video
+from worker.make.picture import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages

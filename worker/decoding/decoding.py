@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from worker.decoding import forkserver, wire
 from worker.decoding.confinement import Bounds
 from worker.errors import InputError

@@ -17,9 +17,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
+from jobs.problems import ProblemType
 from model.footage import picture_stream
-from service.jobs.media import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
-from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import AUDIO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type

@@ -6,7 +6,7 @@ from typing import Any
 
 import av
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from worker.errors import InputError
 
 # Playlists and scripts (hls, dash, concat, ...) may name other files or hosts and are therefore not here.

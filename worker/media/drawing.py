@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.extractor import Extraction
-from model.extractor.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
+from model.face.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from model.morphable.basis import ANGLES, MOTION, MorphableModel
 from model.morphable.mesh import edges_and_area, face_mesh
 from model.morphable.pose import rotation_matrix

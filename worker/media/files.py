@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.jobs.media import HEAD_BYTES, UNKNOWN, recognise
-from service.jobs.problems import ProblemType
+from jobs.media_types import HEAD_BYTES, UNKNOWN, recognise
+from jobs.problems import ProblemType
 from worker.errors import InputError
 
 

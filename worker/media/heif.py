@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.jobs.image_headers import Box, boxes_in, primary_of, properties_in, read_meta
+from jobs.image_headers import Box, boxes_in, primary_of, properties_in, read_meta
 
 Pixels = NDArray[np.uint8]
 

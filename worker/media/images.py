@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from service.jobs.image_headers import ImageHeaderError, image_size
-from service.jobs.media import IMAGE_TYPES, IMAGES, listed
-from service.jobs.problems import ProblemType
-from service.jobs.schemas import MAX_IMAGE_SIDE
+from jobs.image_headers import ImageHeaderError, image_size
+from jobs.media_types import IMAGE_TYPES, IMAGES, listed
+from jobs.problems import ProblemType
+from jobs.schemas import MAX_IMAGE_SIDE
 from worker.errors import InputError
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic

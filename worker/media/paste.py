@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.animation.composite import Layer, Overlay, Square, edge_distance, smoothstep
 from model.engines import RenderedFrame
-from model.renderer.overlay import Layer, Overlay, Square, edge_distance, smoothstep
 from worker.media.planes import planes, to_yuv
 
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides

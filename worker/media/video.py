@@ -11,10 +11,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.image_headers import MOST_SCANS
+from jobs.media_types import VIDEO_TYPES, VIDEOS, listed
+from jobs.problems import ProblemType
 from model.footage import Upright, picture_stream, pixel_ratio, square_size
-from service.jobs.image_headers import MOST_SCANS
-from service.jobs.media import VIDEO_TYPES, VIDEOS, listed
-from service.jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type

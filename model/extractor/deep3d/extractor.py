@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from model.errors import WeightsError
-from model.extractor.crop import CROP_SIZE
 from model.extractor.deep3d.alignment import Alignment, five_points
 from model.extractor.deep3d.coefficients import MOTION_SPACE, motion_of
 from model.extractor.deep3d.network import Deep3DNetwork
 from model.extractor.detect import Face
 from model.extractor.extractor import SHOT_FRAMES, Extraction, Extractor
 from model.extractor.reader import FaceReader
+from model.face.crop import CROP_SIZE
 from model.morphable import MorphableModel
 from model.weights.files import load_into, load_weights, released_weights
 

@@ -1,7 +1,6 @@
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,17 +8,18 @@ import torch
 from PIL import Image
 
 from model.audio import SpeechToMotion, features
-from model.audio.clips import read_sound
-from model.audio.evaluate import gaussian_nll
 from model.audio.features import log_mel
 from model.audio.presence import presence_blocks
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import ramp
 from model.audio.streams import BLOCK_FRAMES, twice
-from model.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
+from model.data.speech_clips import read_sound
 from model.errors import AudioError, ControlError, MotionSpaceError
+from model.evaluation.audio.evaluate import gaussian_nll
+from model.evaluation.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
 from model.extractor import Extractor
 from model.morphable import MorphableModel
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def over_music(sound: np.ndarray) -> np.ndarray:
 def test_lips_hear_through_a_bad_recording(
     spoil: Callable[[np.ndarray], np.ndarray], agreement: float, speaker: SpeechToMotion
 ) -> None:
-    sound = read_sound(Path(__file__).parents[3] / "service/samples/speech.flac")
+    sound = read_sound(ROOT / "service/samples/speech.flac")
     gradient = opening_gradient(MorphableModel.load()).numpy()
 
     def opening(samples: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_lips_hear_through_a_bad_recording(
 
 
 def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: SpeechToMotion) -> None:
-    with Image.open(Path(__file__).parents[3] / "service/samples/portrait.jpg") as photo:
+    with Image.open(ROOT / "service/samples/portrait.jpg") as photo:
         face = Extractor.load().extract(np.asarray(photo.convert("RGB")))
     assert speaker.controls.lip_gap(face.identity, face.motion) < 0.003
     motions = speaker.generate(speech, face.motion, identity=face.identity, seed=0, blink_rate=0)[6:-8]

@@ -13,19 +13,19 @@ from PIL import Image
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from model.animation.animator import Animator
 from model.cli import train as command
 from model.data.lmdb_pairs import LmdbPairs, is_lmdb
 from model.data.sources import open_pairs
 from model.errors import DataError
 from model.extractor import Extraction
-from model.extractor.crop import Crop
-from model.losses.total import LossConfig
-from model.renderer import train as training
-from model.renderer.animate import Animator
+from model.face.crop import Crop
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
-from model.renderer.recipe import PhaseConfig, RendererTrainingConfig, defaults_for
-from model.renderer.train import RendererTrainer, train
 from model.training import Run
+from model.training.losses.total import LossConfig
+from model.training.renderer import train as training
+from model.training.renderer.recipe import PhaseConfig, RendererTrainingConfig, defaults_for
+from model.training.renderer.train import RendererTrainer, train
 from model.weights.files import read_card
 
 FRAMES = 40

@@ -14,7 +14,8 @@ from model.data.corpus import read_corpus
 from model.data.prepare import FPS, Segment, clip_id, prepare, read_segments, split_of, write_clip
 from model.errors import DataError, NoFaceError
 from model.extractor import Extractor
-from tests.films import swaying
+from tests.support.films import swaying
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_folder_of_videos_becomes_a_corpus(videos: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_of_a_segment_with_cuts_the_longest_shot_is_kept_with_its_sound(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
+    root = ROOT
     portrait, astronaut = (
         np.asarray(Image.open(root / path)) for path in ("service/samples/portrait.jpg", "tests/samples/astronaut.jpg")
     )

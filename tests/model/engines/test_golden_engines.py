@@ -1,8 +1,5 @@
 """Engines against stored outputs of the authors' network, where those are at hand."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +9,7 @@ from model.engines.calibration import Calibration, Example, observe_ranges
 from model.engines.openvino_engine import native_precision
 from model.metrics import psnr
 from model.renderer import load_official_checkpoint
-
-GOLDEN = Path(os.environ.get("PIRENDERER_GOLDEN", Path(__file__).parents[3] / "../shared/golden"))
+from tests.support.paths import GOLDEN
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="no outputs of the authors' network here")
 

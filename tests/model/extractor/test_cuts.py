@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from model.data.camera import texture
 from model.extractor.cuts import uncut
-from model.extractor.photometry import texture
 
 
 def batches(frames, longest=4):

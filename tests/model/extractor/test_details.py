@@ -6,16 +6,10 @@ import torch
 
 from model.extractor import details as details_module
 from model.extractor.details import EYE_SIZE, Details
-from model.extractor.loss import extractor_losses
 from model.extractor.network import FaceNetwork, NetworkConfig
 from model.extractor.reader import FaceReader
-from model.extractor.topology import (
-    LEFT_EYE_REGION,
-    MOUTH_REGION,
-    POINTS,
-    RIGHT_EYE_REGION,
-    mirror_permutation,
-)
+from model.face.topology import LEFT_EYE_REGION, MOUTH_REGION, POINTS, RIGHT_EYE_REGION, mirror_permutation
+from model.training.extractor.loss import extractor_losses
 
 WINDOW = 192
 

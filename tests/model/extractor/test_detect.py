@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from model.data.camera import texture
 from model.extractor.detect import Face, FaceDetector, grid, suppress
-from model.extractor.photometry import texture
 from model.extractor.reader import FaceReader, Sighting
 from model.extractor.window import Window
 

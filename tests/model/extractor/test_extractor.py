@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
+from model.data.camera import texture
 from model.errors import FaceIndexError, NoFaceError, WeightsError
 from model.extractor import Extractor, Face
-from model.extractor.photometry import texture
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.extractor import Extractor
-from tests.films import swaying
+from tests.support.films import swaying
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.extractor.loss import HALF_WINDOW_PX, extractor_losses, point_weights, upright
 from model.extractor.network import FaceNetwork, NetworkConfig, Prediction
 from model.extractor.window import Window
+from model.training.extractor.loss import HALF_WINDOW_PX, extractor_losses, point_weights, upright
 
 SMALL = NetworkConfig(input_size=32, channels=(4, 8, 8), blocks=(0, 1, 1), hidden=16, components=3)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.extractor.reader import FaceReader
-from model.extractor.topology import mirror_permutation
 from model.extractor.window import Pyramid, Window
+from model.face.topology import mirror_permutation
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.extractor.linear_face import face_pose, face_window, linear_face
-from model.extractor.topology import mirror_permutation
 from model.extractor.window import Pyramid, Window
+from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
 
 windows = st.builds(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.errors import ModelError
+from model.evaluation.renderer.cost import count_flops
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, WarpingConfig, initialize
-from model.renderer.cost import count_flops
 from model.renderer.guide import CHANNELS, DOUBTS, Guide
 from model.renderer.network import DOUBT_LOGIT
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from model.errors import WeightsError
+from model.inspect_weights import inspect_weights
 from model.renderer import EditingConfig, PIRenderer, RendererConfig, WarpingConfig
 from model.renderer.official import import_official, load_official_checkpoint, official_keys
 from model.weights.files import load_weights
-from model.weights.inspect import inspect_weights
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """The network against stored outputs of the authors' own, where those are at hand."""
 
 import json
-import os
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ import torch
 
 from model.renderer.network import PIRenderer
 from model.renderer.official import load_official_checkpoint, network_from_official
-
-GOLDEN = Path(os.environ.get("PIRENDERER_GOLDEN", Path(__file__).parents[3] / "../shared/golden"))
+from tests.support.paths import GOLDEN
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="no outputs of the authors' network here")
 

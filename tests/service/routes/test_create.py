@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.jobs.media import IMAGE_TYPES
-from service.jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
-from service.jobs.problems import ProblemType
-from service.jobs.queues import KEY_PREFIX, QUEUES
-from service.jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
-from tests.heif import heic
+from jobs.media_types import IMAGE_TYPES
+from jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
+from jobs.problems import ProblemType
+from jobs.queues import KEY_PREFIX, QUEUES
+from jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
+from tests.support.heif import heic
 
 YAW = '{"space": "open478", "controls": {"yaw": 20}}'
 WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(60)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from tests.service.conftest import DIMENSION, Server, Start
 from tests.service.routes.test_create import YAW, refused
 

@@ -6,7 +6,7 @@ import threading
 import httpx
 import pytest
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
 

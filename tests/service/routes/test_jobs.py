@@ -7,13 +7,13 @@ import time
 import httpx
 import pytest
 
-from service.jobs.artifacts import new_job_id
-from service.jobs.problems import Problem, ProblemType
-from service.jobs.schemas import ImageSpec, Progress
-from service.keys import KeyFile
+from jobs.files.artifacts import new_job_id
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import ImageSpec, Progress
+from service.access.keys import KeyFile
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
-from tests.sse import events_of
+from tests.support.sse import events_of
 
 
 def create(server: Server, portrait: bytes, **headers: str) -> str:

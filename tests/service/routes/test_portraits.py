@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service.housekeeping import sweep
-from service.jobs.artifacts import new_job_id
-from service.jobs.motions import ControlsMotion
-from service.jobs.problems import ProblemType
-from service.jobs.schemas import ImageSpec, VideoSpec
-from service.keys import KeyFile
+from jobs.files.artifacts import new_job_id
+from jobs.motions import ControlsMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageSpec, VideoSpec
+from service.access.keys import KeyFile
+from service.background.upkeep import sweep
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV, YAW, nothing_left, post, refused
 

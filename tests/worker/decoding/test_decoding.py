@@ -21,7 +21,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from worker import decoding
 from worker.decoding import forkserver, readers
 from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version

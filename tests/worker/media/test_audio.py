@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from service.jobs.problems import ProblemType
+from jobs.problems import ProblemType
 from worker.errors import InputError
 from worker.media.audio import AudioLimits, open_sound, read_speech
 from worker.media.mp4 import mp4_writer

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import Named, images, sounds, videos
+from tests.support.hostile import Named, images, sounds, videos
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 MOST_MIB = 700  # the decoders themselves take 200; a bomb would take gigabytes
 
 READ = """

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from service.jobs.image_headers import image_size
-from service.jobs.problems import ProblemType
-from tests.heif import heic
+from jobs.image_headers import image_size
+from jobs.problems import ProblemType
+from tests.support.heif import heic
 from worker.errors import InputError
 from worker.media.images import ImageLimits, encode_image, read_image
 

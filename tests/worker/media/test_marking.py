@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from model.engines import RenderedFrame
-from worker.canvas import Canvas
-from worker.label import LabelledCanvas
+from worker.make.canvas import Canvas
+from worker.make.label import LabelledCanvas
 from worker.media.images import encode_image
 from worker.media.mp4 import mp4_writer
 

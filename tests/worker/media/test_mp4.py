@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from service.jobs.problems import ProblemType
-from tests.films import add_cover, film, with_cover_first
+from jobs.problems import ProblemType
+from tests.support.films import add_cover, film, with_cover_first
 from worker.errors import InputError
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from model.animation.composite import FEATHER
 from model.engines import RenderedFrame
-from model.renderer.overlay import FEATHER
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes, to_yuv
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from model.extractor.deep3d import import_deep3d
-from tests.deep3d import landmarks_68, made_network, mat_file, save_checkpoint
+from tests.support.deep3d import landmarks_68, made_network, mat_file, save_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from model.errors import NoFaceError
 from model.extractor.deep3d.alignment import FIVE_OF_68, Alignment, five_points
-from tests.deep3d import FACE, landmarks_68
+from tests.support.deep3d import FACE, landmarks_68
 
 # A face whose numbers can be worked with by hand: symmetric, the nose one unit before the rest.
 SIMPLE = np.array([[-1, 1, 0], [1, 1, 0], [0, 0, 1], [-1, -1, 0], [1, -1, 0]], np.float64)

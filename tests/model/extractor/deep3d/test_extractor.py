@@ -12,8 +12,8 @@ from model.errors import NoFaceError, WeightsError
 from model.extractor import Extractor
 from model.extractor.deep3d import Deep3DExtractor
 from model.extractor.deep3d.alignment import Alignment, five_points
-from tests.deep3d import FACE
 from tests.model.extractor.test_follower import panned
+from tests.support.deep3d import FACE
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.extractor.deep3d.matfile import read_matrix
-from tests.deep3d import mat_file
+from tests.support.deep3d import mat_file
 
 MATRIX = np.random.default_rng(0).standard_normal((68, 3))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.extractor.deep3d.network import Deep3DNetwork
-from tests.deep3d import made_network, trunk_shapes
+from tests.support.deep3d import made_network, trunk_shapes
 
 TRUNK_PARAMETERS = 25_557_032 - (2048 * 1000 + 1000)  # the published count, less the classifier
 

@@ -8,8 +8,8 @@ from model.errors import WeightsError
 from model.extractor.deep3d import import_deep3d
 from model.extractor.deep3d.official import read_network, read_standard_face
 from model.weights.files import load_weights
-from tests.deep3d import FACE, landmarks_68, made_network, mat_file, save_checkpoint
 from tests.model.renderer.test_official import Harmful
+from tests.support.deep3d import FACE, landmarks_68, made_network, mat_file, save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,228 @@
+"""Files of jobs: what a store of them does, wherever it keeps them. Names are ours; a file is whole or it is not there.
+
+An artifact's key is `JOB/NAME`. A job's artifacts lie in its folder, which only the front-end makes: what is deleted
+with its folder stays deleted, whoever still works on it. Portraits that are kept have folders, too.
+"""
+
+import hashlib
+import re
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from jobs.settings import SharedSettings
+
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,40}(\.[a-z0-9]{1,8})?")
+
+
+class ArtifactError(Exception):
+    """Root of what artifact stores raise."""
+
+
+class ArtifactTooLargeError(ArtifactError):
+    """More bytes came than the limit allows; nothing was kept."""
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(f"{key} is larger than the {limit} bytes allowed")
+        self.limit = limit
+
+
+class ArtifactMissingError(ArtifactError):
+    """There is no such artifact, or its job's folder is gone because the job was deleted."""
+
+
+class ArtifactsAwayError(ArtifactError):
+    """The store does not answer, or refuses what it should do; later it may. The text can be shown to anyone."""
+
+
+class InvalidArtifactStoreError(ArtifactError):
+    """The settings name a store that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored file: `key` is `JOB/NAME`."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SignedUrl:
+    """An address at which whoever has it can fetch one artifact for a short time."""
+
+    url: str
+
+
+def new_job_id() -> str:
+    """128 random bits: an id that cannot be guessed and is safe in a path and a URL."""
+    return secrets.token_hex(16)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Job and name of an artifact. Raises ValueError for a key that is not one of ours."""
+    job_id, _, name = key.partition("/")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"artifact name {name!r} must match {NAME.pattern}")
+    return checked_id(job_id), name
+
+
+def checked_id(job_id: str) -> str:
+    """The id, if it is one. Raises ValueError."""
+    if not JOB_ID.fullmatch(job_id):
+        raise ValueError(f"job id {job_id!r} must be 32 hexadecimal digits")
+    return job_id
+
+
+class Draft(ABC):
+    """An artifact being written, as the file `path` of this machine, until `commit` puts it into the store.
+
+    Bytes come by `write`, or by other means (an encoder) to `path`, which has the artifact's name and lies in a folder
+    of its own. The end of the `with` block removes that folder, as `discard` does.
+    """
+
+    def __init__(self, key: str, folder: Path, limit: int | None) -> None:
+        self.key = key
+        self.path = folder / split_key(key)[1]
+        self._folder = folder
+        self._limit = limit
+        self._size = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises ArtifactTooLargeError before more than the limit is stored, and OSError."""
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
+            raise ArtifactTooLargeError(self.key, self._limit)
+        if self._file is None:
+            self._file = self.path.open("wb")
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Nothing more is written: `path` holds it all. Raises OSError."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def commit(self) -> Artifact:
+        """Put it into the store; from now on the artifact is there, whole. May be tried again after ArtifactsAwayError.
+
+        Raises ArtifactMissingError when the job was deleted, ArtifactsAwayError, OSError.
+        """
+        self.close()
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                artifact = Artifact(self.key, file.tell(), digest)
+            self._store()
+        except FileNotFoundError as error:
+            raise ArtifactMissingError(f"the folder of {self.key} is gone") from error
+        return artifact
+
+    @abstractmethod
+    def _store(self) -> None:
+        """Let the file at `path` become the artifact `key`, at once or not at all. Raises as `commit` does."""
+
+    def discard(self) -> None:
+        """Remove what was written, except what has been committed."""
+        if self._file is not None:
+            self._file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class ArtifactStore(ABC):
+    """Where artifacts are. All of it may wait for a disk or a network, but for `draft`, and be shared between threads.
+
+    All may raise ArtifactsAwayError, and ValueError for keys and ids that are not ours.
+    """
+
+    origin: str | None = None  # of the addresses that `locate` gives, if any
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what the front-end needs to begin."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ArtifactsAwayError when artifacts cannot be stored."""
+
+    @abstractmethod
+    def create_folder(self, job_id: str) -> None:
+        """Make the folder of a new job. Raises OSError."""
+
+    @abstractmethod
+    def draft(self, job_id: str, name: str, *, limit: int | None = None) -> Draft:
+        """Begin an artifact of at most `limit` bytes. Raises ArtifactMissingError where it is seen at once that the
+        job's folder is gone, and OSError."""
+
+    def put(self, job_id: str, name: str, chunks: Iterable[bytes], *, limit: int | None = None) -> Artifact:
+        """Store a stream of bytes. Raises ArtifactTooLargeError, ArtifactMissingError, OSError."""
+        with self.draft(job_id, name, limit=limit) as draft:
+            for chunk in chunks:
+                draft.write(chunk)
+            return draft.commit()
+
+    @abstractmethod
+    def link(self, key: str, job_id: str) -> str:
+        """Give an artifact to another job, without sending it; returns its key there. Raises ArtifactMissingError."""
+
+    @abstractmethod
+    def reading(self, key: str) -> AbstractContextManager[Path]:
+        """A file of this machine with the artifact's bytes, for as long as the `with` block runs.
+
+        Raises ArtifactMissingError, OSError.
+        """
+
+    @abstractmethod
+    def locate(self, key: str, *, method: str, media_type: str, filename: str) -> Path | SignedUrl:
+        """Whence a client's `method` (GET or HEAD) is answered: a file to be sent to it, or where it is to ask.
+
+        Raises ArtifactMissingError.
+        """
+
+    @abstractmethod
+    def clear(self, job_id: str, keep: Collection[str]) -> None:
+        """Remove what attempts at a job left that died: all but the keys `keep`. For the job's holder."""
+
+    @abstractmethod
+    def delete_job(self, job_id: str) -> None:
+        """Remove all files of a job; fine if there are none."""
+
+    def sweep(self, owned: Callable[[str], bool], *, older_than_s: float) -> Iterator[str]:
+        """Remove folders that nothing was put into for so long and nobody owns; yields their ids."""
+        for job_id in self._old_folders(older_than_s):
+            if not owned(job_id):
+                self.delete_job(job_id)
+                yield job_id
+
+    @abstractmethod
+    def _old_folders(self, older_than_s: float) -> Iterator[str]:
+        """The ids of the folders that nothing was put into for so long."""
+
+
+def make_artifacts(settings: SharedSettings) -> ArtifactStore:
+    """The store that is set: a bucket, or the data folder. Raises InvalidArtifactStoreError."""
+    # imported here, since both build on what is above
+    if settings.s3_bucket:
+        from jobs.files.bucket import BucketArtifacts  # noqa: PLC0415
+
+        return BucketArtifacts(settings)
+    from jobs.files.folder import FolderArtifacts  # noqa: PLC0415
+
+    return FolderArtifacts(settings.artifacts_dir)

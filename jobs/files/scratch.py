@@ -1,0 +1,32 @@
+"""Folders of this machine for files that are on their way to a bucket, or come from there."""
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from jobs.files.artifacts import checked_id
+from jobs.queues import VISIBILITY_TIMEOUT_S
+
+
+class Scratch:
+    """Folders under `root`, each for one file. Several processes may use it, and not all live to tidy up."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def make_folder(self, job_id: str) -> Path:
+        """A new folder for a file of a job; whoever asked for it removes it. Raises OSError."""
+        folder = self._root / f"{checked_id(job_id)}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def clear(self, job_id: str | None = None) -> None:
+        """Remove what processes left that died: of this job, and whatever is older than any upload or job may be."""
+        for folder in self._root.glob("*"):
+            try:
+                old = time.time() - folder.stat().st_mtime > VISIBILITY_TIMEOUT_S
+            except FileNotFoundError:
+                continue  # somebody else was quicker
+            if old or folder.name.startswith(f"{job_id}-"):
+                shutil.rmtree(folder, ignore_errors=True)

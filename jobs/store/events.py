@@ -1,0 +1,78 @@
+"""A job's events as they come, for server-sent events and for waiting; asynchronous."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Self, cast
+
+from redis.asyncio import Redis
+
+from jobs.store.records import Event
+
+READ_TIMEOUT_S = 60.0  # longer than any heartbeat: a quiet stream is not a dead Redis
+MAX_FOLLOWERS = 2000  # each holds a connection while it waits
+
+
+class JobEvents:
+    """Reads the event streams that the job store writes."""
+
+    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._reads: set[asyncio.Timeout] = set()
+        self._stopped = False
+
+    @classmethod
+    def connect(cls, url: str) -> Self:
+        """A reader on the Redis at `url`; connects on first use."""
+        return cls(
+            Redis.from_url(url, decode_responses=True, socket_timeout=READ_TIMEOUT_S, max_connections=MAX_FOLLOWERS)
+        )
+
+    def stop(self) -> None:
+        """Let all that follow or wait go: this front-end stops."""
+        self._stopped = True
+        for read in self._reads:
+            read.reschedule(asyncio.get_running_loop().time())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def follow(self, job_id: str, *, after: str = "0", heartbeat_s: float = 15.0) -> AsyncIterator[Event | None]:
+        """Events after the id `after`, until the job has ended; None when nothing came for `heartbeat_s`.
+
+        Ends too, after a None, when the job was deleted, and at once when the front-end stops.
+        """
+        key = f"{self._prefix}job:{job_id}:events"
+        while not self._stopped:
+            answer: Any = []
+            with contextlib.suppress(TimeoutError):  # that of `stop`
+                async with asyncio.timeout(None) as read:
+                    self._reads.add(read)
+                    try:
+                        answer = await self._redis.xread({key: after}, count=100, block=max(1, int(1000 * heartbeat_s)))
+                    finally:
+                        self._reads.discard(read)
+            entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1] if answer else [])
+            for entry_id, fields in entries:
+                event = Event(entry_id, fields["event"], fields["data"])
+                after = entry_id
+                yield event
+                if event.ends:
+                    return
+            if not entries:
+                yield None
+                if not await self._redis.exists(key):
+                    return
+
+    async def wait(self, job_id: str, seconds: float) -> bool:
+        """Wait up to `seconds` for the job to end; True when it has."""
+        try:
+            async with asyncio.timeout(seconds):
+                async for event in self.follow(job_id, heartbeat_s=min(1.0, max(seconds, 0.05))):
+                    if event is not None and event.ends:
+                        return True
+        except TimeoutError:
+            pass
+        return False

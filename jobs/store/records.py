@@ -1,0 +1,127 @@
+"""A job as the store holds it, and how it is read from a Redis hash."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs.problems import Problem
+from jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
+
+TIMING_PREFIX = "timing:"
+
+
+class JobRecord(BaseModel):
+    """All that is known of a job but its specification, which can be large and is read on its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    kind: JobKind
+    owner: str
+    status: JobStatus
+    number: int
+    deliveries: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    deadline: datetime | None = None
+    cancel_requested: bool = False
+    queue_position: int | None = None
+    estimated_wait_s: float | None = None
+    progress: Progress | None = None
+    timings: dict[str, float] = {}
+    error: Problem | None = None
+    result: Result | None = None
+    result_key: str | None = None
+    request_id: str | None = None
+    webhook: WebhookState | None = None
+
+    @classmethod
+    def from_hash(
+        cls, fields: Mapping[str, str], queue_position: int | None = None, estimated_wait_s: float | None = None
+    ) -> "JobRecord":
+        """Read the fields of a job's hash."""
+
+        def time(name: str) -> datetime | None:
+            return datetime.fromtimestamp(float(fields[name]), UTC) if name in fields else None
+
+        created_at = time("created_at")
+        assert created_at is not None  # noqa: S101 - written with the job's first field
+        return cls(
+            id=fields["id"],
+            kind=JobKind(fields["kind"]),
+            owner=fields["owner"],
+            status=JobStatus(fields["status"]),
+            number=int(fields["number"]),
+            deliveries=int(fields["deliveries"]),
+            created_at=created_at,
+            started_at=time("started_at"),
+            finished_at=time("finished_at"),
+            expires_at=time("expires_at"),
+            deadline=time("deadline"),
+            cancel_requested="cancel" in fields,
+            queue_position=queue_position,
+            estimated_wait_s=estimated_wait_s,
+            progress=Progress.model_validate_json(fields["progress"]) if "progress" in fields else None,
+            timings={
+                stage: round(float(fields[TIMING_PREFIX + stage]), 4) for stage in fields.get("stages", "").splitlines()
+            },
+            error=Problem.model_validate_json(fields["error"]) if "error" in fields else None,
+            result=Result.model_validate_json(fields["result"]) if "result" in fields else None,
+            result_key=fields.get("result_key"),
+            request_id=fields.get("request_id"),
+            webhook=_webhook(fields),
+        )
+
+    def public(self, urls: Urls) -> Job:
+        """The job as the API shows it."""
+        hidden = {"owner", "number", "deliveries", "result_key", "request_id"}
+        return Job(urls=urls, **{name: value for name, value in self if name not in hidden})
+
+
+def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
+    if "webhook" not in fields:
+        return None
+    state = {"status": fields.get("webhook_status", "pending"), "attempts": int(fields.get("webhook_attempts", 0))}
+    return WebhookState.model_validate({**json.loads(fields["webhook"]), **state})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's hold on a job: while the lock in Redis has this value, the job is this worker's alone."""
+
+    job_id: str
+    lock: str
+    lease_ms: int
+    attempt: int
+    owner: str
+    spec: JobSpec
+    request_id: str | None = None
+
+
+class Refusal(StrEnum):
+    """Why a job cannot be claimed. In every case the message is acknowledged and the copy steps back."""
+
+    UNKNOWN = "unknown"  # never made, or deleted
+    FINISHED = "finished"  # succeeded, failed, canceled or expired already
+    BUSY = "busy"  # another copy holds it and is alive
+    EXHAUSTED = "exhausted"  # delivered too often; the claim has just failed it
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's event stream; `id` resumes after it."""
+
+    id: str
+    event: str
+    data: str
+
+    @property
+    def ends(self) -> bool:
+        """Whether this is the last event of interest: the job has reached an end."""
+        return self.event == "status" and JobStatus(json.loads(self.data)["status"]).finished

@@ -1,0 +1,143 @@
+"""Animate a portrait: a motion sequence in, pictures out, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from model.animation.mouth import paint_mouths
+from model.engines import Engine, EngineSettings, RenderedFrames, build_engine, to_image
+from model.engines.calibration import read_calibration
+from model.errors import EngineError, MotionSpaceError
+from model.morphable import MorphableModel
+from model.renderer.prior.prior import Heads, Prior
+from model.renderer.prior.prior import Portrait as Skinned
+from model.renderer.released import load_renderer
+from model.weights import RENDERER
+
+T = TypeVar("T")
+
+STRETCH = 256  # frames whose descriptors are made at once: what a mapping network holds meanwhile is 4 kB a frame
+
+
+class Portrait(Skinned, Protocol):
+    """What animating needs of an extraction: see `model.extractor.Extraction`."""
+
+    @property
+    def identity(self) -> np.ndarray:
+        """(80,)."""
+
+
+class Animator:
+    """A renderer with its engine and, when guided, the morphable model that gives its prior."""
+
+    def __init__(
+        self, engine: Engine, *, motion_space: str, morphable: MorphableModel | None = None, prior: Prior | None = None
+    ) -> None:
+        self.engine = engine
+        self.motion_space = motion_space
+        self.dimension = engine.network.config.motion_dimension
+        self._morphable = morphable
+        self.prior = prior
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        cache_directory: Path | None = None,
+        name: str = RENDERER,
+        directory: Path | None = None,
+    ) -> Animator:
+        """Load the released renderer, or the weights NAME in `directory`, with the packaged morphable model.
+
+        A guided one takes the skinning network from the same folder: it was trained over what that gives.
+
+        engine, device and cache_directory are those of `EngineSettings`.
+
+        Raises:
+            WeightsError: weights or card are missing, damaged or do not fit.
+            EngineError: the engine is unknown or this machine lacks it.
+        """
+        try:
+            settings = EngineSettings.model_validate(
+                {"engine": engine, "device": device, "cache_directory": cache_directory}
+            )
+        except ValidationError as error:
+            allowed = "'auto', 'torch', 'compiled' and 'openvino'"
+            raise EngineError(f"engine is {engine!r}; allowed are {allowed}") from error
+        network, card = load_renderer(name, directory)
+        built = build_engine(network, settings, calibration=read_calibration(card))
+        if not network.config.guided:
+            return cls(built, motion_space=card["motion_space"])
+        morphable = MorphableModel.load()
+        prior = Prior.load(morphable, directory)
+        return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
+
+    def animate(
+        self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
+    ) -> Iterator[RenderedFrames]:
+        """Pictures of 256 x 256, in order and at most `batch_size` at a time, of motions (T, D).
+
+        With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
+
+        Raises:
+            MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
+        """
+        if motions.ndim != 2 or motions.shape[1] != self.dimension:
+            raise MotionSpaceError(
+                f"motions have the shape {motions.shape}; {self.motion_space} wants (frames, {self.dimension})"
+            )
+        if not np.isfinite(motions).all():
+            raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
+        sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
+        prepared = self.engine.prepare(to_image(portrait.image))
+        descriptors = self._descriptors(sequence, batch_size)
+        if frames is not None:
+            descriptors = iter(torch.cat([*descriptors])[list(frames)].split(batch_size))
+            sequence = sequence[list(frames)]
+        parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
+        if self._morphable is None or self.prior is None:
+            yield from (self.engine.render_frames(prepared, described) for described in descriptors)
+            return
+        heads = self.prior.head_of(portrait)
+        guides = ahead(self._guide(self._morphable, self.prior, heads, portrait, sequence[part]) for part in parts)
+        for described, (target, guide) in zip(descriptors, guides, strict=True):
+            drawn = self.engine.render_frames(prepared, described, guide)
+            paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
+            yield drawn
+
+    def _descriptors(self, motions: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+        """Descriptors (B, Z) of motions (T, D), `batch_size` at a time; each sees the frames around its own."""
+        radius = self.engine.network.config.window_radius
+        stretch = max(1, STRETCH // batch_size) * batch_size
+        for start in range(0, len(motions), stretch):
+            first = max(0, start - radius)
+            described = self.engine.describe(motions[first : start + stretch + radius])
+            yield from described[start - first : start - first + stretch].split(batch_size)
+
+    @staticmethod
+    @torch.inference_mode()
+    def _guide(
+        morphable: MorphableModel, prior: Prior, heads: Heads, portrait: Portrait, motions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
+        identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
+        target = morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
+        return target, prior.guide(heads, target, motions, size=portrait.image.shape[0]).prior
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Pass items through; the next one is made in a thread of its own while the one before is used."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item

@@ -1,0 +1,1 @@
+"""What the networks are worth: figures on held-out people, speed and cost. No worker loads it."""

@@ -1,0 +1,1 @@
+"""What the audio flow is worth: `pirenderer evaluate audio`."""

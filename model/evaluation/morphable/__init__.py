@@ -1,0 +1,1 @@
+"""What the morphable model is worth on held-out people."""

@@ -1,5 +1,0 @@
-"""What the extractor is worth on people it was not trained on: `pirenderer evaluate extractor`."""
-
-from model.extractor.evaluation.evaluate import evaluate
-
-__all__ = ["evaluate"]

@@ -1,5 +1,0 @@
-"""What training minimises."""
-
-from model.losses.total import Loss, LossConfig, RendererLoss
-
-__all__ = ["Loss", "LossConfig", "RendererLoss"]

@@ -1,0 +1,1 @@
+"""Trains the audio flow: `pirenderer train audio`."""

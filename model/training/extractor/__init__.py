@@ -1,0 +1,1 @@
+"""Trains the extractor: `pirenderer train extractor`."""

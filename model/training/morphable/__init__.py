@@ -1,0 +1,1 @@
+"""Fits the morphable model: `pirenderer train morphable`."""

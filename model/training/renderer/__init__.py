@@ -1,0 +1,1 @@
+"""Trains the renderer and its prior: `pirenderer train renderer`."""

@@ -1,0 +1,163 @@
+"""Train how a portrait's pixels follow its head, on a corpus folder.
+
+A portrait is moved as its skin says, and shall look like other frames of the clip: no label says what is hair and what
+is wall. Cameras move too, but seldom in step with the head.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.data.clips import Clip
+from model.data.corpus import spread
+from model.data.views import ViewData, Views
+from model.engines import to_frames
+from model.metrics.images import psnr
+from model.morphable.basis import HALF_CROP, MOTION_SPACE
+from model.renderer.prior.prior import Prior
+from model.renderer.prior.skinning import PICTURE_SIDE, SKINNING, Skin, SkinningNetwork, inside_rim
+from model.renderer.warping import pixel_centres, warp
+from model.training import Ema, Run, Stateful, Workers
+from model.weights.files import load_weights, save_weights
+
+SCALES = 4  # of the picture: full, 1/2, 1/4, 1/8; the coarse ones lead a pixel that starts far off
+CHARBONNIER = 1e-3  # square of the difference below which the loss is a parabola
+FACE_WEIGHT = 0.1
+WEIGHT_ROUGHNESS, DEPTH_ROUGHNESS = 0.02, 0.001
+WARM_UP_STEPS = 100
+SHEET_PEOPLE = 12
+
+
+class SkinningConfig(BaseModel):
+    """Everything of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: PositiveInt = 200_000
+    seed: int = 0
+    portraits: PositiveInt = 8  # a step, with three targets each
+    learning_rate: PositiveFloat = 1e-3  # at first; falls to zero by a cosine
+    frames_per_clip: PositiveInt = 40
+    ema_half_life_steps: PositiveFloat = 300.0
+    evaluate_every_minutes: PositiveFloat = 5.0
+    evaluation_clips: PositiveInt = 24
+    start_from: Path | None = None  # folder of weights that a new run starts from, such as model/weights
+
+
+def train(
+    config: SkinningConfig, *, data: Path, out: Path, minutes: float | None = None, cache: Path | None = None
+) -> None:
+    """Train, resume when `out` holds a checkpoint, and keep weights and card of the best averaged network in `out`.
+
+    Best is the one whose prior alone draws held-out people with the highest PSNR. Decoded frames are kept in `cache`
+    (default: `out`/cache) for later runs.
+    """
+    torch.manual_seed(config.seed)
+    cache = cache or out / "cache"
+    training = ViewData(data, cache, split="train", frames_per_clip=config.frames_per_clip, size=PICTURE_SIDE)
+    held_out = ViewData(data, cache, split="val", frames_per_clip=8, size=256)
+    network = SkinningNetwork() if config.start_from is None else SkinningNetwork.load(config.start_from).train()
+    ema = Ema(network, config.ema_half_life_steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
+    state: dict[str, Stateful] = {"network": network, "ema": ema, "optimizer": optimizer}
+    run = Run(out, config, state, steps=config.steps, minutes=minutes)
+    evaluated = run.seconds
+    for step in run.steps():
+        rate = config.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
+        optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * run.progress)) / 2
+        views = training.batch([np.random.default_rng((config.seed, step, n)) for n in range(config.portraits)])
+        loss = skinning_loss(network, views)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        ema.update()
+        run.log(step, loss=loss.item(), gradient_norm=norm.item())
+        if run.seconds - evaluated >= config.evaluate_every_minutes * 60:
+            evaluated = run.seconds
+            keep_best(run, ema.module, held_out, config, training.sources)
+    keep_best(run, ema.module, held_out, config, training.sources)
+
+
+def skinning_loss(network: SkinningNetwork, views: Views) -> Tensor:
+    """How far the portraits, moved by their skin alone, are from the targets, plus roughness of the maps.
+
+    What lies in the target's face counts little, since the prior draws that as a mesh. The difference is Charbonnier's
+    (Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed imaging", ICIP 1994).
+    """
+    count = views.targets.shape[1]
+    weights, depth = network(views.source, views.landmarks)
+
+    def for_each_target(values: Tensor) -> Tensor:
+        return values.repeat_interleave(count, 0)
+
+    skin = Skin(*map(for_each_target, (views.landmarks, views.motion, weights, depth)))
+    wanted = views.target_landmarks.flatten(0, 1)
+    origins, _ = skin.origins(wanted, views.motions.flatten(0, 1))
+    counted = 1 - (1 - FACE_WEIGHT) * inside_rim(wanted)
+    loss = WEIGHT_ROUGHNESS * _roughness(weights) + DEPTH_ROUGHNESS * _roughness(depth)
+    source, targets = for_each_target(views.source), views.targets.flatten(0, 1)
+    for scale in range(SCALES):
+        if scale:
+            source, targets, counted = (F.avg_pool2d(maps, 2) for maps in (source, targets, counted))
+        size = (source.shape[2], source.shape[3])
+        places = pixel_centres(size) + F.interpolate(origins, size=size, mode="bilinear") / HALF_CROP
+        moved = F.grid_sample(source, places.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
+        difference = ((moved - targets).square().sum(1, keepdim=True) + CHARBONNIER).sqrt()
+        loss = loss + (difference * counted).mean()
+    return loss
+
+
+def held_out_pictures(network: SkinningNetwork, held_out: ViewData, clip: Clip) -> tuple[Views, Tensor]:
+    """The clip's first frame and its others, and those as the prior alone draws them, (1, K, 3, S, S)."""
+    prior, views = Prior(held_out.morphable, network), held_out.first_to_others(clip)
+    heads = prior.heads(views.source, views.landmarks, views.motion)
+    guide = prior.guide(heads, views.target_landmarks[0], views.motions[0], size=views.source.shape[-1])
+    return views, guide.complete(warp(views.source, guide.flow, grid="aligned"))[None]
+
+
+@torch.no_grad()
+def keep_best(
+    run: Run, network: SkinningNetwork, held_out: ViewData, config: SkinningConfig, sources: list[str]
+) -> None:
+    """Measure the averaged network on held-out real people; write it as weights when none before was better."""
+    clips = spread([clip for clip in held_out.clips if not clip.generated] or held_out.clips, config.evaluation_clips)
+    figures, rows = [], []
+    for clip in clips:
+        views, drawn = held_out_pictures(network, held_out, clip)
+        figures.append(psnr(drawn[0], views.targets[0]).mean().item())
+        weights = network.skin(views.source, views.landmarks, views.motion).weights
+        maps = F.interpolate(weights, size=drawn.shape[-2:]) * 2 - 1
+        row = torch.cat([views.source, maps, drawn[:, -1], views.targets[:, -1]], 3)
+        rows.append(to_frames(row)[0])
+    run.record(run.step, psnr_prior=float(np.mean(figures)))
+    run.sheet(run.step, "held-out", np.concatenate(rows[:SHEET_PEOPLE]))
+    if (run.directory / f"{SKINNING}.json").is_file():
+        _, before = load_weights(SKINNING, run.directory)
+        if before["figures"]["psnr_prior"] >= np.mean(figures):
+            return
+    card = {
+        "kind": "skinning",
+        "version": 1,
+        "motion_space": MOTION_SPACE,
+        "intended_use": "the prior of guided renderers",
+        "data": sources,
+        "recipe": "docs/training.md",
+        "hours": round(run.seconds / 3600, 2),
+        "steps": run.step,
+        "hardware": Workers(0, 1, torch.device("cpu")).hardware,
+        "figures": {"psnr_prior": round(float(np.mean(figures)), 2), "clips": len(clips)},
+    }
+    save_weights(run.directory, SKINNING, network.state_dict(), card)
+
+
+def _roughness(maps: Tensor) -> Tensor:
+    """Sum of the mean steps down and across of maps (..., S, S)."""
+    return maps.diff(dim=-2).abs().mean() + maps.diff(dim=-1).abs().mean()

@@ -1,0 +1,1 @@
+"""What a front-end does beside answering: upkeep of jobs and files, delivery of webhooks."""

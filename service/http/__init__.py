@@ -1,0 +1,1 @@
+"""What holds for every request: problems, middleware, the OpenAPI document, cursors."""

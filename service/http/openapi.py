@@ -1,0 +1,148 @@
+"""Describes the streamed forms and the problems in OpenAPI, which cannot be read off the routes' signatures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from jobs.files.artifacts import JOB_ID
+from jobs.motions import Motion
+from jobs.problems import Problem
+from jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook
+from service.http.examples import EXAMPLES
+
+REFERENCE = "#/components/schemas/{model}"
+PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+JOB = {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Job")}}}}
+ACCESS = {
+    401: "No valid API key",
+    403: "The key lacks a scope; without keys, a page of another origin",
+    429: "More than the key or its owner may do; Retry-After says when to ask again",
+    503: "A part of the service is not available; Retry-After says when to ask again",
+}
+HEADERS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Prefer",
+        "description": "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds",
+        "schema": {"type": "string"},
+        "example": "wait=30",
+    },
+    {
+        "name": "Idempotency-Key",
+        "description": "the same key and form again answer with the first job",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "example": "order-17",
+    },
+)
+CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The finished job, where `Prefer: wait` saw it end", **JOB},
+    202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
+    **{
+        status: {"description": text, **PROBLEM}
+        for status, text in {
+            **ACCESS,
+            400: "The form or the JSON in it cannot be read",
+            408: "The form took too long to arrive",
+            409: "A request with this Idempotency-Key is in progress",
+            410: "The job made with this Idempotency-Key has been deleted",
+            413: "An upload is larger than allowed",
+            415: "A file is of a kind not accepted",
+            422: "A field is not valid",
+            503: "A model is missing, the queue is full or a part of the service is not available",
+            507: "There is no room to store the upload, or as much is kept for the owner as may be",
+        }.items()
+    },
+}
+
+
+def problem_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
+    """Responses such as `problem_responses(s404="No such job")`, all of them problems."""
+    return {int(name[1:]): {"description": text, **PROBLEM} for name, text in texts.items()}
+
+
+def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
+    """The same with those of every call that takes a key."""
+    return {
+        **{status: {"description": text, **PROBLEM} for status, text in ACCESS.items()},
+        **problem_responses(**texts),
+    }
+
+
+def form_body(
+    *one_of: Sequence[str | tuple[str, ...]], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str
+) -> dict[str, Any]:
+    """The request body of a create call, which holds exactly one of each group `one_of`; of a tuple in it, any.
+
+    A field is "file: DESCRIPTION", "id: DESCRIPTION", "seconds: DESCRIPTION" or the name of a schema sent as JSON.
+    """
+    properties: dict[str, Any] = {}
+    encoding = {}
+    for name, what in fields.items():
+        if what.startswith("file: "):
+            properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
+        elif what.startswith("seconds: "):
+            properties[name] = {"type": "number", "minimum": 1, "maximum": 86_400, "description": what[9:]}
+        elif what.startswith("id: "):
+            description = what.removeprefix("id: ")
+            properties[name] = {"type": "string", "description": description, "pattern": f"^{JOB_ID.pattern}$"}
+        else:
+            properties[name] = {"$ref": REFERENCE.format(model=what)}
+            encoding[name] = {"contentType": "application/json"}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required := [group[0] for group in one_of if len(group) == 1]:
+        schema["required"] = required
+    if choices := [{"oneOf": [_required(choice) for choice in group]} for group in one_of if len(group) > 1]:
+        schema["allOf"] = choices
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
+        "parameters": [{"in": "header", "required": False, **header} for header in headers],
+    }
+
+
+def _required(choice: str | tuple[str, ...]) -> dict[str, Any]:
+    return {"required": [choice]} if isinstance(choice, str) else {"anyOf": [_required(name) for name in choice]}
+
+
+def install(app: FastAPI) -> None:
+    """Let the application's document hold the schemas that forms and problems refer to."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                servers=app.servers,
+            )
+            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            for operation in (each for path in made["paths"].values() for each in path.values()):
+                if "422" in operation["responses"]:  # FastAPI documents its own answer, which problems.py replaces
+                    operation["responses"]["422"] = {"description": "A value is not valid", **PROBLEM}
+            for name, adapter in {
+                "Motion": TypeAdapter[Any](Motion),
+                "Motions": TypeAdapter[Any](Motions),
+                "ImageOptions": TypeAdapter[Any](ImageOptions),
+                "VideoOptions": TypeAdapter[Any](VideoOptions),
+                "MotionOptions": TypeAdapter[Any](MotionOptions),
+                "Webhook": TypeAdapter[Any](Webhook),
+                "Problem": TypeAdapter[Any](Problem),
+            }.items():
+                schema = adapter.json_schema(ref_template=REFERENCE)
+                schemas.update(schema.pop("$defs", {}))
+                schemas[name] = schema
+            for name, examples in EXAMPLES.items():
+                schemas[name]["examples"] = examples
+            made["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            made["security"] = [{}, {"bearer": []}, {"header": []}]  # none: where the service runs without keys
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign] # the documented way to replace it

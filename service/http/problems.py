@@ -1,0 +1,198 @@
+"""Every error leaves as RFC 9457 application/problem+json, whoever raised it."""
+
+import math
+import reprlib
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+from redis import RedisError
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from jobs.files.artifacts import ArtifactsAwayError
+from jobs.problems import TYPE_PREFIX, Problem, ProblemType
+from service.secret import SecretAwayError
+
+log = structlog.get_logger(__name__)
+
+BY_STATUS = {
+    400: ProblemType.BAD_REQUEST,
+    401: ProblemType.UNAUTHORIZED,
+    403: ProblemType.FORBIDDEN,
+    404: ProblemType.NOT_FOUND,
+    405: ProblemType.METHOD_NOT_ALLOWED,
+    413: ProblemType.TOO_LARGE,
+    415: ProblemType.UNSUPPORTED_MEDIA,
+    416: ProblemType.RANGE_NOT_SATISFIABLE,
+    422: ProblemType.INVALID_REQUEST,
+    429: ProblemType.TOO_MANY_REQUESTS,
+    503: ProblemType.UNAVAILABLE,
+}
+MAX_ERRORS = 10
+# What clients write is JSON, where pydantic speaks of Python
+IN_JSON = {
+    "list_type": "Input should be a valid array",
+    "tuple_type": "Input should be a valid array",
+    "dict_type": "Input should be an object",
+    "model_type": "Input should be an object",
+}
+BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
+BEGINNING.maxlist = BEGINNING.maxdict = 8
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        got: Any = None,
+        allowed: Any = None,
+        errors: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        problem = Problem.of(kind, detail, got=presentable(got), allowed=presentable(allowed))
+        self.problem = problem.model_copy(update={"errors": errors})
+        self.headers = headers
+
+
+def presentable(value: Any) -> Any:
+    """A short JSON value that shows `value`; what is long or not JSON becomes the beginning of its text."""
+    if value is None or (isinstance(value, int) and abs(value) < 2**53):  # readers of JSON take no larger ones for sure
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple) and len(value) <= 40 and all(isinstance(item, str | int) for item in value):
+        return [presentable(item) for item in value]
+    if isinstance(value, dict) and len(value) <= 8 and all(isinstance(key, str) for key in value):
+        return {presentable(key): presentable(item) for key, item in value.items()}
+    text = value if isinstance(value, str) else BEGINNING.repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
+
+
+def validation_error(kind: ProblemType, error: ValidationError, *, where: str, tag: int | None = None) -> ProblemError:
+    """The problem of a form field that does not fit its schema; text that is not JSON is a bad request.
+
+    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent. The schema has to end
+    at its first errors where there may be many, as those of jobs.documents do: pydantic makes all or none.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        return ProblemError(ProblemType.BAD_REQUEST, f"{where}: {found[0]['msg']}", got=found[0].get("input"))
+    if tag is not None:
+        found = [{**each, "loc": (*each["loc"][:tag], *each["loc"][tag + 1 :])} for each in found]
+    errors = error_list(found, where)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    first = errors[0]
+    got = "" if isinstance(first["got"], dict | list) else f", got {first['got']!r}"
+    return ProblemError(kind, f"{first['field']}: {first['message']}{got}{more}", got=first["got"], errors=errors)
+
+
+def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
+    """Pydantic's errors as field, message and the value got; the first few."""
+    return [
+        {
+            "field": presentable(".".join([where, *(str(part) for part in error["loc"])]).strip(".")),
+            "message": IN_JSON.get(error["type"], error["msg"]),
+            "got": presentable(error.get("input")),
+        }
+        for error in islice(errors, MAX_ERRORS)
+    ]
+
+
+def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem on the wire."""
+    address = request.app.state.context.settings.root_path + request.url.path
+    body = problem.model_copy(update={"instance": problem.instance or address})
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_none=True),
+        status_code=problem.status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Map every exception to its problem, in this one place."""
+
+    def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type
+        return problem_response(request, error.problem, error.headers)
+
+    def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+        kind = BY_STATUS.get(error.status_code)
+        detail = {
+            404: f"there is nothing at {request.url.path}",
+            405: f"{request.method} is not offered at {request.url.path}",
+        }.get(error.status_code, str(error.detail))
+        if kind is None:
+            problem = Problem(
+                type=f"{TYPE_PREFIX}http-{error.status_code}",
+                title=str(error.detail),
+                status=error.status_code,
+                detail=detail,
+            )
+        else:
+            problem = Problem.of(kind, detail)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+        return problem_response(request, problem, headers)
+
+    def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
+        errors = error_list(error.errors(), "")
+        problem = Problem.of(
+            ProblemType.INVALID_REQUEST, f"{errors[0]['field']}: {errors[0]['message']}", got=errors[0]["got"]
+        )
+        return problem_response(request, problem.model_copy(update={"errors": errors}))
+
+    def on_redis(request: Request, error: Exception) -> JSONResponse:
+        log.error("redis does not answer", error=str(error), path=request.url.path)
+        problem = Problem.of(ProblemType.UNAVAILABLE, "the job store does not answer")
+        return problem_response(request, problem, {"Retry-After": "5"})
+
+    def on_artifacts(request: Request, error: Exception) -> JSONResponse:
+        log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
+        return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, str(error)), {"Retry-After": "5"})
+
+    def on_secret(request: Request, error: Exception) -> JSONResponse:
+        log.error("the service's secret cannot be used", error=str(error), path=request.url.path)
+        problem = Problem.of(ProblemType.UNAVAILABLE, "the service's own secret cannot be used just now")
+        return problem_response(request, problem, {"Retry-After": "5"})
+
+    def on_bug(request: Request, error: Exception) -> JSONResponse:
+        # the server logs the traceback; ours must not, since it would show what was uploaded
+        log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
+        return problem_response(request, Problem.of(ProblemType.INTERNAL, "an unexpected error; it has been logged"))
+
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(RedisError, on_redis)
+    app.add_exception_handler(OperationalError, on_redis)
+    app.add_exception_handler(ArtifactsAwayError, on_artifacts)
+    app.add_exception_handler(SecretAwayError, on_secret)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def _allowed(request: Request, named: str) -> str:
+    """The methods of all operations at a path; `named` by the router are only those of the first."""
+    methods = {
+        method.upper()
+        for template, operations in request.app.openapi()["paths"].items()
+        if compile_path(template)[0].match(request.url.path)
+        for method in operations
+    } or {name.strip() for name in named.split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

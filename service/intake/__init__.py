@@ -1,0 +1,1 @@
+"""From a form to a job: uploads read and recognised, options checked, the job admitted and queued."""

@@ -1,0 +1,170 @@
+"""Whether something is taken: the bounds of the queue, each owner's share of it, and each key's quota; what an owner
+keeps; and how much is under way at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from jobs.problems import ProblemType
+from jobs.queues import send
+from jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook
+from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
+from jobs.store.records import JobRecord
+from service.access.throttle import OPEN_OWNER, Caller, UnderwayError
+from service.context import Context
+from service.http.middleware import current_request_id
+from service.http.problems import ProblemError
+
+log = structlog.get_logger(__name__)
+
+RESERVED_PART = 5  # of the queue, one place of so many is for owners of whom no job waits
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What goes with a job and is not the worker's concern."""
+
+    webhook: Webhook | None = None
+    deadline_s: float | None = None
+
+
+def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
+    """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
+    waiting, own = context.store.waiting(kind, caller.owner)
+    if waiting >= context.settings.queue_limit:
+        raise _queue_full(context, kind)
+    share, reserved = _share(context, caller)
+    if own >= share:
+        raise _share_used(context, kind)
+    if own and waiting >= context.settings.queue_limit - reserved:
+        raise _only_reserved(context, kind)
+    check_kept(context, caller)
+    context.throttle.check_jobs(caller)
+
+
+def check_kept(context: Context, caller: Caller) -> None:
+    """Ask whether an owner may keep more at all, before an upload is read. Raises ProblemError (507)."""
+    kept = context.store.kept(caller.owner)
+    for what, most in _kept_bounds(context).items():
+        if kept[what] >= most:
+            raise owner_bound_reached(context, caller, what)
+
+
+def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, notes: Notes) -> JobRecord:
+    """Make a job of a specification whose files are in its folder, and send its message.
+
+    Raises ProblemError (429, 503, 507) and what a Redis that is away leads to; then there is no job.
+    """
+    settings = context.settings
+    images = spec.motion_count if isinstance(spec, ImageSpec) else None
+    context.throttle.jobs(caller, cost=images or 1)
+    share, reserved = _share(context, caller)
+    bounds = _kept_bounds(context)
+    try:
+        record = context.store.create(
+            job_id,
+            spec,
+            owner=caller.owner,
+            retention_s=settings.retention_s,
+            canceled_retention_s=min(settings.canceled_retention_s, settings.retention_s),
+            queue_limit=settings.queue_limit,
+            share=share,
+            reserved=reserved,
+            max_file_bytes=bounds["files"],
+            max_record_bytes=bounds["records"],
+            webhook=notes.webhook,
+            deadline_s=notes.deadline_s,
+            request_id=current_request_id(),
+        )
+    except QueueFullError as error:
+        raise _queue_full(context, spec.kind) from error
+    except ShareUsedError as error:
+        raise _share_used(context, spec.kind) from error
+    except ReservedError as error:
+        raise _only_reserved(context, spec.kind) from error
+    except OwnerBoundError as error:
+        raise owner_bound_reached(context, caller, error.what) from error
+    try:
+        send(context.celery, job_id, spec.kind)
+    except BaseException:  # whatever it is: the caller is told that there is no job
+        context.store.delete(job_id)
+        raise
+    log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
+    context.metrics.submitted.labels(spec.kind.value).inc()
+    return record
+
+
+@contextmanager
+def form_under_way(context: Context, caller: Caller) -> Iterator[None]:
+    """Count a form for as long as it is read. Raises ProblemError (429, 503) when it is one too many."""
+    try:
+        with context.forms.one(caller.owner):
+            yield
+    except UnderwayError as error:
+        raise underway_bound_reached(context, error, "forms") from error
+
+
+def underway_bound_reached(context: Context, error: UnderwayError, what: str) -> ProblemError:
+    """The refusal of one too many at once, which does not leave the connection idle either."""
+    kind, detail = ProblemType.UNAVAILABLE, f"{error.most} {what} are under way, which is all there may be"
+    if error.own:
+        kind = ProblemType.TOO_MANY_REQUESTS
+        detail = f"{error.most} {what} of this key's owner are under way, which is all one owner may have"
+    problem = bound_reached(context, kind, detail, got=error.most, allowed=error.most)
+    problem.headers = {**(problem.headers or {}), "Connection": "close"}
+    return problem
+
+
+def owner_bound_reached(context: Context, caller: Caller, what: str) -> ProblemError:
+    """The refusal of what an owner would keep: `what` is "files" or "records"."""
+    kept, most = context.store.kept(caller.owner)[what], _kept_bounds(context)[what]
+    detail = (
+        f"{kept} bytes of {what} are kept for this owner, and no more than {most} may be; "
+        "delete jobs or portraits, or wait until they expire"
+    )
+    return bound_reached(context, ProblemType.STORAGE_USED, detail, got=kept, allowed=most)
+
+
+def _kept_bounds(context: Context) -> dict[str, int]:
+    return {"files": context.settings.max_stored_bytes, "records": context.settings.max_record_bytes}
+
+
+def _share(context: Context, caller: Caller) -> tuple[int, int]:
+    """How many jobs of a kind may wait for one owner, and how many places are kept for those of whom none waits.
+
+    Without keys everyone is one owner and has the whole queue.
+    """
+    settings = context.settings
+    if caller.owner == OPEN_OWNER:
+        return settings.queue_limit, 0
+    return settings.queue_share, _reserved(context)
+
+
+def _reserved(context: Context) -> int:
+    return context.settings.queue_limit // RESERVED_PART
+
+
+def _share_used(context: Context, kind: JobKind) -> ProblemError:
+    share = context.settings.queue_share
+    detail = f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have"
+    return bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=share, allowed=share)
+
+
+def _only_reserved(context: Context, kind: JobKind) -> ProblemError:
+    free = _reserved(context)
+    detail = f"the last {free} places of the queue are for owners of whom no {kind.value} job waits"
+    return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=free, allowed=free)
+
+
+def _queue_full(context: Context, kind: JobKind) -> ProblemError:
+    limit = context.settings.queue_limit
+    detail = f"{limit} {kind.value} jobs are waiting, which is all the queue holds"
+    return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=limit, allowed=limit)
+
+
+def bound_reached(context: Context, kind: ProblemType, detail: str, *, got: int, allowed: int) -> ProblemError:
+    """The refusal of one too many, which may be sent again later."""
+    headers = {"Retry-After": str(context.settings.retry_after_s)}
+    return ProblemError(kind, detail, got=got, allowed=allowed, headers=headers)

@@ -1,0 +1,44 @@
+"""A job once more: a new one with the same files and options."""
+
+from jobs.files.artifacts import ArtifactMissingError, new_job_id
+from jobs.problems import ProblemType
+from jobs.schemas import JobStatus, Webhook, input_files
+from jobs.store.records import JobRecord
+from service.access.throttle import Caller
+from service.context import Context
+from service.http.problems import ProblemError
+from service.intake.admission import Notes, check_room, queue_job
+from service.intake.folders import create_folder, remove_folder
+
+AGAIN = (JobStatus.FAILED, JobStatus.CANCELED)
+
+
+def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
+    """The new job. Raises ProblemError: 409 for a job that lives or succeeded, 410 for one whose files are gone."""
+    allowed = [status.value for status in AGAIN]
+    detail = f"job {record.id} is {record.status.value}; {' or '.join(allowed)} ones can be run again"
+    if not record.status.finished:
+        raise ProblemError(ProblemType.JOB_NOT_FINISHED, detail, got=record.status.value, allowed=allowed)
+    if record.status is JobStatus.SUCCEEDED:
+        raise ProblemError(ProblemType.JOB_FINISHED, detail, got=record.status.value, allowed=allowed)
+    spec = context.store.spec(record.id)
+    if spec is None:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
+    check_room(context, caller, record.kind)
+    job_id = new_job_id()
+    made = False
+    try:
+        create_folder(context, job_id)
+        linked = {
+            name: file.model_copy(update={"key": context.artifacts.link(file.key, job_id)})
+            for name, file in input_files(spec).items()
+        }
+        webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
+        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Notes(webhook))
+        made = True
+    except ArtifactMissingError as error:
+        raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error
+    finally:
+        if not made:
+            remove_folder(context, job_id)
+    return rerun

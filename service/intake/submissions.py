@@ -1,0 +1,228 @@
+"""How a request becomes a job: capacity, upload, specification, store, message; or nothing at all."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from redis import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from jobs.files.artifacts import JOB_ID, ArtifactMissingError, new_job_id
+from jobs.problems import ProblemType
+from jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
+from jobs.store.records import JobRecord
+from service.access.throttle import Caller, UnderwayError
+from service.context import Context
+from service.http.problems import ProblemError, validation_error
+from service.intake.admission import Notes, check_room, form_under_way, queue_job
+from service.intake.folders import create_folder, remove_folder
+from service.intake.uploads import Fields, Form, TextField, read_form
+from service.stores.idempotency import Answered, fingerprint
+from service.webhooks.signing import MAX_WEBHOOK_BYTES, parse_webhook
+
+DEADLINE: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)])
+MAX_NUMBER_BYTES = 32
+Options = TypeVar("Options", bound=BaseModel)
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one kind of create call takes, needs and makes of it."""
+
+    kind: JobKind
+    fields: Fields
+    models: tuple[str, ...]  # kinds of model without which no such job can be done
+    build: Callable[[Context, Form], ImageSpec | VideoSpec | MotionSpec]
+
+
+async def submit(context: Context, request: Request, caller: Caller, submission: Submission) -> JSONResponse:
+    """Answer a create call: 202 with the job, or 200 when `Prefer: wait` saw it end. Raises ProblemError."""
+    require_models(context, submission.models)
+    owner = caller.owner
+    key = request.headers.get("idempotency-key")
+    answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
+    job_id = new_job_id()
+    made = False
+    try:
+        fields = {
+            **submission.fields,
+            "webhook": TextField(MAX_WEBHOOK_BYTES),
+            "deadline": TextField(MAX_NUMBER_BYTES),
+        }
+        with form_under_way(context, caller):
+            await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
+            form = await read_form(context, request, fields, job_id)
+        digest = fingerprint(submission.kind, form)
+        if answered is not None:
+            record = await run_in_threadpool(_replay, context, answered, digest)
+        else:
+            record = await run_in_threadpool(_queue, context, caller, submission, job_id, form)
+            made = True
+            if key is not None:
+                with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
+                    await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
+    finally:
+        if not made:
+            await run_in_threadpool(remove_folder, context, job_id)
+            if key is not None and answered is None:
+                await run_in_threadpool(context.idempotency.release, owner, key)
+    return await _answer(context, request, caller, record, replayed=answered is not None)
+
+
+def require_models(context: Context, kinds: Iterable[str]) -> None:
+    """Raise ProblemError (503) naming the models that are not installed."""
+    if missing := context.catalogue.missing(kinds):
+        raise ProblemError(
+            ProblemType.NO_MODEL,
+            f"no {' and no '.join(missing)} model is installed",
+            got=sorted(context.catalogue.kinds),
+            allowed=missing,
+            headers={"Retry-After": "3600"},
+        )
+
+
+def parse_options(form: Form, schema: type[Options]) -> Options:
+    """The `options` field, or the defaults. Raises ProblemError (400 not JSON, 422 not valid)."""
+    try:
+        return schema.model_validate_json(form.texts.get("options", "{}"))
+    except ValidationError as error:
+        problem = validation_error(ProblemType.INVALID_OPTIONS, error, where="options")
+        if any(each["type"] == "extra_forbidden" for each in error.errors(include_input=False, include_url=False)):
+            allowed = ", ".join(schema.model_fields)
+            update = {
+                "detail": f"{problem.problem.detail}; allowed are {allowed}",
+                "allowed": list(schema.model_fields),
+            }
+            problem.problem = problem.problem.model_copy(update=update)
+        raise problem from error
+
+
+def require_fields(form: Form, required: str, *one_of: str | tuple[str, ...]) -> str:
+    """Check that `required` and exactly one of `one_of` were sent; say which. Raises ProblemError (422).
+
+    Of a tuple's fields one or several may come; the first is said.
+    """
+    choices = [(choice,) if isinstance(choice, str) else choice for choice in one_of]
+    sent = [[name for name in choice if name in form.files or name in form.texts] for choice in choices]
+    present = [name for names in sent for name in names]
+    if required not in form.files:
+        raise ProblemError(ProblemType.INVALID_REQUEST, f"form field {required!r} is missing", allowed=[required])
+    if one_of and sum(map(bool, sent)) != 1:
+        allowed = [" and/or ".join(choice) for choice in choices]
+        raise ProblemError(
+            ProblemType.INVALID_REQUEST,
+            f"exactly one of {', '.join(allowed)} is needed, got {', '.join(present) or 'none'}",
+            got=present,
+            allowed=allowed,
+        )
+    return present[0] if present else ""
+
+
+def public_job(context: Context, record: JobRecord) -> Job:
+    """A job with its addresses."""
+    base = f"{context.settings.root_path}/v1/jobs/{record.id}"
+    return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
+
+
+def _begin(context: Context, caller: Caller, submission: Submission, job_id: str, *, repeated: bool) -> None:
+    if not repeated:  # a repeated request takes no room
+        check_room(context, caller, submission.kind)
+    create_folder(context, job_id)
+
+
+def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
+    _use_portrait(context, caller, job_id, form)
+    spec = submission.build(context, form)
+    notes = Notes(_webhook(context, form), _deadline_s(form))
+    return queue_job(context, job_id, spec, caller, notes)
+
+
+def _deadline_s(form: Form) -> float | None:
+    text = form.texts.get("deadline")
+    if text is None:
+        return None
+    try:
+        return DEADLINE.validate_json(text)
+    except ValidationError as error:
+        raise validation_error(ProblemType.INVALID_REQUEST, error, where="deadline") from error
+
+
+def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
+    """Put the portrait that `portrait_id` names into the form as if it had been sent. Raises ProblemError (422)."""
+    portrait_id = form.texts.get("portrait_id")
+    if portrait_id is None:
+        return
+    if "portrait" in form.files:
+        both = ["portrait", "portrait_id"]
+        detail = "exactly one of portrait, portrait_id is needed, got both"
+        raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=both, allowed=both)
+    unknown = ProblemError(
+        ProblemType.NO_SUCH_PORTRAIT,
+        f"portrait_id is {portrait_id[:64]!r}; there is no such portrait (any more), upload it again",
+        got=portrait_id,
+    )
+    record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
+    if record is None or record.owner != caller.owner:
+        raise unknown
+    try:
+        key = context.artifacts.link(record.file.key, job_id)
+    except ArtifactMissingError as error:
+        raise unknown from error
+    context.portraits.use(record, retention_s=context.settings.retention_s)
+    form.files["portrait"] = record.file.model_copy(update={"key": key})
+
+
+def _webhook(context: Context, form: Form) -> Webhook | None:
+    text = form.texts.get("webhook")
+    return None if text is None else parse_webhook(text, private=context.settings.webhook_private)
+
+
+def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
+    if answered.fingerprint != digest:
+        raise ProblemError(
+            ProblemType.IDEMPOTENCY_MISMATCH,
+            "this Idempotency-Key was used with another form; use a new key for a new job",
+            got=digest,
+            allowed=answered.fingerprint,
+        )
+    record = context.store.get(answered.job_id)
+    if record is None:
+        raise ProblemError(
+            ProblemType.JOB_EXPIRED, f"job {answered.job_id}, made with this Idempotency-Key, has been deleted"
+        )
+    return record
+
+
+async def _answer(
+    context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool
+) -> JSONResponse:
+    wait_s = _wait_seconds(request, context.settings.max_wait_s)
+    headers = {"Location": public_job(context, record).urls.self}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wait_s is not None:
+        # the job is queued, and whoever asked must learn its id, though it cannot be waited for
+        with (
+            contextlib.suppress(RedisError, UnderwayError),
+            context.followers.one(caller.owner),
+        ):
+            headers["Preference-Applied"] = f"wait={wait_s:g}"
+            await context.events.wait(record.id, wait_s)
+            ended = await run_in_threadpool(context.store.get, record.id)
+            record = ended or record
+    status = 200 if record.status.finished else 202
+    if status == 202:
+        headers["Retry-After"] = "1"
+    return JSONResponse(public_job(context, record).model_dump(mode="json"), status_code=status, headers=headers)
+
+
+def _wait_seconds(request: Request, most: float) -> float | None:
+    """What `Prefer: wait=N` asks for, at most `most` seconds; None when it does not ask."""
+    found = WAIT.search(",".join(request.headers.getlist("prefer")))
+    return min(float(found[1]), most) if found else None

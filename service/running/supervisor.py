@@ -1,0 +1,200 @@
+"""Keeps the processes of `pirenderer serve` together: starts them, watches them, stops all of them."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import IO
+
+import structlog
+
+from service.running.processes import spawn
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.2
+PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # before one that ends again and again is started anew; then the last
+STEADY_S = 60.0  # after so long a process is not one of those
+STOP_S = 10.0  # twice what a worker gives its job; then it is killed
+START_S = 60.0  # for a process to say that it is ready
+
+
+@dataclass
+class Child:
+    """One process: its command, and what it is started with."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]  # all of it
+    handed: Sequence[int] = ()  # numbers of files that it shares with us
+    oom_score_adj: int = 0  # the greater, the sooner the kernel kills it when memory is short
+    renewed: bool = True  # by `renew`
+    overlap_s: float | None = None  # it says when it is ready: then the one before has so long to finish its work
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    deaths: int = 0  # one soon after the other
+    due_at: float | None = None  # it is dead, and to be started again then
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = None if self.process is None else self.process.poll()
+        if code is None:
+            return "runs"
+        return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+
+
+class ChildDiedError(Exception):
+    """A process ended too often."""
+
+
+class Supervisor:
+    """Starts children in order and stops them in the opposite one. Children get sessions of their own, so that Ctrl-C
+    reaches only us and the order is kept.
+
+    A child that dies is started again: at once, and after growing pauses when it dies soon each time. `patience` is
+    how many such deaths are borne; unset, any number.
+    """
+
+    def __init__(self, *, output: IO[bytes] | None = None, patience: int | None = None) -> None:
+        self._output = output
+        self._patience = patience
+        self._children: list[Child] = []
+        self._stop = threading.Event()
+        self._renewal = threading.Event()
+
+    def start(self, child: Child) -> None:
+        """Start a child and watch it."""
+        self._children.append(child)
+        self._spawn(child)
+
+    def request_stop(self) -> None:
+        """Let `watch` return."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Start again what died. Raises ChildDiedError for what died too often."""
+        for child in self._children:
+            if child.alive:
+                continue
+            now = time.monotonic()
+            if child.due_at is None:
+                child.deaths = 1 if now - child.started_at > STEADY_S else child.deaths + 1
+                if self._patience is not None and child.deaths > self._patience:
+                    raise ChildDiedError(f"{child.name} {child.ending}, as it did {self._patience} times before")
+                pause_s = PAUSES_S[min(child.deaths, len(PAUSES_S)) - 1]
+                child.due_at = now + pause_s
+                log.warning(f"{child.name} {child.ending} and is started again", pause_s=pause_s)
+            if now >= child.due_at:
+                try:
+                    self._spawn(child)
+                except OSError as error:  # as when memory is short, which is why it may have died
+                    child.due_at = now + PAUSES_S[-1]
+                    log.warning(f"{child.name} cannot be started", error=str(error), pause_s=PAUSES_S[-1])
+
+    def watch(self) -> None:
+        """Until stop is requested; meanwhile renew when asked to. Raises ChildDiedError."""
+        while not self._stop.wait(POLL_S):
+            self.check()
+            if self._renewal.is_set():
+                self._renewal.clear()
+                self.renew()
+
+    def renew(self) -> None:
+        """Put a new process in the place of each that we started, one after another, the last started first."""
+        for child in reversed(self._children):
+            if not self.stopping and child.process is not None and child.renewed:
+                log.info("a process is renewed", process=child.name)
+                if child.overlap_s is None:
+                    _end(child.name, child.process, STOP_S)
+                    self._spawn(child)
+                else:
+                    self._succeed(child, child.process, child.overlap_s)
+
+    def stop(self) -> None:
+        """Stop all, the last started first, each with SIGTERM and after a while with SIGKILL."""
+        for child in reversed(self._children):
+            if child.process is not None:
+                _end(child.name, child.process, STOP_S)
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """While the block runs, SIGINT and SIGTERM request a stop, and SIGUSR2 a renewal."""
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            (self._renewal if number == signal.SIGUSR2 else self._stop).set()
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+        before = {number: signal.signal(number, on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested."""
+        return self._stop.is_set()
+
+    def _spawn(self, child: Child, **environment: str) -> None:
+        child.process = spawn(
+            child.command,
+            environment={**child.environment, **environment},
+            output=self._output,
+            handed=child.handed,
+            oom_score_adj=child.oom_score_adj,
+        )
+        child.started_at, child.due_at = time.monotonic(), None
+
+    def _succeed(self, child: Child, before: subprocess.Popen[bytes], finish_s: float) -> None:
+        """Start the child anew beside the process before it, which ends when the new one is ready; else it goes on."""
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+            notices.bind(f"{folder}/ready")
+            notices.settimeout(POLL_S)
+            self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
+            deadline = time.monotonic() + START_S
+            ready = b""
+            while ready != b"READY=1" and child.alive and not self.stopping and time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    ready = notices.recv(64)
+            after = child.process
+            if ready != b"READY=1" and after is not None:
+                log.error("a new process does not begin; the one before goes on", process=child.name)
+                _end(child.name, after, STOP_S)
+                child.process = before
+                return
+        _end(child.name, before, finish_s)
+
+
+def _end(name: str, process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Stop a process with SIGTERM, and after so many seconds with SIGKILL."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        log.warning("a process does not stop and is killed", process=name)
+        # the whole session: a worker's own child must not outlive it
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def cli_command(*arguments: str) -> list[str]:
+    """Our own command line, run by this Python."""
+    return [sys.executable, "-m", "service.cli", *arguments]

@@ -1,0 +1,1 @@
+"""Webhooks: signed, and sent only where they may go."""

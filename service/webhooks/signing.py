@@ -1,0 +1,91 @@
+"""Webhooks by Standard Webhooks 1.0 (www.standardwebhooks.com): what is sent when a job ends, and its signature."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from jobs.problems import ProblemType
+from jobs.schemas import Job, JobStatus, Webhook, WebhookEvent
+from service.http.problems import ProblemError, validation_error
+from service.secret import ServiceSecret
+from service.webhooks.outbound import can_be_looked_up, is_public
+
+MAX_WEBHOOK_BYTES = 4096
+EVENTS = {
+    JobStatus.SUCCEEDED: WebhookEvent.SUCCEEDED,
+    JobStatus.FAILED: WebhookEvent.FAILED,
+    JobStatus.CANCELED: WebhookEvent.CANCELED,
+}
+
+
+class WebhookSigner:
+    """Signs with a secret of each owner's own, derived from one key in the data folder that all front-ends share."""
+
+    def __init__(self, path: Path) -> None:
+        self._secret = ServiceSecret(path)
+
+    def secret(self, owner: str) -> str:
+        """What an owner verifies signatures with."""
+        return "whsec_" + base64.b64encode(self._secret.derive(f"webhooks:{owner}")).decode()
+
+    def headers(self, owner: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+        """The headers of one delivery."""
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self.secret(owner), message_id, timestamp, body),
+        }
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The signature of a message: HMAC-SHA256 over id, time and body."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def payload(event: WebhookEvent, job: Job) -> bytes:
+    """The body of a message: the same bytes at every attempt."""
+    ended = job.finished_at or job.created_at
+    data = job.model_dump(mode="json", exclude={"webhook"}, exclude_none=True)
+    return json.dumps({"type": event.value, "timestamp": ended.isoformat(), "data": data}).encode()
+
+
+def parse_webhook(text: str, *, private: bool) -> Webhook:
+    """Read the `webhook` field. `private`: plain HTTP and private addresses are allowed. Raises ProblemError."""
+    try:
+        webhook = Webhook.model_validate_json(text)
+    except ValidationError as error:
+        raise validation_error(ProblemType.INVALID_WEBHOOK, error, where="webhook") from error
+    try:
+        url = urlsplit(webhook.url)
+        host, _ = url.hostname, url.port
+    except ValueError as error:
+        raise _bad_url(webhook.url, str(error), private=private) from error
+    if url.scheme not in (("https", "http") if private else ("https",)):
+        raise _bad_url(webhook.url, f"its scheme is {url.scheme!r}", private=private)
+    if not host or url.username is not None or not webhook.url.isascii() or not webhook.url.isprintable():
+        raise _bad_url(webhook.url, "it needs a host, no user and printable ASCII alone", private=private)
+    if not can_be_looked_up(host):
+        raise _bad_url(webhook.url, f"{host[:100]!r} cannot be a host's name", private=private)
+    with contextlib.suppress(ValueError):  # a name is looked up when the message is sent
+        if not private and not is_public(ipaddress.ip_address(host)):
+            raise _bad_url(webhook.url, f"{host} is not a public address", private=private)
+    return webhook
+
+
+def _bad_url(url: str, why: str, *, private: bool) -> ProblemError:
+    allowed = "an http or https URL" if private else "an https URL of a public address"
+    return ProblemError(
+        ProblemType.INVALID_WEBHOOK,
+        f"webhook.url is {url[:200]!r}: {why}; allowed is {allowed}",
+        got=url,
+        allowed=allowed,
+    )

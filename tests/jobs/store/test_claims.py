@@ -1,0 +1,91 @@
+"""Workers' holds on jobs: one has it, and the others write nothing."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from jobs.files.artifacts import new_job_id
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import JobStatus, Progress
+from jobs.store.claims import ClaimLostError
+from jobs.store.jobs import JobStore
+from jobs.store.records import Claim, Refusal
+from tests.jobs.conftest import RESULT, claim, create, read
+
+
+def test_a_second_copy_steps_back(store: JobStore) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+    assert store.claim(job_id, holder="host:2") is Refusal.BUSY
+    store.succeed(taken, RESULT, key="k")
+    assert store.claim(job_id, holder="host:2") is Refusal.FINISHED
+    assert store.claim(new_job_id(), holder="host:2") is Refusal.UNKNOWN
+
+
+def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
+    job_id = create(store)
+    barrier = threading.Barrier(8)
+    outcomes: list[Claim | Refusal] = []
+
+    def compete(number: int) -> None:
+        barrier.wait()
+        outcomes.append(store.claim(job_id, holder=f"host:{number}"))
+
+    threads = [threading.Thread(target=compete, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
+    assert outcomes.count(Refusal.BUSY) == 7
+
+
+def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
+    job_id = create(store)
+    dead = claim(store, job_id)
+    assert store.break_lock(job_id, "host:9") is False
+    assert store.break_lock(job_id, "host:1") is True
+    alive = claim(store, job_id, holder="host:2")
+    assert alive.attempt == 2
+    writes: list[Callable[[], None]] = [
+        lambda: store.renew(dead),
+        lambda: store.progress(dead, Progress(stage="late")),
+        lambda: store.timing(dead, "late", 1),
+        lambda: store.succeed(dead, RESULT, key="k"),
+        lambda: store.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
+        lambda: store.cancel_claimed(dead),
+        lambda: store.give_back(dead),
+    ]
+    for write in writes:
+        with pytest.raises(ClaimLostError, match="no longer held by host:1"):
+            write()
+    assert read(store, job_id).progress is None
+    store.succeed(alive, RESULT, key="k")
+
+
+def test_a_poisonous_job_fails_at_the_third_delivery(store: JobStore) -> None:
+    job_id = create(store)
+    for attempt in (1, 2, 3):
+        assert claim(store, job_id).attempt == attempt
+        store.break_lock(job_id, "host:1")
+    assert store.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
+    failed = read(store, job_id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert failed.error.type == ProblemType.WORKER_LOST.uri
+
+
+def test_a_job_given_back_is_not_counted_and_keeps_its_place(store: JobStore) -> None:
+    first, second = create(store), create(store)
+    store.give_back(claim(store, first))
+    assert [read(store, job).queue_position for job in (first, second)] == [0, 1]
+    assert claim(store, first).attempt == 1
+
+
+def test_abandon_fails_a_live_job_once(store: JobStore) -> None:
+    job_id = create(store)
+    problem = Problem.of(ProblemType.TIMED_OUT, "took longer than 3000 s")
+    assert store.abandon(job_id, problem) is True
+    assert store.abandon(job_id, problem) is False
+    assert read(store, job_id).error == problem

@@ -1,0 +1,26 @@
+"""Workers that live, and what is expected of them."""
+
+import time
+
+import pytest
+
+from jobs.store.jobs import JobStore
+from tests.jobs.conftest import RESULT, claim, create, read
+
+
+def test_the_wait_is_estimated_by_the_pace_of_late(store: JobStore) -> None:
+    first = create(store)
+    assert read(store, first).estimated_wait_s is None  # nothing is known yet
+    taken = claim(store, first)
+    time.sleep(0.4)
+    store.succeed(taken, RESULT, key="k")
+    second, third = create(store), create(store)
+    assert read(store, third).estimated_wait_s is None  # nobody works
+    store.beat("host:1", {"state": "ready"})
+    assert read(store, second).estimated_wait_s == 0
+    assert read(store, third).estimated_wait_s == pytest.approx(0.4, abs=0.2)
+    store.beat("host:2", {"state": "ready"})
+    assert read(store, third).estimated_wait_s == pytest.approx(0.2, abs=0.11)
+    assert sorted(store.workers()) == ["host:1", "host:2"]
+    store.leave("host:2")
+    assert store.workers() == {"host:1": {"state": "ready"}}

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.data.speech_clips import LidDirections, read_clips, smoothed
+from model.errors import DataError
+from model.morphable import MorphableModel
+from model.morphable.controls import Controls
+from model.weights.files import read_card
+
+
+def test_sound_and_motion_of_a_clip_share_a_clock(speech_corpus: Path) -> None:
+    for clip in read_clips(speech_corpus, "train"):
+        assert clip.mel.shape == (4 * clip.frames, 64)
+        assert clip.motion.shape == (60, 70)
+        energy = clip.mel.reshape(60, 4, 64).mean(dim=(1, 2)).numpy()
+        lags = range(-3, 4)
+        agreement = [np.corrcoef(np.roll(energy, lag)[5:-5], clip.opening.numpy()[5:-5])[0, 1] for lag in lags]
+        assert abs(lags[int(np.argmax(agreement))]) <= 1
+        assert max(agreement) > 0.8
+
+
+def test_people_without_sound_are_no_clips(tmp_path: Path) -> None:
+    header = "id,kind,split,person,frames,seconds,audio,generated,face_px,repo,commit,path,licence,sync\n"
+    (tmp_path / "index.csv").write_text(header + "a,clip,train,p,50,2,0,0,200,r,c,p,l,\n")
+    with pytest.raises(DataError, match="no train clip with sound"):
+        read_clips(tmp_path, "train")
+
+
+def test_blinks_are_taken_out_and_lips_are_left() -> None:
+    model = MorphableModel.load()
+    controls = Controls.load(model)
+    lids = LidDirections.of(model, read_card("open478"))
+    identity, rest = np.zeros(80, np.float32), np.zeros(70, np.float32)
+    lips = np.stack([controls.apply(identity, rest, {"jaw_open": 0.5 + 0.4 * np.sin(t / 3)}) for t in range(60)])
+    blinking = lips.copy()
+    for t, amount in zip(range(30, 35), (0.4, 0.9, 1.0, 0.7, 0.3), strict=True):
+        blinking[t] = controls.blink(identity, lips[t], amount)
+    cleaned = lids.without_blinks(torch.from_numpy(blinking[:, :64]))
+    before = np.abs(blinking[:, :64] - lips[:, :64]).max()
+    assert np.abs(cleaned.numpy() - lips[:, :64]).max() < 0.05 * before
+
+
+def test_smoothing_keeps_constants_and_damps_trembling() -> None:
+    assert torch.allclose(smoothed(torch.full((30, 2), 3.0), 1.5), torch.full((30, 2), 3.0), atol=1e-5)
+    trembling = torch.tensor([1.0, -1.0]).repeat(20)[:, None]
+    assert smoothed(trembling, 1.5)[5:-5].abs().max() < 0.02

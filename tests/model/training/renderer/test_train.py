@@ -1,0 +1,295 @@
+"""A tiny training on synthetic heads: the loss falls, the run resumes, the weights animate."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from tensorboard.backend.event_processing import event_accumulator
+
+from model.animation.animator import Animator
+from model.data.pairs import PairData
+from model.errors import DataError, TrainingDivergedError
+from model.extractor import Extraction
+from model.face.crop import Crop
+from model.morphable import MorphableModel
+from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from model.renderer.warping import pixel_centres
+from model.training import Run
+from model.training.losses.total import LossConfig
+from model.training.renderer import train as training
+from model.training.renderer.preview import flow_colours
+from model.training.renderer.recipe import PhaseConfig, RendererTrainingConfig
+from model.training.renderer.train import RendererTrainer, train
+from model.weights.files import load_weights
+from tests.support.paths import ROOT
+
+SMALL_LOSS = LossConfig(
+    perceptual_warped=0, perceptual_image=0, style=0, l1_warped=1, l1_image=1, l1_colour=0.3, region_image=1, scales=3
+)
+TINY = RendererConfig(
+    motion_dimension=70,
+    descriptor_size=32,
+    adain_hidden=16,
+    warping=WarpingConfig(base_channels=8, max_channels=16),
+    editing=EditingConfig(base_channels=8, max_channels=16),
+    guided=True,
+    grid="aligned",
+)
+
+
+def config(steps: int) -> RendererTrainingConfig:
+    phases = (
+        PhaseConfig(until=0.5, size=64, pairs=2, learning_rate=2e-3, edit=False, loss=SMALL_LOSS),
+        PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=2e-3, loss=SMALL_LOSS),
+    )
+    return RendererTrainingConfig(
+        network=TINY, phases=phases, steps=steps, frames_per_clip=10, evaluation_clips=2, warp_back=0.2
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(config(60), data=tiny_corpus, out=out)
+    return out
+
+
+@pytest.mark.slow
+def test_training_beats_copying_on_held_out_people(run: Path) -> None:
+    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert last["psnr_image"] > last["psnr_copy"] + 0.5
+    assert (run / "sheets" / "held-out-0000060.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_longer_run_goes_on_from_the_checkpoint(run: Path, tiny_corpus: Path) -> None:
+    train(config(64), data=tiny_corpus, out=run)
+    assert (run / "checkpoint-00000064.pt").is_file()
+    assert [path.name for path in run.glob("checkpoint-00000060.pt")]
+
+
+@pytest.mark.slow
+def test_a_new_run_starts_from_released_weights(run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    train(config(1).model_copy(update={"start_from": run}), data=tiny_corpus, out=tmp_path)
+    first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert first["psnr_image"] > first["psnr_copy"] + 0.5
+
+
+@pytest.mark.slow
+def test_a_wider_network_starts_where_the_narrow_one_stands(run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    wider = TINY.model_copy(update={"editing": EditingConfig(base_channels=16, max_channels=32)})
+    hardly = PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=1e-7, loss=SMALL_LOSS)
+    changes = {"network": wider, "start_from": run, "grow": config(1).name, "name": "wider", "phases": (hardly,)}
+    grown = config(1).model_copy(update=changes)
+    train(grown, data=tiny_corpus, out=tmp_path)
+    wide, narrow = load_weights("wider", tmp_path)[1], load_weights(config(1).name, run)[1]
+    assert abs(wide["figures"]["psnr_image"] - narrow["figures"]["psnr_image"]) < 0.05
+    assert wide["config"]["editing"]["base_channels"] == 16
+
+
+def test_growing_needs_the_folder_of_what_grows() -> None:
+    with pytest.raises(ValidationError, match="grow is 'narrow'; it needs start_from"):
+        RendererTrainingConfig(grow="narrow")
+
+
+@pytest.mark.slow
+def test_the_released_weights_animate(run: Path, morphable: MorphableModel) -> None:
+    animator = Animator.load(engine="torch", directory=run)
+    landmarks = morphable.landmarks(torch.zeros(1, 80), torch.zeros(1, 70))[0].numpy()
+    portrait = Extraction(
+        crop=Crop(0, 0, 256),
+        image=np.full((256, 256, 3), 128, np.uint8),
+        landmarks=landmarks,
+        identity=np.zeros(80, np.float32),
+        motion=np.zeros(70, np.float32),
+        confidence=1.0,
+    )
+    parts = list(animator.animate(portrait, np.zeros((7, 70), np.float32), batch_size=3))
+    assert [part.images.shape for part in parts] == [(3, 256, 256, 3), (3, 256, 256, 3), (1, 256, 256, 3)]
+    some = list(animator.animate(portrait, np.zeros((7, 70), np.float32), frames=[1, 5]))
+    np.testing.assert_array_equal(some[0].images, parts[0].images[:2])
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(tiny_corpus: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    train(config(4), data=tiny_corpus, out=out, cache=cache)
+    weights = (out / "renderer-guided-light.safetensors").read_bytes()
+    calm = config(12)
+    wild = calm.phases[1].model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(TrainingDivergedError, match=r"last good checkpoint is checkpoint-00000004\.pt"):
+        train(calm.model_copy(update={"phases": (calm.phases[0], wild)}), data=tiny_corpus, out=out, cache=cache)
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-00000004.pt"]
+    assert (out / "renderer-guided-light.safetensors").read_bytes() == weights
+    train(config(6), data=tiny_corpus, out=out, cache=cache)
+    assert (out / "checkpoint-00000006.pt").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_writes_scalars_and_sheets_where_tensorboard_finds_them(run: Path) -> None:
+    events = event_accumulator.EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert {"loss", "l1_image", "gradient_norm", "psnr_image", "psnr_prior_warp"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["held-out", "warp-back"]
+    sheet = cv2.imread(str(run / "sheets" / "held-out-0000060.png"))
+    assert sheet.shape == (2 * 64, 7 * 64, 3)  # source, warped, image, target, flow, colour and mask of two clips
+
+
+def test_a_flow_has_a_colour_for_each_direction() -> None:
+    places = pixel_centres((8, 8)).permute(1, 2, 0).repeat(4, 1, 1, 1)
+    for number, (x, y) in enumerate([(0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3)]):
+        places[number] += torch.tensor([x, y])
+    colours = flow_colours(places).mean((2, 3))
+    torch.testing.assert_close(colours[0], torch.ones(3))
+    assert colours[1].argmax() == 0
+    assert colours[2].argmin() == 0
+    assert torch.cdist(colours, colours).add(torch.eye(4)).min() > 0.5
+
+
+@pytest.mark.slow
+def test_a_run_can_learn_one_clip_by_heart_and_be_measured_on_it(tiny_corpus: Path, tmp_path: Path) -> None:
+    values = {"steps": 30, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
+    config_ = RendererTrainingConfig.model_validate(config(30).model_dump() | values)
+    train(config_, data=tiny_corpus, out=tmp_path)
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert last["psnr_image"] > last["psnr_copy"] + 1
+    assert (tmp_path / "sheets" / "training-0000030.png").is_file()
+    with pytest.raises(DataError, match=r"no clips nobody in .* allowed are ids of its train split"):
+        train(config_.model_copy(update={"clips": ("nobody",)}), data=tiny_corpus, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, as it loads its compiler
+def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path, tmp_path: Path) -> None:
+    batch = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10).batch([np.random.default_rng(0)], 64)
+    steps = {}
+    for name, changes in {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}.items():
+        trainer = RendererTrainer(config(1).model_copy(update=changes))
+        trainer.phase = trainer.phase.model_copy(update={"edit": True})
+        steps[name] = trainer.step([batch])
+        assert set(trainer.network.state_dict()) == set(trainer.ema.module.state_dict())
+    assert steps["compiled"] == pytest.approx(steps["plain"], rel=1e-3)
+    # A gradient adds up many numbers of eight bits.
+    norms = [step.pop("gradient_norm") for step in (steps["mixed"], steps["plain"])]
+    assert norms[0] == pytest.approx(norms[1], rel=0.2)
+    assert steps["mixed"] == pytest.approx(steps["plain"], rel=0.05)
+
+
+def adversarial_config(**changes: object) -> RendererTrainingConfig:
+    loss = SMALL_LOSS.model_copy(update={"adversarial": 0.05})
+    phase = PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=2e-3, loss=loss)
+    values = {"network": TINY, "phases": (phase,), "steps": 6, "frames_per_clip": 10, "evaluation_clips": 2}
+    return RendererTrainingConfig.model_validate(values | {"warp_back": 0.5} | changes)
+
+
+def interrupted_and_whole(
+    config_: RendererTrainingConfig, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[dict[str, torch.Tensor]]:
+    """All tensors of the last checkpoints of a run, and of one that is stopped in its fourth step and taken up."""
+    whole, broken, cache = folder / "whole", folder / "broken", folder / "cache"
+    train(config_, data=data, out=whole, cache=cache)
+    step = RendererTrainer.step
+    taken = 0
+
+    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: list[object]) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 4:
+            raise KeyboardInterrupt
+        return step(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Run", partial(Run, save_every_minutes=0))
+        patch.setattr(RendererTrainer, "step", step_until_the_plug_is_pulled)
+        with pytest.raises(KeyboardInterrupt):
+            train(config_, data=data, out=broken, cache=cache)
+    torch.manual_seed(99)  # what is not restored would show
+    train(config_, data=data, out=broken, cache=cache)
+    ends = [torch.load(out / "checkpoint-00000006.pt", weights_only=True) for out in (whole, broken)]
+    assert ends[0]["step"] == ends[1]["step"] == 6
+    return [dict(_tensors(end["state"])) for end in ends]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 2])
+def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
+    processes: int, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_ = adversarial_config(loader_workers=processes)
+    whole, resumed = interrupted_and_whole(config_, tiny_corpus, tmp_path, monkeypatch)
+    assert len(whole) > 200
+    assert any("discriminator_optimizer" in name for name in whole)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+
+
+def _tensors(state: object, name: str = "") -> list[tuple[str, torch.Tensor]]:
+    if isinstance(state, torch.Tensor):
+        return [(name, state)]
+    parts = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list) else ()
+    return [found for key, part in parts for found in _tensors(part, f"{name}.{key}")]
+
+
+@pytest.mark.slow
+def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Path) -> None:
+    config_ = config(1)
+    data = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10)
+    ends = []
+    for pieces in (1, 2):
+        trainer = RendererTrainer(config_)
+        generators = [np.random.default_rng(number) for number in range(2)]
+        size = 2 // pieces
+        batches = [data.batch(generators[start : start + size], 64) for start in range(0, 2, size)]
+        scalars = trainer.step(batches)
+        ends.append((scalars["loss"], scalars["gradient_norm"]))
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4)
+
+
+TORCHRUN = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from model.training.renderer.train import RendererTrainingConfig, train
+if __name__ == "__main__":  # drawing processes import this file
+    config = RendererTrainingConfig.model_validate_json(Path(sys.argv[1]).read_text())
+    train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path) -> None:
+    config_ = adversarial_config(steps=3, warp_back=0.0, loader_workers=1)
+    slow = config_.phases[0].model_copy(update={"learning_rate": 1e-5})  # Adam's first steps make much of rounding
+    (tmp_path / "config.json").write_text(config_.model_copy(update={"phases": (slow,)}).model_dump_json())
+    (tmp_path / "start.py").write_text(TORCHRUN)
+    losses, decibels = [], []
+    for processes in (1, 2):
+        out = tmp_path / f"run-{processes}"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        arguments = [str(tmp_path / "start.py"), str(tmp_path / "config.json"), str(tiny_corpus), str(out)]
+        repository = str(ROOT)
+        environment = os.environ | {"PYTHONPATH": repository, "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, *torchrun, *arguments], check=True, timeout=240, env=environment)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        losses.append([lines[0]["loss"], lines[0]["discriminator"]])
+        decibels.append(lines[-1]["psnr_image"])
+    # Batches of other sizes are rounded otherwise, of which the prior makes a little more where heads hide things.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert decibels[0] == pytest.approx(decibels[1], abs=0.05)
+    assert load_weights("renderer-guided-light", tmp_path / "run-2")[1]["hardware"].startswith("2 x ")
+
+
+def test_pairs_that_processes_cannot_share_are_refused() -> None:
+    workers = training.Workers(1, 2, torch.device("cpu"))
+    assert list(workers.share(4)) == [1, 3]
+    with pytest.raises(ValueError, match="3 pairs for 2 processes; allowed are multiples of 2"):
+        workers.share(3)

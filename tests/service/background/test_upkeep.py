@@ -1,0 +1,60 @@
+"""What housekeeping mends and sweeps."""
+
+import os
+import time
+
+import pytest
+
+from jobs.files.artifacts import new_job_id
+from jobs.queues import queue_key
+from jobs.schemas import JobKind
+from service.background import upkeep as housekeeping
+from service.background.upkeep import sweep, tidy
+from tests.service.conftest import Server, Start
+from tests.service.routes.test_create import YAW
+
+
+def create(server: Server, portrait: bytes) -> str:
+    response = server.client.post("/v1/images", files={"portrait": portrait}, data={"motion": YAW})
+    return str(response.json()["id"])
+
+
+def test_a_lost_message_is_sent_again(server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
+    lost = create(server, portrait)
+    server.context.redis.delete(queue_key(JobKind.IMAGE))
+    kept = create(server, portrait)
+    tidy(server.context)
+    assert server.queued_messages("images") == [kept, lost]
+    tidy(server.context)
+    assert server.queued_messages("images") == [kept, lost]
+
+
+def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: bytes) -> None:
+    job_id, orphan, uploading = create(server, portrait), new_job_id(), new_job_id()
+    artifacts = server.context.artifacts
+    folders = {each: artifacts.path(f"{each}/x").parent for each in (job_id, orphan, uploading)}
+    for each in (orphan, uploading):
+        artifacts.create_folder(each)
+        artifacts.put(each, "portrait.jpg", [b"x"])
+    hours_ago = time.time() - 2 * 3600
+    stranger = folders[orphan].with_name("notes")
+    stranger.mkdir()
+    for folder in (folders[job_id], folders[orphan], stranger):
+        os.utime(folder, (hours_ago, hours_ago))
+    sweep(server.context)
+    assert {each: folder.exists() for each, folder in folders.items()} == {job_id: True, orphan: False, uploading: True}
+    assert stranger.exists()
+
+
+def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
+    server = start()
+    server.context.redis.rpush(queue_key(JobKind.IMAGE), "no message")  # what this server cannot read
+    time.sleep(0.3)
+    lost = create(server, portrait)
+    server.context.redis.delete(queue_key(JobKind.IMAGE))
+    deadline = time.monotonic() + 10
+    while server.queued_messages("images") != [lost]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

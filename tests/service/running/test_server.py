@@ -1,0 +1,96 @@
+"""How a front-end begins and leaves."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import Server, Start
+from tests.service.routes.test_create import YAW
+from tests.service.running.test_slow_clients import connected, head
+
+ASK = head("GET", "/healthz") + b"\r\n"
+
+
+def create(server: Server, portrait: bytes, **headers: str) -> httpx.Response:
+    files, data = {"portrait": portrait}, {"motion": YAW}
+    return server.client.post("/v1/images", files=files, data=data, headers=headers)
+
+
+def leave(server: Server) -> None:
+    """Tell it to stop, and wait until it takes no more connections."""
+    server.front_end.should_exit = True
+    deadline = time.monotonic() + 10
+    while any(each.is_serving() for each in server.front_end.servers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_connections_that_idle_are_answered_once_more(start: Start) -> None:
+    """What they ask may be on its way when the front-end is told to stop."""
+    server = start()
+    with connected(server) as used, connected(server) as fresh:
+        used.sendall(ASK)
+        first = b""
+        while not first.endswith(b"}"):
+            first += used.recv(65_536)
+        assert b"connection: close" not in first
+        server.client.get("/healthz")  # by then the other one was taken as well
+        leave(server)
+        for connection in (used, fresh):
+            connection.sendall(ASK)
+            with connection.makefile("rb") as answer:
+                text = answer.read()  # until it closes
+            assert text.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" in text
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/healthz", trust_env=False)
+
+
+def test_streams_and_waits_end_when_it_leaves(start: Start, portrait: bytes) -> None:
+    server = start()
+    job = create(server, portrait).json()
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: answers.append(create(server, portrait, Prefer="wait=50")))
+    waiting.start()
+    with httpx.Client(base_url=server.url, trust_env=False) as other:
+        while len(other.get("/v1/jobs").json()["jobs"]) < 2:
+            time.sleep(0.02)
+        with other.stream("GET", job["urls"]["events"]) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: status")
+            began = time.monotonic()
+            leave(server)
+            assert "queued" in "".join(lines)  # it ends as a stream does, and is not broken off
+    waiting.join(10)
+    assert time.monotonic() - began < 5
+    assert (answers[0].status_code, answers[0].json()["status"]) == (202, "queued")
+
+
+def test_it_says_when_it_is_ready_and_when_it_stops(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notices"))
+        notices.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notices"))
+        server = start()
+        assert notices.recv(64) == b"READY=1"
+        leave(server)
+        assert notices.recv(64) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize(("listens", "reason"), [(None, "Bad file descriptor"), (False, "it does not listen")])
+def test_what_is_no_listening_socket_is_refused(tmp_path: Path, listens: bool | None, reason: str) -> None:
+    with socket.socket() as handed:
+        number = 99 if listens is None else handed.fileno()
+        command = [sys.executable, "-m", "service.cli", "api", "--fd", str(number), "--data-dir", str(tmp_path)]
+        passed = () if listens is None else (number,)
+        done = subprocess.run(command, pass_fds=passed, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"--fd {number} is not a listening socket: {reason}" in done.stderr

@@ -1,0 +1,269 @@
+"""Webhooks, to a real receiver on this machine that fails first, and to where they must not go."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.problems import Problem, ProblemType
+from service.webhooks.outbound import BlockedAddressError, Poster
+from service.webhooks.signing import WebhookSigner, sign
+from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
+from tests.service.routes.test_create import YAW, nothing_left, refused
+
+
+@dataclass
+class Receiver:
+    """Answers with the statuses in turn, the last one ever after; keeps what came and when."""
+
+    statuses: list[int]
+    url: str = ""
+    received: list[tuple[float, dict[str, str], bytes]] = field(default_factory=list)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def receive() -> Iterator[Callable[..., Receiver]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(*statuses: int) -> Receiver:
+        receiver = Receiver(list(statuses))
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.received.append((time.monotonic(), headers, body))
+                status = receiver.statuses[min(len(receiver.received), len(receiver.statuses)) - 1]
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", f"{receiver.url}/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
+        return receiver
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def create(
+    server: Server, portrait: bytes, url: str, events: list[str] | None = None, **headers: str
+) -> httpx.Response:
+    webhook: dict[str, Any] = {"url": url, **({"events": events} if events is not None else {})}
+    data = {"motion": YAW, "webhook": json.dumps(webhook)}
+    return server.client.post("/v1/images", files={"portrait": portrait}, data=data, headers=headers)
+
+
+def state(server: Server, job_id: str, **headers: str) -> dict[str, Any]:
+    webhook: dict[str, Any] = server.client.get(f"/v1/jobs/{job_id}", headers=headers).json()["webhook"]
+    return webhook
+
+
+def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    """As a receiver checks, in the words of the specification."""
+    signed = b".".join((headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body))
+    digest = hmac.new(base64.b64decode(secret.split("_", 1)[1]), signed, hashlib.sha256).digest()
+    given = [each.split(",", 1) for each in headers["webhook-signature"].split(" ")]
+    fresh = abs(time.time() - int(headers["webhook-timestamp"])) < 300
+    return fresh and any(version == "v1" and base64.b64decode(value) == digest for version, value in given)
+
+
+def test_the_signature_is_that_of_the_specification() -> None:
+    """The example that the reference libraries of Standard Webhooks test themselves with."""
+    secret, message_id = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
+    signature = sign(secret, message_id, 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_message_is_sent_again_until_it_is_taken(
+    start: Start, portrait: bytes, receive: Callable[..., Receiver]
+) -> None:
+    server = start(api_keys=BOTH, rate="9999/second", webhook_private=True, webhook_backoff="0.3,0.9,5")
+    receiver = receive(500, 302, 204)
+    key = {"X-API-Key": FIRST}
+    job = create(server, portrait, receiver.url, **key).json()
+    assert job["webhook"] == {
+        "url": receiver.url,
+        "events": ["job.succeeded", "job.failed", "job.canceled"],
+        "status": "pending",
+        "attempts": 0,
+    }
+    server.succeed(job["id"])
+    until(lambda: state(server, job["id"], **key)["status"] == "delivered")
+    assert state(server, job["id"], **key)["attempts"] == 3
+    times, headers, bodies = zip(*receiver.received, strict=True)
+    assert len(bodies) == 3  # the redirect was not followed
+    assert times[1] - times[0] >= 0.3
+    assert times[2] - times[1] >= 0.9
+    secret = server.client.get("/v1/webhooks/secret", headers=key).json()["secret"]
+    other = server.client.get("/v1/webhooks/secret", headers={"X-API-Key": SECOND}).json()["secret"]
+    assert all(verified(secret, each, body) for each, body in zip(headers, bodies, strict=True))
+    assert not verified(other, headers[2], bodies[2])
+    assert not verified(secret, headers[2], bodies[2].replace(b"succeeded", b"failed"))
+    assert {each["webhook-id"] for each in headers} == {f"msg_{job['id']}"}
+    assert set(bodies) == {bodies[0]}
+    message = json.loads(bodies[0])
+    assert (message["type"], message["data"]["id"]) == ("job.succeeded", job["id"])
+    assert message["data"]["result"]["media_type"] == "image/png"
+    assert server.context.store.figures().webhooks == {("delivered",): 1}
+
+
+def test_only_the_events_asked_for_are_told(start: Start, portrait: bytes, receive: Callable[..., Receiver]) -> None:
+    server = start(webhook_private=True)
+    receiver = receive(200)
+    jobs = [create(server, portrait, receiver.url, ["job.failed"]).json()["id"] for _ in range(3)]
+    server.succeed(jobs[0])
+    server.context.store.fail(server.claim(jobs[1]), Problem.of(ProblemType.NO_FACE, "no face"))
+    server.client.post(f"/v1/jobs/{jobs[2]}/cancel")
+    until(lambda: all(state(server, job)["status"] != "pending" for job in jobs))
+    assert [state(server, job)["status"] for job in jobs] == ["skipped", "delivered", "skipped"]
+    ((_, _, body),) = receiver.received
+    assert json.loads(body)["data"]["error"]["type"] == ProblemType.NO_FACE.uri
+
+
+@pytest.mark.parametrize(("statuses", "attempts"), [((500,), 3), ((500, 410), 2)])
+def test_a_receiver_that_never_takes_it_is_given_up(
+    start: Start, portrait: bytes, receive: Callable[..., Receiver], statuses: tuple[int, ...], attempts: int
+) -> None:
+    server = start(webhook_private=True, webhook_backoff="0.1,0.1")
+    receiver = receive(*statuses)
+    job_id = create(server, portrait, receiver.url).json()["id"]
+    server.succeed(job_id)
+    until(lambda: state(server, job_id)["status"] == "failed")
+    assert (state(server, job_id)["attempts"], len(receiver.received)) == (attempts, attempts)
+
+
+def test_a_receiver_that_hangs_or_is_away_is_asked_again(start: Start, portrait: bytes) -> None:
+    server = start(webhook_private=True, webhook_backoff="0.2", webhook_timeout_s=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        job_id = create(server, portrait, url).json()["id"]
+        server.succeed(job_id)
+        until(lambda: state(server, job_id)["attempts"] == 1)
+    until(lambda: state(server, job_id)["status"] == "failed")  # refused the second time
+
+
+def test_two_front_ends_send_each_message_once(start: Start, portrait: bytes, receive: Callable[..., Receiver]) -> None:
+    servers = [start(webhook_private=True) for _ in range(2)]
+    receiver = receive(200)
+    jobs = [create(servers[number % 2], portrait, receiver.url).json()["id"] for number in range(10)]
+    for job in jobs:
+        servers[0].succeed(job)
+    until(lambda: all(state(servers[1], job)["status"] == "delivered" for job in jobs))
+    ids = [headers["webhook-id"] for _, headers, _ in receiver.received]
+    assert sorted(ids) == sorted(f"msg_{job}" for job in jobs)
+    assert servers[0].context.signer.secret("me") == servers[1].context.signer.secret("me")
+
+
+def test_without_the_setting_nothing_private_is_reached(
+    start: Start, portrait: bytes, receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    receiver = receive(200)
+    port = receiver.url.split(":")[2].split("/")[0]
+    looked_up: list[str] = []
+    real = socket.getaddrinfo
+
+    def inward(host: Any, *rest: Any, **keywords: Any) -> Any:
+        if host == "inside.example":  # a public name that leads to this machine
+            looked_up.append(host)
+            host = "127.0.0.1"
+        return real(host, *rest, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", inward)
+    job_id = create(server, portrait, f"https://inside.example:{port}/").json()["id"]
+    server.succeed(job_id)
+    until(lambda: state(server, job_id)["status"] == "failed")
+    assert looked_up
+    assert state(server, job_id)["attempts"] == 1  # nor is it tried again
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    ("webhook", "text"),
+    [
+        ('{"url": "http://example.org/"}', "its scheme is 'http'; allowed is an https URL of a public address"),
+        ('{"url": "https://127.0.0.1/"}', "127.0.0.1 is not a public address"),
+        ('{"url": "https://[::1]/"}', "::1 is not a public address"),
+        ('{"url": "https://169.254.169.254/latest"}', "169.254.169.254 is not a public address"),
+        ('{"url": "https://user@example.org/"}', "no user"),
+        ('{"url": "https:///path"}', "it needs a host"),
+        ('{"url": "https://example.org:99999/"}', "Port out of range"),
+        ('{"url": "file:///etc/passwd"}', "its scheme is 'file'"),
+        ('{"url": "https://example.org/", "events": []}', "at least 1 item"),
+        ('{"url": "https://example.org/", "events": ["job.born"]}', "'job.succeeded', 'job.failed' or 'job.canceled'"),
+        ('{"uri": "https://example.org/"}', "webhook.url: Field required"),
+    ],
+)
+def test_a_bad_webhook_is_refused(server: Server, portrait: bytes, webhook: str, text: str) -> None:
+    data = {"motion": YAW, "webhook": webhook}
+    response = server.client.post("/v1/images", files={"portrait": portrait}, data=data)
+    assert text in refused(response, ProblemType.INVALID_WEBHOOK)["detail"]
+    assert nothing_left(server)
+
+
+async def _post(poster: Poster, url: str) -> int:
+    try:
+        return await poster.post(url, {}, b"{}")
+    finally:
+        await poster.close()
+
+
+def test_the_guard_is_in_the_connection_itself(receive: Callable[..., Receiver]) -> None:
+    receiver = receive(200)
+    with pytest.raises(BlockedAddressError, match=r"127\.0\.0\.1, which is not a public address"):
+        asyncio.run(_post(Poster(private=False, timeout_s=5), receiver.url))
+    assert receiver.received == []
+    assert asyncio.run(_post(Poster(private=True, timeout_s=5), receiver.url)) == 200
+
+
+def test_a_key_that_was_cut_off_is_not_used(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "webhooks.key").write_bytes(b"short")
+    server = start()
+    response = server.client.get("/v1/webhooks/secret")
+    assert (response.status_code, response.json()["detail"]) == (
+        503, "the service's own secret cannot be used just now",
+    )  # fmt: skip
+
+
+def test_the_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "webhooks.key"
+    secrets: list[str] = []
+    threads = [threading.Thread(target=lambda: secrets.append(WebhookSigner(path).secret("me"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(secrets)) == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["webhooks.key"]

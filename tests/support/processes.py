@@ -1,0 +1,196 @@
+"""Redis, front-end and workers, each a real process that can be killed and started again."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+import redis
+
+from service.running.embedded import find_redis_server, free_port
+from tests.support.paths import ROOT
+
+PORTRAIT = ROOT / "service" / "samples" / "portrait.jpg"
+TURN = json.dumps({"controls": {"yaw": 15}})
+SWAY = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 1, "controls": {"yaw": 15}}]})
+PLAIN = json.dumps({"paste_back": False})
+RESULTS = {"image": "result.png", "video": "result.mp4", "motion": "result.json"}
+
+
+def need_weights() -> None:
+    """Skip what needs trained weights where they are not installed."""
+    if not (ROOT / "model" / "weights" / "renderer-guided-light.safetensors").is_file():
+        pytest.skip("no weights")
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
+        time.sleep(0.05)
+
+
+class Service:
+    """A service in a folder. `worker_port` is where workers find Redis, if not at its own port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.redis_port, self.api_port = free_port(), free_port()
+        self.worker_port = self.redis_port
+        self.redis_server = Path(find_redis_server())
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30, trust_env=False)
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "data" / "artifacts"
+
+    @property
+    def redis(self) -> "redis.Redis":
+        return redis.Redis(port=self.redis_port, decode_responses=True)
+
+    def start(
+        self, name: str, limit: Callable[[], None] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start `redis`, `api`, or a worker: any name that begins so."""
+        cli = [sys.executable, "-m", "service.cli"]
+        persistence = ["--save", "", "--appendonly", "yes", "--dir", str(self.folder)]
+        command = {
+            "redis": [str(self.redis_server), "--port", str(self.redis_port), "--bind", "127.0.0.1", *persistence],
+            "api": [*cli, "api", "--port", str(self.api_port)],
+            "worker": [*cli, "worker"],
+        }[name.split(maxsplit=1)[0]]
+        port = self.worker_port if name.startswith("worker") else self.redis_port
+        settings = {
+            "PIRENDERER_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "PIRENDERER_DATA_DIR": str(self.folder / "data"),
+            "PIRENDERER_HOUSEKEEPING_S": "0.5",
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log,
+                preexec_fn=limit,  # noqa: PLW1509 - one system call
+            )  # fmt: skip
+        if name == "redis":
+            until(self._redis_answers, 20, "Redis does not start")
+        if name == "api":
+            until(self._api_answers, 30, lambda: f"the API does not start: {self.log('api')}")
+
+    def wait_for_workers(self, count: int = 1) -> None:
+        """Until so many have loaded their models."""
+        until(lambda: self.client.get("/readyz").json()["workers"] >= count, 90, lambda: self.log("worker"))
+
+    def kill(self, name: str) -> None:
+        """With kill -9, as the kernel does when memory is short."""
+        self.processes[name].kill()
+        self.processes[name].wait(10)
+
+    def child(self, name: str = "worker") -> psutil.Process | None:
+        """The process that works, not the one that watches it."""
+        children = psutil.Process(self.processes[name].pid).children()
+        return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
+
+    def kill_child(self) -> None:
+        if (child := self.child()) is not None:
+            child.send_signal(signal.SIGKILL)
+            child.wait(10)
+
+    def create(self, call: str, key: str, *, source: bytes | None = None, **form: str) -> str:
+        """Send a job until it is taken, however often the front-end is away."""
+        deadline = time.monotonic() + 60
+        options = {} if call == "motions" else {"options": PLAIN}
+        while True:
+            try:
+                response = self.client.post(
+                    f"/v1/{call}",
+                    files={"source" if call == "motions" else "portrait": source or PORTRAIT.read_bytes()},
+                    data={**options, **form},
+                    headers={"Idempotency-Key": key},
+                )
+                if response.is_success:
+                    return str(response.json()["id"])
+                assert response.status_code in (409, 503), response.text
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, self.log("api")
+            time.sleep(0.2)
+
+    def job(self, job_id: str) -> dict[str, Any] | None:
+        """The job, or None while nobody answers."""
+        with contextlib.suppress(httpx.TransportError):
+            response = self.client.get(f"/v1/jobs/{job_id}")
+            if response.status_code == 200:
+                found: dict[str, Any] = response.json()
+                return found
+            assert response.status_code == 503, response.text
+        return None
+
+    def done(self, jobs: list[str]) -> int:
+        found = [self.job(job_id) for job_id in jobs]
+        return sum(job is not None and job["status"] not in ("queued", "running") for job in found)
+
+    def finished(self, *jobs: str, seconds: float = 120) -> list[dict[str, Any]]:
+        """The jobs when all have ended."""
+        until(lambda: self.done(list(jobs)) == len(jobs), seconds, lambda: self.log("worker") + self.log("api"))
+        found = [self.job(job_id) for job_id in jobs]
+        return [job for job in found if job is not None]
+
+    def check_done_once(self, job: dict[str, Any], *, inputs: int = 1) -> None:
+        """A job has one result, which is whole, and no file but that and what it was made from."""
+        assert job["status"] == "succeeded", job["error"]
+        result = self.client.get(job["urls"]["result"])
+        assert hashlib.sha256(result.content).hexdigest() == job["result"]["sha256"]
+        names = {path.name for path in (self.artifacts / job["id"][:2] / job["id"]).iterdir()}
+        assert RESULTS[job["kind"]] in names
+        assert len(names) == 1 + inputs, names
+        ends = [data for _, data in self.redis.xrange(f"pirenderer:job:{job['id']}:events") if "succeeded" in str(data)]
+        assert len(ends) == 1
+
+    def check_nothing_is_left_but(self, jobs: list[str]) -> None:
+        """Of what was begun and broken off nothing stays: after the sweep there are the folders of these jobs alone."""
+        long_ago = time.time() - 2 * 3600
+        for folder in self.artifacts.glob("??/*"):
+            os.utime(folder, (long_ago, long_ago))
+        self.kill("api")
+        self.start("api")  # it sweeps as it begins
+        until(lambda: {folder.name for folder in self.artifacts.glob("??/*")} == set(jobs), 20, "folders are left")
+
+    def deliveries(self, job_id: str) -> int:
+        """How often the job was begun."""
+        return int(str(self.redis.hget(f"pirenderer:job:{job_id}", "deliveries")))
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace")[-4000:] if path.is_file() else ""
+
+    def stop(self) -> None:
+        self.client.close()
+        for process in reversed(self.processes.values()):
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _redis_answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError), self.redis as client:
+            return bool(client.ping())
+        return False
+
+    def _api_answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return self.client.get("/healthz").status_code == 200
+        return False

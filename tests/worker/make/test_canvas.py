@@ -1,0 +1,51 @@
+"""The frame of the result: sizes, and the face where it was."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from model.engines import RenderedFrame
+from worker.make.canvas import Canvas
+
+
+@dataclass(frozen=True)
+class Square:
+    x: float
+    y: float
+    side: float
+
+
+@dataclass(frozen=True)
+class CutFace:
+    crop: Square
+    image: np.ndarray
+
+
+def subject() -> tuple[np.ndarray, CutFace]:
+    photo = np.full((600, 900, 3), 90, np.uint8)
+    return photo, CutFace(Square(300, 150, 256), photo[150:406, 300:556].copy())
+
+
+@pytest.mark.parametrize(
+    ("longest", "size"), [(None, (600, 900)), (900, (600, 900)), (450, (300, 450)), (1800, (1200, 1800))]
+)
+def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[int, int]) -> None:
+    photo, face = subject()
+    canvas = Canvas.of(photo, face, longest)
+    animated = face.image.copy()
+    animated[118:138, 118:138] = 255  # the middle of the crop
+    frame = canvas.compose(RenderedFrame(animated))
+    assert frame.shape == (*size, 3)
+    assert (canvas.height, canvas.width) == size
+    y, x, _ = np.nonzero(frame > 170)
+    scale = size[1] / 900
+    assert ((x.mean() + 0.5) / scale, (y.mean() + 0.5) / scale) == pytest.approx((300 + 128, 150 + 128), abs=0.6)
+
+
+@pytest.mark.parametrize("side", [64, 256, 512])
+def test_the_crop_alone(side: int) -> None:
+    photo, face = subject()
+    frame = Canvas.square(photo, face, side).compose(RenderedFrame(face.image))
+    assert frame.shape == (side, side, 3)
+    assert np.abs(frame.astype(int) - 90).max() <= 1

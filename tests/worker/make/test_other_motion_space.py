@@ -1,0 +1,81 @@
+"""A worker whose renderer takes motions of another space than the morphable model's."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageOptions, VideoOptions
+from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from model.renderer.network import PIRenderer, initialize
+from model.weights.files import released_weights, save_weights
+from worker.errors import InputError
+from worker.make.picture import make_image, make_video
+from worker.models import Models
+from worker.settings import WorkerSettings
+from worker.workbench import Workbench
+
+SPACE = "bfm-deep3d"
+POSE = CoefficientsMotion(space=SPACE, coefficients=[0.1] * 73)
+
+pytestmark = pytest.mark.usefixtures("weights")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    folder = tmp_path_factory.mktemp("weights")
+    for name in ("open478", "extractor"):
+        for path in released_weights().glob(f"{name}.*"):
+            shutil.copy(path, folder)
+    config = RendererConfig(
+        motion_dimension=73,
+        descriptor_size=16,
+        adain_hidden=16,
+        warping=WarpingConfig(base_channels=8, max_channels=16),
+        editing=EditingConfig(base_channels=8, max_channels=16),
+    )
+    network = initialize(PIRenderer(config), torch.Generator().manual_seed(0))
+    card = {"kind": "renderer", "motion_space": SPACE, "dimension": 73, "config": config.model_dump()}
+    save_weights(folder, f"renderer-{SPACE}", network.state_dict(), card, dtype=torch.float32)
+    settings = WorkerSettings(weights_dir=folder, renderer=f"renderer-{SPACE}")
+    return Workbench(Models.of(settings), settings)
+
+
+def test_its_coefficients_are_rendered(bench: Workbench, portrait: Path, tmp_path: Path) -> None:
+    made = make_image(bench, portrait, tmp_path / "a.png", motion=POSE, options=ImageOptions(paste_back=False))
+    assert (made.width, made.height) == (256, 256)
+    other = CoefficientsMotion(space=SPACE, coefficients=[-3.0] * 73)
+    make_image(bench, portrait, tmp_path / "b.png", motion=other, options=ImageOptions(paste_back=False))
+    pictures = [np.asarray(Image.open(tmp_path / name), np.int16) for name in ("a.png", "b.png")]
+    assert np.abs(pictures[0] - pictures[1]).max() > 0
+    frames = FramesMotion(space=SPACE, fps=25, frames=[[0.1 * i] * 73 for i in range(5)])
+    video = make_video(bench, portrait, tmp_path / "a.mp4", motion=frames, options=VideoOptions(paste_back=False))
+    assert video.frames == 5
+
+
+def test_motions_of_the_morphable_model_are_refused(
+    bench: Workbench, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    def image(**kwargs: object) -> object:
+        return make_image(bench, portrait, tmp_path / "x.png", options=ImageOptions(), **kwargs)  # type: ignore[arg-type]
+
+    def video(**kwargs: object) -> object:
+        return make_video(bench, portrait, tmp_path / "x.mp4", options=VideoOptions(), **kwargs)  # type: ignore[arg-type]
+
+    for refused, named in (
+        (lambda: image(motion=ControlsMotion(controls={"yaw": 10})), "the motion is in the space"),
+        (lambda: image(motion=CoefficientsMotion(space="open478", coefficients=[0.0] * 70)), "the motion is in"),
+        (lambda: image(driving=portrait), "a driving image becomes a motion in the space"),
+        (lambda: video(driving=speech), "a driving video becomes a motion in the space"),
+        (lambda: video(audio=speech), "speech becomes a motion in the space"),
+    ):
+        with pytest.raises(InputError, match=named) as error:
+            refused()
+        assert error.value.problem is ProblemType.WRONG_MOTION_SPACE
+        assert "this renderer takes 'bfm-deep3d'" in error.value.detail
+    assert not list(tmp_path.iterdir())

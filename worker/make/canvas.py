@@ -1,0 +1,108 @@
+"""What a frame of the result shows: the whole photo with the animated face in it, or the square crop alone."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.animation.composite import Layer, Overlay, Square
+from model.engines import RenderedFrame
+from model.extractor import Crop
+from worker.media.paste import Paster, PlanarPaster
+
+Image = NDArray[np.uint8]
+
+CROP_SIDE = 256
+MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
+
+
+@dataclass(frozen=True)
+class _Square:
+    x: float
+    y: float
+    side: float
+
+
+class CutFace(Protocol):
+    """Where a face was cut from the photo, and what was cut: uint8 (S, S, 3)."""
+
+    @property
+    def crop(self) -> Square:
+        """In photo pixels."""
+        ...
+
+    @property
+    def image(self) -> Image:
+        """The crop before animation."""
+        ...
+
+
+class Pastes(Protocol):
+    """Makes frames of animated crops (worker.media.paste.Paster)."""
+
+    def paste(self, animated: RenderedFrame) -> Image:
+        """The frame with `animated` in its place."""
+        ...
+
+
+class Canvas:
+    """Puts animated crops into the result's frame, of `width` x `height` pixels."""
+
+    def __init__(self, width: int, height: int, paster: Pastes) -> None:
+        self.width = width
+        self.height = height
+        self.paster = paster
+
+    @classmethod
+    def of(cls, photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> "Canvas":
+        """The whole photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is).
+
+        With `planar` frames are composed for video: see `PlanarPaster`.
+        """
+        paster = PlanarPaster if planar else Paster
+        crop, still = face.crop, face.image
+        height, width = photo.shape[:2]
+        if longest_side is None or longest_side == max(height, width):
+            return cls(width, height, paster(photo, crop, still))
+        scale = longest_side / max(height, width)
+        new_width, new_height = max(2, round(width * scale)), max(2, round(height * scale))
+        resized = _resized(photo, new_width, new_height)
+        moved = _Square(crop.x * scale, crop.y * scale, crop.side * scale)
+        return cls(new_width, new_height, paster(resized, moved, still))
+
+    @classmethod
+    def square(cls, photo: Image, face: CutFace, side: int) -> "Canvas":
+        """The crop alone, of `side` x `side` pixels."""
+        return cls(side, side, _SquarePaster(photo, face, side))
+
+    def compose(self, animated: RenderedFrame) -> Image:
+        """One frame of the result, uint8 (height, width, 3), or as yuv420p, of an animated crop."""
+        return self.paster.paste(animated)
+
+
+class _SquarePaster:
+    """The crop and a margin around it, at the size asked for; only the crop is shown."""
+
+    def __init__(self, photo: Image, face: CutFace, side: int) -> None:
+        margin = round(side * MARGIN)
+        beyond = margin * face.crop.side / side
+        around = Crop(face.crop.x - beyond, face.crop.y - beyond, face.crop.side + 2 * beyond)
+        self._still = face.image
+        self._shown = slice(margin, margin + side)
+        self._picture = around.cut(photo, side + 2 * margin)
+        square = _Square(margin, margin, side)
+        self._overlay = Overlay(self._picture, square, len(face.image), fades=False)
+
+    def paste(self, animated: RenderedFrame) -> Image:
+        image = self._picture.copy()
+        for rows, pixels in self._overlay.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
+            image[rows, self._overlay.columns] = pixels
+        return image[self._shown, self._shown]
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    shrinks = width < image.shape[1]
+    resized: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resized

@@ -1,0 +1,113 @@
+"""Faces in photos and videos, as far as the user has a say in them."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat, tee
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.problems import ProblemType
+from model.errors import FaceIndexError, NoFaceError
+from model.extractor import Extraction, Extractor, Face
+from model.extractor.follower import looked_for_faces
+from worker.decoding import read_image
+from worker.errors import InputError
+from worker.media.files import check_size
+from worker.media.video import VideoSource
+from worker.workbench import Portrait, Workbench
+
+MODEL_FPS = 25.0  # the rate at which videos are extracted and speech becomes motion
+REPORT_EVERY = 8  # frames
+
+
+def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> Portrait:
+    """Decode a photo and extract one of its faces: the `index`-th, or the largest.
+
+    Raises InputError: what `read_image` raises, no-face or no-such-face.
+    """
+    with bench.stages.run("decode"):
+        check_size(path, bench.settings.max_portrait_bytes, name)
+        key = (bench.owner, hashlib.sha256(path.read_bytes()).hexdigest(), index or 0)
+        known = bench.portraits.get(key)
+        if known is not None:
+            return known
+        photo = read_image(path, bench.settings.image_limits, name=name, check=bench.stages.check)
+    with bench.stages.run("face"):
+        extractor = bench.models.extractor
+        portrait = Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+    bench.portraits.put(key, portrait)
+    return portrait
+
+
+def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None, *, name: str) -> Face:
+    """The `index`-th of the faces in a picture, the largest first; the largest when no index is given.
+
+    Raises InputError: no-face or no-such-face.
+    """
+    faces: Sequence[Face] = extractor.find_faces(rgb, every=bool(index))
+    if not faces:
+        height, width = rgb.shape[:2]
+        raise InputError(
+            ProblemType.NO_FACE,
+            f"no face was found in the {name} of {width} x {height} pixels; {looked_for_faces()}",
+            got=0,
+            allowed="at least one face",
+        )
+    if index is not None and index >= len(faces):
+        raise InputError(
+            ProblemType.NO_SUCH_FACE,
+            f"face {index} was asked for, but the {name} has {len(faces)}; allowed are 0 to {len(faces) - 1}",
+            got=index,
+            allowed=list(range(len(faces))),
+        )
+    return faces[index or 0]
+
+
+def follow_face(
+    bench: Workbench, source: VideoSource, index: int | None
+) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
+    """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
+
+    None before it comes, which `max_seconds_before_face` bounds. Frames stream; few are held at a time. Raises
+    InputError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
+    """
+    patience = bench.settings.max_seconds_before_face
+    total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
+    frames, looked_at = tee(bench.stages.each("decode", source.frames(MODEL_FPS)))
+    try:
+        for number, (frame, extraction) in enumerate(
+            zip(frames, bench.models.extractor.extract_video(looked_at, index or 0), strict=True)
+        ):
+            if number % REPORT_EVERY == 0:
+                bench.stages.report("extract", number, total)
+            if extraction is None and number >= patience * MODEL_FPS:
+                raise InputError(
+                    ProblemType.NO_FACE,
+                    f"the {source.name}: no face in the first {patience:g} seconds; {looked_for_faces()}",
+                    got=0,
+                    allowed=f"a face in the first {patience:g} seconds (PIRENDERER_MAX_SECONDS_BEFORE_FACE)",
+                )
+            yield frame, extraction
+    except FaceIndexError as error:
+        raise InputError(
+            ProblemType.NO_SUCH_FACE, f"the {source.name}: {error}", got=index, allowed="an index of its faces"
+        ) from error
+    except NoFaceError as error:
+        raise InputError(
+            ProblemType.NO_FACE, f"the {source.name}: {error}", got=0, allowed="at least one face"
+        ) from error
+
+
+def from_the_start(followed: Iterable[Extraction | None]) -> Iterator[Extraction]:
+    """A followed face, which before it came was where it came, and unseen."""
+    before = 0
+    for face in followed:
+        if face is None:
+            before += 1
+            continue
+        yield from repeat(replace(face, confidence=0.0, seen=False), before)
+        before = 0
+        yield face

@@ -1,0 +1,223 @@
+"""The jobs that render, as plain functions over files: a worker and the command line call them, and they know no queue.
+
+All raise worker.errors.InputError for what the user can mend and model.errors.ModelError from the models. Whatever the
+report of the bench's stages raises passes through, which is how a job is stopped.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageOptions, VideoOptions
+from model.morphable.basis import MOTION_SPACE
+from model.renderer.prior.reach import Reach, within_reach
+from worker.decoding import read_speech
+from worker.errors import InputError
+from worker.make import motions
+from worker.make.canvas import CROP_SIDE, Canvas
+from worker.make.driving import driven_image, driven_video
+from worker.make.faces import MODEL_FPS, read_portrait
+from worker.make.label import LabelledCanvas
+from worker.make.render import Clamped, Made, render_video
+from worker.make.speech import speaking, with_head_of
+from worker.media.audio import Sound
+from worker.media.images import encode_image
+from worker.workbench import Portrait, Workbench
+
+LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
+SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def make_image(
+    bench: Workbench,
+    portrait: Path,
+    output: Path,
+    *,
+    motion: Motion | None = None,
+    motions: Sequence[Motion] | None = None,
+    driving: Path | None = None,
+    options: ImageOptions,
+) -> Made:
+    """Re-pose a portrait by a still motion, or as the person in the image `driving`; write the image to `output`.
+
+    With `motions`, a ZIP of one image for each is written: `001.png` and so on.
+    """
+    subject = read_portrait(bench, portrait, options.face)
+    if driving:
+        _check_reads(bench, "a driving image", bench.models.extractor.motion_space)
+        asked = driven_image(bench, subject, driving, options)[None]
+    else:
+        asked = _poses(bench, subject, motions or [motion])
+    targets, clamped = _reached(bench, subject, asked)
+    with bench.stages.timed("paste"):
+        canvas = _canvas(subject, options)
+    bench.stages.report("render", 0, len(targets))
+    images = (_rendered(bench, subject, target, canvas, options) for target in targets)
+    made = Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height, clamped=clamped)
+    if motions is None:
+        output.write_bytes(next(images))
+        return made
+    with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
+        for number, image in enumerate(images, 1):
+            archive.writestr(f"{number:03}.{SUFFIXES[options.format]}", image)
+            _check_size(output, bench.settings.max_archive_bytes, number)
+            bench.stages.report("render", number, len(targets))
+    return replace(made, media_type="application/zip", images=len(targets))
+
+
+def _check_size(archive: Path, most: int, images: int) -> None:
+    size = archive.stat().st_size
+    if size > most:
+        raise InputError(
+            ProblemType.TOO_LARGE,
+            f"the first {images} images have {size} bytes; allowed are {most} for all; a smaller size or jpeg may do",
+            got=size,
+            allowed=most,
+        )
+
+
+def _rendered(
+    bench: Workbench, subject: Portrait, target: motions.Floats, canvas: Canvas, options: ImageOptions
+) -> bytes:
+    with bench.stages.timed("render"):
+        batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
+        (animated,) = next(batches)
+    with bench.stages.timed("paste"):
+        image = canvas.compose(animated)
+    with bench.stages.timed("encode"):
+        encoded = encode_image(image, options.format, quality=options.quality)
+    if bench.credentials is None:
+        return encoded
+    with bench.stages.timed("sign"):
+        return bench.credentials.signed(encoded, MEDIA_TYPES[options.format], composite=options.paste_back)
+
+
+def make_video(
+    bench: Workbench,
+    portrait: Path,
+    output: Path,
+    *,
+    audio: Path | None = None,
+    motion: Motion | None = None,
+    driving: Path | None = None,
+    options: VideoOptions,
+) -> Made:
+    """Animate a portrait by a sequence, by speech or by the video `driving`; write an MP4 to `output`.
+
+    The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
+    speech's, and head, eyes and brows are the video's.
+    """
+    speech = None
+    if audio is not None:  # bad sound is refused before anything costly is done
+        with bench.stages.run("audio"):
+            speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
+        _check_reads(bench, "speech", MOTION_SPACE)
+    subject = read_portrait(bench, portrait, options.face)
+    fps = options.fps or MODEL_FPS
+    sound: Sound | None = None
+    frames_without_face: int | None = None
+    if driving is not None:
+        _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
+        driven = driven_video(bench, subject, driving, options, fps)
+        sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
+    if speech is not None:
+        with bench.stages.run("motion"):
+            spoken = motions.resample(speaking(bench, subject.face, speech, options), MODEL_FPS, fps)
+        sequence = spoken if driving is None else with_head_of(sequence, spoken, subject.face.motion, options)
+        sound = speech.sound
+    elif driving is None:
+        moving = _moving(motion)
+        fps = options.fps or moving.fps
+        sequence = _sequence(bench, subject, moving, fps)
+    sequence, clamped = _reached(bench, subject, sequence)
+    canvas = _canvas(subject, options)
+    made = render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+    if bench.credentials is not None:
+        with bench.stages.run("sign"):
+            bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
+    return replace(made, frames_without_face=frames_without_face, clamped=clamped)
+
+
+def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> motions.Floats:
+    with bench.stages.run("motion"):
+        return np.stack([_pose(bench, subject, motion) for motion in wanted])
+
+
+def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
+    if not isinstance(motion, ControlsMotion | CoefficientsMotion):
+        raise InputError(
+            ProblemType.INVALID_MOTION,
+            "an image takes a single pose, not a sequence of them",
+            allowed=["controls", "coefficients"],
+        )
+    _check_space(bench, motion)
+    return motions.still(motion, subject.face, bench.models.controls)
+
+
+def _moving(motion: Motion | None) -> MovingMotion:
+    if not isinstance(motion, FramesMotion | KeyframesMotion):
+        raise InputError(
+            ProblemType.INVALID_MOTION,
+            "a video takes a sequence of poses, not a single one",
+            allowed=["frames", "keyframes"],
+        )
+    return motion
+
+
+def _sequence(bench: Workbench, subject: Portrait, motion: MovingMotion, fps: float) -> motions.Floats:
+    with bench.stages.run("motion"):
+        _check_space(bench, motion)
+        return motions.moving(motion, subject.face, bench.models.controls, fps)
+
+
+def _reached(bench: Workbench, subject: Portrait, asked: motions.Floats) -> tuple[motions.Floats, Clamped | None]:
+    """Motions (T, D) that can be drawn of the portrait: those asked for, turned no further than it shows enough for.
+
+    A renderer without a prior is left to itself: its motions need not even have angles.
+    """
+    if bench.models.animator.prior is None:
+        return asked, None
+    own = subject.face.motion
+    reached, reduced = within_reach(own, asked)
+    count = int(np.count_nonzero(reduced))
+    return reached, Clamped(count, Reach.of(own)) if count else None
+
+
+def _check_space(bench: Workbench, motion: Motion) -> None:
+    lengths: set[int] = set()
+    if isinstance(motion, CoefficientsMotion):
+        lengths = {len(motion.coefficients)}
+    elif isinstance(motion, FramesMotion):
+        lengths = {len(frame) for frame in motion.frames}
+    animator = bench.models.animator
+    motions.check_space(motion.space, lengths, expected_space=animator.motion_space, dimension=animator.dimension)
+
+
+def _check_reads(bench: Workbench, what: str, got: str) -> None:
+    """Refuse what becomes a motion of the space `got` where the renderer takes another space's."""
+    space = bench.models.animator.motion_space
+    if space != got:
+        raise InputError(
+            ProblemType.WRONG_MOTION_SPACE,
+            f"{what} becomes a motion in the space {got!r}; this renderer takes {space!r}, as coefficients or "
+            "frames of them",
+            got=got,
+            allowed=[space],
+        )
+
+
+def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
+    video = isinstance(options, VideoOptions)
+    if not options.paste_back:
+        canvas = Canvas.square(subject.photo, subject.face, options.size or CROP_SIDE)
+    else:
+        own = max(subject.photo.shape[:2])
+        longest = options.size or (min(LONGEST_VIDEO_SIDE, own) if video else own)
+        canvas = Canvas.of(subject.photo, subject.face, longest, planar=video and not options.label)
+    return LabelledCanvas(canvas) if options.label else canvas  # a label is drawn in RGB

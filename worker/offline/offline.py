@@ -1,0 +1,81 @@
+"""Jobs on the command line: no server, progress bars on the standard error stream."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.logs import configure_logging
+from jobs.motions import Motion
+from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
+from jobs.settings import InvalidSettingsError
+from model.errors import ModelError
+from worker.decoding import start_forkserver
+from worker.errors import InputError
+from worker.make.motion import extract_motion
+from worker.make.picture import make_image, make_video
+from worker.make.render import Made
+from worker.media.files import written
+from worker.models import Models
+from worker.offline.console import StageBars, show_outcome
+from worker.settings import read_worker_settings
+from worker.stages import Stages
+from worker.workbench import Workbench
+
+
+def render_offline(
+    portrait: Path,
+    output: Path,
+    *,
+    motion: Motion | None,
+    audio: Path | None,
+    driving: Path | None,
+    options: ImageOptions | VideoOptions,
+    as_json: bool,
+) -> None:
+    """Make an image or a video, as the options are for the one or the other."""
+
+    def job(bench: Workbench, path: Path) -> Made:
+        if isinstance(options, ImageOptions):
+            return make_image(bench, portrait, path, motion=motion, driving=driving, options=options)
+        return make_video(bench, portrait, path, audio=audio, motion=motion, driving=driving, options=options)
+
+    _run(job, output, load=lambda models: models.load_all(speech=audio is not None), as_json=as_json)
+
+
+def extract_offline(
+    source: Path, output: Path, *, video: bool, overlay: Path | None, options: MotionOptions, as_json: bool
+) -> None:
+    """Extract the motion of an image or a video; what was read is drawn on it and written to `overlay`."""
+
+    def job(bench: Workbench, path: Path) -> Made:
+        if overlay is None:
+            return extract_motion(bench, source, path, video=video, options=options)
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        with written(overlay) as drawn:
+            return extract_motion(bench, source, path, video=video, options=options, overlay=drawn)
+
+    _run(job, output, load=lambda models: models.extractor, as_json=as_json)
+
+
+def _run(
+    job: Callable[[Workbench, Path], Made], output: Path, *, load: Callable[[Models], object], as_json: bool
+) -> None:
+    """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
+    start_forkserver()  # it loads beside the models
+    configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        settings = read_worker_settings()
+        credentials = ContentCredentials.of(settings)
+        with StageBars() as bars, written(output) as temporary:
+            stages = Stages(bars.report)
+            with stages.run("load"):
+                models = Models.of(settings)
+                load(models)
+            made = job(Workbench(models, settings, stages, credentials=credentials), temporary)
+    except (InvalidSettingsError, InputError, ModelError, InvalidCredentialsError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    show_outcome(output, made, stages.seconds, as_json=as_json)

@@ -1,0 +1,1 @@
+"""How a worker takes jobs: Celery, turns, leases, and how each ends."""

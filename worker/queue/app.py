@@ -1,0 +1,36 @@
+"""The Celery application of a worker, and the worker process itself."""
+
+import os
+from collections.abc import Sequence
+
+from celery import Celery
+
+from jobs.queues import QUEUES, make_celery
+from worker.settings import WorkerSettings
+
+
+def make_app(settings: WorkerSettings) -> Celery:
+    """The application both ends share, with the tasks. Children spawned by the worker import them by name."""
+    app = make_celery(settings.redis_url)
+    app.conf.include = ["worker.queue.tasks"]
+    return app
+
+
+def run_worker(settings: WorkerSettings, queues: Sequence[str] = ()) -> int:
+    """Work until told to stop (SIGTERM or Ctrl-C: the job at hand is finished first). Returns the exit code.
+
+    `queues` limits what is taken: names of jobs.queues.QUEUES. Raises ValueError for others.
+    """
+    unknown = sorted(set(queues) - set(QUEUES.values()))
+    if unknown:
+        raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES.values())}")
+    worker = make_app(settings).Worker(
+        hostname=f"pirenderer-{os.getpid()}@%h",
+        queues=list(queues) or list(QUEUES.values()),
+        without_mingle=True,  # workers do not know of each other
+        without_gossip=True,
+        without_heartbeat=True,  # the last beat of a stop would wait for ever for a Redis that is gone
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

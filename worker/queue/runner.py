@@ -1,0 +1,260 @@
+"""One job from claim to end: what a task does, without Celery."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import structlog
+import torch
+from pydantic import TypeAdapter
+from redis import RedisError
+
+from jobs.credentials import ContentCredentials
+from jobs.documents import read_document
+from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError, make_artifacts
+from jobs.problems import Problem
+from jobs.schemas import (
+    MOTION,
+    MOTIONS,
+    ImageSpec,
+    InputFile,
+    JobKind,
+    MotionSpec,
+    Progress,
+    Result,
+    VideoSpec,
+    input_files,
+)
+from jobs.store.claims import LEASE_SECONDS, ClaimLostError, JobCanceledError
+from jobs.store.jobs import JobStore
+from jobs.store.lease import Lease
+from jobs.store.records import Claim, Refusal
+from worker.make.motion import extract_archive, extract_motion
+from worker.make.picture import SUFFIXES, make_image, make_video
+from worker.make.render import Made
+from worker.models import Models
+from worker.problems import is_expected, problem_of
+from worker.queue.heartbeat import Heartbeat
+from worker.settings import WorkerSettings
+from worker.stages import Stages
+from worker.workbench import PortraitCache, Workbench
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
+PATIENCE_S = LEASE_SECONDS * 2 / 3  # for a Redis or files that are away; later the job is another's
+
+
+class Runner:
+    """Takes jobs by id and ends them: succeeded, failed or canceled. One in each worker process."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.store = JobStore.connect(settings.redis_url)
+        self.models = Models.of(settings)
+        self._settings = settings
+        self._portraits = PortraitCache()
+        self._credentials = ContentCredentials.of(settings)
+        self._artifacts = make_artifacts(settings)
+        self._host = socket.gethostname()
+        self._holder = f"{self._host}:{os.getpid()}"
+        self.heartbeat = Heartbeat(self.store, self._holder, batch_size=settings.batch_size)
+
+    def run(self, kind: JobKind, token: str) -> None:
+        """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
+        claim = self._next(kind, token)
+        if claim is None:
+            log.info("nothing waits", kind=kind.value)
+            return
+        with structlog.contextvars.bound_contextvars(job_id=claim.job_id, request_id=claim.request_id):
+            self._run(claim)
+
+    def _run(self, claim: Claim) -> None:
+        log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
+        stages = Stages()
+        try:
+            with Lease(self.store, claim) as lease:
+
+                def report(stage: str, done: int, total: int | None) -> None:
+                    lease.check()
+                    with contextlib.suppress(RedisError):  # the lease outlasts a short absence, and then says so
+                        self.store.progress(claim, Progress(stage=stage, done=done, total=total))
+
+                stages.report = report
+                stages.check = lease.check
+                self._end(claim, stages)
+        except ClaimLostError:
+            log.warning("claim lost, nothing is written")
+        except RedisError as error:
+            log.error("Redis is away; when the lease has lapsed the job is queued again", error=str(error))  # noqa: TRY400
+
+    def _next(self, kind: JobKind, token: str) -> Claim | None:
+        for job_id in self.store.turns(kind, token):
+            claim = self._claim(job_id, token)
+            if isinstance(claim, Claim):
+                return claim
+            log.info("stepped back", job_id=job_id, reason=claim.value)
+        return None
+
+    def _claim(self, job_id: str, token: str) -> Claim | Refusal:
+        """Claim a job, also from a process of this machine that has died."""
+        claim = self.store.claim(job_id, holder=self._holder, token=token)
+        if claim is Refusal.BUSY:
+            holder = self.store.lock_holder(job_id)
+            if holder is not None and self._is_dead(holder) and self.store.break_lock(job_id, holder):
+                log.warning("its worker died, taking over", job_id=job_id, holder=holder)
+                claim = self.store.claim(job_id, holder=self._holder, token=token)
+        return claim
+
+    def _is_dead(self, holder: str) -> bool:
+        """Whether the process `host:pid` is known not to live. This process works on one job at a time, so a lock in
+        its own name is from an earlier process that had the same number."""
+        host, _, pid = holder.rpartition(":")
+        return host == self._host and (holder == self._holder or not _process_exists(int(pid)))
+
+    def _end(self, claim: Claim, stages: Stages) -> None:
+        problem: Problem | None = None
+        try:
+            files = [file.key for file in input_files(claim.spec).values()]
+            _insist(self._artifacts.clear, claim.job_id, files)
+            with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
+                made = self._work(claim, draft.path, stages)
+                _insist(self.store.renew, claim)  # raises where another copy has taken the job over: its result stays
+                artifact = _insist(draft.commit)
+        except JobCanceledError:
+            _insist(self.store.cancel_claimed, claim)
+            log.info("job canceled")
+            return
+        except (ClaimLostError, RedisError):
+            raise
+        except ArtifactMissingError as error:
+            _insist(self.store.renew, claim)  # raises ClaimLostError where the job was deleted, and its files with it
+            log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
+            problem = problem_of(error)
+        except ArtifactsAwayError as error:  # no fault of the job's, which is not counted as begun
+            log.error("files are away; the job is queued again", error=str(error), cause=str(error.__cause__))  # noqa: TRY400
+            _insist(self._let_go, claim)
+            return
+        except SystemExit:  # the worker is told to stop
+            self._let_go(claim)
+            raise
+        except torch.AcceleratorError:
+            # A failed assertion on the device is final for a process. It dies, and the job is tried in another.
+            log.exception("the accelerator is broken, leaving")
+            os._exit(BROKEN_DEVICE_EXIT_CODE)
+        except Exception as error:  # the edge: whatever happens, the job ends and the worker lives
+            problem = problem_of(error)
+            if is_expected(error):
+                log.info("job failed", problem=problem.type, detail=problem.detail)
+            else:
+                log.exception("job failed unexpectedly")
+        # from here on the exception and all it held, which may have been the memory that lacked, is gone
+        for stage, seconds in stages.seconds.items():
+            _insist(self.store.timing, claim, stage, seconds)
+        if problem is not None:
+            _insist(self.store.fail, claim, problem)
+            return
+        _insist(self.store.succeed, claim, _result(made, artifact), key=artifact.key)
+        log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
+
+    def _let_go(self, claim: Claim) -> None:
+        try:
+            self.store.renew(claim)
+            self.store.give_back(claim)
+            log.info("job given back")
+        except JobCanceledError:
+            self.store.cancel_claimed(claim)
+
+    def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
+        bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials, claim.owner)
+        with contextlib.ExitStack() as stack:
+
+            def read(file: InputFile) -> Path:
+                return _insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
+
+            def written(schema: TypeAdapter[T], file: InputFile | None) -> T | None:
+                return None if file is None else read_document(schema, read(file).read_bytes())
+
+            match claim.spec:
+                case ImageSpec() as spec:
+                    return make_image(
+                        bench,
+                        read(spec.portrait),
+                        path,
+                        motion=spec.motion,
+                        motions=written(MOTIONS, spec.motions_file) or spec.motions,
+                        driving=read(spec.driving) if spec.driving else None,
+                        options=spec.options,
+                    )
+                case VideoSpec() as spec:
+                    return make_video(
+                        bench,
+                        read(spec.portrait),
+                        path,
+                        audio=read(spec.audio) if spec.audio else None,
+                        motion=written(MOTION, spec.motion_file) or spec.motion,
+                        driving=read(spec.driving) if spec.driving else None,
+                        options=spec.options,
+                    )
+                case MotionSpec() as spec:
+                    video = not spec.source.media_type.startswith("image/")
+                    extract = extract_archive if spec.options.overlay else extract_motion
+                    return extract(bench, read(spec.source), path, video=video, options=spec.options)
+
+    @staticmethod
+    def _output_name(claim: Claim) -> str:
+        match claim.spec:
+            case ImageSpec() as spec:
+                return "result.zip" if spec.motion_count else f"result.{SUFFIXES[spec.options.format]}"
+            case VideoSpec():
+                return "result.mp4"
+            case MotionSpec() as spec:
+                return "result.zip" if spec.options.overlay else "result.json"
+
+
+def _insist(tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
+    deadline = time.monotonic() + PATIENCE_S
+    waiting = False
+    while True:
+        try:
+            return tell(*arguments, **keywords)
+        except (RedisError, ArtifactsAwayError) as error:
+            if time.monotonic() > deadline:
+                raise
+            if not waiting:
+                log.warning("waiting for a store that is away", error=str(error))
+            waiting = True
+            time.sleep(0.2)
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _result(made: Made, artifact: Artifact) -> Result:
+    return Result(
+        media_type=made.media_type,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+        width=made.width,
+        height=made.height,
+        images=made.images,
+        frames=made.frames,
+        fps=made.fps,
+        duration=made.duration,
+        frames_without_face=made.frames_without_face,
+        clamped=made.clamped.count if made.clamped else None,
+    )

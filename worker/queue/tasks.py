@@ -1,0 +1,85 @@
+"""The tasks, one for each kind of job, and what Celery must be told around them."""
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import shared_task
+from celery.signals import setup_logging, task_failure, worker_process_init, worker_process_shutdown
+
+from jobs.logs import configure_logging
+from jobs.problems import Problem, ProblemType
+from jobs.queues import TASK_TIME_LIMIT_S, TASKS
+from jobs.schemas import JobKind
+from jobs.store.jobs import JobStore
+from model.errors import ModelError
+from worker.decoding.forkserver import start_forkserver
+from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from worker.queue.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+RETRY_DELAY_S = 1  # before a job whose process died is sent again
+
+
+@functools.cache
+def process_runner() -> "Runner":
+    """The one runner of a child process, made in it: neither models nor sockets can be handed to a spawned process."""
+    from worker.queue.runner import Runner  # noqa: PLC0415 - the parent stays small without torch
+
+    return Runner(WorkerSettings())
+
+
+def run_job(task: Any, job_id: str) -> None:
+    """Work on a job of the task's kind: whose turn it is, which need not be the one whose message this was.
+
+    Nothing is returned and nothing of the job is raised: its state is in the job store.
+    """
+    process_runner().run(JobKind(task.name.rpartition(".")[2]), token=job_id)
+
+
+def load_models(**_: Any) -> None:
+    """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
+    start_forkserver()  # it loads beside the models
+    runner = process_runner()
+    runner.heartbeat.start()
+    try:
+        runner.models.load_all()
+    except ModelError as error:
+        log.warning("a model is missing", error=str(error))
+    runner.heartbeat.ready()
+
+
+def leave(**_: Any) -> None:
+    """Say that this child ends."""
+    process_runner().heartbeat.stop()
+
+
+def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
+    """In the parent: end a job whose process could not, having been killed once too often or for taking too long."""
+    if isinstance(exception, TimeLimitExceeded):
+        problem = Problem.of(ProblemType.TIMED_OUT, f"stopped after {TASK_TIME_LIMIT_S} seconds")
+    elif isinstance(exception, WorkerLostError):
+        problem = Problem.of(ProblemType.WORKER_LOST, "given up: each attempt ended its worker process")
+    else:
+        return
+    with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
+        if job_id := store.job_of_token(task_id):
+            store.abandon(job_id, problem)
+
+
+def use_our_logging(**_: Any) -> None:
+    """Keep Celery from installing its own handlers, in the parent and in every child."""
+    configure_logging()
+
+
+for kind in JobKind:
+    shared_task(name=TASKS[kind], bind=True, default_retry_delay=RETRY_DELAY_S)(run_job)
+worker_process_init.connect(load_models)
+worker_process_shutdown.connect(leave)
+task_failure.connect(abandon)
+setup_logging.connect(use_our_logging)
