@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from jobs.files.artifacts import make_artifacts
+from jobs.files.opening import make_artifacts
 from jobs.queues import make_celery
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore

@@ -6,17 +6,28 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+from limits import parse
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, read_from_environment
-from service.access.keys import Rate
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 SEGMENT = "[A-Za-z0-9._~-]+"
 ROOT_PATH = re.compile(rf"(/(?!(v1|web)(/|$)){SEGMENT}(/{SEGMENT})*)?")
+
+
+def _check_rate(text: str) -> str:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise ValueError("a rate is N/second, N/minute, N/hour or N/day") from error
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_check_rate)]
 
 
 def is_loopback(host: str) -> bool:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.documents import InvalidJsonError, read_document
-from jobs.files.artifacts import InvalidArtifactStoreError, make_artifacts
+from jobs.files.artifacts import InvalidArtifactStoreError
+from jobs.files.opening import make_artifacts
 from jobs.files.private import keep_private
 from jobs.logs import configure_logging
 from jobs.media_types import IMAGES, listed, type_of

@@ -5,8 +5,6 @@ with its folder stays deleted, whoever still works on it. Portraits that are kep
 """
 
 import hashlib
-import re
-import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,10 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from jobs.settings import SharedSettings
-
-JOB_ID = re.compile(r"[0-9a-f]{32}")
-NAME = re.compile(r"[a-z][a-z0-9-]{0,40}(\.[a-z0-9]{1,8})?")
+from jobs.files.keys import split_key
 
 
 class ArtifactError(Exception):
@@ -60,26 +55,6 @@ class SignedUrl:
     """An address at which whoever has it can fetch one artifact for a short time."""
 
     url: str
-
-
-def new_job_id() -> str:
-    """128 random bits: an id that cannot be guessed and is safe in a path and a URL."""
-    return secrets.token_hex(16)
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """Job and name of an artifact. Raises ValueError for a key that is not one of ours."""
-    job_id, _, name = key.partition("/")
-    if not NAME.fullmatch(name):
-        raise ValueError(f"artifact name {name!r} must match {NAME.pattern}")
-    return checked_id(job_id), name
-
-
-def checked_id(job_id: str) -> str:
-    """The id, if it is one. Raises ValueError."""
-    if not JOB_ID.fullmatch(job_id):
-        raise ValueError(f"job id {job_id!r} must be 32 hexadecimal digits")
-    return job_id
 
 
 class Draft(ABC):
@@ -214,15 +189,3 @@ class ArtifactStore(ABC):
     @abstractmethod
     def _old_folders(self, older_than_s: float) -> Iterator[str]:
         """The ids of the folders that nothing was put into for so long."""
-
-
-def make_artifacts(settings: SharedSettings) -> ArtifactStore:
-    """The store that is set: a bucket, or the data folder. Raises InvalidArtifactStoreError."""
-    # imported here, since both build on what is above
-    if settings.s3_bucket:
-        from jobs.files.bucket import BucketArtifacts  # noqa: PLC0415
-
-        return BucketArtifacts(settings)
-    from jobs.files.folder import FolderArtifacts  # noqa: PLC0415
-
-    return FolderArtifacts(settings.artifacts_dir)

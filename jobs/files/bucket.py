@@ -18,16 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.files.artifacts import (
-    JOB_ID,
     ArtifactMissingError,
     ArtifactsAwayError,
     ArtifactStore,
     Draft,
     InvalidArtifactStoreError,
     SignedUrl,
-    checked_id,
-    split_key,
 )
+from jobs.files.keys import JOB_ID, checked_id, split_key
 from jobs.files.scratch import Scratch
 from jobs.settings import SharedSettings
 

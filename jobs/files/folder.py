@@ -7,15 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.files.artifacts import (
-    JOB_ID,
-    ArtifactMissingError,
-    ArtifactsAwayError,
-    ArtifactStore,
-    Draft,
-    checked_id,
-    split_key,
-)
+from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore, Draft
+from jobs.files.keys import JOB_ID, checked_id, split_key
 
 
 class FolderDraft(Draft):

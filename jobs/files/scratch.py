@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from jobs.files.artifacts import checked_id
+from jobs.files.keys import checked_id
 from jobs.queues import VISIBILITY_TIMEOUT_S
 
 

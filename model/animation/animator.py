@@ -12,10 +12,11 @@ import torch
 from pydantic import ValidationError
 
 from model.animation.mouth import paint_mouths
-from model.engines import Engine, EngineSettings, RenderedFrames, build_engine, to_image
+from model.engines import Engine, EngineSettings, RenderedFrames, build_engine
 from model.engines.calibration import read_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
+from model.pictures import to_image
 from model.renderer.prior.prior import Heads, Prior
 from model.renderer.prior.prior import Portrait as Skinned
 from model.renderer.released import load_renderer

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.data.speech_clips import LARGEST_STYLE, SMALLEST_STYLE, SpeechClip
+from model.audio.clip import LARGEST_STYLE, SMALLEST_STYLE, SpeechClip
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, POINTS
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.audio.clip import smoothed
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.streams import neighbourhoods
-from model.data.speech_clips import smoothed
 
 SPEECH_LEVEL, SPEECH_SOFTNESS = 0.45, 0.06  # log-mel over the voice's bands at which a sound is half taken for speech
 VOICE_BANDS = 40  # mel bands up to about 3 kHz

@@ -9,12 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow, FlowStep, bounded
 from model.audio.motion_code import POSE
 from model.audio.network import ResidualFlow, SpeechNetwork
 from model.audio.streams import BLOCK_FRAMES, neighbourhoods
-from model.data.speech_clips import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
 
 SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.audio.blinks import lid_closure, running_median
+from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, SpeechClip, smoothed
 from model.audio.features import SAMPLE_RATE, log_mel
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
@@ -23,34 +23,7 @@ from model.morphable.controls import MEASURES
 from model.weights.files import read_card
 
 UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
-EXPRESSION_SMOOTHING, POSE_SMOOTHING = 0.8, 1.5  # deviations in frames; landmarks tremble, heads do not
 SHORTEST_FRAMES = 20
-FULL_TRUST = 0.5  # a clip whose sync is this or more counts fully
-SMALLEST_STYLE, LARGEST_STYLE = 0.5, 2.0
-
-
-@dataclass(frozen=True)
-class SpeechClip:
-    """One clip of T frames, its sound and motion on the same clock."""
-
-    id: str
-    person: str
-    sync: float
-    mel: Tensor  # (SUBFRAMES * T, MELS)
-    motion: Tensor  # (T, 70), lightly smoothed, blinks taken out
-    identity: Tensor  # (80,)
-    opening: Tensor  # (T,) gap between the inner lips in eye distances, from the landmarks as they are
-    closure: Tensor  # (T,) how far the lids are shut, 0..1
-
-    @property
-    def frames(self) -> int:
-        """T."""
-        return len(self.motion)
-
-    @property
-    def trust(self) -> float:
-        """How much the clip counts in training, 0..1: whether its sound is this mouth's."""
-        return min(max(self.sync, 0.0), FULL_TRUST) / FULL_TRUST
 
 
 def read_sound(path: Path) -> NDArray[np.float32]:
@@ -69,14 +42,6 @@ def mouth_opening(landmarks: Tensor) -> Tensor:
     eyes: Tensor = (landmarks[:, EYES[0]] - landmarks[:, EYES[1]]).norm(dim=-1)
     gap: Tensor = (landmarks[:, UPPER_LIP] - landmarks[:, LOWER_LIP]).norm(dim=-1)
     return gap / eyes
-
-
-def smoothed(values: Tensor, deviation: float) -> Tensor:
-    """Return values (T, D) after a Gaussian of that deviation in frames, the ends repeated."""
-    reach = math.ceil(3 * deviation)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)
-    padded = torch.nn.functional.pad(values.T[None], (reach, reach), mode="replicate")
-    return torch.nn.functional.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None])[:, 0].T
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.engines.engine import RenderedFrames, Rendering, to_levels
+from model.engines.engine import RenderedFrames, Rendering
 from model.engines.graph import CapturedRun, GraphMemory, to_host
 from model.engines.torch_engine import Precision, TorchEngine, exact, rendering
 from model.errors import EngineError
+from model.pictures import to_levels
 from model.renderer.network import PIRenderer, PortraitState
 
 log = structlog.get_logger(__name__)

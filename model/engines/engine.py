@@ -9,17 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from model.pictures import Floats, Frames, to_frames
 from model.renderer.network import PIRenderer, PortraitState
-
-Frames = npt.NDArray[np.uint8]
-"""RGB pictures (B, H, W, 3)."""
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +94,3 @@ class Engine(ABC):
     @property
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-
-def to_levels(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in [-1, 1] -> RGB bytes (B, H, W, 3) on the same device."""
-    levels = images.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous()
-
-
-def to_frames(images: Tensor) -> Frames:
-    """Images (B, 3, H, W) in [-1, 1] on any device -> RGB bytes (B, H, W, 3)."""
-    frames: Frames = to_levels(images).cpu().numpy()
-    return frames
-
-
-def to_image(frame: Frames) -> Tensor:
-    """RGB bytes (H, W, 3) -> a source image (1, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)

@@ -1,7 +1,7 @@
-"""Perceptual and style loss on VGG-19 features (Johnson et al., ECCV 2016).
+"""Features of pictures by VGG-19, and how far two pictures are apart by features (Johnson et al., ECCV 2016).
 
-Without a file of trained VGG weights the same network with fixed random weights serves: what the loss needs is mostly
-the network's structure (Liu et al., "A generic perceptual loss for modeling structured output dependencies", CVPR
+Without a file of trained VGG weights the same network with fixed random weights serves: what counts is mostly the
+network's structure (Liu et al., "A generic perceptual loss for modeling structured output dependencies", CVPR
 2021).
 """
 
@@ -101,24 +101,6 @@ def image_pyramid(image: Tensor, scales: int) -> list[Tensor]:
     for _ in range(scales - 1):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2))
     return pyramid
-
-
-def feature_loss(got: Features, wanted: Features) -> Tensor:
-    """Sum over the layers of the mean absolute difference."""
-    return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]).sum()
-
-
-def gram_matrix(maps: Tensor) -> Tensor:
-    """Gram matrices of feature maps (B, C, H, W), divided by C H W: (B, C, C) in float32."""
-    _, channels, height, width = maps.shape
-    flat = maps.float().flatten(2)
-    with torch.autocast(maps.device.type, enabled=False):
-        return flat @ flat.transpose(1, 2) / (channels * height * width)
-
-
-def style_loss(got: Features, wanted: Features) -> Tensor:
-    """Sum over the layers of the mean absolute difference of Gram matrices."""
-    return torch.stack([F.l1_loss(gram_matrix(a), gram_matrix(b)) for a, b in zip(got, wanted, strict=True)]).sum()
 
 
 def perceptual_distance(got: Features, wanted: Features, weight: Tensor | None = None) -> Tensor:

@@ -17,10 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from limits import parse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from jobs.files.private import open_lock
+from service.settings import Rate
 
 KEY_PREFIX = "pir_"
 LOCK_S = 5.0  # a change takes milliseconds
@@ -36,17 +36,6 @@ class KeyScope(StrEnum):
 
 
 ALL_SCOPES = frozenset(KeyScope)
-
-
-def _check_rate(text: str) -> str:
-    try:
-        parse(text)
-    except ValueError as error:
-        raise ValueError("a rate is N/second, N/minute, N/hour or N/day") from error
-    return text
-
-
-Rate = Annotated[str, AfterValidator(_check_rate)]
 
 
 class UnknownKeyError(Exception):

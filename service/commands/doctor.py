@@ -16,7 +16,9 @@ import typer
 from rich.console import Console
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
-from jobs.files.artifacts import ArtifactError, InvalidArtifactStoreError, make_artifacts, new_job_id
+from jobs.files.artifacts import ArtifactError, InvalidArtifactStoreError
+from jobs.files.keys import new_job_id
+from jobs.files.opening import make_artifacts
 from jobs.files.private import open_to_others
 from jobs.logs import configure_logging
 from jobs.redis_url import without_password

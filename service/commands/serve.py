@@ -14,7 +14,8 @@ import structlog
 import typer
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
-from jobs.files.artifacts import InvalidArtifactStoreError, make_artifacts
+from jobs.files.artifacts import InvalidArtifactStoreError
+from jobs.files.opening import make_artifacts
 from jobs.files.private import keep_private, open_lock
 from jobs.logs import configure_logging
 from jobs.settings import InvalidSettingsError

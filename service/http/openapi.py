@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from jobs.files.artifacts import JOB_ID
+from jobs.files.keys import JOB_ID
 from jobs.motions import Motion
 from jobs.problems import Problem
 from jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook

@@ -1,6 +1,7 @@
 """A job once more: a new one with the same files and options."""
 
-from jobs.files.artifacts import ArtifactMissingError, new_job_id
+from jobs.files.artifacts import ArtifactMissingError
+from jobs.files.keys import new_job_id
 from jobs.problems import ProblemType
 from jobs.schemas import JobStatus, Webhook, input_files
 from jobs.store.records import JobRecord

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from jobs.files.artifacts import JOB_ID, ArtifactMissingError, new_job_id
+from jobs.files.artifacts import ArtifactMissingError
+from jobs.files.keys import JOB_ID, new_job_id
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
 from jobs.store.records import JobRecord
@@ -20,9 +21,10 @@ from service.access.throttle import Caller, UnderwayError
 from service.context import Context
 from service.http.problems import ProblemError, validation_error
 from service.intake.admission import Notes, check_room, form_under_way, queue_job
+from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
 from service.intake.uploads import Fields, Form, TextField, read_form
-from service.stores.idempotency import Answered, fingerprint
+from service.stores.idempotency import Answered
 from service.webhooks.signing import MAX_WEBHOOK_BYTES, parse_webhook
 
 DEADLINE: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)])

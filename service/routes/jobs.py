@@ -11,7 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from jobs.files.artifacts import JOB_ID, ArtifactMissingError, SignedUrl
+from jobs.files.artifacts import ArtifactMissingError, SignedUrl
+from jobs.files.keys import JOB_ID
 from jobs.problems import ProblemType
 from jobs.schemas import Job, JobStatus
 from jobs.store.records import JobRecord

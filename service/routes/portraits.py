@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from jobs.files.artifacts import JOB_ID, new_job_id
+from jobs.files.keys import JOB_ID, new_job_id
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemType
 from jobs.store.jobs import OwnerBoundError

@@ -8,9 +8,7 @@ from typing import cast
 from redis import Redis
 
 from jobs.problems import ProblemType
-from jobs.schemas import JobKind
 from service.http.problems import ProblemError
-from service.intake.uploads import Form
 
 IN_FLIGHT_SECONDS = 15 * 60
 KEPT_SECONDS = 24 * 3600
@@ -64,13 +62,3 @@ class IdempotencyKeys:
 
     def _name(self, owner: str, key: str) -> str:
         return f"{self._prefix}idempotency:{owner}:{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def fingerprint(kind: JobKind, form: Form) -> str:
-    """Says whether two requests are the same: kind, texts and the hashes of the files; not names or boundaries."""
-    parts = {
-        "kind": kind.value,
-        "files": {name: file.sha256 for name, file in form.files.items()},
-        "texts": form.texts,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

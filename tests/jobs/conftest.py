@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, Result
 from jobs.store.jobs import JobStore

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from jobs.files.artifacts import make_artifacts
+from jobs.files.opening import make_artifacts
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import ImageSpec
 from service.background import upkeep as housekeeping

@@ -13,8 +13,8 @@ import av
 import pytest
 import structlog
 
-from jobs.files.artifacts import new_job_id
 from jobs.files.folder import FolderArtifacts
+from jobs.files.keys import new_job_id
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.queues import make_celery, send
 from jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoOptions, VideoSpec

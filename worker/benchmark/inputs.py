@@ -7,9 +7,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from model.engines import to_image
 from model.evaluation.engines.subjects import Scene
 from model.morphable import MorphableModel
+from model.pictures import to_image
 from model.renderer.prior.prior import Prior
 from worker.media.audio import read_speech
 from worker.media.images import read_image

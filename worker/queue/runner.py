@@ -15,7 +15,8 @@ from redis import RedisError
 
 from jobs.credentials import ContentCredentials
 from jobs.documents import read_document
-from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError, make_artifacts
+from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError
+from jobs.files.opening import make_artifacts
 from jobs.problems import Problem
 from jobs.schemas import (
     MOTION,

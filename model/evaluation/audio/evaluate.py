@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.audio.clip import SpeechClip
 from model.audio.features import FPS
 from model.audio.network import SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import SpeechToMotion
-from model.data.speech_clips import SpeechClip, read_clips
+from model.data.speech_clips import read_clips
 from model.data.speech_windows import cut
 from model.errors import DataError
 from model.evaluation.audio.bilabials import bilabial_figures

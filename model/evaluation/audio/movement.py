@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.audio.blinks import find_blinks
+from model.audio.clip import SpeechClip
 from model.audio.features import FPS
 from model.audio.network import SpeechNetwork
-from model.data.speech_clips import SpeechClip
 from model.evaluation.audio.synchrony import Made, opening_gradient
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from model.audio.clip import SpeechClip
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
 from model.data.corpus import read_corpus, spread
-from model.data.speech_clips import SpeechClip, read_sound
+from model.data.speech_clips import read_sound
 from model.evaluation.audio.synchrony import Made
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION

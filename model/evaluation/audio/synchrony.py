@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.audio.clip import SpeechClip
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
-from model.data.speech_clips import SpeechClip
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, HALF_CROP, POINTS
 from model.morphable.controls import MEASURES

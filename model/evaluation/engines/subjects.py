@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from model.engines.builder import EngineSettings, build_engine
 from model.engines.calibration import Calibration, Example, observe_ranges, read_calibration
-from model.engines.engine import Engine, Frames, to_frames, to_image
+from model.engines.engine import Engine
 from model.morphable import MOTION_SPACE
+from model.pictures import Frames, to_frames, to_image
 from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
 from model.renderer.guide import Guide

@@ -19,11 +19,11 @@ from model.animation.animator import Animator
 from model.animation.composite import composed
 from model.data.batch import WINDOW, Batch
 from model.data.corpus import spread
-from model.engines import to_frames, to_image
 from model.engines.torch_engine import TorchEngine
 from model.evaluation.renderer.fidelity import control_sheet, draw_stills, follow_controls
 from model.evaluation.renderer.heldout import HeldOutClip, held_out_clip, held_out_items, held_out_stills, turned_aside
 from model.evaluation.renderer.judge import Compare, Judge, Reading, landmark_px
+from model.evaluation.renderer.preview import render_batch
 from model.extractor import Extraction, Extractor
 from model.metrics.arcface import ArcFace
 from model.metrics.images import flicker
@@ -31,9 +31,9 @@ from model.metrics.memory import give_back
 from model.metrics.perceptual import PerceptualDistance
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
+from model.pictures import to_frames, to_image
 from model.renderer.guide import Guide
 from model.renderer.prior.prior import Prior, guided
-from model.training.renderer.preview import render_batch
 from model.weights import RENDERER
 
 FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart

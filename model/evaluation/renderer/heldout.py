@@ -16,11 +16,11 @@ import torch
 from model.data.clips import SMALLEST_FACE, choose_frames
 from model.data.corpus import Item, read_corpus, spread
 from model.data.warp_back import LARGEST_YAW, moved_away
-from model.engines import to_frames, to_image
 from model.extractor import Crop, Extraction
 from model.extractor.smoothing import smoothed
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
+from model.pictures import to_frames, to_image
 from model.renderer.prior.prior import Prior
 
 STILLS_PER_CLIP = 8  # frames spread over the clip, the first one among them, a quarter of them the most expressive

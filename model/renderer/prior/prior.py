@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.engines import to_frames, to_image
 from model.morphable import MorphableModel
+from model.pictures import to_frames, to_image
 from model.renderer.guide import CHANNELS, Guide
 from model.renderer.prior.completion import Completer, Completion, poses
 from model.renderer.prior.doubt import doubts

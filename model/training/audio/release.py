@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from model.audio.clip import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
-from model.data.speech_clips import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.evaluation.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.evaluation.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel

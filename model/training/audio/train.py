@@ -12,11 +12,12 @@ import structlog
 import torch
 from torch import Tensor, nn
 
+from model.audio.clip import SpeechClip
 from model.audio.config import AudioConfig
 from model.audio.features import SUBFRAMES
 from model.audio.network import Flows, SpeechNetwork, histories
 from model.data.corpus import read_corpus
-from model.data.speech_clips import SpeechClip, read_clips
+from model.data.speech_clips import read_clips
 from model.data.speech_windows import Windows
 from model.evaluation.audio.nll import flow_nll
 from model.morphable import MorphableModel

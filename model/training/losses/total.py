@@ -9,15 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_valid
 from torch import Tensor, nn
 
 from model.metrics.efficientnet import EfficientNetLite0
-from model.metrics.features import (
-    VGG19,
-    Features,
-    feature_loss,
-    image_pyramid,
-    perceptual_distance,
-    style_loss,
-)
+from model.metrics.features import VGG19, Features, image_pyramid, perceptual_distance
 from model.renderer.network import RendererOutput
+from model.training.losses.perceptual import feature_loss, style_loss
 from model.training.losses.reconstruction import multi_scale_l1, region_weighted_l1
 
 CERTAIN, DOUBTFUL = 0.3, 2.0

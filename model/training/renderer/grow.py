@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from model.data.batch import Batch
 from model.errors import ModelError
+from model.evaluation.renderer.preview import render_batch
 from model.renderer.config import RendererConfig
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import EditingNetwork, ResidualBlock
@@ -25,7 +26,6 @@ from model.renderer.layers import EPSILON, AdaIN, ConvNorm, LayerNorm2d, Module,
 from model.renderer.network import PIRenderer
 from model.renderer.warping import DecoderBlock as WarpingDecoderBlock
 from model.renderer.warping import EncoderBlock, WarpingNetwork
-from model.training.renderer.preview import render_batch
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 

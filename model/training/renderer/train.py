@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from model.data.batch import Batch, PairSource
 from model.data.loader import Loader
 from model.data.sources import open_pairs
+from model.evaluation.renderer.preview import contact_sheet, measure, render_batch
 from model.metrics.perceptual import PerceptualDistance
 from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer, initialize
@@ -31,7 +32,6 @@ from model.training import Ema, Run, Stateful, Workers
 from model.training.losses.adversarial import PatchDiscriminator, adversarial_loss, discriminator_loss
 from model.training.losses.total import RendererLoss
 from model.training.renderer.grow import grow
-from model.training.renderer.preview import contact_sheet, measure, render_batch
 from model.training.renderer.recipe import RendererTrainingConfig, defaults_for
 from model.weights.files import copy_weights, load_into, load_weights, save_weights
 

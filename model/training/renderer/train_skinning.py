@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from model.data.clips import Clip
 from model.data.corpus import spread
 from model.data.views import ViewData, Views
-from model.engines import to_frames
 from model.metrics.images import psnr
 from model.morphable.basis import HALF_CROP, MOTION_SPACE
+from model.pictures import to_frames
 from model.renderer.prior.prior import Prior
 from model.renderer.prior.skinning import PICTURE_SIDE, SKINNING, Skin, SkinningNetwork, inside_rim
 from model.renderer.warping import pixel_centres, warp

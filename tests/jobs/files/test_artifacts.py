@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.files.artifacts import (
-    Artifact,
-    ArtifactMissingError,
-    ArtifactStore,
-    ArtifactTooLargeError,
-    make_artifacts,
-    new_job_id,
-)
+from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactStore, ArtifactTooLargeError
 from jobs.files.bucket import BucketArtifacts
 from jobs.files.folder import FolderArtifacts
+from jobs.files.keys import new_job_id
+from jobs.files.opening import make_artifacts
 from jobs.settings import SharedSettings
 
 

@@ -12,8 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from jobs.files.artifacts import ArtifactsAwayError, InvalidArtifactStoreError, SignedUrl, make_artifacts, new_job_id
+from jobs.files.artifacts import ArtifactsAwayError, InvalidArtifactStoreError, SignedUrl
 from jobs.files.bucket import BucketArtifacts
+from jobs.files.keys import new_job_id
+from jobs.files.opening import make_artifacts
 from jobs.settings import SharedSettings
 from tests.support.buckets import CREDENTIALS, Bucket, S3Server
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Progress
 from jobs.store.claims import ClaimLostError

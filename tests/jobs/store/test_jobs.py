@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store.claims import JobCanceledError

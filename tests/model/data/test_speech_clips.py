@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.speech_clips import LidDirections, read_clips, smoothed
+from model.audio.clip import smoothed
+from model.data.speech_clips import LidDirections, read_clips
 from model.errors import DataError
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls

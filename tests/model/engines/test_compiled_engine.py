@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 
 from model.engines import EngineSettings, build_engine
 from model.engines.compiled_engine import CompiledEngine, split
-from model.engines.engine import to_frames
 from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
 from model.metrics import psnr
+from model.pictures import to_frames
 
 
 def images(engine, case):

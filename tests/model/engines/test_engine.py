@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.engines import to_frames, to_image
 from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
 from model.metrics import psnr
+from model.pictures import to_frames, to_image
 from model.renderer import motion_windows
 
 

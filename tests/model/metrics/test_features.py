@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from model.errors import WeightsError
-from model.metrics.features import LAYERS, VGG19, feature_loss, gram_matrix, image_pyramid, style_loss
+from model.metrics.features import LAYERS, VGG19, image_pyramid
+from model.training.losses.perceptual import feature_loss
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +57,6 @@ def test_refuses_files_that_do_not_fit(tmp_path):
         VGG19(weights=tmp_path / "broken.pth")
     with pytest.raises(ValueError, match="'relu6_1'; allowed are relu1_1"):
         VGG19(deepest="relu6_1")
-
-
-def test_gram_matrix_of_a_known_map():
-    maps = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two channels of 1x2
-    torch.testing.assert_close(gram_matrix(maps), torch.tensor([[[5.0, 11.0], [11.0, 25.0]]]) / 4)
-
-
-def test_losses_of_known_features():
-    got, wanted = [torch.full((1, 1, 2, 2), 3.0)], [torch.full((1, 1, 2, 2), 1.0)]
-    assert feature_loss(got * 2, wanted * 2) == 4
-    assert style_loss(got, wanted) == 8  # |9 - 1|
 
 
 def test_pyramid_halves():

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.queues import queue_key
 from jobs.schemas import JobKind
 from service.background import upkeep as housekeeping

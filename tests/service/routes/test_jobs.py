@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import ImageSpec, Progress
 from service.access.keys import KeyFile

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.files.artifacts import new_job_id
+from jobs.files.keys import new_job_id
 from jobs.motions import ControlsMotion
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, VideoSpec

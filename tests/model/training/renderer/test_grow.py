@@ -5,11 +5,11 @@ import torch
 
 from model.data.batch import Batch
 from model.errors import ModelError
+from model.evaluation.renderer.preview import render_batch
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.guide import CHANNELS
 from model.renderer.network import PIRenderer
 from model.training.renderer.grow import grow
-from model.training.renderer.preview import render_batch
 
 SIDE = 64
 

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from model.animation.animator import Animator
 from model.data.pairs import PairData
 from model.errors import DataError, TrainingDivergedError
+from model.evaluation.renderer.preview import flow_colours
 from model.extractor import Extraction
 from model.face.crop import Crop
 from model.morphable import MorphableModel
@@ -25,7 +26,6 @@ from model.renderer.warping import pixel_centres
 from model.training import Run
 from model.training.losses.total import LossConfig
 from model.training.renderer import train as training
-from model.training.renderer.preview import flow_colours
 from model.training.renderer.recipe import PhaseConfig, RendererTrainingConfig
 from model.training.renderer.train import RendererTrainer, train
 from model.weights.files import load_weights
