@@ -8,9 +8,9 @@ ENV PATH=/opt/pirenderer/bin:$PATH
 
 # Empty: the registry's build of torch, which carries CUDA. Set it to the index of torch's CPU wheels for a small image.
 ARG TORCH_INDEX_URL=""
-COPY requirements.lock /src/
-RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' /src/requirements.lock)" \
- && pip install --requirement /src/requirements.lock
+COPY requirements /src/requirements
+RUN pip install --require-hashes --requirement /src/requirements/train.txt \
+ && pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} --requirement /src/requirements/torch.txt
 
 COPY pyproject.toml README.md LICENSE NOTICE /src/
 COPY jobs /src/jobs
