@@ -21,7 +21,7 @@ def video_frames(path: Path, count: int) -> list[tuple[float, Image.Image]]:
         total = stream.frames or 1
         wanted = sorted({round(index * (total - 1) / max(1, count - 1)) for index in range(count)})
         return [
-            (float(frame.time or 0), frame.to_image())
+            (float(frame.time or 0), frame.to_image())  # type: ignore[no-untyped-call]
             for number, frame in enumerate(container.decode(stream))
             if number in wanted
         ]
