@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from jobs.documents import Document
+from jobs.formats import ImageFormat, VideoFormat
 from jobs.motions import Motion
 from jobs.problems import Problem
 
@@ -79,7 +80,7 @@ class ImageOptions(Document):
     expression_scale: Scale = 1.0
     paste_back: PasteBack = True
     size: OutputSize | None = None
-    format: Literal["png", "jpeg", "webp"] = "png"
+    format: ImageFormat = "png"
     quality: Quality = 95
     label: Label = False
 
@@ -97,7 +98,7 @@ class VideoOptions(Document):
     driving_relative: DrivingRelative = True
     paste_back: PasteBack = True
     size: OutputSize | None = None
-    format: Literal["mp4"] = "mp4"
+    format: VideoFormat = "mp4"
     fps: OutputFps | None = None
     seed: Seed | None = None
     temperature: Temperature = 0.7

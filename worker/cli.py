@@ -3,7 +3,7 @@
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,7 @@ from jobs.documents import InvalidJsonError, read_document
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import keep_private
+from jobs.formats import BY_SUFFIX
 from jobs.logs import configure_logging
 from jobs.media_types import IMAGES, listed, type_of
 from jobs.motions import ControlsMotion, Motion
@@ -22,12 +23,6 @@ from jobs.settings import InvalidSettingsError
 from worker.queue.app import run_worker
 from worker.settings import read_worker_settings
 
-IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-}
 MAX_ERRORS = 10  # told of at once
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -167,13 +162,14 @@ def benchmark(
 
 def _render_options(output: Path, pairs: list[str], *, speech: bool) -> ImageOptions | VideoOptions:
     """Those of an image or of a video, as the output's suffix says."""
-    suffix = output.suffix.lower()
-    if suffix == ".mp4":
-        return _options(VideoOptions, pairs)
-    if suffix in IMAGE_FORMATS and not speech:
-        return _options(ImageOptions, pairs, format=IMAGE_FORMATS[suffix])
-    allowed = ".mp4" if speech else ", ".join([*IMAGE_FORMATS, ".mp4"])
-    raise typer.BadParameter(f"{output.name!r}; allowed is {allowed}", param_hint="--output")
+    kinds = ("video",) if speech else ("image", "video")
+    suffixes = {suffix: each for suffix, each in BY_SUFFIX.items() if each.kind in kinds}
+    found = suffixes.get(output.suffix.lower())
+    if found is None:
+        raise typer.BadParameter(f"{output.name!r}; allowed is {', '.join(suffixes)}", param_hint="--output")
+    if found.kind == "video":
+        return _options(VideoOptions, pairs, format=found.name)
+    return _options(ImageOptions, pairs, format=found.name)
 
 
 def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> Motion | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.formats import SUFFIXES
 from jobs.media_types import IMAGES, VIDEO_TYPES, listed, type_of
 from jobs.schemas import Job
 from service.client import Client, ServiceError
@@ -48,8 +49,8 @@ def submit(
             job = client.create("videos" if audio or moving or filmed else "images", files, **texts)
             job = _finish(client, job)
             assert job.result is not None  # noqa: S101 - it succeeded
-            suffix = {"image/jpeg": ".jpg"}.get(job.result.media_type, "." + job.result.media_type.partition("/")[2])
-            path = output or portrait.with_name(f"{portrait.stem}-animated{suffix}")
+            suffix = SUFFIXES[job.result.media_type]
+            path = output or portrait.with_name(f"{portrait.stem}-animated.{suffix}")
             client.fetch(job, path)
     except ServiceError as error:
         typer.echo(f"error: {error}", err=True)

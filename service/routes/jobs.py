@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactMissingError, SignedUrl
 from jobs.files.keys import JOB_ID
+from jobs.formats import RESULT_TYPES
 from jobs.problems import ProblemType
 from jobs.schemas import Job, JobStatus
 from jobs.store.records import JobRecord
@@ -122,7 +123,6 @@ def _may_follow(request: Request, context: Context, record: JobRecord) -> bool:
     return caller.owner == record.owner
 
 
-RESULT_TYPES = ("image/png", "image/jpeg", "image/webp", "video/mp4", "application/json", "application/zip")
 RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     **NO_JOB,
     200: {"description": "The result", "content": {kind: {} for kind in RESULT_TYPES}},

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jobs.formats import FORMATS
 from jobs.schemas import MotionOptions
 from model.extractor import Crop, Extraction
 from worker.decoding import open_sound, open_video
@@ -47,7 +48,7 @@ def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool
         with zipfile.ZipFile(output, "w") as archive:
             archive.write(motion, motion.name, zipfile.ZIP_DEFLATED)
             archive.write(overlay, overlay.name)  # stored: pictures do not shrink any more
-    return replace(made, media_type="application/zip")
+    return replace(made, media_type=FORMATS["zip"].media_type)
 
 
 def _read_image(
@@ -62,14 +63,14 @@ def _read_image(
         "crop": _described(face.crop),
     }
     if overlay is None:
-        return document, Made("application/json")
+        return document, Made(FORMATS["json"].media_type)
     height, width = subject.photo.shape[:2]
     drawing = Drawing(bench.models.extractor.morphable, width, height)
     with bench.stages.run("draw"):
         drawn = drawing.draw(subject.photo, face)
     with bench.stages.timed("encode"):
         Image.fromarray(drawn).save(overlay, "PNG", compress_level=4)
-    return document, Made("application/json", width=width, height=height)
+    return document, Made(FORMATS["json"].media_type, width=width, height=height)
 
 
 def _read_video(
@@ -102,7 +103,7 @@ def _read_video(
         "shots": shots,
     }
     return document, Made(
-        "application/json",
+        FORMATS["json"].media_type,
         width=width,
         height=height,
         frames=len(rows),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs.formats import FORMATS
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
 from jobs.problems import ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
@@ -30,8 +31,6 @@ from worker.media.images import encode_image
 from worker.workbench import Portrait, Workbench
 
 LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
-SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 def make_image(
@@ -59,16 +58,17 @@ def make_image(
         canvas = _canvas(subject, options)
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, subject, target, canvas, options) for target in targets)
-    made = Made(MEDIA_TYPES[options.format], width=canvas.width, height=canvas.height, clamped=clamped)
+    image_format = FORMATS[options.format]
+    made = Made(image_format.media_type, width=canvas.width, height=canvas.height, clamped=clamped)
     if motions is None:
         output.write_bytes(next(images))
         return made
     with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
         for number, image in enumerate(images, 1):
-            archive.writestr(f"{number:03}.{SUFFIXES[options.format]}", image)
+            archive.writestr(f"{number:03}.{image_format.suffix}", image)
             _check_size(output, bench.settings.max_archive_bytes, number)
             bench.stages.report("render", number, len(targets))
-    return replace(made, media_type="application/zip", images=len(targets))
+    return replace(made, media_type=FORMATS["zip"].media_type, images=len(targets))
 
 
 def _check_size(archive: Path, most: int, images: int) -> None:
@@ -95,7 +95,7 @@ def _rendered(
     if bench.credentials is None:
         return encoded
     with bench.stages.timed("sign"):
-        return bench.credentials.signed(encoded, MEDIA_TYPES[options.format], composite=options.paste_back)
+        return bench.credentials.signed(encoded, FORMATS[options.format].media_type, composite=options.paste_back)
 
 
 def make_video(

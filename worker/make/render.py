@@ -13,6 +13,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
+from jobs.formats import FORMATS
 from model.engines import RenderedFrame
 from model.extractor import Extraction
 from model.renderer.prior.reach import Reach
@@ -111,7 +112,7 @@ def _render(
             stages.report("render", rendered, len(sequence))
         written.result()
     return Made(
-        "video/mp4",
+        FORMATS["mp4"].media_type,
         width=writer.width,
         height=writer.height,
         frames=writer.frames,

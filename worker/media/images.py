@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
+from jobs.formats import ImageFormat
 from jobs.image_headers import ImageHeaderError, image_size
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemType
@@ -23,8 +24,6 @@ from worker.errors import InputError
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic
 from worker.media.marking import XMP, png_mark
-
-ImageFormat = Literal["png", "jpeg", "webp"]
 
 # Our own limit is applied to the size in the header, before pixels are decoded; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None

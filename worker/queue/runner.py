@@ -17,6 +17,7 @@ from jobs.credentials import ContentCredentials
 from jobs.documents import read_document
 from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
+from jobs.formats import FORMATS
 from jobs.problems import Problem
 from jobs.schemas import (
     MOTION,
@@ -35,7 +36,7 @@ from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Refusal
 from worker.make.motion import extract_archive, extract_motion
-from worker.make.picture import SUFFIXES, make_image, make_video
+from worker.make.picture import make_image, make_video
 from worker.make.render import Made
 from worker.models import Models
 from worker.problems import is_expected, problem_of
@@ -212,7 +213,7 @@ class Runner:
     def _output_name(claim: Claim) -> str:
         match claim.spec:
             case ImageSpec() as spec:
-                return "result.zip" if spec.motion_count else f"result.{SUFFIXES[spec.options.format]}"
+                return "result.zip" if spec.motion_count else f"result.{FORMATS[spec.options.format].suffix}"
             case VideoSpec():
                 return "result.mp4"
             case MotionSpec() as spec:
