@@ -2,21 +2,17 @@
 
 from celery import Celery
 from kombu import Queue
+from kombu.utils.scheduling import priority_cycle
 from redis import Redis
 
+from jobs.kinds import KINDS, QUEUES
 from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
 
 # In front of every key of Celery's, the queues' among them: other applications may use the same Redis.
 KEY_PREFIX = "pirenderer:celery:"
-
-# Workers empty them in the order of their names: an image, which somebody waits for, goes before a video.
-QUEUES = {JobKind.IMAGE: "images", JobKind.VIDEO: "videos", JobKind.MOTION: "motions"}
-TASKS = {
-    JobKind.IMAGE: "pirenderer.image",
-    JobKind.VIDEO: "pirenderer.video",
-    JobKind.MOTION: "pirenderer.motion",
-}
+_TASK_PREFIX = "pirenderer."
+_PRIORITIES = {kind.queue: kind.priority for kind in KINDS.values()}
 
 # A message not acknowledged within the visibility timeout is delivered again, so no task may run as long.
 TASK_TIME_LIMIT_S = 3000
@@ -25,14 +21,22 @@ VISIBILITY_TIMEOUT_S = 3600
 MAX_RETRIES = 2
 
 
+class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
+    """Lets kombu ask the queues in the order of their kinds' priority, one at a time."""
+
+    def consume(self, n: int) -> list[str]:
+        """The first `n` of the queues consumed from, which kombu holds as a set."""
+        return sorted(self.items[:n], key=_PRIORITIES.__getitem__)
+
+
 def make_celery(redis_url: str) -> Celery:
     """The Celery application of either end. Tasks are sent by name and results live in the job store."""
     app = Celery("pirenderer", broker=kombu_url(redis_url), set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name) for name in QUEUES.values()],
-        task_default_queue=QUEUES[JobKind.IMAGE],
+        task_queues=[Queue(name) for name in QUEUES],
+        task_default_queue=KINDS[JobKind.IMAGE].queue,
         task_create_missing_queues=False,
-        task_routes={TASKS[kind]: {"queue": QUEUES[kind]} for kind in JobKind},
+        task_routes={task_name(kind): {"queue": KINDS[kind].queue} for kind in JobKind},
         # json only; nothing but a job's id is in a message
         task_serializer="json",
         result_serializer="json",
@@ -49,7 +53,7 @@ def make_celery(redis_url: str) -> Celery:
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
-            "queue_order_strategy": "sorted",
+            "queue_order_strategy": ByPriority,
             "global_keyprefix": KEY_PREFIX,
         },
         result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
@@ -71,9 +75,19 @@ def make_celery(redis_url: str) -> Celery:
     return app
 
 
+def task_name(kind: JobKind) -> str:
+    """What the task that works on jobs of a kind is called."""
+    return f"{_TASK_PREFIX}{kind.value}"
+
+
+def kind_of_task(name: str) -> JobKind:
+    """The kind of job that the task of this name works on."""
+    return JobKind(name.removeprefix(_TASK_PREFIX))
+
+
 def queue_key(kind: JobKind) -> str:
     """The key in Redis of the messages that wait."""
-    return KEY_PREFIX + QUEUES[kind]
+    return KEY_PREFIX + KINDS[kind].queue
 
 
 def waiting_messages(redis: Redis, kind: JobKind) -> int:
@@ -86,4 +100,4 @@ def send(app: Celery, job_id: str, kind: JobKind) -> None:
 
     Raises kombu.exceptions.OperationalError when Redis is away.
     """
-    app.send_task(TASKS[kind], args=[job_id], task_id=job_id, queue=QUEUES[kind], retry=False)
+    app.send_task(task_name(kind), args=[job_id], task_id=job_id, queue=KINDS[kind].queue, retry=False)

@@ -198,7 +198,7 @@ MOTION: TypeAdapter[Motion] = TypeAdapter(Motion)
 MOTIONS: TypeAdapter[list[Motion]] = TypeAdapter(Motions)
 
 JobSpec = Annotated[ImageSpec | VideoSpec | MotionSpec, Field(discriminator="kind")]
-JOB_SPEC: TypeAdapter[ImageSpec | VideoSpec | MotionSpec] = TypeAdapter(JobSpec)
+JOB_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
 
 
 def input_files(spec: JobSpec) -> dict[str, InputFile]:

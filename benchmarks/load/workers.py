@@ -19,9 +19,9 @@ from pathlib import Path
 from kombu import Consumer, Queue
 from kombu.message import Message
 
+from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
-from jobs.queues import QUEUES, make_celery
-from jobs.schemas import JobKind
+from jobs.queues import kind_of_task, make_celery
 from jobs.store.records import Claim
 from worker.make.render import Made
 from worker.queue.runner import Runner
@@ -126,12 +126,12 @@ def _consume(runner: SleepingRunner, settings: WorkerSettings, number: int, shar
     runner.heartbeat.ready()
 
     def on_message(message: Message) -> None:
-        runner.run(JobKind(message.headers["task"].rpartition(".")[2]), token=message.headers["id"])
+        runner.run(kind_of_task(message.headers["task"]), token=message.headers["id"])
         message.ack()
         shared.ends.put((number, time.monotonic()))
 
     with make_celery(settings.redis_url).connection_for_read() as connection:
-        queues = [Queue(name) for name in QUEUES.values()]
+        queues = [Queue(name) for name in QUEUES]
         consumer = Consumer(connection, queues, on_message=on_message, accept=["json"], prefetch_count=1)
         with consumer:
             while True:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.queues import QUEUES
+from jobs.kinds import KINDS
 from jobs.schemas import JobKind
 
 
@@ -25,7 +25,7 @@ class Outlook:
         pace = self.paces.get(kind)
         if pace is None or not self.workers:
             return None
-        sooner = [each for each in JobKind if QUEUES[each] < QUEUES[kind]]
+        sooner = [each for each in JobKind if KINDS[each].priority < KINDS[kind].priority]
         work = position * pace + sum(self.waiting[each] * self.paces.get(each, pace) for each in sooner)
         if self.running >= self.workers:
             work += pace / 2 * self.workers

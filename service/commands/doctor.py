@@ -20,6 +20,7 @@ from jobs.files.artifacts import ArtifactError, InvalidArtifactStoreError
 from jobs.files.keys import new_job_id
 from jobs.files.opening import make_artifacts
 from jobs.files.private import open_to_others
+from jobs.kinds import KINDS, SPEECH_MODEL
 from jobs.logs import configure_logging
 from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
@@ -39,13 +40,6 @@ WORKER_MODULES = {
     "soundfile": "soundfile",
     "soxr": "soxr",
     "safetensors": "safetensors",
-}
-MODEL_KINDS = {
-    "morphable": "every job",
-    "extractor": "every job",
-    "skinning": "images and videos",
-    "renderer": "images and videos",
-    "audio": "speech",
 }
 
 
@@ -175,12 +169,22 @@ def _bucket(settings: Settings) -> Check:
 def _weights(settings: Settings) -> Iterator[Check]:
     folder = settings.weights_dir or packaged_weights()
     cards = Catalogue.read(settings.weights_dir).cards
-    for kind, use in MODEL_KINDS.items():
+    for kind, use in _uses().items():
         if names := [card.name for card in cards if card.kind == kind]:
             yield Check(f"{kind} weights", Verdict.OK, ", ".join(names))
         else:
             mend = f"put NAME.safetensors and NAME.json there, or `pirenderer train {kind}`"
             yield Check(f"{kind} weights", Verdict.FAIL, f"none in {folder}; needed for {use}", mend)
+
+
+def _uses() -> dict[str, str]:
+    """What each kind of model is needed for."""
+    needing: dict[str, list[str]] = {}
+    for kind in KINDS.values():
+        for model in kind.models:
+            needing.setdefault(model, []).append(kind.queue)
+    uses = {model: "every job" if len(jobs) == len(KINDS) else " and ".join(jobs) for model, jobs in needing.items()}
+    return {**uses, SPEECH_MODEL: "speech"}
 
 
 def _modules() -> Iterator[Check]:

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import JOB_ID, new_job_id
 from jobs.problems import ProblemType
-from jobs.schemas import ImageSpec, Job, JobKind, MotionSpec, Urls, VideoSpec, Webhook
+from jobs.schemas import Job, JobKind, JobSpec, Urls, Webhook
 from jobs.store.records import JobRecord
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context
@@ -40,7 +40,7 @@ class Submission:
     kind: JobKind
     fields: Fields
     models: tuple[str, ...]  # kinds of model without which no such job can be done
-    build: Callable[[Context, Form], ImageSpec | VideoSpec | MotionSpec]
+    build: Callable[[Context, Form], JobSpec]
 
 
 async def submit(context: Context, request: Request, caller: Caller, submission: Submission) -> JSONResponse:

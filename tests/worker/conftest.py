@@ -17,7 +17,7 @@ from jobs.files.folder import FolderArtifacts
 from jobs.files.keys import new_job_id
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.queues import make_celery, send
-from jobs.schemas import ImageSpec, InputFile, JobKind, MotionSpec, VideoOptions, VideoSpec
+from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
@@ -120,7 +120,7 @@ class Bench:
 
     def submit(
         self,
-        make_spec: Callable[[str], ImageSpec | VideoSpec | MotionSpec],
+        make_spec: Callable[[str], JobSpec],
         *,
         owner: str = "tests",
         request_id: str | None = None,

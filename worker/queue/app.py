@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from celery import Celery
 
-from jobs.queues import QUEUES, make_celery
+from jobs.kinds import QUEUES
+from jobs.queues import make_celery
 from worker.settings import WorkerSettings
 
 
@@ -19,14 +20,14 @@ def make_app(settings: WorkerSettings) -> Celery:
 def run_worker(settings: WorkerSettings, queues: Sequence[str] = ()) -> int:
     """Work until told to stop (SIGTERM or Ctrl-C: the job at hand is finished first). Returns the exit code.
 
-    `queues` limits what is taken: names of jobs.queues.QUEUES. Raises ValueError for others.
+    `queues` limits what is taken: names of jobs.kinds.QUEUES. Raises ValueError for others.
     """
-    unknown = sorted(set(queues) - set(QUEUES.values()))
+    unknown = sorted(set(queues) - set(QUEUES))
     if unknown:
-        raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES.values())}")
+        raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES)}")
     worker = make_app(settings).Worker(
         hostname=f"pirenderer-{os.getpid()}@%h",
-        queues=list(queues) or list(QUEUES.values()),
+        queues=list(queues) or list(QUEUES),
         without_mingle=True,  # workers do not know of each other
         without_gossip=True,
         without_heartbeat=True,  # the last beat of a stop would wait for ever for a Redis that is gone

@@ -11,7 +11,7 @@ from celery.signals import setup_logging, task_failure, worker_process_init, wor
 
 from jobs.logs import configure_logging
 from jobs.problems import Problem, ProblemType
-from jobs.queues import TASK_TIME_LIMIT_S, TASKS
+from jobs.queues import TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.schemas import JobKind
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
@@ -39,7 +39,7 @@ def run_job(task: Any, job_id: str) -> None:
 
     Nothing is returned and nothing of the job is raised: its state is in the job store.
     """
-    process_runner().run(JobKind(task.name.rpartition(".")[2]), token=job_id)
+    process_runner().run(kind_of_task(task.name), token=job_id)
 
 
 def load_models(**_: Any) -> None:
@@ -78,7 +78,7 @@ def use_our_logging(**_: Any) -> None:
 
 
 for kind in JobKind:
-    shared_task(name=TASKS[kind], bind=True, default_retry_delay=RETRY_DELAY_S)(run_job)
+    shared_task(name=task_name(kind), bind=True, default_retry_delay=RETRY_DELAY_S)(run_job)
 worker_process_init.connect(load_models)
 worker_process_shutdown.connect(leave)
 task_failure.connect(abandon)

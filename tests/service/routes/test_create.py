@@ -17,7 +17,7 @@ from PIL import Image
 from jobs.media_types import IMAGE_TYPES
 from jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from jobs.problems import ProblemType
-from jobs.queues import KEY_PREFIX, QUEUES
+from jobs.queues import queue_key
 from jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
 from tests.support.heif import heic
@@ -490,7 +490,7 @@ def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_job_whose_message_cannot_be_sent_is_none(server: Server, portrait: bytes, again: bool) -> None:
-    redis, queue = server.context.redis, KEY_PREFIX + QUEUES[JobKind.IMAGE]
+    redis, queue = server.context.redis, queue_key(JobKind.IMAGE)
     call, files = "/v1/images", {"portrait": portrait, "motion": (None, YAW)}
     jobs = []
     if again:

@@ -1,0 +1,33 @@
+"""The kinds of job: the queue of each, whose turn comes first, and the models that each needs."""
+
+from typing import NamedTuple
+
+from jobs.schemas import JobKind
+
+SPEECH_MODEL = "audio"
+"""The kind of model that a video from speech needs beside those of every video."""
+
+
+class Kind(NamedTuple):
+    """What both ends must know of a kind of job.
+
+    Workers take what waits in the queue of the lowest `priority` first. `models` are the kinds of model without which
+    no such job can be done.
+    """
+
+    queue: str
+    priority: int
+    models: tuple[str, ...]
+
+
+_READING = ("morphable", "extractor")
+_RENDERING = (*_READING, "skinning", "renderer")
+
+KINDS = {
+    # an image, which somebody waits for, goes before a video
+    JobKind.IMAGE: Kind("images", priority=0, models=_RENDERING),
+    JobKind.MOTION: Kind("motions", priority=1, models=_READING),
+    JobKind.VIDEO: Kind("videos", priority=2, models=_RENDERING),
+}
+QUEUES = tuple(kind.queue for kind in KINDS.values())
+"""All queues, the one that is emptied first before the others."""
