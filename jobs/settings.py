@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.redis_url import checked_redis_url
 
+LEASE_S = 30.0
+LIVE_S = 20
 MIB = 1 << 20
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 GIB = 1 << 30
@@ -51,6 +53,9 @@ class SharedSettings(BaseSettings):
     c2pa_key: Path | None = None
     c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
     c2pa_timestamp_url: str | None = None  # an authority that says when it was signed (RFC 3161); asked for each result
+
+    lease_s: Seconds = LEASE_S  # a job whose worker is not heard of for as long is queued again
+    live_s: Positive = LIVE_S  # a worker that is not heard of for as long is not counted
 
     max_portrait_bytes: Positive = 20 * MIB
     max_pixels: Positive = 50_000_000

@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def make_context(settings: Settings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
-    store = JobStore(redis)
+    store = JobStore(redis, live_s=settings.live_s)
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     return Context(

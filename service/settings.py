@@ -120,12 +120,14 @@ class Settings(SharedSettings):
     ready_workers: Annotated[int, Field(ge=0)] = 0  # with fewer, /readyz answers 503; jobs are queued all the same
     webhook_private: bool = False  # webhooks may go to private addresses, and by plain HTTP
     webhook_timeout_s: Seconds = 15.0
+    webhook_poll_s: Seconds = 0.5  # between looks for what is due
     # seconds between attempts, of which there is one more; comma-separated
     webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
 
     retention_s: Seconds = 24 * 3600.0
     canceled_retention_s: Seconds = 600.0  # of a canceled job, where that is shorter
     housekeeping_s: Seconds = 5.0
+    resend_after_s: Seconds = 30.0  # a job's message that is missing as long was lost and is sent again
 
     @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", "webhook_backoff", mode="before")
     @classmethod

@@ -6,11 +6,11 @@ from typing import cast
 from jobs.problems import Problem, ProblemType
 from jobs.queues import VISIBILITY_TIMEOUT_S
 from jobs.schemas import JOB_SPEC, JobStatus, Progress, Result
+from jobs.settings import LEASE_S
 from jobs.store.records import Claim, Refusal
 from jobs.store.scripts import JobStoreError, Scripted
 
 MAX_DELIVERIES = 3
-LEASE_SECONDS = 30.0
 TOKEN_SECONDS = 2 * VISIBILITY_TIMEOUT_S
 
 
@@ -120,7 +120,7 @@ class Claims(Scripted):
         *,
         holder: str,
         token: str = "",
-        lease_s: float = LEASE_SECONDS,
+        lease_s: float = LEASE_S,
         max_deliveries: int = MAX_DELIVERIES,
     ) -> Claim | Refusal:
         """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`, and `token`

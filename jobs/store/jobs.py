@@ -6,6 +6,7 @@ from redis import Redis
 
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobSpec, JobStatus, Webhook, input_files
+from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
 from jobs.store.counters import Figures
 from jobs.store.lookups import READING, Reading, records_of
@@ -98,9 +99,9 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
     """
 
     @classmethod
-    def connect(cls, url: str) -> Self:
+    def connect(cls, url: str, *, live_s: int = LIVE_S) -> Self:
         """A store on the Redis at `url`; connects on first use."""
-        return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30))
+        return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30), live_s=live_s)
 
     def close(self) -> None:
         """Close the connections."""

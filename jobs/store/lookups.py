@@ -7,11 +7,9 @@ from jobs.schemas import JOB_SPEC, JobKind, JobSpec
 from jobs.store.estimate import Outlook
 from jobs.store.records import JobRecord
 from jobs.store.scripts import Scripted
-from jobs.store.workers import LIVE_SECONDS
 
 READING = (
-    f"local KINDS = {{{', '.join(repr(kind.value) for kind in JobKind)}}}\n"
-    f"local LIVE_SECONDS = {LIVE_SECONDS}"
+    f"local KINDS = {{{', '.join(repr(kind.value) for kind in JobKind)}}}"
     + """
 -- Each job's fields and its place among those that wait; then, if any waits, what its wait is estimated from: paces,
 -- how many run, how many wait of each kind, and how many workers live
@@ -29,7 +27,7 @@ local function read(ids)
   if outlook then
     local waiting = {}
     for i, kind in ipairs(KINDS) do waiting[i] = redis.call('ZCARD', prefix .. 'queue:' .. kind) end
-    local live = redis.call('ZCOUNT', prefix .. 'workers', tonumber(now()) - LIVE_SECONDS, '+inf')
+    local live = redis.call('ZCOUNT', prefix .. 'workers', tonumber(now()) - LIVE_S, '+inf')
     outlook = {redis.call('HGETALL', prefix .. 'pace'), redis.call('ZCARD', prefix .. 'running'), waiting, live}
   end
   return {jobs, outlook}

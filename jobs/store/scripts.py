@@ -20,6 +20,7 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.settings import LIVE_S
 from jobs.store.counters import BUCKETS
 
 PRELUDE = (
@@ -144,16 +145,20 @@ class JobStoreError(Exception):
 
 
 class Scripted:
-    """What each part of the job store is: keys under a prefix, and scripts that change what they hold."""
+    """What each part of the job store is: keys under a prefix, and scripts that change what they hold.
 
-    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+    A worker that is not heard of for `live_s` seconds is not counted.
+    """
+
+    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:", live_s: int = LIVE_S) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._live_s = live_s
         self._scripts: dict[str, Callable[..., Any]] = {}
 
     def _run(self, script: str, job_id: str, *args: str | float) -> Any:
         if script not in self._scripts:
-            self._scripts[script] = self._redis.register_script(PRELUDE + script)
+            self._scripts[script] = self._redis.register_script(f"local LIVE_S = {self._live_s}\n{PRELUDE}{script}")
         return self._scripts[script](keys=[], args=[self._prefix, job_id, *args])
 
     def _key(self, *parts: str) -> str:

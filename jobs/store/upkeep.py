@@ -3,7 +3,7 @@
 from typing import cast
 
 from jobs.schemas import JobKind
-from jobs.store.claims import LEASE_SECONDS
+from jobs.settings import LEASE_S
 from jobs.store.scripts import Scripted
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600
@@ -85,7 +85,7 @@ return 1
 class Upkeep(Scripted):
     """Steps that several front-ends may do at once: each is atomic."""
 
-    def recover_orphans(self, *, lease_s: float = LEASE_SECONDS) -> list[tuple[str, JobKind]]:
+    def recover_orphans(self, *, lease_s: float = LEASE_S) -> list[tuple[str, JobKind]]:
         """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed; the caller sends their
         messages anew."""
         recovered = []

@@ -5,9 +5,6 @@ from typing import cast
 
 from jobs.store.scripts import Scripted
 
-LIVE_SECONDS = 20  # a worker that has not been heard of for as long is not counted
-
-
 # A worker's process that lives: holder in place of the id, then fields and values; kept for ARGV[3] seconds
 BEAT = """
 local worker = prefix .. 'worker:' .. id
@@ -28,7 +25,7 @@ class Workers(Scripted):
     def beat(self, holder: str, facts: Mapping[str, str | float]) -> None:
         """Say that the worker `holder` lives, and what it is."""
         pairs = [each for name, value in facts.items() for each in (name, value)]
-        self._run(BEAT, holder, 3 * LIVE_SECONDS, *pairs)
+        self._run(BEAT, holder, 3 * self._live_s, *pairs)
 
     def leave(self, holder: str) -> None:
         """Say that the worker `holder` ends."""
@@ -37,7 +34,7 @@ class Workers(Scripted):
 
     def workers(self) -> dict[str, dict[str, str]]:
         """What each live worker said of itself last, by its name `host:pid`."""
-        heard = self._redis.time()[0] - LIVE_SECONDS
+        heard = self._redis.time()[0] - self._live_s
         names = cast("list[str]", self._redis.zrangebyscore(self._key("workers"), heard, "+inf"))
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:

@@ -16,7 +16,6 @@ from service.intake.folders import remove_folder
 
 log = structlog.get_logger(__name__)
 
-RESEND_AFTER_S = 30.0
 SWEEP_EVERY_S = 3600.0
 SWEEP_OLDER_THAN_S = 3600.0
 
@@ -48,12 +47,12 @@ def tidy(context: Context) -> None:
         log.info("portrait expired", portrait=portrait_id)
     for job_id in context.store.fail_late():
         log.info("job not begun by its deadline", job_id=job_id)
-    for job_id, kind in context.store.recover_orphans():
+    for job_id, kind in context.store.recover_orphans(lease_s=context.settings.lease_s):
         log.warning("a worker was lost; its job is queued again", job_id=job_id)
         send(context.celery, job_id, kind)
     for kind in JobKind:
         messages = waiting_messages(context.redis, kind)
-        for job_id in context.store.due_for_resend(kind, messages=messages, age_s=RESEND_AFTER_S):
+        for job_id in context.store.due_for_resend(kind, messages=messages, age_s=context.settings.resend_after_s):
             log.warning("a message was lost and is sent again", job_id=job_id)
             send(context.celery, job_id, kind)
 

@@ -18,7 +18,6 @@ from service.webhooks.signing import EVENTS, payload
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 0.5
 # Under way at once: of all, to one host, and of one owner. A receiver that takes connections and says nothing holds
 # each until its time is up; the bounds are what it can so hold of what is the others'.
 AT_ONCE = 100
@@ -54,7 +53,7 @@ class _Deliveries:
                 self._ended.clear()
                 if not await self._begin_due():
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_S):
+                        async with asyncio.timeout(self._context.settings.webhook_poll_s):
                             await self._ended.wait()
         finally:
             for task in self._tasks:

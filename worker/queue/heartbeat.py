@@ -10,7 +10,6 @@ import structlog
 from redis import RedisError
 
 from jobs.store.jobs import JobStore
-from jobs.store.workers import LIVE_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -24,12 +23,13 @@ class State(StrEnum):
 
 class Heartbeat:
     """Beats from a thread of its own, so that a job at work does not silence it, but a process that hangs in native
-    code with the interpreter's lock held does."""
+    code with the interpreter's lock held does. Beats are `every_s` seconds apart."""
 
-    def __init__(self, store: JobStore, name: str, *, batch_size: int) -> None:
+    def __init__(self, store: JobStore, name: str, *, batch_size: int, every_s: float) -> None:
         self._store = store
         self._name = name
         self._batch_size = batch_size
+        self._every_s = every_s
         self._started = time.time()
         self._state = State.LOADING
         self._heard = True
@@ -55,7 +55,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         self._beat()
-        while not self._stop.wait(LIVE_SECONDS / 4):
+        while not self._stop.wait(self._every_s):
             self._beat()
 
     def _beat(self) -> None:

@@ -31,7 +31,7 @@ from jobs.schemas import (
     VideoSpec,
     input_files,
 )
-from jobs.store.claims import LEASE_SECONDS, ClaimLostError, JobCanceledError
+from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Refusal
@@ -51,14 +51,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
-PATIENCE_S = LEASE_SECONDS * 2 / 3  # for a Redis or files that are away; later the job is another's
 
 
 class Runner:
     """Takes jobs by id and ends them: succeeded, failed or canceled. One in each worker process."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.store = JobStore.connect(settings.redis_url)
+        self.store = JobStore.connect(settings.redis_url, live_s=settings.live_s)
         self.models = Models.of(settings)
         self._settings = settings
         self._portraits = PortraitCache()
@@ -66,7 +65,9 @@ class Runner:
         self._artifacts = make_artifacts(settings)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
-        self.heartbeat = Heartbeat(self.store, self._holder, batch_size=settings.batch_size)
+        self.heartbeat = Heartbeat(
+            self.store, self._holder, batch_size=settings.batch_size, every_s=settings.live_s / 4
+        )
 
     def run(self, kind: JobKind, token: str) -> None:
         """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
@@ -106,12 +107,12 @@ class Runner:
 
     def _claim(self, job_id: str, token: str) -> Claim | Refusal:
         """Claim a job, also from a process of this machine that has died."""
-        claim = self.store.claim(job_id, holder=self._holder, token=token)
+        claim = self.store.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
         if claim is Refusal.BUSY:
             holder = self.store.lock_holder(job_id)
             if holder is not None and self._is_dead(holder) and self.store.break_lock(job_id, holder):
                 log.warning("its worker died, taking over", job_id=job_id, holder=holder)
-                claim = self.store.claim(job_id, holder=self._holder, token=token)
+                claim = self.store.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
         return claim
 
     def _is_dead(self, holder: str) -> bool:
@@ -124,24 +125,24 @@ class Runner:
         problem: Problem | None = None
         try:
             files = [file.key for file in input_files(claim.spec).values()]
-            _insist(self._artifacts.clear, claim.job_id, files)
+            self._insist(self._artifacts.clear, claim.job_id, files)
             with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
                 made = self._work(claim, draft.path, stages)
-                _insist(self.store.renew, claim)  # raises where another copy has taken the job over: its result stays
-                artifact = _insist(draft.commit)
+                self._insist(self.store.renew, claim)  # raises where another copy has the job: its result stays
+                artifact = self._insist(draft.commit)
         except JobCanceledError:
-            _insist(self.store.cancel_claimed, claim)
+            self._insist(self.store.cancel_claimed, claim)
             log.info("job canceled")
             return
         except (ClaimLostError, RedisError):
             raise
         except ArtifactMissingError as error:
-            _insist(self.store.renew, claim)  # raises ClaimLostError where the job was deleted, and its files with it
+            self._insist(self.store.renew, claim)  # raises ClaimLostError where the job and its files were deleted
             log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
             problem = problem_of(error)
         except ArtifactsAwayError as error:  # no fault of the job's, which is not counted as begun
             log.error("files are away; the job is queued again", error=str(error), cause=str(error.__cause__))  # noqa: TRY400
-            _insist(self._let_go, claim)
+            self._insist(self._let_go, claim)
             return
         except SystemExit:  # the worker is told to stop
             self._let_go(claim)
@@ -158,11 +159,11 @@ class Runner:
                 log.exception("job failed unexpectedly")
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         for stage, seconds in stages.seconds.items():
-            _insist(self.store.timing, claim, stage, seconds)
+            self._insist(self.store.timing, claim, stage, seconds)
         if problem is not None:
-            _insist(self.store.fail, claim, problem)
+            self._insist(self.store.fail, claim, problem)
             return
-        _insist(self.store.succeed, claim, _result(made, artifact), key=artifact.key)
+        self._insist(self.store.succeed, claim, _result(made, artifact), key=artifact.key)
         log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _let_go(self, claim: Claim) -> None:
@@ -173,12 +174,27 @@ class Runner:
         except JobCanceledError:
             self.store.cancel_claimed(claim)
 
+    def _insist(self, tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
+        deadline = time.monotonic() + self._settings.lease_s * 2 / 3  # later the job is another's
+        waiting = False
+        while True:
+            try:
+                return tell(*arguments, **keywords)
+            except (RedisError, ArtifactsAwayError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not waiting:
+                    log.warning("waiting for a store that is away", error=str(error))
+                waiting = True
+                time.sleep(0.2)
+
     def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
         bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials, claim.owner)
         with contextlib.ExitStack() as stack:
 
             def read(file: InputFile) -> Path:
-                return _insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
+                return self._insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
 
             def written(schema: TypeAdapter[T], file: InputFile | None) -> T | None:
                 return None if file is None else read_document(schema, read(file).read_bytes())
@@ -218,22 +234,6 @@ class Runner:
                 return "result.mp4"
             case MotionSpec() as spec:
                 return "result.zip" if spec.options.overlay else "result.json"
-
-
-def _insist(tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
-    deadline = time.monotonic() + PATIENCE_S
-    waiting = False
-    while True:
-        try:
-            return tell(*arguments, **keywords)
-        except (RedisError, ArtifactsAwayError) as error:
-            if time.monotonic() > deadline:
-                raise
-            if not waiting:
-                log.warning("waiting for a store that is away", error=str(error))
-            waiting = True
-            time.sleep(0.2)
 
 
 def _process_exists(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Workers that live, and what is expected of them."""
 
+import contextlib
 import time
 
 import pytest
@@ -24,3 +25,12 @@ def test_the_wait_is_estimated_by_the_pace_of_late(store: JobStore) -> None:
     assert sorted(store.workers()) == ["host:1", "host:2"]
     store.leave("host:2")
     assert store.workers() == {"host:1": {"state": "ready"}}
+
+
+def test_how_long_a_silent_worker_is_counted_can_be_set(store: JobStore, redis_url: str) -> None:
+    with contextlib.closing(JobStore.connect(redis_url, live_s=1)) as brief:
+        brief.beat("host:1", {"state": "ready"})
+        assert sorted(brief.workers()) == ["host:1"]
+        time.sleep(2.1)  # Redis compares whole seconds
+        assert brief.workers() == {}
+        assert sorted(store.workers()) == ["host:1"]

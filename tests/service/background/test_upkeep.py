@@ -3,12 +3,9 @@
 import os
 import time
 
-import pytest
-
 from jobs.files.keys import new_job_id
 from jobs.queues import queue_key
 from jobs.schemas import JobKind
-from service.background import upkeep as housekeeping
 from service.background.upkeep import sweep, tidy
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW
@@ -19,8 +16,8 @@ def create(server: Server, portrait: bytes) -> str:
     return str(response.json()["id"])
 
 
-def test_a_lost_message_is_sent_again(server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
+def test_a_lost_message_is_sent_again(start: Start, portrait: bytes) -> None:
+    server = start(housekeeping_s=60, resend_after_s=1e-6)
     lost = create(server, portrait)
     server.context.redis.delete(queue_key(JobKind.IMAGE))
     kept = create(server, portrait)
@@ -47,9 +44,8 @@ def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: byte
     assert stranger.exists()
 
 
-def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "RESEND_AFTER_S", 0.0)
-    server = start()
+def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes) -> None:
+    server = start(resend_after_s=1e-6)
     server.context.redis.rpush(queue_key(JobKind.IMAGE), "no message")  # what this server cannot read
     time.sleep(0.3)
     lost = create(server, portrait)
