@@ -35,36 +35,56 @@ class SharedSettings(BaseSettings):
     )
 
     redis_url: Annotated[str, AfterValidator(checked_redis_url)] = Field(
-        default="redis://127.0.0.1:6379/0", validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL")
+        default="redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("PIRENDERER_REDIS_URL", "REDIS_URL"),
+        description="Redis of jobs and queues: redis://, rediss:// or unix://. REDIS_URL is read as well. "
+        "Unset, `serve` starts one of its own",
     )
-    data_dir: Path = Path("data")
-    weights_dir: Path | None = None  # unset: those that come with the package
+    data_dir: Path = Field(default=Path("data"), description="Folder of files, keys and what engines compile")
+    weights_dir: Path | None = Field(default=None, description="Folder of weights; unset: those of the package")
 
-    # with a bucket, artifacts lie there and not in the data folder; credentials are found as boto3 finds them
-    s3_bucket: str | None = None
-    s3_prefix: str = ""  # what the names of our objects begin with
-    s3_endpoint_url: str | None = None  # unset: AWS
-    s3_public_url: str | None = None  # where clients reach the endpoint, if elsewhere
-    s3_region: str | None = None
-    s3_url_lifetime_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 300  # of addresses of results
+    s3_bucket: str | None = Field(
+        default=None, description="S3 bucket of the files, in place of the data folder. boto3 finds the credentials"
+    )
+    s3_prefix: str = Field(default="", description="What the names of our objects in the bucket begin with")
+    s3_endpoint_url: str | None = Field(default=None, description="The S3 server; unset: AWS")
+    s3_public_url: str | None = Field(
+        default=None, description="Where clients reach the S3 server; unset: the same address"
+    )
+    s3_region: str | None = Field(default=None, description="Region of the S3 bucket")
+    s3_url_lifetime_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = Field(
+        default=300, description="Life of the signed addresses of results, in seconds"
+    )
 
-    # with these, results are signed: a chain of certificates, the signer's own first, and its key, both PEM
-    c2pa_certificate: Path | None = None
-    c2pa_key: Path | None = None
-    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
-    c2pa_timestamp_url: str | None = None  # an authority that says when it was signed (RFC 3161); asked for each result
+    c2pa_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate that signs results, then those above it; unset: they are not signed",
+    )
+    c2pa_key: Path | None = Field(default=None, description="PEM file with the key of that certificate")
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = Field(
+        default="es256", description="Algorithm of the signature"
+    )
+    c2pa_timestamp_url: str | None = Field(
+        default=None, description="Authority that tells the time of each signature (RFC 3161); unset: nobody is asked"
+    )
 
-    lease_s: Seconds = LEASE_S  # a job whose worker is not heard of for as long is queued again
-    live_s: Positive = LIVE_S  # a worker that is not heard of for as long is not counted
+    max_portrait_bytes: Positive = Field(default=20 * MIB, description="Size of an image that is sent, in bytes")
+    max_pixels: Positive = Field(default=50_000_000, description="Pixels of an image that is sent")
+    max_audio_bytes: Positive = Field(default=50 * MIB, description="Size of a sound that is sent, in bytes")
+    max_audio_seconds: Seconds = Field(default=300.0, description="Length of a sound that is sent, in seconds")
+    max_video_bytes: Positive = Field(default=200 * MIB, description="Size of a video that is sent, in bytes")
+    max_video_seconds: Seconds = Field(default=120.0, description="Length of a video that is sent, in seconds")
+    max_seconds_before_face: Seconds = Field(
+        default=30.0, description="How long a video may show no face when it begins, in seconds"
+    )
+    max_archive_bytes: Positive = Field(default=GIB, description="Size of all images that one job makes, in bytes")
 
-    max_portrait_bytes: Positive = 20 * MIB
-    max_pixels: Positive = 50_000_000
-    max_audio_bytes: Positive = 50 * MIB
-    max_audio_seconds: Seconds = 300.0
-    max_video_bytes: Positive = 200 * MIB
-    max_video_seconds: Seconds = 120.0
-    max_seconds_before_face: Seconds = 30.0  # that a video may begin with, as a title: it is searched for a face
-    max_archive_bytes: Positive = GIB  # of the images that one job makes
+    lease_s: Seconds = Field(
+        default=LEASE_S, description="A job is queued again when its worker is not heard of for so many seconds"
+    )
+    live_s: Positive = Field(
+        default=LIVE_S, description="A worker counts as gone when it is not heard of for so many seconds"
+    )
 
     @field_validator("s3_prefix")
     @classmethod
@@ -85,10 +105,10 @@ class SharedSettings(BaseSettings):
 AnySettings = TypeVar("AnySettings", bound=SharedSettings)
 
 
-def read_from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:
+def read_settings(cls: type[AnySettings], **given: Any) -> AnySettings:
     """The environment's settings with those given in place of it. Raises InvalidSettingsError."""
     try:
-        return kind(**given)
+        return cls(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")

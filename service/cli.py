@@ -26,12 +26,14 @@ COMMANDS = {
     "evaluate": ("model.cli:evaluate", "Measure trained models."),
     "benchmark": ("worker.cli:benchmark", "Measure the engines, the stages of a job, start and memory."),
     "weights": ("model.cli:weights", "Import and inspect weights."),
+    "settings": ("service.commands.settings:settings", "List every setting and what it means."),
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
     "test": ("service.commands.suite:test", "Run the tests."),
 }
 
 # What these keep is the service's; what the others write is the user's, who has a umask for that.
 KEEPERS = {"serve", "api", "worker", "keys"}
+SERVERS = {"serve", "api", "worker"}  # which would run on with a setting that is misspelt
 
 
 class LazyCommand(TyperCommand):
@@ -45,7 +47,14 @@ class LazyCommand(TyperCommand):
         """Load the command and let it make its own context."""
         if self.name in KEEPERS:
             os.umask(stat.S_IRWXG | stat.S_IRWXO)
-        return self._load().make_context(info_name, args, parent=parent, **extra)
+        context = self._load().make_context(info_name, args, parent=parent, **extra)
+        if self.name in SERVERS:
+            from jobs.logs import configure_logging
+            from service.variables import warn_of_unknown
+
+            configure_logging()
+            warn_of_unknown()
+        return context
 
     def _load(self) -> Any:
         module_name, _, attribute = self._target.partition(":")

@@ -1,4 +1,4 @@
-"""Settings of the front-end, from the environment (prefix PIRENDERER_)."""
+"""Settings of front-ends, from the environment (prefix PIRENDERER_)."""
 
 import contextlib
 import ipaddress
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, read_from_environment
+from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
@@ -79,55 +79,99 @@ class Settings(SharedSettings):
 
     model_config = SettingsConfigDict(hide_input_in_errors=True)  # keys
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    publish: str | None = None  # where a container's port is published, as compose says it: ADDRESS:PORT, or PORT
-    # names that we are asked by without keys, beside this machine's own and `host`; comma-separated
-    hosts: Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode] = ()
-    root_path: Annotated[str, AfterValidator(_check_root_path)] = ""  # the path that a proxy serves us under
-    # whose X-Forwarded-For and -Proto are believed: addresses and networks; comma-separated
-    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_check_proxy)], ...], NoDecode] = ()
-    # comma-separated in the environment
-    api_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode] = ()
-    keys_dir: Path | None = None  # of keys.json and webhooks.key; unset: the data folder, which workers see
-    allow_open: bool = False  # serve others than this machine although no key is set
-    rate: Rate | None = "600/minute"  # requests of a key that has no rate of its own
-    quota: Rate | None = None  # jobs of a key that has no quota of its own
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # whose pages may call us with a key; comma-separated
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port to listen on; 0: any free one")
+    publish: str | None = Field(
+        default=None, description="For containers: where the port is published, as ADDRESS:PORT or PORT"
+    )
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode] = Field(
+        default=(),
+        description="Names and addresses, without ports, that it is asked by while there are no keys, beside its own",
+    )
+    root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
+        default="", description="Path that a proxy serves it under, as /portraits"
+    )
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_check_proxy)], ...], NoDecode] = Field(
+        default=(), description="Addresses and networks whose X-Forwarded-For and -Proto are believed"
+    )
 
-    max_motion_bytes: Positive = 16 * MIB
-    max_options_bytes: Positive = 64 * 1024
+    api_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode] = Field(
+        default=(),
+        description=f"Keys of {KEY_CHARACTERS} characters or more, each an owner's, beside those of `keys make`",
+    )
+    keys_dir: Path | None = Field(
+        default=None, description="Folder of keys.json and webhooks.key; unset: the data folder, which workers see"
+    )
+    allow_open: bool = Field(default=False, description="Serve others than this machine although there is no key")
+    rate: Rate | None = Field(
+        default="600/minute",
+        description="Requests of a key that has no rate of its own: N/second, /minute, /hour, /day",
+    )
+    quota: Rate | None = Field(
+        default=None, description="Jobs of a key that has no quota of its own, as a rate; unset: any number"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may call it with a key"
+    )
 
-    max_connections: Positive = 1000  # open at once; fewer where the process may not open as many files
-    header_timeout_s: Seconds = 10.0  # for a request's headers
-    upload_timeout_s: Seconds = 300.0  # for a whole form
-    stall_timeout_s: Seconds = 60.0  # for a client to take 64 kB of its answer
+    max_motion_bytes: Positive = Field(default=16 * MIB, description="Size of a motion that is sent, in bytes")
+    max_options_bytes: Positive = Field(default=64 * 1024, description="Size of a job's options, in bytes")
 
-    max_portraits: Positive = 1000  # kept for one owner
-    max_stored_bytes: Positive = 10 * GIB  # of files that one owner keeps: uploads, results, portraits
-    max_record_bytes: Positive = 256 * MIB  # of Redis' memory that one owner's jobs take
+    max_connections: Positive = Field(
+        default=1000, description="Connections at once; fewer where the process may not open as many files"
+    )
+    header_timeout_s: Seconds = Field(default=10.0, description="Time for a request's headers, in seconds")
+    upload_timeout_s: Seconds = Field(default=300.0, description="Time for a whole form, in seconds")
+    stall_timeout_s: Seconds = Field(
+        default=60.0, description="Time for a client to take 64 kB of an answer, in seconds"
+    )
 
-    form_limit: Positive = 200  # forms that come in at once
-    form_share: Positive = 8  # of these, one owner's
-    follow_share: Positive = 50  # of one owner: streams of events and requests with Prefer: wait at once
+    max_portraits: Positive = Field(default=1000, description="Portraits that one owner keeps")
+    max_stored_bytes: Positive = Field(
+        default=10 * GIB, description="Files that one owner keeps (uploads, results, portraits), in bytes"
+    )
+    max_record_bytes: Positive = Field(
+        default=256 * MIB, description="Memory of Redis that one owner's jobs take, in bytes"
+    )
 
-    redis_max_bytes: Positive | None = None  # of memory, for the Redis that `serve` starts; unset: a quarter of all
+    form_limit: Positive = Field(default=200, description="Forms that come in at once")
+    form_share: Positive = Field(default=8, description="Of these, one owner's")
+    follow_share: Positive = Field(
+        default=50, description="Streams of events and requests with Prefer: wait of one owner, at once"
+    )
 
-    queue_limit: Positive = 100  # waiting jobs of one kind
-    queue_share: Positive = 50  # of these, one owner's
-    retry_after_s: Positive = 15
-    max_wait_s: Seconds = 60.0
-    ready_workers: Annotated[int, Field(ge=0)] = 0  # with fewer, /readyz answers 503; jobs are queued all the same
-    webhook_private: bool = False  # webhooks may go to private addresses, and by plain HTTP
-    webhook_timeout_s: Seconds = 15.0
-    webhook_poll_s: Seconds = 0.5  # between looks for what is due
-    # seconds between attempts, of which there is one more; comma-separated
-    webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+    redis_max_bytes: Positive | None = Field(
+        default=None, description="Memory of the Redis that `serve` starts, in bytes; unset: a quarter of the machine's"
+    )
 
-    retention_s: Seconds = 24 * 3600.0
-    canceled_retention_s: Seconds = 600.0  # of a canceled job, where that is shorter
-    housekeeping_s: Seconds = 5.0
-    resend_after_s: Seconds = 30.0  # a job's message that is missing as long was lost and is sent again
+    queue_limit: Positive = Field(default=100, description="Jobs of one kind that wait at once")
+    queue_share: Positive = Field(default=50, description="Of these, one owner's")
+    retry_after_s: Positive = Field(
+        default=15, description="When to ask again, as answers say that refuse a job for want of room, in seconds"
+    )
+    max_wait_s: Seconds = Field(default=60.0, description="Longest that a request may wait for its job, in seconds")
+    ready_workers: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="With fewer workers /readyz answers 503; jobs are queued all the same"
+    )
+
+    webhook_private: bool = Field(default=False, description="Webhooks may go to private addresses, and by plain HTTP")
+    webhook_timeout_s: Seconds = Field(default=15.0, description="Time for a receiver's whole answer, in seconds")
+    webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = Field(
+        default=(5, 30, 120, 600, 1800, 7200, 21600),
+        description="Seconds between attempts to send a webhook, of which there is one more",
+    )
+    webhook_poll_s: Seconds = Field(default=0.5, description="Seconds between looks for webhooks that are due")
+
+    retention_s: Seconds = Field(
+        default=24 * 3600.0, description="How long an ended job or an unused portrait is kept, in seconds"
+    )
+    canceled_retention_s: Seconds = Field(
+        default=600.0, description="The same of a canceled job, where it is shorter, in seconds"
+    )
+    housekeeping_s: Seconds = Field(default=5.0, description="Seconds between looks for what is to be tidied up")
+    resend_after_s: Seconds = Field(
+        default=30.0, description="A message of a waiting job that is missing is sent again after so many seconds"
+    )
 
     @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", "webhook_backoff", mode="before")
     @classmethod
@@ -154,8 +198,3 @@ class Settings(SharedSettings):
         """Whether only this machine can reach the address we listen on, or that at which a container publishes it."""
         published = None if self.publish is None else self.publish.rpartition(":")[0].strip("[]")
         return is_loopback(self.host) or (published is not None and is_loopback(published))
-
-
-def read_settings(**given: Any) -> Settings:
-    """The environment's settings with those given in place of it. Raises InvalidSettingsError."""
-    return read_from_environment(Settings, **given)

@@ -19,9 +19,9 @@ from jobs.media_types import IMAGES, listed, type_of
 from jobs.motions import ControlsMotion, Motion
 from jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from worker.queue.app import run_worker
-from worker.settings import read_worker_settings
+from worker.settings import WorkerSettings
 
 MAX_ERRORS = 10  # told of at once
 
@@ -45,7 +45,7 @@ def worker(
         os.environ["PIRENDERER_DATA_DIR"] = str(data_dir)
     configure_logging()
     try:
-        settings = read_worker_settings()
+        settings = read_settings(WorkerSettings)
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
         check_semaphores()
@@ -147,7 +147,7 @@ def benchmark(
     engines = {"frames": frames, "rounds": rounds, "device": device, "threads": threads}
     try:
         report = measure(
-            read_worker_settings(), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
+            read_settings(WorkerSettings), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
         )
     except (InvalidSettingsError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -1,23 +1,31 @@
-"""What workers accept and where they find things, from the environment (prefix PIRENDERER_, as for the front-end)."""
+"""Settings of workers, from the environment (prefix PIRENDERER_, as for front-ends).
+
+Importing this loads no decoder: a front-end tells of workers' settings, too.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from jobs.settings import SharedSettings, read_from_environment
+from jobs.settings import Positive, SharedSettings
 from model.weights import RENDERER
-from worker.media.audio import AudioLimits
-from worker.media.images import ImageLimits
-from worker.media.video import VideoLimits
+
+if TYPE_CHECKING:
+    from worker.media.audio import AudioLimits
+    from worker.media.images import ImageLimits
+    from worker.media.video import VideoLimits
 
 
 class WorkerSettings(SharedSettings):
-    """Settings of a worker; the limits are those that the front-end checks first."""
+    """What can be set of a worker; the limits are those that the front-end checks first."""
 
     renderer: str = Field(default=RENDERER, description="Name of the renderer's weights")
-    engine: str = "auto"
-    device: str = "auto"
-    batch_size: int = Field(default=8, gt=0, description="Frames rendered at once")
+    engine: Literal["auto", "torch", "compiled", "openvino"] = Field(
+        default="auto", description="What renders; auto: the fastest that this machine has"
+    )
+    device: str = Field(default="auto", description="Where it renders: auto, cpu, cuda or cuda:N")
+    batch_size: Positive = Field(default=8, description="Frames rendered at once")
 
     @property
     def engine_cache_dir(self) -> Path:
@@ -25,21 +33,22 @@ class WorkerSettings(SharedSettings):
         return self.data_dir / "engine-cache"
 
     @property
-    def image_limits(self) -> ImageLimits:
+    def image_limits(self) -> "ImageLimits":
         """For portraits and driving images."""
+        from worker.media.images import ImageLimits  # noqa: PLC0415
+
         return ImageLimits(bytes=self.max_portrait_bytes, pixels=self.max_pixels)
 
     @property
-    def audio_limits(self) -> AudioLimits:
+    def audio_limits(self) -> "AudioLimits":
         """For speech; it may come as the sound of a video."""
+        from worker.media.audio import AudioLimits  # noqa: PLC0415
+
         return AudioLimits(bytes=max(self.max_audio_bytes, self.max_video_bytes), seconds=self.max_audio_seconds)
 
     @property
-    def video_limits(self) -> VideoLimits:
+    def video_limits(self) -> "VideoLimits":
         """For driving videos."""
+        from worker.media.video import VideoLimits  # noqa: PLC0415
+
         return VideoLimits(bytes=self.max_video_bytes, seconds=self.max_video_seconds)
-
-
-def read_worker_settings() -> WorkerSettings:
-    """The environment's settings. Raises InvalidSettingsError."""
-    return read_from_environment(WorkerSettings)

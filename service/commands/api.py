@@ -10,12 +10,12 @@ import typer
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.private import keep_private
 from jobs.logs import configure_logging
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError
 from service.app import create_app
 from service.running.processes import give_large_blocks_back
 from service.running.server import FrontEnd
-from service.settings import read_settings
+from service.settings import Settings
 
 
 def api(
@@ -31,7 +31,7 @@ def api(
     given: dict[str, Any] = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir}
     configure_logging()
     try:
-        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+        settings = read_settings(Settings, **{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
         secrets = (settings.keys_path, settings.webhook_key_path)
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)

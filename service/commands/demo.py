@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 
 from jobs.schemas import Job
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.client import Client, ServiceError
 from service.commands.progress import follow_with_bars, require_success, show_timings
 from service.commands.serve import CannotServeError, serving
 from service.commands.sheet import contact_sheet
 from service.running.embedded import free_port
 from service.running.supervisor import ChildDiedError, Supervisor
-from service.settings import read_settings
+from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
@@ -43,7 +43,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="pirenderer-") as folder, log_path.open("wb") as log:
         try:
             settings = read_settings(
-                data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=(), keys_dir=None
+                Settings, data_dir=Path(folder), host="127.0.0.1", port=free_port(), api_keys=(), keys_dir=None
             )
             console.print("starting Redis, a worker and the API…")
             everything = serving(settings, workers=1, own_redis=True, output=log, patience=PATIENCE)

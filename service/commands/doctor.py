@@ -24,11 +24,12 @@ from jobs.kinds import KINDS, SPEECH_MODEL
 from jobs.logs import configure_logging
 from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.catalogue import Catalogue, packaged_weights
 from service.running.embedded import find_redis_server
 from service.running.releases import Release
-from service.settings import Settings, read_settings
+from service.settings import Settings
+from service.variables import unknown_variables
 
 GIB = 1 << 30
 DISK_GIB = 2.0
@@ -65,7 +66,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the check
     """Check Python, stores, weights, libraries, certificate, disk, memory and GPU. Exits 1 when anything is missing."""
     configure_logging("ERROR")
     try:
-        settings = read_settings()
+        settings = read_settings(Settings)
     except InvalidSettingsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
@@ -86,6 +87,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the check
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, the most basic first."""
     yield _python()
+    yield from _variables()
     yield _redis(settings)
     if settings.s3_bucket:
         yield _bucket(settings)
@@ -102,6 +104,11 @@ def examine(settings: Settings) -> Iterator[Check]:
 def _python() -> Check:
     machine = f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores"
     return Check("Python", Verdict.OK, f"{platform.python_version()} on {machine}")
+
+
+def _variables() -> Iterator[Check]:
+    for text in unknown_variables().values():
+        yield Check("settings", Verdict.NOTE, text, "mend its name, or unset it; `pirenderer settings` lists all")
 
 
 def _redis(settings: Settings) -> Check:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.access.keys import KeyFile, KeyRecord, KeysAwayError, KeyScope, UnknownKeyError
-from service.settings import read_settings
+from service.settings import Settings
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
@@ -80,7 +80,7 @@ def revoke(
 def _file(data_dir: Path | None) -> Iterator[KeyFile]:
     """The file of keys; what is wrong with it or with the settings is said, and ends the command."""
     try:
-        settings = read_settings(**({"data_dir": data_dir} if data_dir else {}))
+        settings = read_settings(Settings, **({"data_dir": data_dir} if data_dir else {}))
         yield KeyFile(settings.keys_path)
     except InvalidSettingsError as error:
         typer.echo(f"error: {error}", err=True)

@@ -18,13 +18,14 @@ from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import keep_private, open_lock
 from jobs.logs import configure_logging
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
 from service.running.connections import GRACE_S
 from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
 from service.running.processes import inherited
 from service.running.supervisor import STOP_S, Child, Supervisor, cli_command
-from service.settings import Settings, read_settings
+from service.settings import Settings
+from service.variables import unknown_variables
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ def serve(
             typer.echo("stopping", err=True)
     except (InvalidSettingsError, CannotServeError) as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
 
 
 def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
@@ -66,7 +67,7 @@ def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -
     Raises InvalidSettingsError.
     """
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
-    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+    settings = read_settings(Settings, **{name: value for name, value in given.items() if value is not None})
     return settings.model_copy(update={"port": free_port()}) if settings.port == 0 else settings
 
 
@@ -108,7 +109,7 @@ def serving(
             "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
             "PIRENDERER_REDIS_URL": server.url if server else settings.redis_url,
         }
-        environment = {**inherited(but=(*told, API_KEYS)), **told}
+        environment = {**inherited(but=(*told, API_KEYS, *unknown_variables())), **told}
         for number in range(1, workers + 1):
             work = {**environment, **SOFT_STOP}
             supervisor.start(Child(f"worker {number}", cli_command("worker"), work, oom_score_adj=WORKER_OOM_SCORE_ADJ))

@@ -17,14 +17,14 @@ import httpx
 import pytest
 
 from jobs.problems import ProblemType
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.access import keys
 from service.access.control import InsecureSettingsError, check_exposure
 from service.access.keys import KeyFile, KeysAwayError
 from service.app import create_app
 from service.commands.doctor import Check, Verdict, examine
 from service.running.embedded import free_port
-from service.settings import Settings, read_settings
+from service.settings import Settings
 from tests.service.conftest import FIRST, SECOND, running
 from tests.service.routes.test_create import refused
 from tests.support.processes import PORTRAIT, ROOT, TURN, until
@@ -99,7 +99,7 @@ def test_what_is_published_to_strangers_does_not_start_without_a_key(tmp_path: P
 )
 def test_settings_that_guard_are_read_with_care(name: str, value: str, text: str) -> None:
     with pytest.raises(InvalidSettingsError) as caught:
-        read_settings(**{name: value})
+        read_settings(Settings, **{name: value})
     assert f"PIRENDERER_{name.upper()}: " in str(caught.value)
     assert text in str(caught.value)
     assert "hunter2" not in str(caught.value)

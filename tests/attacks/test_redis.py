@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from jobs.queues import kombu_url, make_celery, send, waiting_messages
 from jobs.redis_url import without_password
 from jobs.schemas import JobKind, JobStatus
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from jobs.store.jobs import JobStore
 from service.background.upkeep import tidy
 from service.cli import app
 from service.running.embedded import EmbeddedRedis, running_redis
-from service.settings import read_settings
+from service.settings import Settings
 from tests.jobs.conftest import create, read
 from tests.service.conftest import Start
 from tests.support.processes import PORTRAIT, ROOT, until
@@ -55,7 +55,7 @@ WRONG = {
 def test_a_wrong_address_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str, why: str) -> None:
     monkeypatch.setenv("PIRENDERER_REDIS_URL", url)
     with pytest.raises(InvalidSettingsError) as caught:
-        read_settings()
+        read_settings(Settings)
     text = str(caught.value)
     assert text.startswith(f"PIRENDERER_REDIS_URL: {why}")
     assert "allowed is redis://" in text
@@ -66,9 +66,9 @@ def test_a_wrong_address_is_named_without_its_password(monkeypatch: pytest.Monke
 def test_an_empty_address_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIRENDERER_REDIS_URL", "")
     monkeypatch.delenv("REDIS_URL", raising=False)
-    assert "redis_url" not in read_settings().model_fields_set
+    assert "redis_url" not in read_settings(Settings).model_fields_set
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere:1/0")
-    assert read_settings().redis_url == "redis://elsewhere:1/0"
+    assert read_settings(Settings).redis_url == "redis://elsewhere:1/0"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_empty_address_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_each_library_gets_the_address_in_its_words(url: str, kombu: str, shown: str) -> None:
-    assert read_settings(redis_url=url).redis_url == url
+    assert read_settings(Settings, redis_url=url).redis_url == url
     assert kombu_url(url) == kombu
     assert without_password(url) == shown
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.settings import InvalidSettingsError, read_settings
+from model.engines import EngineSettings
 from service.settings import Settings
 from worker.settings import WorkerSettings
 
@@ -27,3 +29,14 @@ def test_the_environment_reaches_the_limits(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.audio_limits.seconds == 7
     assert settings.image_limits.pixels == 1000
     assert settings.artifacts_dir == Path("/somewhere/artifacts")
+
+
+def test_the_engines_are_those_that_can_be_built() -> None:
+    assert WorkerSettings.model_fields["engine"].annotation == EngineSettings.model_fields["engine"].annotation
+
+
+@pytest.mark.parametrize(("name", "value"), [("BATCH_SIZE", "0"), ("ENGINE", "fast")])
+def test_a_setting_that_is_not_allowed_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"PIRENDERER_{name}", value)
+    with pytest.raises(InvalidSettingsError, match=f"^PIRENDERER_{name}: Input should be .*, got '{value}'$"):
+        read_settings(WorkerSettings)

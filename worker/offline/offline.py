@@ -9,7 +9,7 @@ from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.logs import configure_logging
 from jobs.motions import Motion
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from model.errors import ModelError
 from worker.decoding import start_forkserver
 from worker.errors import InputError
@@ -19,7 +19,7 @@ from worker.make.render import Made
 from worker.media.files import written
 from worker.models import Models
 from worker.offline.console import StageBars, show_outcome
-from worker.settings import read_worker_settings
+from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.workbench import Workbench
 
@@ -67,7 +67,7 @@ def _run(
     configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        settings = read_worker_settings()
+        settings = read_settings(WorkerSettings)
         credentials = ContentCredentials.of(settings)
         with StageBars() as bars, written(output) as temporary:
             stages = Stages(bars.report)

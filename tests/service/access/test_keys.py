@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.problems import ProblemType
-from jobs.settings import InvalidSettingsError
+from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
 from service.access.keys import KeyFile, KeyScope, UnknownKeyError
 from service.cli import app
-from service.settings import Settings, read_settings
+from service.settings import Settings
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW, refused
 
@@ -173,4 +173,4 @@ def test_a_made_key_lets_others_than_this_machine_in(tmp_path: Path) -> None:
 
 def test_a_bad_rate_in_the_settings_is_named() -> None:
     with pytest.raises(InvalidSettingsError, match=r"PIRENDERER_RATE: .*N/second.*, got 'often'"):
-        read_settings(rate="often")
+        read_settings(Settings, rate="often")

@@ -1,0 +1,69 @@
+"""Every setting is told of, and what is none is noticed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service import variables
+from service.cli import app
+from service.variables import settings_by_end, unknown_variables
+from tests.support.paths import ROOT
+
+
+def test_the_page_of_settings_is_what_the_command_prints() -> None:
+    printed = CliRunner().invoke(app, ["settings", "--markdown"]).stdout
+    assert printed == (ROOT / "docs/settings.md").read_text(), "pirenderer settings --markdown > docs/settings.md"
+
+
+def test_every_setting_is_described_once() -> None:
+    every = [each for variables in settings_by_end().values() for each in variables]
+    assert all(each.meaning and each.allowed for each in every)
+    assert len({each.name for each in every}) == len(every)
+    listed = CliRunner().invoke(app, ["settings"]).stdout
+    assert all(f"{each.name}={each.default}\n" in listed for each in every)
+    shown = {each.name: (each.allowed, each.default) for each in every}
+    assert shown["PIRENDERER_PORT"] == ("integer >= 0, <= 65535", "8000")
+    assert shown["PIRENDERER_MAX_STORED_BYTES"] == ("integer > 0", "10737418240 (10 GiB)")
+    assert shown["PIRENDERER_ENGINE"] == ("auto, torch, compiled, openvino", "auto")
+    assert shown["PIRENDERER_API_KEYS"] == ("text; comma-separated", "")
+
+
+def test_what_is_no_setting_is_told_with_the_nearest_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(variables, "SECRETS", tmp_path)
+    for name in ("redis.conf", "pirenderer_api_keys"):
+        (tmp_path / name).touch()
+    assert unknown_variables() == {}
+    (tmp_path / "pirenderer_api_kyes").touch()
+    monkeypatch.setenv("pirenderer_queu_limit", "3")
+    monkeypatch.setenv("PIRENDERER_ZZZZ", "3")
+    for name in ("PIRENDERER_ENGINE", "PIRENDERER_API_KEY", "PIRENDERER_GOLDEN"):
+        monkeypatch.setenv(name, "x")
+    assert unknown_variables() == {
+        "PIRENDERER_API_KYES": "PIRENDERER_API_KYES is no setting (did you mean PIRENDERER_API_KEYS?)",
+        "PIRENDERER_QUEU_LIMIT": "PIRENDERER_QUEU_LIMIT is no setting (did you mean PIRENDERER_QUEUE_LIMIT?)",
+        "PIRENDERER_ZZZZ": "PIRENDERER_ZZZZ is no setting",
+    }
+
+
+@pytest.mark.parametrize("command", ["api", "serve", "worker"])
+def test_what_serves_warns_of_a_misspelt_setting(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_RETENTON_S", "60")
+    monkeypatch.setenv("PIRENDERER_MAX_PIXELS", "0")  # which ends it
+    arguments = [sys.executable, "-m", "service.cli", command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    warning, error = done.stderr.splitlines()
+    assert "PIRENDERER_RETENTON_S is no setting (did you mean PIRENDERER_RETENTION_S?)" in json.loads(warning)["event"]
+    assert error == "error: PIRENDERER_MAX_PIXELS: Input should be greater than 0, got '0'"
+    assert done.returncode == 2
+
+
+def test_doctor_names_a_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_RETENTON_S", "60")
+    checks = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert [each["found"] for each in checks if each["name"] == "settings"] == [
+        "PIRENDERER_RETENTON_S is no setting (did you mean PIRENDERER_RETENTION_S?)"
+    ]
