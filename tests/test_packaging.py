@@ -58,3 +58,13 @@ def test_users_get_no_test_tools(project: dict[str, Any]) -> None:
     assert tools & set(locked("train")) == {"packaging"}  # libraries need it as well
     assert "requirements/train.txt" in (ROOT / "Dockerfile").read_text()
     assert "dev" not in re.findall(r"requirements/(\w+)", (ROOT / "Dockerfile").read_text())
+
+
+def test_the_newest_changes_are_those_of_this_version(project: dict[str, Any]) -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"(?m)^## (\d\S*) - \d{4}-\d\d-\d\d$", text)[0] == project["version"]
+
+
+@pytest.mark.parametrize("package", ["jobs", "service", "worker", "model"])
+def test_packages_say_that_they_have_types(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()
