@@ -17,7 +17,7 @@ from jobs.files.opening import make_artifacts
 from jobs.queues import make_celery
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
-from service.access.control import AccessControl, OpenModeGuard, SecurityHeaders, check_exposure
+from service.access.control import AccessControl, check_exposure
 from service.access.throttle import Throttle, Underway
 from service.background.upkeep import housekeeping
 from service.background.webhooks import deliver_webhooks
@@ -25,8 +25,8 @@ from service.catalogue import Catalogue
 from service.context import Context
 from service.http import openapi, problems
 from service.http.cursors import Cursors
-from service.http.middleware import HeadRequests, RequestLog, RootPath
-from service.metrics import Metrics, RequestMetrics
+from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
+from service.metrics import Metrics
 from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
 from service.secret import ServiceSecret
 from service.settings import Settings
@@ -66,6 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return FileResponse(WEB / "index.html")
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
+    # The one added last is the outermost, and the order counts. RootPath mends the path before anything looks at it.
+    # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside
+    # the guard, so that a page may read why it was refused. Inside of all, a HEAD is still logged and counted as HEAD.
     app.add_middleware(HeadRequests, router=app.router)
     hosts = (*settings.hosts, settings.host.lower())
     app.add_middleware(OpenModeGuard, hosts=hosts, keyed=lambda: context.access.keyed)
@@ -78,8 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Idempotency-Replayed"],
         )
     app.add_middleware(SecurityHeaders, results_from=context.artifacts.origin)
-    app.add_middleware(RequestMetrics, metrics=context.metrics)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, observe=context.metrics.observe)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
     return app

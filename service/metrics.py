@@ -1,6 +1,5 @@
 """Prometheus metrics: requests as they pass here; jobs, queues and workers as the job store knows them when asked."""
 
-import time
 from collections import Counter as Counting
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -8,7 +7,7 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from jobs.store.counters import BUCKETS
 from jobs.store.jobs import JobStore
@@ -96,46 +95,23 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Jobs(store))
         self.submitted = Counter("pirenderer_jobs_submitted_total", "Jobs accepted", ["kind"], registry=self._registry)
-        self.requests = Counter(
+        self._requests = Counter(
             "pirenderer_http_requests_total",
             "Requests answered",
             ["method", "route", "status"],
             registry=self._registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "pirenderer_http_request_seconds", "Time to answer", ["method", "route"], registry=self._registry
         )
+
+    def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and time a request by its route, never by what a client makes up: paths and methods have no end."""
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(method, route).observe(seconds)
 
     def render(self) -> bytes:
         """The exposition text."""
         return generate_latest(self._registry)
-
-
-class RequestMetrics:
-    """Counts and times requests by their route, never by what a client makes up: paths and methods have no end."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 500
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_note)
-        finally:
-            route = getattr(scope.get("route"), "path", "unknown")
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.requests.labels(method, route, status).inc()
-            self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)

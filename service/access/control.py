@@ -1,44 +1,19 @@
-"""API keys, the open mode's guard, and the headers every response carries."""
+"""Who may do what: API keys, their scopes, and settings that would let strangers in."""
 
 import hmac
-import re
-from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.problems import Problem, ProblemType
+from jobs.problems import ProblemType
 from service.access.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, digest_of
 from service.access.throttle import OPEN_OWNER, Caller
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError
 from service.secret import ServiceSecret
-from service.settings import Settings, is_loopback
+from service.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-# The page loads its own script and style, shows results from blob: URLs, and nothing else from anywhere.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' blob:",
-    "media-src 'self' blob:",
-    "form-action 'none'",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-)
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
-HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 
 class InsecureSettingsError(Exception):
@@ -144,72 +119,3 @@ def owned(found: Thing | None, what: str, given_id: str, caller: Caller) -> Thin
     if found is None or found.owner != caller.owner:
         raise ProblemError(ProblemType.NOT_FOUND, f"there is no {what} {given_id[:64]!r}", got=given_id)
     return found
-
-
-class SecurityHeaders:
-    """Adds the security headers to every response. `results_from` is the origin that results come from, if not ours."""
-
-    def __init__(self, app: ASGIApp, *, results_from: str | None = None) -> None:
-        self._app = app
-        connect = " ".join(("connect-src 'self'", *([results_from] if results_from else [])))
-        self._headers = {"Content-Security-Policy": "; ".join((*CONTENT_SECURITY_POLICY, connect)), **SECURITY_HEADERS}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                if scope["path"].startswith("/v1/"):
-                    headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-class OpenModeGuard:
-    """Without API keys, keeps web pages of other origins from using the service.
-
-    A page the user visits can send forms to us, or make its own name resolve to our address. The first shows in Origin,
-    the second in Host: only names of ours are answered to, which are this machine's own and `hosts`.
-    """
-
-    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], keyed: Callable[[], bool]) -> None:
-        self._app = app
-        self._hosts = frozenset(hosts)
-        named = dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])
-        self._allowed = [f"[{name}]" if ":" in name else name for name in named]
-        self._keyed = keyed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
-        if scope["type"] == "http" and not self._keyed():
-            headers = Headers(scope=scope)
-            host = headers.get("host", "")
-            origin = headers.get("origin")
-            refused = None
-            if not self._ours(host):
-                refused = ("Host", host, self._allowed, "; PIRENDERER_HOSTS names more")
-            elif origin is not None and origin.partition("://")[2] != host:
-                refused = ("Origin", origin, [f"http://{host}"], "")
-            if refused is not None:
-                name, got, allowed, hint = refused
-                problem = Problem.of(
-                    ProblemType.FORBIDDEN,
-                    f"{name} is {got!r}; without an API key only {', '.join(allowed)} is served{hint}",
-                    got=got,
-                    allowed=allowed,
-                )
-                await problem_response(Request(scope), problem)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _ours(self, host: str) -> bool:
-        found = HOST.fullmatch(host)
-        name = (found[1] or found[2] or "").lower() if found else ""
-        return is_loopback(name) or name in self._hosts

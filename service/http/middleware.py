@@ -1,4 +1,5 @@
-"""What holds for every request: it has an id, HEAD is GET without the body, and a proxy's path is taken off.
+"""What holds for every request: it has an id, is logged and counted, its answer has the security headers, HEAD is GET
+without the body, a proxy's path is taken off, and without API keys pages of other origins are kept out.
 
 The id is in the answer, in every line logged meanwhile, and goes with the job it makes.
 """
@@ -6,23 +7,53 @@ The id is in the answer, in every line logged meanwhile, and goes with the job i
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 import structlog
+from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jobs.problems import Problem, ProblemType
+from service.http.problems import problem_response
+from service.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds
+# The page loads its own script and style, shows results from blob: URLs, and nothing else from anywhere.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' blob:",
+    "media-src 'self' blob:",
+    "form-action 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 
 class RequestLog:
-    """Gives requests their ids (the client's X-Request-ID, if it is a plain one) and logs each when it is answered."""
+    """Gives requests their ids (the client's X-Request-ID, if it is a plain one) and logs each when it is answered.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `observe` is then told of it: the connection's scope, the status, and the seconds until the last byte was sent.
+    """
+
+    def __init__(self, app: ASGIApp, observe: Callable[[Scope, int, float], None]) -> None:
         self._app = app
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -45,12 +76,14 @@ class RequestLog:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                seconds = time.perf_counter() - started
+                self._observe(scope, status, seconds)
                 (log.debug if scope["path"] in QUIET else log.info)(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
-                    seconds=round(time.perf_counter() - started, 4),
+                    seconds=round(seconds, 4),
                     client=scope["client"][0] if scope.get("client") else None,
                     key=scope.get("state", {}).get("key_id"),
                 )
@@ -100,6 +133,75 @@ class RootPath:
         if scope["type"] == "http" and scope["path"].startswith(f"{self._root_path}/"):
             scope["path"] = scope["path"].removeprefix(self._root_path)
         await self._app(scope, receive, send)
+
+
+class SecurityHeaders:
+    """Adds the security headers to every response. `results_from` is the origin that results come from, if not ours."""
+
+    def __init__(self, app: ASGIApp, *, results_from: str | None = None) -> None:
+        self._app = app
+        connect = " ".join(("connect-src 'self'", *([results_from] if results_from else [])))
+        self._headers = {"Content-Security-Policy": "; ".join((*CONTENT_SECURITY_POLICY, connect)), **SECURITY_HEADERS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/v1/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class OpenModeGuard:
+    """Without API keys, keeps web pages of other origins from using the service.
+
+    A page the user visits can send forms to us, or make its own name resolve to our address. The first shows in Origin,
+    the second in Host: only names of ours are answered to, which are this machine's own and `hosts`.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], keyed: Callable[[], bool]) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        named = dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])
+        self._allowed = [f"[{name}]" if ":" in name else name for name in named]
+        self._keyed = keyed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and not self._keyed():
+            headers = Headers(scope=scope)
+            host = headers.get("host", "")
+            origin = headers.get("origin")
+            refused = None
+            if not self._ours(host):
+                refused = ("Host", host, self._allowed, "; PIRENDERER_HOSTS names more")
+            elif origin is not None and origin.partition("://")[2] != host:
+                refused = ("Origin", origin, [f"http://{host}"], "")
+            if refused is not None:
+                name, got, allowed, hint = refused
+                problem = Problem.of(
+                    ProblemType.FORBIDDEN,
+                    f"{name} is {got!r}; without an API key only {', '.join(allowed)} is served{hint}",
+                    got=got,
+                    allowed=allowed,
+                )
+                await problem_response(Request(scope), problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _ours(self, host: str) -> bool:
+        found = HOST.fullmatch(host)
+        name = (found[1] or found[2] or "").lower() if found else ""
+        return is_loopback(name) or name in self._hosts
 
 
 def current_request_id() -> str | None:
