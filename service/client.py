@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
+from httpx_sse import EventSource
 
 from jobs.problems import Problem
 from jobs.schemas import Job
@@ -68,7 +69,7 @@ class Client:
                     if response.is_error:
                         response.read()
                         raise _service_error(response)
-                    for event in _events(response.iter_lines()):
+                    for event in _events(response):
                         last, failures = event.id, 0
                         yield event
                         if event.ends:
@@ -141,13 +142,6 @@ def _service_error(response: httpx.Response) -> ServiceError:
     return ServiceError(f"{problem.title}: {problem.detail}", problem)
 
 
-def _events(lines: Iterator[str]) -> Iterator[Event]:
-    """Read server-sent events; comments keep the line alive and say nothing."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if line:
-            fields[name] = value
-        elif "data" in fields:
-            yield Event(fields.get("id", ""), fields.get("event", "message"), fields["data"])
-            fields = {}
+def _events(response: httpx.Response) -> Iterator[Event]:
+    """Server-sent events but those without data, as which comments come that keep the line alive."""
+    return (Event(sent.id, sent.event, sent.data) for sent in EventSource(response).iter_sse() if sent.data)

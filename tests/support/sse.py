@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 
 import httpx
+from httpx_sse import EventSource
 
 
 def events_of(response: httpx.Response) -> Iterator[dict[str, str]]:
     """The events with data, field by field, as they come."""
-    event: dict[str, str] = {}
-    for line in response.iter_lines():
-        name, _, value = line.partition(": ")
-        if line:
-            event[name] = value
-        elif "data" in event:
-            yield event
-            event = {}
+    for sent in EventSource(response).iter_sse():
+        if sent.data:
+            yield {"id": sent.id, "event": sent.event, "data": sent.data}
