@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -52,7 +52,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        kind: ProblemType,
+        problem_type: ProblemType,
         detail: str,
         *,
         got: Any = None,
@@ -61,7 +61,7 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        problem = Problem.of(kind, detail, got=presentable(got), allowed=presentable(allowed))
+        problem = Problem.of(problem_type, detail, got=presentable(got), allowed=presentable(allowed))
         self.problem = problem.model_copy(update={"errors": errors})
         self.headers = headers
 
@@ -80,11 +80,19 @@ def presentable(value: Any) -> Any:
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
 
-def validation_error(kind: ProblemType, error: ValidationError, *, where: str, tag: int | None = None) -> ProblemError:
+def validation_error(
+    problem_type: ProblemType,
+    error: ValidationError,
+    *,
+    where: str,
+    tag: int | None = None,
+    allowed: list[str] | None = None,
+) -> ProblemError:
     """The problem of a form field that does not fit its schema; text that is not JSON is a bad request.
 
-    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent. The schema has to end
-    at its first errors where there may be many, as those of jobs.documents do: pydantic makes all or none.
+    `tag`: the place of a union's member in the errors' paths, which is no part of what was sent. `allowed`: the fields
+    that there are, to be said where others were sent. The schema has to end at its first errors where there may be
+    many, as those of jobs.documents do: pydantic makes all or none.
     """
     found = error.errors(include_url=False, include_context=False)
     if found[0]["type"] == "json_invalid":
@@ -95,7 +103,12 @@ def validation_error(kind: ProblemType, error: ValidationError, *, where: str, t
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     first = errors[0]
     got = "" if isinstance(first["got"], dict | list) else f", got {first['got']!r}"
-    return ProblemError(kind, f"{first['field']}: {first['message']}{got}{more}", got=first["got"], errors=errors)
+    detail = f"{first['field']}: {first['message']}{got}{more}"
+    if allowed and any(each["type"] == "extra_forbidden" for each in found):
+        detail += f"; allowed are {', '.join(allowed)}"
+    else:
+        allowed = None
+    return ProblemError(problem_type, detail, got=first["got"], allowed=allowed, errors=errors)
 
 
 def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
@@ -122,69 +135,29 @@ def problem_response(request: Request, problem: Problem, headers: Mapping[str, s
     )
 
 
-def install(app: FastAPI) -> None:
-    """Map every exception to its problem, in this one place."""
+def _on_problem(request: Request, error: ProblemError) -> JSONResponse:
+    return problem_response(request, error.problem, error.headers)
 
-    def on_problem(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type
-        return problem_response(request, error.problem, error.headers)
 
-    def on_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
-        kind = BY_STATUS.get(error.status_code)
-        detail = {
-            404: f"there is nothing at {request.url.path}",
-            405: f"{request.method} is not offered at {request.url.path}",
-        }.get(error.status_code, str(error.detail))
-        if kind is None:
-            problem = Problem(
-                type=f"{TYPE_PREFIX}http-{error.status_code}",
-                title=str(error.detail),
-                status=error.status_code,
-                detail=detail,
-            )
-        else:
-            problem = Problem.of(kind, detail)
-        headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["Allow"] = _allowed(request, headers.get("Allow", ""))
-        return problem_response(request, problem, headers)
-
-    def on_validation(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
-        errors = error_list(error.errors(), "")
-        problem = Problem.of(
-            ProblemType.INVALID_REQUEST, f"{errors[0]['field']}: {errors[0]['message']}", got=errors[0]["got"]
+def _on_http(request: Request, error: HTTPException) -> JSONResponse:
+    problem_type = BY_STATUS.get(error.status_code)
+    detail = {
+        404: f"there is nothing at {request.url.path}",
+        405: f"{request.method} is not offered at {request.url.path}",
+    }.get(error.status_code, str(error.detail))
+    if problem_type is None:
+        problem = Problem(
+            type=f"{TYPE_PREFIX}http-{error.status_code}",
+            title=str(error.detail),
+            status=error.status_code,
+            detail=detail,
         )
-        return problem_response(request, problem.model_copy(update={"errors": errors}))
-
-    def on_redis(request: Request, error: Exception) -> JSONResponse:
-        log.error("redis does not answer", error=str(error), path=request.url.path)
-        problem = Problem.of(ProblemType.UNAVAILABLE, "the job store does not answer")
-        return problem_response(request, problem, {"Retry-After": "5"})
-
-    def on_artifacts(request: Request, error: Exception) -> JSONResponse:
-        log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
-        return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, str(error)), {"Retry-After": "5"})
-
-    def on_secret(request: Request, error: Exception) -> JSONResponse:
-        log.error("the service's secret cannot be used", error=str(error), path=request.url.path)
-        problem = Problem.of(ProblemType.UNAVAILABLE, "the service's own secret cannot be used just now")
-        return problem_response(request, problem, {"Retry-After": "5"})
-
-    def on_bug(request: Request, error: Exception) -> JSONResponse:
-        # the server logs the traceback; ours must not, since it would show what was uploaded
-        log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
-        return problem_response(request, Problem.of(ProblemType.INTERNAL, "an unexpected error; it has been logged"))
-
-    app.add_exception_handler(ProblemError, on_problem)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_validation)
-    app.add_exception_handler(RedisError, on_redis)
-    app.add_exception_handler(OperationalError, on_redis)
-    app.add_exception_handler(ArtifactsAwayError, on_artifacts)
-    app.add_exception_handler(SecretAwayError, on_secret)
-    app.add_exception_handler(Exception, on_bug)
+    else:
+        problem = Problem.of(problem_type, detail)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+    return problem_response(request, problem, headers)
 
 
 def _allowed(request: Request, named: str) -> str:
@@ -196,3 +169,54 @@ def _allowed(request: Request, named: str) -> str:
         for method in operations
     } or {name.strip() for name in named.split(",")}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+    errors = error_list(error.errors(), "")
+    problem = Problem.of(
+        ProblemType.INVALID_REQUEST, f"{errors[0]['field']}: {errors[0]['message']}", got=errors[0]["got"]
+    )
+    return problem_response(request, problem.model_copy(update={"errors": errors}))
+
+
+def _on_redis(request: Request, error: RedisError | OperationalError) -> JSONResponse:
+    log.error("redis does not answer", error=str(error), path=request.url.path)
+    return _unavailable(request, "the job store does not answer")
+
+
+def _on_artifacts(request: Request, error: ArtifactsAwayError) -> JSONResponse:
+    log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
+    return _unavailable(request, str(error))
+
+
+def _on_secret(request: Request, error: SecretAwayError) -> JSONResponse:
+    log.error("the service's secret cannot be used", error=str(error), path=request.url.path)
+    return _unavailable(request, "the service's own secret cannot be used just now")
+
+
+def _unavailable(request: Request, detail: str) -> JSONResponse:
+    return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, detail), {"Retry-After": "5"})
+
+
+def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    # the server logs the traceback; ours must not, since it would show what was uploaded
+    log.error("unhandled exception", path=request.url.path, error=type(error).__name__)
+    return problem_response(request, Problem.of(ProblemType.INTERNAL, "an unexpected error; it has been logged"))
+
+
+HANDLERS: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
+    ProblemError: _on_problem,
+    HTTPException: _on_http,
+    RequestValidationError: _on_validation,
+    RedisError: _on_redis,
+    OperationalError: _on_redis,
+    ArtifactsAwayError: _on_artifacts,
+    SecretAwayError: _on_secret,
+    Exception: _on_bug,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Map every exception to its problem, in this one place."""
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)

@@ -1,7 +1,7 @@
 """Whether something is taken: the bounds of the queue, each owner's share of it, and each key's quota; what an owner
 keeps; and how much is under way at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ RESERVED_PART = 5  # of the queue, one place of so many is for owners of whom no
 
 
 @dataclass(frozen=True)
-class Notes:
+class Terms:
     """What goes with a job and is not the worker's concern."""
 
     webhook: Webhook | None = None
@@ -52,7 +52,7 @@ def check_kept(context: Context, caller: Caller) -> None:
             raise owner_bound_reached(context, caller, what)
 
 
-def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, notes: Notes) -> JobRecord:
+def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, terms: Terms) -> JobRecord:
     """Make a job of a specification whose files are in its folder, and send its message.
 
     Raises ProblemError (429, 503, 507) and what a Redis that is away leads to; then there is no job.
@@ -74,8 +74,8 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, note
             reserved=reserved,
             max_file_bytes=bounds["files"],
             max_record_bytes=bounds["records"],
-            webhook=notes.webhook,
-            deadline_s=notes.deadline_s,
+            webhook=terms.webhook,
+            deadline_s=terms.deadline_s,
             request_id=current_request_id(),
         )
     except QueueFullError as error:
@@ -108,13 +108,12 @@ def form_under_way(context: Context, caller: Caller) -> Iterator[None]:
 
 def underway_bound_reached(context: Context, error: UnderwayError, what: str) -> ProblemError:
     """The refusal of one too many at once, which does not leave the connection idle either."""
-    kind, detail = ProblemType.UNAVAILABLE, f"{error.most} {what} are under way, which is all there may be"
+    problem_type, detail = ProblemType.UNAVAILABLE, f"{error.most} {what} are under way, which is all there may be"
     if error.own:
-        kind = ProblemType.TOO_MANY_REQUESTS
+        problem_type = ProblemType.TOO_MANY_REQUESTS
         detail = f"{error.most} {what} of this key's owner are under way, which is all one owner may have"
-    problem = bound_reached(context, kind, detail, got=error.most, allowed=error.most)
-    problem.headers = {**(problem.headers or {}), "Connection": "close"}
-    return problem
+    close = {"Connection": "close"}
+    return bound_reached(context, problem_type, detail, got=error.most, allowed=error.most, headers=close)
 
 
 def owner_bound_reached(context: Context, caller: Caller, what: str) -> ProblemError:
@@ -164,7 +163,15 @@ def _queue_full(context: Context, kind: JobKind) -> ProblemError:
     return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=limit, allowed=limit)
 
 
-def bound_reached(context: Context, kind: ProblemType, detail: str, *, got: int, allowed: int) -> ProblemError:
+def bound_reached(
+    context: Context,
+    problem_type: ProblemType,
+    detail: str,
+    *,
+    got: int,
+    allowed: int,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemError:
     """The refusal of one too many, which may be sent again later."""
-    headers = {"Retry-After": str(context.settings.retry_after_s)}
-    return ProblemError(kind, detail, got=got, allowed=allowed, headers=headers)
+    headers = {"Retry-After": str(context.settings.retry_after_s), **(headers or {})}
+    return ProblemError(problem_type, detail, got=got, allowed=allowed, headers=headers)

@@ -8,7 +8,7 @@ from jobs.store.records import JobRecord
 from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.admission import Notes, check_room, queue_job
+from service.intake.admission import Terms, check_room, queue_job
 from service.intake.folders import create_folder, remove_folder
 
 AGAIN = (JobStatus.FAILED, JobStatus.CANCELED)
@@ -35,7 +35,7 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
             for name, file in input_files(spec).items()
         }
         webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
-        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Notes(webhook))
+        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Terms(webhook))
         made = True
     except ArtifactMissingError as error:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error

@@ -20,7 +20,7 @@ from jobs.store.records import JobRecord
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context
 from service.http.problems import ProblemError, validation_error
-from service.intake.admission import Notes, check_room, form_under_way, queue_job
+from service.intake.admission import Terms, check_room, form_under_way, queue_job
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
 from service.intake.uploads import Fields, Form, TextField, read_form
@@ -94,15 +94,8 @@ def parse_options(form: Form, schema: type[Options]) -> Options:
     try:
         return schema.model_validate_json(form.texts.get("options", "{}"))
     except ValidationError as error:
-        problem = validation_error(ProblemType.INVALID_OPTIONS, error, where="options")
-        if any(each["type"] == "extra_forbidden" for each in error.errors(include_input=False, include_url=False)):
-            allowed = ", ".join(schema.model_fields)
-            update = {
-                "detail": f"{problem.problem.detail}; allowed are {allowed}",
-                "allowed": list(schema.model_fields),
-            }
-            problem.problem = problem.problem.model_copy(update=update)
-        raise problem from error
+        allowed = list(schema.model_fields)
+        raise validation_error(ProblemType.INVALID_OPTIONS, error, where="options", allowed=allowed) from error
 
 
 def require_fields(form: Form, required: str, *one_of: str | tuple[str, ...]) -> str:
@@ -141,8 +134,8 @@ def _begin(context: Context, caller: Caller, submission: Submission, job_id: str
 def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
     _use_portrait(context, caller, job_id, form)
     spec = submission.build(context, form)
-    notes = Notes(_webhook(context, form), _deadline_s(form))
-    return queue_job(context, job_id, spec, caller, notes)
+    terms = Terms(_webhook(context, form), _deadline_s(form))
+    return queue_job(context, job_id, spec, caller, terms)
 
 
 def _deadline_s(form: Form) -> float | None:
