@@ -62,6 +62,7 @@ def make_image(
     made = Made(image_format.media_type, width=canvas.width, height=canvas.height, clamped=clamped)
     if motions is None:
         output.write_bytes(next(images))
+        bench.stages.report("render", 1, 1)
         return made
     with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
         for number, image in enumerate(images, 1):

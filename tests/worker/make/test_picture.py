@@ -23,6 +23,7 @@ from worker.errors import InputError
 from worker.make.picture import make_image, make_video
 from worker.make.render import Made
 from worker.settings import WorkerSettings
+from worker.stages import Stages
 from worker.workbench import Workbench
 
 SIDE = 64
@@ -159,6 +160,14 @@ def test_what_the_portrait_allows_is_rendered_as_asked(bench: Workbench, files: 
     assert image(bench, files, motion=coefficients(30)).clamped is None
     assert video(bench, files, motion=frames(-30, 0, 30)).clamped is None
     assert bench.models.animator.yaws == pytest.approx([30, -30, 0, 30])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("by", "total"), [("coefficients", 1), ("motions", 3)])
+def test_images_are_reported_until_all_are_done(bench: Workbench, files: dict[str, Path], by: str, total: int) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    stages = Stages(lambda stage, done, of: told.append((stage, done, of)))
+    image(replace(bench, stages=stages), files, **IMAGES[by][0](files))
+    assert told[-1] == ("render", total, total)
 
 
 def test_an_archive_has_a_bound(bench: Workbench, files: dict[str, Path]) -> None:
