@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter
 
 from jobs.documents import Document
 from jobs.formats import ImageFormat, VideoFormat
@@ -153,12 +153,6 @@ class ImageSpec(Document):
     driving: InputFile | None = None
     options: ImageOptions = ImageOptions()
 
-    @model_validator(mode="after")
-    def _one_driver(self) -> Self:
-        motions = self.motions or self.motions_file
-        _exactly_one(motion=self.motion, motions=motions, driving=self.driving)
-        return self
-
     @property
     def motion_count(self) -> int | None:
         """How many motions there are, where they are several and the result an archive; else None."""
@@ -179,11 +173,6 @@ class VideoSpec(Document):
     motion_file: InputFile | None = None
     driving: InputFile | None = None
     options: VideoOptions = VideoOptions()
-
-    @model_validator(mode="after")
-    def _one_driver(self) -> Self:
-        _exactly_one(motion=self.motion or self.motion_file, audio_or_driving=self.audio or self.driving)
-        return self
 
 
 class MotionSpec(Document):
@@ -246,7 +235,9 @@ class Webhook(Document):
     """Where to post to when the job ends in one of `events`; signed as Standard Webhooks 1.0 says."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
-    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=3, fail_fast=True)] = tuple(WebhookEvent)
+    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(WebhookEvent), fail_fast=True)] = (
+        tuple(WebhookEvent)
+    )
 
 
 class WebhookState(Webhook):
@@ -287,9 +278,3 @@ class Job(Document):
     result: Result | None = None
     webhook: WebhookState | None = None
     urls: Urls
-
-
-def _exactly_one(**inputs: object) -> None:
-    present = [name for name, value in inputs.items() if value is not None]
-    if len(present) != 1:
-        raise ValueError(f"exactly one of {', '.join(inputs)} is needed, got {', '.join(present) or 'none'}")

@@ -26,6 +26,7 @@ from service.context import Context
 from service.http import openapi, problems
 from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
+from service.intake import headers
 from service.metrics import Metrics
 from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
 from service.secret import ServiceSecret
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, headers.described(settings))
     for module in (portraits, images, videos, motions, jobs, webhooks, discovery, health):
         app.include_router(module.router)
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from jobs.store.records import JobRecord
 from service.context import Context
-from service.intake.submissions import public_job
+from service.http.addresses import public_job
 from service.webhooks.outbound import BlockedAddressError, Poster
 from service.webhooks.signing import EVENTS, payload
 
@@ -117,7 +117,7 @@ class _Deliveries:
         self._hosts[host] += 1
         status, trouble = None, ""
         try:
-            body = payload(event, public_job(self._context, record))
+            body = payload(event, public_job(record, self._context.settings.root_path))
             headers = self._context.signer.headers(record.owner, f"msg_{job_id}", int(time.time()), body)
             headers |= {"content-type": "application/json", "user-agent": "PIRenderer-Webhooks/1.0"}
             status = await self._poster.post(record.webhook.url, headers, body)

@@ -1,13 +1,11 @@
-"""Describes the streamed forms and the problems in OpenAPI, which cannot be read off the routes' signatures."""
+"""Describes in OpenAPI what cannot be read off the routes' signatures: problems, and the schemas of forms."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from jobs.files.keys import JOB_ID
 from jobs.motions import Motion
 from jobs.problems import Problem
 from jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook
@@ -22,20 +20,6 @@ ACCESS = {
     429: "More than the key or its owner may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",
 }
-HEADERS: tuple[dict[str, Any], ...] = (
-    {
-        "name": "Prefer",
-        "description": "wait=N answers 200 with the finished job if it ends within N (at most 60) seconds",
-        "schema": {"type": "string"},
-        "example": "wait=30",
-    },
-    {
-        "name": "Idempotency-Key",
-        "description": "the same key and form again answer with the first job",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-        "example": "order-17",
-    },
-)
 CREATE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The finished job, where `Prefer: wait` saw it end", **JOB},
     202: {"description": "The job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
@@ -70,43 +54,8 @@ def access_responses(**texts: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def form_body(
-    *one_of: Sequence[str | tuple[str, ...]], headers: Sequence[dict[str, Any]] = HEADERS, **fields: str
-) -> dict[str, Any]:
-    """The request body of a create call, which holds exactly one of each group `one_of`; of a tuple in it, any.
-
-    A field is "file: DESCRIPTION", "id: DESCRIPTION", "seconds: DESCRIPTION" or the name of a schema sent as JSON.
-    """
-    properties: dict[str, Any] = {}
-    encoding = {}
-    for name, what in fields.items():
-        if what.startswith("file: "):
-            properties[name] = {"type": "string", "format": "binary", "description": what.removeprefix("file: ")}
-        elif what.startswith("seconds: "):
-            properties[name] = {"type": "number", "minimum": 1, "maximum": 86_400, "description": what[9:]}
-        elif what.startswith("id: "):
-            description = what.removeprefix("id: ")
-            properties[name] = {"type": "string", "description": description, "pattern": f"^{JOB_ID.pattern}$"}
-        else:
-            properties[name] = {"$ref": REFERENCE.format(model=what)}
-            encoding[name] = {"contentType": "application/json"}
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    if required := [group[0] for group in one_of if len(group) == 1]:
-        schema["required"] = required
-    if choices := [{"oneOf": [_required(choice) for choice in group]} for group in one_of if len(group) > 1]:
-        schema["allOf"] = choices
-    return {
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}},
-        "parameters": [{"in": "header", "required": False, **header} for header in headers],
-    }
-
-
-def _required(choice: str | tuple[str, ...]) -> dict[str, Any]:
-    return {"required": [choice]} if isinstance(choice, str) else {"anyOf": [_required(name) for name in choice]}
-
-
-def install(app: FastAPI) -> None:
-    """Let the application's document hold the schemas that forms and problems refer to."""
+def install(app: FastAPI, parameters: dict[str, dict[str, Any]]) -> None:
+    """Let the application's document hold the schemas that forms and problems refer to, and `parameters`."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -137,6 +86,7 @@ def install(app: FastAPI) -> None:
                 schemas[name] = schema
             for name, examples in EXAMPLES.items():
                 schemas[name]["examples"] = examples
+            made["components"]["parameters"] = parameters
             made["components"]["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

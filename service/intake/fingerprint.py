@@ -4,7 +4,7 @@ import hashlib
 import json
 
 from jobs.schemas import JobKind
-from service.intake.uploads import Form
+from service.intake.forms import Form
 
 
 def fingerprint(kind: JobKind, form: Form) -> str:

@@ -1,36 +1,33 @@
 """How a request becomes a job: capacity, upload, specification, store, message; or nothing at all."""
 
 import contextlib
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import JOB_ID, new_job_id
+from jobs.kinds import KINDS
 from jobs.problems import ProblemType
-from jobs.schemas import Job, JobKind, JobSpec, Urls, Webhook
+from jobs.schemas import JobKind, JobSpec, Webhook
 from jobs.store.records import JobRecord
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context
-from service.http.problems import ProblemError, validation_error
+from service.http.addresses import public_job
+from service.http.problems import ProblemError
 from service.intake.admission import Terms, check_room, form_under_way, queue_job
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
-from service.intake.uploads import Fields, Form, TextField, read_form
+from service.intake.forms import Form, Shape, parse_deadline
+from service.intake.headers import PARAMETERS, wait_seconds
+from service.intake.uploads import read_form
 from service.stores.idempotency import Answered
-from service.webhooks.signing import MAX_WEBHOOK_BYTES, parse_webhook
-
-DEADLINE: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)])
-MAX_NUMBER_BYTES = 32
-Options = TypeVar("Options", bound=BaseModel)
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
+from service.webhooks.signing import parse_webhook
 
 
 @dataclass(frozen=True)
@@ -38,28 +35,27 @@ class Submission:
     """What one kind of create call takes, needs and makes of it."""
 
     kind: JobKind
-    fields: Fields
-    models: tuple[str, ...]  # kinds of model without which no such job can be done
+    shape: Shape
     build: Callable[[Context, Form], JobSpec]
+
+    @property
+    def operation(self) -> dict[str, Any]:
+        """What OpenAPI is told of the call."""
+        return {"requestBody": self.shape.body(), "parameters": PARAMETERS}
 
 
 async def submit(context: Context, request: Request, caller: Caller, submission: Submission) -> JSONResponse:
     """Answer a create call: 202 with the job, or 200 when `Prefer: wait` saw it end. Raises ProblemError."""
-    require_models(context, submission.models)
+    require_models(context, *KINDS[submission.kind].models)
     owner = caller.owner
     key = request.headers.get("idempotency-key")
     answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
     job_id = new_job_id()
     made = False
     try:
-        fields = {
-            **submission.fields,
-            "webhook": TextField(MAX_WEBHOOK_BYTES),
-            "deadline": TextField(MAX_NUMBER_BYTES),
-        }
         with form_under_way(context, caller):
             await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
-            form = await read_form(context, request, fields, job_id)
+            form = await read_form(context, request, submission.shape, job_id)
         digest = fingerprint(submission.kind, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
@@ -77,7 +73,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     return await _answer(context, request, caller, record, replayed=answered is not None)
 
 
-def require_models(context: Context, kinds: Iterable[str]) -> None:
+def require_models(context: Context, *kinds: str) -> None:
     """Raise ProblemError (503) naming the models that are not installed."""
     if missing := context.catalogue.missing(kinds):
         raise ProblemError(
@@ -89,42 +85,6 @@ def require_models(context: Context, kinds: Iterable[str]) -> None:
         )
 
 
-def parse_options(form: Form, schema: type[Options]) -> Options:
-    """The `options` field, or the defaults. Raises ProblemError (400 not JSON, 422 not valid)."""
-    try:
-        return schema.model_validate_json(form.texts.get("options", "{}"))
-    except ValidationError as error:
-        allowed = list(schema.model_fields)
-        raise validation_error(ProblemType.INVALID_OPTIONS, error, where="options", allowed=allowed) from error
-
-
-def require_fields(form: Form, required: str, *one_of: str | tuple[str, ...]) -> str:
-    """Check that `required` and exactly one of `one_of` were sent; say which. Raises ProblemError (422).
-
-    Of a tuple's fields one or several may come; the first is said.
-    """
-    choices = [(choice,) if isinstance(choice, str) else choice for choice in one_of]
-    sent = [[name for name in choice if name in form.files or name in form.texts] for choice in choices]
-    present = [name for names in sent for name in names]
-    if required not in form.files:
-        raise ProblemError(ProblemType.INVALID_REQUEST, f"form field {required!r} is missing", allowed=[required])
-    if one_of and sum(map(bool, sent)) != 1:
-        allowed = [" and/or ".join(choice) for choice in choices]
-        raise ProblemError(
-            ProblemType.INVALID_REQUEST,
-            f"exactly one of {', '.join(allowed)} is needed, got {', '.join(present) or 'none'}",
-            got=present,
-            allowed=allowed,
-        )
-    return present[0] if present else ""
-
-
-def public_job(context: Context, record: JobRecord) -> Job:
-    """A job with its addresses."""
-    base = f"{context.settings.root_path}/v1/jobs/{record.id}"
-    return record.public(Urls(self=base, events=f"{base}/events", cancel=f"{base}/cancel", result=f"{base}/result"))
-
-
 def _begin(context: Context, caller: Caller, submission: Submission, job_id: str, *, repeated: bool) -> None:
     if not repeated:  # a repeated request takes no room
         check_room(context, caller, submission.kind)
@@ -132,20 +92,11 @@ def _begin(context: Context, caller: Caller, submission: Submission, job_id: str
 
 
 def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
+    submission.shape.check(form)
     _use_portrait(context, caller, job_id, form)
     spec = submission.build(context, form)
-    terms = Terms(_webhook(context, form), _deadline_s(form))
+    terms = Terms(_webhook(context, form), parse_deadline(form))
     return queue_job(context, job_id, spec, caller, terms)
-
-
-def _deadline_s(form: Form) -> float | None:
-    text = form.texts.get("deadline")
-    if text is None:
-        return None
-    try:
-        return DEADLINE.validate_json(text)
-    except ValidationError as error:
-        raise validation_error(ProblemType.INVALID_REQUEST, error, where="deadline") from error
 
 
 def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
@@ -153,10 +104,6 @@ def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> 
     portrait_id = form.texts.get("portrait_id")
     if portrait_id is None:
         return
-    if "portrait" in form.files:
-        both = ["portrait", "portrait_id"]
-        detail = "exactly one of portrait, portrait_id is needed, got both"
-        raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=both, allowed=both)
     unknown = ProblemError(
         ProblemType.NO_SUCH_PORTRAIT,
         f"portrait_id is {portrait_id[:64]!r}; there is no such portrait (any more), upload it again",
@@ -197,8 +144,8 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
 async def _answer(
     context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool
 ) -> JSONResponse:
-    wait_s = _wait_seconds(request, context.settings.max_wait_s)
-    headers = {"Location": public_job(context, record).urls.self}
+    wait_s = wait_seconds(request, context.settings.max_wait_s)
+    headers = {"Location": public_job(record, context.settings.root_path).urls.self}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
@@ -214,10 +161,5 @@ async def _answer(
     status = 200 if record.status.finished else 202
     if status == 202:
         headers["Retry-After"] = "1"
-    return JSONResponse(public_job(context, record).model_dump(mode="json"), status_code=status, headers=headers)
-
-
-def _wait_seconds(request: Request, most: float) -> float | None:
-    """What `Prefer: wait=N` asks for, at most `most` seconds; None when it does not ask."""
-    found = WAIT.search(",".join(request.headers.getlist("prefer")))
-    return min(float(found[1]), most) if found else None
+    job = public_job(record, context.settings.root_path)
+    return JSONResponse(job.model_dump(mode="json"), status_code=status, headers=headers)

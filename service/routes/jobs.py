@@ -21,11 +21,11 @@ from service.access.control import owned, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
+from service.http.addresses import public_job
 from service.http.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.http.problems import ProblemError, problem_response
 from service.intake.admission import underway_bound_reached
 from service.intake.reruns import run_again
-from service.intake.submissions import public_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -71,15 +71,15 @@ def list_jobs(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
     """The caller's jobs, newest first."""
-    owner, cursors = caller.owner, context.cursors
+    owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
     records, before = context.store.page(owner, limit=limit, before=cursors.open(owner, cursor))
-    return JobPage(jobs=[public_job(context, record) for record in records], next_cursor=cursors.seal(owner, before))
+    return JobPage(jobs=[public_job(record, root_path) for record in records], next_cursor=cursors.seal(owner, before))
 
 
 @router.get("/{job_id}", responses=NO_JOB)
 async def read_job(record: JobDep, context: ContextDep) -> Job:
     """One job as it is now."""
-    return public_job(context, record)
+    return public_job(record, context.settings.root_path)
 
 
 async def follower(record: JobDep, context: ContextDep) -> AsyncIterator[None]:
@@ -196,7 +196,7 @@ def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
             got=ended.value,
             allowed=[JobStatus.QUEUED.value, JobStatus.RUNNING.value],
         )
-    return public_job(context, context.store.get(record.id) or record)
+    return public_job(context.store.get(record.id) or record, context.settings.root_path)
 
 
 RERUN_RESPONSES = {
@@ -211,7 +211,7 @@ del RERUN_RESPONSES[200]
 def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Make a new job of one that failed or was canceled lately, with the same files and options."""
     rerun = run_again(context, record, caller)
-    job = public_job(context, rerun)
+    job = public_job(rerun, context.settings.root_path)
     return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})
 
 

@@ -6,34 +6,36 @@ from fastapi.responses import JSONResponse
 from jobs.media_types import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed
 from jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
 from service.context import Context, ContextDep, WriterDep
-from service.http.openapi import CREATE_RESPONSES, form_body
-from service.intake.submissions import Submission, parse_options, require_fields, submit
-from service.intake.uploads import Fields, FileField, Form, TextField
+from service.http.openapi import CREATE_RESPONSES
+from service.intake.forms import TERMS, FileField, Form, Shape, options_field, parse_options
+from service.intake.submissions import Submission, submit
 
 router = APIRouter(tags=["create"])
 
-BODY = form_body(
-    ["source"],
-    source=f"file: an image ({listed(IMAGES)}) or a video ({listed(VIDEOS)})",
-    options="MotionOptions",
-    webhook="Webhook",
-    deadline="seconds: a job that has not begun after so long fails",
+FORM = Shape(
+    {
+        "source": FileField(
+            lambda settings: settings.max_video_bytes,
+            IMAGE_TYPES + VIDEO_TYPES,
+            f"an image ({listed(IMAGES)}) or a video ({listed(VIDEOS)})",
+        ),
+        "options": options_field(MotionOptions),
+        **TERMS,
+    },
+    exactly_one=(("source",),),
 )
 
 
-def _build(context: Context, form: Form) -> MotionSpec:
-    require_fields(form, "source")
-    options = parse_options(form, MotionOptions)
-    return MotionSpec(source=form.files["source"], options=options)
+def _build(_: Context, form: Form) -> MotionSpec:
+    return MotionSpec(source=form.files["source"], options=parse_options(form, MotionOptions))
 
 
-@router.post("/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
+MOTION = Submission(JobKind.MOTION, FORM, _build)
+
+
+@router.post(
+    "/v1/motions", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=MOTION.operation
+)
 async def create_motion(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Extract coefficients; the result is JSON that can be sent back as a motion, or a ZIP of it and its overlay."""
-    settings = context.settings
-    fields: Fields = {
-        "source": FileField(settings.max_video_bytes, IMAGE_TYPES + VIDEO_TYPES),
-        "options": TextField(settings.max_options_bytes),
-    }
-    models = ("morphable", "extractor")
-    return await submit(context, request, caller, Submission(JobKind.MOTION, fields, models, _build))
+    return await submit(context, request, caller, MOTION)

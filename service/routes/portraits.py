@@ -8,23 +8,22 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import JOB_ID, new_job_id
-from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemType
 from jobs.store.jobs import OwnerBoundError
 from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
-from service.http.openapi import CREATE_RESPONSES, access_responses, form_body
+from service.http.openapi import CREATE_RESPONSES, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
 from service.intake.folders import create_folder, remove_folder
-from service.intake.submissions import require_fields
-from service.intake.uploads import FileField, Form, read_form
+from service.intake.forms import PHOTO, Form, Shape
+from service.intake.uploads import read_form
 from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 
-BODY = form_body(["portrait"], headers=[], portrait=f"file: the photo: {listed(IMAGES)}")
+FORM = Shape({"portrait": PHOTO}, exactly_one=(("portrait",),))
 CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},
@@ -54,17 +53,18 @@ def writable_portrait(portrait_id: str, context: ContextDep, caller: WriterDep) 
     return _find(portrait_id, context, caller)
 
 
-@router.post("", status_code=201, response_model=Portrait, responses=CREATED, openapi_extra=BODY)
+@router.post(
+    "", status_code=201, response_model=Portrait, responses=CREATED, openapi_extra={"requestBody": FORM.body()}
+)
 async def create_portrait(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Keep a photo, so that forms can name it by `portrait_id` instead of sending it again."""
     portrait_id = new_job_id()
     kept = False
     try:
-        fields = {"portrait": FileField(context.settings.max_portrait_bytes, IMAGE_TYPES)}
         with form_under_way(context, caller):
             await run_in_threadpool(_check_room, context, caller)
             await run_in_threadpool(create_folder, context, portrait_id)
-            form = await read_form(context, request, fields, portrait_id)
+            form = await read_form(context, request, FORM, portrait_id)
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:
@@ -116,7 +116,7 @@ def _too_many(context: Context) -> ProblemError:
 
 
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
-    require_fields(form, "portrait")
+    FORM.check(form)
     file = form.files["portrait"]
     width, height = form.sizes["portrait"]
     settings = context.settings

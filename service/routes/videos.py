@@ -3,34 +3,39 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from jobs.media_types import AUDIO_TYPES, IMAGE_TYPES, IMAGES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
+from jobs.kinds import SPEECH_MODEL
+from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
 from jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
 from service.context import Context, ContextDep, WriterDep
-from service.http.openapi import CREATE_RESPONSES, form_body
+from service.http.openapi import CREATE_RESPONSES
+from service.intake.forms import PORTRAIT, TERMS, DocumentField, FileField, Form, Shape, options_field, parse_options
 from service.intake.motions import check_motion_file, parse_motion
-from service.intake.submissions import Submission, parse_options, require_fields, require_models, submit
-from service.intake.uploads import MAX_ID_BYTES, DocumentField, Fields, FileField, Form, TextField
+from service.intake.submissions import Submission, require_models, submit
 
 router = APIRouter(tags=["create"])
 
-BODY = form_body(
-    ["portrait", "portrait_id"],
-    ["motion", ("audio", "driving")],
-    portrait=f"file: the photo: {listed(IMAGES)}",
-    portrait_id="id: instead of portrait, the id of one uploaded before",
-    audio=f"file: speech: {listed(SOUNDS)}, or a video with sound",
-    motion="Motion",
-    driving=f"file: a video whose motion is taken: {listed(VIDEOS)}; with audio, for head, eyes and brows alone",
-    options="VideoOptions",
-    webhook="Webhook",
-    deadline="seconds: a job that has not begun after so long fails",
+FORM = Shape(
+    {
+        **PORTRAIT,
+        "audio": FileField(
+            lambda settings: settings.max_audio_bytes, AUDIO_TYPES, f"speech: {listed(SOUNDS)}, or a video with sound"
+        ),
+        "motion": DocumentField(lambda settings: settings.max_motion_bytes, "Motion", check_motion_file),
+        "driving": FileField(
+            lambda settings: settings.max_video_bytes,
+            VIDEO_TYPES,
+            f"a video whose motion is taken: {listed(VIDEOS)}; with audio, for head, eyes and brows alone",
+        ),
+        "options": options_field(VideoOptions),
+        **TERMS,
+    },
+    exactly_one=(("portrait",), ("motion", ("audio", "driving"))),
 )
 
 
 def _build(context: Context, form: Form) -> VideoSpec:
-    driver = require_fields(form, "portrait", "motion", ("audio", "driving"))
-    if driver == "audio":
-        require_models(context, ["audio"])
+    if "audio" in form.files:  # which other videos do without, so it is not known before the form is
+        require_models(context, SPEECH_MODEL)
     options = parse_options(form, VideoOptions)
     motion = None
     if "motion" in form.texts:
@@ -45,17 +50,12 @@ def _build(context: Context, form: Form) -> VideoSpec:
     )
 
 
-@router.post("/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=BODY)
+VIDEO = Submission(JobKind.VIDEO, FORM, _build)
+
+
+@router.post(
+    "/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=VIDEO.operation
+)
 async def create_video(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Let a portrait speak, move through a sequence or keyframes, or move as another video does."""
-    settings, spaces = context.settings, context.catalogue.spaces
-    fields: Fields = {
-        "portrait": FileField(settings.max_portrait_bytes, IMAGE_TYPES),
-        "portrait_id": TextField(MAX_ID_BYTES),
-        "audio": FileField(settings.max_audio_bytes, AUDIO_TYPES),
-        "motion": DocumentField(settings.max_motion_bytes, lambda path: check_motion_file(path, spaces)),
-        "driving": FileField(settings.max_video_bytes, VIDEO_TYPES),
-        "options": TextField(settings.max_options_bytes),
-    }
-    models = ("morphable", "extractor", "skinning", "renderer")
-    return await submit(context, request, caller, Submission(JobKind.VIDEO, fields, models, _build))
+    return await submit(context, request, caller, VIDEO)

@@ -84,3 +84,8 @@ def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
     for path, allowed in ((f"/v1/jobs/{job}", "DELETE, GET, HEAD"), (f"/v1/jobs/{job}/result", "GET, HEAD")):
         response = server.client.put(path)
         assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
+def test_the_longest_wait_is_the_one_set(start: Start) -> None:
+    document = start(max_wait_s=5).client.get("/openapi.json").json()
+    assert "at most 5)" in document["components"]["parameters"]["Prefer"]["description"]

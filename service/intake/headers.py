@@ -1,0 +1,35 @@
+"""The headers of a create call, `Idempotency-Key` and `Prefer`: how they are read, and how OpenAPI describes them."""
+
+import re
+from typing import Any
+
+from fastapi import Request
+
+from service.settings import Settings
+from service.stores.idempotency import MAX_KEY_LENGTH
+
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
+PARAMETERS = [{"$ref": f"#/components/parameters/{name}"} for name in ("Prefer", "Idempotency-Key")]
+
+
+def described(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What PARAMETERS refer to, by their names."""
+    prefer = {
+        "description": "wait=N answers 200 with the finished job if it ends within N "
+        f"(at most {settings.max_wait_s:g}) seconds",
+        "schema": {"type": "string"},
+        "example": "wait=30",
+    }
+    idempotency_key = {
+        "description": "the same key and form again answer with the first job",
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
+        "example": "order-17",
+    }
+    headers = {"Prefer": prefer, "Idempotency-Key": idempotency_key}
+    return {name: {"name": name, "in": "header", "required": False, **each} for name, each in headers.items()}
+
+
+def wait_seconds(request: Request, most: float) -> float | None:
+    """What `Prefer: wait=N` asks for, at most `most` seconds; None when it does not ask."""
+    found = WAIT.search(",".join(request.headers.getlist("prefer")))
+    return min(float(found[1]), most) if found else None
