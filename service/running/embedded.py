@@ -19,7 +19,7 @@ import redis
 from jobs.redis_url import LONGEST_SOCKET_PATH
 from service.running.processes import spawn
 
-START_S = 15.0
+REDIS_START_S = 15.0
 NAMES = ("redis-server", "valkey-server")
 OUTPUT_LIMIT = "64mb"  # of answers that a client does not take
 MEMORY_SHARE = 4  # of the machine's: a quarter
@@ -82,7 +82,7 @@ class EmbeddedRedis:
 
     def wait_until_ready(self, alive: Callable[[], bool]) -> None:
         """Until the server, which was started, answers. Raises RedisUnavailableError."""
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + REDIS_START_S
         with redis.Redis.from_url(self.url) as client:
             while True:
                 try:

@@ -24,7 +24,7 @@ POLL_S = 0.2
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # before one that ends again and again is started anew; then the last
 STEADY_S = 60.0  # after so long a process is not one of those
 STOP_S = 10.0  # twice what a worker gives its job; then it is killed
-START_S = 60.0  # for a process to say that it is ready
+READY_WITHIN_S = 60.0  # for a process to say that it is ready
 
 
 @dataclass
@@ -166,7 +166,7 @@ class Supervisor:
             notices.bind(f"{folder}/ready")
             notices.settimeout(POLL_S)
             self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
-            deadline = time.monotonic() + START_S
+            deadline = time.monotonic() + READY_WITHIN_S
             ready = b""
             while ready != b"READY=1" and child.alive and not self.stopping and time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
