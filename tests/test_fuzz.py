@@ -122,7 +122,7 @@ def test_files(service: Service) -> None:
     collect(0)
     assert service.child() == worker, "the worker's process was lost"
     assert peak_mib(worker.pid) < WORKER_MIB
-    assert peak_mib(service.running.processes["api"].pid) < API_MIB
+    assert peak_mib(service.processes["api"].pid) < API_MIB
     assert ends["served"] > 0
     assert not list(service.artifacts.glob("??/*"))
     print(f"{answers.total()} files: {dict(sorted(answers.items()))}; {ends.total()} jobs: {dict(ends.most_common())}")  # noqa: T201
@@ -225,7 +225,7 @@ def test_requests(service: Service) -> None:
     assert answers["200"] > 0
     assert answers["400"] > 0
     assert service.client.get("/readyz").status_code == 200
-    assert peak_mib(service.running.processes["api"].pid) < API_MIB
+    assert peak_mib(service.processes["api"].pid) < API_MIB
     log = (service.folder / "api.log").read_text(errors="replace")
     unexpected = [line for line in log.splitlines() if '"level": "error"' in line or "Traceback" in line]
     assert unexpected == []

@@ -64,8 +64,8 @@ class Watch:
     """Looks at the service's processes, and asks it how it is, as long as the `with` block runs."""
 
     def __init__(self, service: Service) -> None:
-        self._api = service.running.processes["api"].pid
-        self._worker = psutil.Process(service.running.processes["worker"].pid)
+        self._api = service.processes["api"].pid
+        self._worker = psutil.Process(service.processes["worker"].pid)
         self._port = service.api_port
         self._end = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._look, self._ask)]
