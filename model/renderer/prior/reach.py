@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.morphable.basis import ANGLES
 
-# All in degrees. README.md and docs/controls.md tell them.
+# All in degrees. docs/api.md and docs/controls.md tell them.
 MOST_TURN = 40.0  # of yaw, from the portrait's own
 FURTHEST_YAW = 45.0  # from facing the camera
 MOST_NOD = 25.0  # of pitch, from the portrait's own
