@@ -138,23 +138,23 @@ class ArtifactStore(ABC):
         """Raise ArtifactsAwayError when artifacts cannot be stored."""
 
     @abstractmethod
-    def create_folder(self, job_id: str) -> None:
-        """Make the folder of a new job. Raises OSError."""
+    def create_folder(self, folder_id: str) -> None:
+        """Make the folder of a new job or portrait. Raises OSError."""
 
     @abstractmethod
-    def draft(self, job_id: str, name: str, *, limit: int | None = None) -> Draft:
+    def draft(self, folder_id: str, name: str, *, limit: int | None = None) -> Draft:
         """Begin an artifact of at most `limit` bytes. Raises ArtifactMissingError where it is seen at once that the
         job's folder is gone, and OSError."""
 
-    def put(self, job_id: str, name: str, chunks: Iterable[bytes], *, limit: int | None = None) -> Artifact:
+    def put(self, folder_id: str, name: str, chunks: Iterable[bytes], *, limit: int | None = None) -> Artifact:
         """Store a stream of bytes. Raises ArtifactTooLargeError, ArtifactMissingError, OSError."""
-        with self.draft(job_id, name, limit=limit) as draft:
+        with self.draft(folder_id, name, limit=limit) as draft:
             for chunk in chunks:
                 draft.write(chunk)
             return draft.commit()
 
     @abstractmethod
-    def link(self, key: str, job_id: str) -> str:
+    def link(self, key: str, folder_id: str) -> str:
         """Give an artifact to another job, without sending it; returns its key there. Raises ArtifactMissingError."""
 
     @abstractmethod
@@ -172,19 +172,19 @@ class ArtifactStore(ABC):
         """
 
     @abstractmethod
-    def clear(self, job_id: str, keep: Collection[str]) -> None:
+    def clear(self, folder_id: str, keep: Collection[str]) -> None:
         """Remove what attempts at a job left that died: all but the keys `keep`. For the job's holder."""
 
     @abstractmethod
-    def delete_job(self, job_id: str) -> None:
-        """Remove all files of a job; fine if there are none."""
+    def delete_folder(self, folder_id: str) -> None:
+        """Remove a folder with all files in it; fine if there is none."""
 
     def sweep(self, owned: Callable[[str], bool], *, older_than_s: float) -> Iterator[str]:
         """Remove folders that nothing was put into for so long and nobody owns; yields their ids."""
-        for job_id in self._old_folders(older_than_s):
-            if not owned(job_id):
-                self.delete_job(job_id)
-                yield job_id
+        for folder_id in self._old_folders(older_than_s):
+            if not owned(folder_id):
+                self.delete_folder(folder_id)
+                yield folder_id
 
     @abstractmethod
     def _old_folders(self, older_than_s: float) -> Iterator[str]:

@@ -25,7 +25,7 @@ from jobs.files.artifacts import (
     InvalidArtifactStoreError,
     SignedUrl,
 )
-from jobs.files.keys import JOB_ID, checked_id, split_key
+from jobs.files.keys import ID, checked_id, split_key
 from jobs.files.scratch import Scratch
 from jobs.settings import SharedSettings
 
@@ -104,17 +104,17 @@ class BucketArtifacts(ArtifactStore):
         except ArtifactMissingError as error:
             raise ArtifactsAwayError("the artifact store has no such bucket") from error
 
-    def create_folder(self, job_id: str) -> None:
-        """Put the object that stands for the folder of a new job."""
-        with self._asking(f"folder of {job_id}"):
-            self._s3.put_object(Bucket=self._bucket, Key=self._folder(job_id), Body=b"")
+    def create_folder(self, folder_id: str) -> None:
+        """Put the object that stands for the folder of a new job or portrait."""
+        with self._asking(f"folder of {folder_id}"):
+            self._s3.put_object(Bucket=self._bucket, Key=self._folder(folder_id), Body=b"")
 
-    def draft(self, job_id: str, name: str, *, limit: int | None = None) -> BucketDraft:
+    def draft(self, folder_id: str, name: str, *, limit: int | None = None) -> BucketDraft:
         """Begin an artifact in the scratch folder; that its job is gone is seen at the end. Raises OSError."""
-        split_key(f"{job_id}/{name}")
+        split_key(f"{folder_id}/{name}")
         stem, dot, suffix = name.partition(".")
-        key = f"{job_id}/{stem}-{secrets.token_hex(4)}{dot}{suffix}"
-        return BucketDraft(key, self._scratch.make_folder(job_id), limit, self)
+        key = f"{folder_id}/{stem}-{secrets.token_hex(4)}{dot}{suffix}"
+        return BucketDraft(key, self._scratch.make_folder(folder_id), limit, self)
 
     def send(self, path: Path, key: str) -> None:
         """Put a file into the bucket as an artifact. Raises ArtifactMissingError when the job's folder is gone."""
@@ -122,9 +122,9 @@ class BucketArtifacts(ArtifactStore):
             self._s3.put_object(Bucket=self._bucket, Key=self._name(key), Body=file)
         self._insist_on_folder(key)
 
-    def link(self, key: str, job_id: str) -> str:
+    def link(self, key: str, folder_id: str) -> str:
         """Give an artifact to another job as a copy that the server makes. Raises ArtifactMissingError."""
-        linked = f"{job_id}/{split_key(key)[1]}"
+        linked = f"{folder_id}/{split_key(key)[1]}"
         source = {"Bucket": self._bucket, "Key": self._name(key)}
         with self._asking(f"artifact {key}"):
             self._s3.copy_object(Bucket=self._bucket, Key=self._name(linked), CopySource=source)
@@ -134,8 +134,8 @@ class BucketArtifacts(ArtifactStore):
     @contextmanager
     def reading(self, key: str) -> Iterator[Path]:
         """The artifact, fetched into the scratch folder. Raises ArtifactMissingError, OSError."""
-        job_id, name = split_key(key)
-        folder = self._scratch.make_folder(job_id)
+        folder_id, name = split_key(key)
+        folder = self._scratch.make_folder(folder_id)
         try:
             path = folder / name
             with self._asking(f"artifact {key}"), path.open("wb") as file:
@@ -161,30 +161,30 @@ class BucketArtifacts(ArtifactStore):
                 self._signer.generate_presigned_url(operation, Params={**asked, **answered}, ExpiresIn=self._lifetime_s)
             )
 
-    def clear(self, job_id: str, keep: Collection[str]) -> None:
+    def clear(self, folder_id: str, keep: Collection[str]) -> None:
         """Remove all objects of a job but its folder and the keys `keep`, and what of it lies in the scratch folder."""
-        self._scratch.clear(job_id)
-        kept = {self._folder(job_id), *(self._name(key) for key in keep)}
-        for found in self._objects(self._folder(job_id)):
+        self._scratch.clear(folder_id)
+        kept = {self._folder(folder_id), *(self._name(key) for key in keep)}
+        for found in self._objects(self._folder(folder_id)):
             if found["Key"] not in kept:
                 self._remove(found["Key"])
 
-    def delete_job(self, job_id: str) -> None:
-        """Remove the folder of a job, then what is in it."""
-        self._remove(self._folder(job_id))
-        for found in self._objects(self._folder(job_id)):
+    def delete_folder(self, folder_id: str) -> None:
+        """Remove a folder, then what is in it."""
+        self._remove(self._folder(folder_id))
+        for found in self._objects(self._folder(folder_id)):
             self._remove(found["Key"])
 
     def _old_folders(self, older_than_s: float) -> Iterator[str]:
         self._scratch.clear()
 
-        def job_of(found: dict[str, Any]) -> str:
+        def folder_of(found: dict[str, Any]) -> str:
             return str(found["Key"]).removeprefix(self._prefix).partition("/")[0]
 
-        for job_id, objects in groupby(self._objects(self._prefix), job_of):
+        for folder_id, objects in groupby(self._objects(self._prefix), folder_of):
             newest = max(found["LastModified"].timestamp() for found in objects)
-            if JOB_ID.fullmatch(job_id) and time.time() - newest > older_than_s:
-                yield job_id
+            if ID.fullmatch(folder_id) and time.time() - newest > older_than_s:
+                yield folder_id
 
     def _insist_on_folder(self, key: str) -> None:
         """After a put: where the folder is gone, so shall be what was put."""
@@ -206,12 +206,12 @@ class BucketArtifacts(ArtifactStore):
         with self._asking(f"object {name}"):
             self._s3.delete_object(Bucket=self._bucket, Key=name)
 
-    def _folder(self, job_id: str) -> str:
-        return f"{self._prefix}{checked_id(job_id)}/"
+    def _folder(self, folder_id: str) -> str:
+        return f"{self._prefix}{checked_id(folder_id)}/"
 
     def _name(self, key: str) -> str:
-        job_id, name = split_key(key)
-        return self._folder(job_id) + name
+        folder_id, name = split_key(key)
+        return self._folder(folder_id) + name
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:

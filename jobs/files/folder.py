@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore, Draft
-from jobs.files.keys import JOB_ID, checked_id, split_key
+from jobs.files.keys import ID, checked_id, split_key
 
 
 class FolderDraft(Draft):
@@ -39,13 +39,13 @@ class FolderArtifacts(ArtifactStore):
         except OSError as error:
             raise ArtifactsAwayError(f"the data folder cannot be written: {error.strerror}") from error
 
-    def create_folder(self, job_id: str) -> None:
-        """Make the folder of a new job. Raises OSError."""
-        self._folder(job_id).mkdir(parents=True)
+    def create_folder(self, folder_id: str) -> None:
+        """Make the folder of a new job or portrait. Raises OSError."""
+        self._folder(folder_id).mkdir(parents=True)
 
-    def draft(self, job_id: str, name: str, *, limit: int | None = None) -> FolderDraft:
+    def draft(self, folder_id: str, name: str, *, limit: int | None = None) -> FolderDraft:
         """Begin an artifact in a hidden folder beside its place. Raises ArtifactMissingError, OSError."""
-        key = f"{job_id}/{name}"
+        key = f"{folder_id}/{name}"
         path = self.path(key)
         folder = path.with_name(f".{secrets.token_hex(4)}")
         try:
@@ -54,9 +54,9 @@ class FolderArtifacts(ArtifactStore):
             raise ArtifactMissingError(f"the folder of {key} is gone") from error
         return FolderDraft(key, folder, limit, path)
 
-    def link(self, key: str, job_id: str) -> str:
+    def link(self, key: str, folder_id: str) -> str:
         """Give an artifact to another job as a hard link. Raises ArtifactMissingError."""
-        linked = f"{job_id}/{split_key(key)[1]}"
+        linked = f"{folder_id}/{split_key(key)[1]}"
         try:
             self.path(linked).hardlink_to(self.path(key))
         except FileNotFoundError as error:
@@ -72,23 +72,23 @@ class FolderArtifacts(ArtifactStore):
         """The artifact itself. Raises ArtifactMissingError."""
         return self._existing(key)
 
-    def clear(self, job_id: str, keep: Collection[str]) -> None:
+    def clear(self, folder_id: str, keep: Collection[str]) -> None:
         """Remove all files of a job but those with the keys `keep`."""
         names = {split_key(key)[1] for key in keep}
-        for path in self._folder(job_id).glob("*"):
+        for path in self._folder(folder_id).glob("*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in names:
                 path.unlink(missing_ok=True)
 
-    def delete_job(self, job_id: str) -> None:
-        """Remove all files of a job; fine if there are none."""
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+    def delete_folder(self, folder_id: str) -> None:
+        """Remove a folder with all files in it; fine if there is none."""
+        shutil.rmtree(self._folder(folder_id), ignore_errors=True)
 
     def path(self, key: str) -> Path:
         """Where an artifact is or would be."""
-        job_id, name = split_key(key)
-        return self._folder(job_id) / name
+        folder_id, name = split_key(key)
+        return self._folder(folder_id) / name
 
     def _existing(self, key: str) -> Path:
         path = self.path(key)
@@ -98,9 +98,9 @@ class FolderArtifacts(ArtifactStore):
 
     def _old_folders(self, older_than_s: float) -> Iterator[str]:
         for folder in self.root.glob("??/*"):
-            if JOB_ID.fullmatch(folder.name) and time.time() - folder.stat().st_mtime > older_than_s:
+            if ID.fullmatch(folder.name) and time.time() - folder.stat().st_mtime > older_than_s:
                 yield folder.name
 
-    def _folder(self, job_id: str) -> Path:
+    def _folder(self, folder_id: str) -> Path:
         # two levels, so that no folder grows too long to list
-        return self.root / job_id[:2] / checked_id(job_id)
+        return self.root / folder_id[:2] / checked_id(folder_id)

@@ -15,18 +15,18 @@ class Scratch:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def make_folder(self, job_id: str) -> Path:
-        """A new folder for a file of a job; whoever asked for it removes it. Raises OSError."""
-        folder = self._root / f"{checked_id(job_id)}-{secrets.token_hex(4)}"
+    def make_folder(self, folder_id: str) -> Path:
+        """A new folder for a file of the folder `folder_id`; whoever asked for it removes it. Raises OSError."""
+        folder = self._root / f"{checked_id(folder_id)}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         return folder
 
-    def clear(self, job_id: str | None = None) -> None:
-        """Remove what processes left that died: of this job, and whatever is older than any upload or job may be."""
+    def clear(self, folder_id: str | None = None) -> None:
+        """Remove what processes left that died: of this folder, and whatever is older than any upload or job may be."""
         for folder in self._root.glob("*"):
             try:
                 old = time.time() - folder.stat().st_mtime > VISIBILITY_TIMEOUT_S
             except FileNotFoundError:
                 continue  # somebody else was quicker
-            if old or folder.name.startswith(f"{job_id}-"):
+            if old or folder.name.startswith(f"{folder_id}-"):
                 shutil.rmtree(folder, ignore_errors=True)

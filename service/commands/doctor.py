@@ -17,7 +17,7 @@ from rich.console import Console
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.files.artifacts import ArtifactError, InvalidArtifactStoreError
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.files.opening import make_artifacts
 from jobs.files.private import open_to_others
 from jobs.kinds import KINDS, SPEECH_MODEL
@@ -153,7 +153,7 @@ def _semaphores() -> Check:
 
 def _bucket(settings: Settings) -> Check:
     """Do with one small file what is done with all: that needs every permission that is needed."""
-    probe, again = new_job_id(), new_job_id()
+    probe, again = new_id(), new_id()
     try:
         artifacts = make_artifacts(settings)
         try:
@@ -164,7 +164,7 @@ def _bucket(settings: Settings) -> Check:
                 artifacts.locate(key, method="GET", media_type="text/plain", filename="probe.txt")
         finally:
             for folder in (probe, again):
-                artifacts.delete_job(folder)
+                artifacts.delete_folder(folder)
     except InvalidArtifactStoreError as error:
         return Check("S3", Verdict.FAIL, str(error), "mend it, or unset PIRENDERER_S3_BUCKET")
     except ArtifactError as error:

@@ -21,6 +21,6 @@ def create_folder(context: Context, job_id: str) -> None:
 def remove_folder(context: Context, job_id: str) -> None:
     """Remove the folder of what was not made, or is no more. While the store is away it stays, until it is swept."""
     try:
-        context.artifacts.delete_job(job_id)
+        context.artifacts.delete_folder(job_id)
     except ArtifactsAwayError as error:
         log.warning("files could not be removed; they will be swept", job_id=job_id, error=str(error))

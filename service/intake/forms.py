@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from jobs.files.keys import JOB_ID
+from jobs.files.keys import ID
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile
@@ -166,7 +166,7 @@ PORTRAIT: Mapping[str, FormField] = {
         {
             "type": "string",
             "description": "instead of portrait, the id of one uploaded before",
-            "pattern": f"^{JOB_ID.pattern}$",
+            "pattern": f"^{ID.pattern}$",
         },
         instead_of="portrait",
     ),

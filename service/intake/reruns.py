@@ -1,7 +1,7 @@
 """A job once more: a new one with the same files and options."""
 
 from jobs.files.artifacts import ArtifactMissingError
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.problems import ProblemType
 from jobs.schemas import JobStatus, Webhook, input_files
 from jobs.store.records import JobRecord
@@ -26,7 +26,7 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
     if spec is None:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
     check_room(context, caller, record.kind)
-    job_id = new_job_id()
+    job_id = new_id()
     made = False
     try:
         create_folder(context, job_id)

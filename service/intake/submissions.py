@@ -11,7 +11,7 @@ from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactMissingError
-from jobs.files.keys import JOB_ID, new_job_id
+from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
 from jobs.schemas import JobKind, JobSpec, Webhook
@@ -50,7 +50,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     owner = caller.owner
     key = request.headers.get("idempotency-key")
     answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
-    job_id = new_job_id()
+    job_id = new_id()
     made = False
     try:
         with form_under_way(context, caller):
@@ -109,7 +109,7 @@ def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> 
         f"portrait_id is {portrait_id[:64]!r}; there is no such portrait (any more), upload it again",
         got=portrait_id,
     )
-    record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
+    record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
     if record is None or record.owner != caller.owner:
         raise unknown
     try:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactMissingError, SignedUrl
-from jobs.files.keys import JOB_ID
+from jobs.files.keys import ID
 from jobs.formats import RESULT_TYPES
 from jobs.problems import ProblemType
 from jobs.schemas import Job, JobStatus
@@ -44,7 +44,7 @@ class JobPage(BaseModel):
 
 
 def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
-    record = context.store.get(job_id) if JOB_ID.fullmatch(job_id) else None
+    record = context.store.get(job_id) if ID.fullmatch(job_id) else None
     return owned(record, "job", job_id, caller)
 
 
@@ -219,7 +219,7 @@ def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSON
 def delete_job(record: OwnJobDep, context: ContextDep) -> None:
     """Stop the job if it runs and remove it with all its files."""
     context.store.delete(record.id)
-    context.artifacts.delete_job(record.id)
+    context.artifacts.delete_folder(record.id)
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

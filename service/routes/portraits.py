@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from jobs.files.keys import JOB_ID, new_job_id
+from jobs.files.keys import ID, new_id
 from jobs.problems import ProblemType
 from jobs.store.jobs import OwnerBoundError
 from service.access.control import owned
@@ -39,7 +39,7 @@ class PortraitPage(BaseModel):
 
 
 def _find(portrait_id: str, context: Context, caller: Caller) -> PortraitRecord:
-    record = context.portraits.get(portrait_id) if JOB_ID.fullmatch(portrait_id) else None
+    record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
     return owned(record, "portrait", portrait_id, caller)
 
 
@@ -58,7 +58,7 @@ def writable_portrait(portrait_id: str, context: ContextDep, caller: WriterDep) 
 )
 async def create_portrait(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Keep a photo, so that forms can name it by `portrait_id` instead of sending it again."""
-    portrait_id = new_job_id()
+    portrait_id = new_id()
     kept = False
     try:
         with form_under_way(context, caller):
@@ -99,7 +99,7 @@ def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)],
 def delete_portrait(record: Annotated[PortraitRecord, Depends(writable_portrait)], context: ContextDep) -> None:
     """Remove a portrait. Jobs made with it go on."""
     context.portraits.delete(record.id)
-    context.artifacts.delete_job(record.id)
+    context.artifacts.delete_folder(record.id)
 
 
 def _check_room(context: Context, caller: Caller) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, Result
 from jobs.store.jobs import JobStore
@@ -22,7 +22,7 @@ def redis_url(redis_url: str) -> str:
 
 
 def create(store: JobStore, **keywords: object) -> str:
-    job_id = new_job_id()
+    job_id = new_id()
     store.create(job_id, SPEC, **{"owner": "me", **keywords})  # type: ignore[arg-type]
     return job_id
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from jobs.files.folder import FolderArtifacts
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.queues import make_celery, send
 from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
@@ -126,7 +126,7 @@ class Bench:
         request_id: str | None = None,
     ) -> str:
         """Make a job of the specification that `make_spec(job_id)` builds, and queue it."""
-        job_id = new_job_id()
+        job_id = new_id()
         self.artifacts.create_folder(job_id)
         spec = make_spec(job_id)
         self.store.create(job_id, spec, owner=owner, request_id=request_id)

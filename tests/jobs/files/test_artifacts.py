@@ -9,7 +9,7 @@ import pytest
 from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactStore, ArtifactTooLargeError
 from jobs.files.bucket import BucketArtifacts
 from jobs.files.folder import FolderArtifacts
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.files.opening import make_artifacts
 from jobs.settings import SharedSettings
 
@@ -26,7 +26,7 @@ def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def job_id(artifacts: ArtifactStore) -> str:
-    job_id = new_job_id()
+    job_id = new_id()
     artifacts.create_folder(job_id)
     return job_id
 
@@ -82,12 +82,12 @@ def test_an_encoder_writes_by_the_artifacts_name_and_fails_without_a_trace(
 
 def test_a_deleted_job_stays_deleted(artifacts: ArtifactStore, job_id: str) -> None:
     stored = artifacts.put(job_id, "portrait.jpg", [b"a"])
-    artifacts.delete_job(job_id)
-    artifacts.delete_job(job_id)
+    artifacts.delete_folder(job_id)
+    artifacts.delete_folder(job_id)
     assert is_missing(artifacts, stored.key)
     with pytest.raises(ArtifactMissingError):
         artifacts.put(job_id, "result.png", [b"a"])
-    other = new_job_id()
+    other = new_id()
     artifacts.create_folder(other)
     with pytest.raises(ArtifactMissingError):
         artifacts.link(stored.key, other)
@@ -98,7 +98,7 @@ def test_a_job_deleted_while_its_result_is_made_stays_deleted(
 ) -> None:
     with artifacts.draft(job_id, "result.png") as draft:
         draft.write(b"late")
-        artifacts.delete_job(job_id)
+        artifacts.delete_folder(job_id)
         with pytest.raises(ArtifactMissingError):
             draft.commit()
     assert is_missing(artifacts, draft.key)
@@ -108,13 +108,13 @@ def test_a_job_deleted_while_its_result_is_made_stays_deleted(
 
 def test_an_artifact_given_to_another_job_outlives_the_first(artifacts: ArtifactStore, job_id: str) -> None:
     stored = artifacts.put(job_id, "portrait.jpg", [b"abc"])
-    other = new_job_id()
+    other = new_id()
     with pytest.raises(ArtifactMissingError):
         artifacts.link(stored.key, other)
     assert is_missing(artifacts, stored.key.replace(job_id, other))
     artifacts.create_folder(other)
     linked = artifacts.link(stored.key, other)
-    artifacts.delete_job(job_id)
+    artifacts.delete_folder(job_id)
     assert linked.startswith(f"{other}/portrait")
     assert stored_bytes(artifacts, linked) == b"abc"
 
@@ -133,7 +133,7 @@ def test_what_dead_attempts_left_is_removed(artifacts: ArtifactStore, job_id: st
 
 
 def test_only_old_folders_that_nobody_owns_are_swept(artifacts: ArtifactStore, job_id: str) -> None:
-    orphan = new_job_id()
+    orphan = new_id()
     artifacts.create_folder(orphan)
     keys = [artifacts.put(each, "portrait.jpg", [b"a"]).key for each in (job_id, orphan)]
     assert list(artifacts.sweep(lambda each: each == job_id, older_than_s=60)) == []

@@ -14,7 +14,7 @@ import pytest
 
 from jobs.files.artifacts import ArtifactsAwayError, InvalidArtifactStoreError, SignedUrl
 from jobs.files.bucket import BucketArtifacts
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.files.opening import make_artifacts
 from jobs.settings import SharedSettings
 from tests.support.buckets import CREDENTIALS, Bucket, S3Server
@@ -33,7 +33,7 @@ def opened(bucket: Bucket, tmp_path: Path) -> Open:
 
 
 def make_job(artifacts: BucketArtifacts) -> str:
-    job_id = new_job_id()
+    job_id = new_id()
     artifacts.create_folder(job_id)
     return job_id
 
@@ -114,13 +114,13 @@ def test_what_is_not_ours_is_left_alone(opened: Open, bucket: Bucket) -> None:
     artifacts = opened(s3_prefix="/portraits/")
     job_id = make_job(artifacts)
     stored = artifacts.put(job_id, "result.png", [b"x"])
-    orphan = new_job_id()
+    orphan = new_id()
     strangers = ["notes.txt", f"{orphan}/in-another-folder.png", "portraits/readme", "portraits/zz/x"]
     for name in (*strangers, f"portraits/{orphan}/put-after-its-job-was-deleted.png"):
         bucket.put(name)
     assert list(artifacts.sweep(lambda each: each == job_id, older_than_s=-60)) == [orphan]
     assert sorted(bucket.names()) == sorted([*strangers, f"portraits/{job_id}/", f"portraits/{stored.key}"])
-    artifacts.delete_job(job_id)
+    artifacts.delete_folder(job_id)
     assert sorted(bucket.names()) == sorted(strangers)
 
 
@@ -129,14 +129,14 @@ def test_a_job_with_more_objects_than_a_page_lists_goes_whole(opened: Open, buck
     job_id = make_job(artifacts)
     for number in range(1001):
         bucket.put(f"{job_id}/x{number}")
-    artifacts.delete_job(job_id)
+    artifacts.delete_folder(job_id)
     assert bucket.names() == []
 
 
 def test_old_scratch_files_are_swept(opened: Open, tmp_path: Path) -> None:
     """Those of a process that was killed, whose job was finished by another machine."""
     artifacts = opened()
-    left, beginning = (artifacts.draft(new_job_id(), "result.mp4") for _ in range(2))
+    left, beginning = (artifacts.draft(new_id(), "result.mp4") for _ in range(2))
     hours_ago = time.time() - 2 * 3600
     os.utime(left.path.parent, (hours_ago, hours_ago))
     assert list(artifacts.sweep(lambda job_id: False, older_than_s=0)) == []
@@ -153,8 +153,8 @@ def test_a_server_that_is_away_is_not_a_missing_file(opened: Open, s3_server: S3
     try:
         for ask in (
             artifacts.check,
-            lambda: artifacts.create_folder(new_job_id()),
-            lambda: artifacts.delete_job(job_id),
+            lambda: artifacts.create_folder(new_id()),
+            lambda: artifacts.delete_folder(job_id),
             lambda: artifacts.link(stored.key, job_id),
             lambda: artifacts.reading(stored.key).__enter__(),
             lambda: address(artifacts, stored.key),
@@ -174,7 +174,7 @@ def test_a_bucket_that_is_not_there_is_said(opened: Open) -> None:
     with pytest.raises(ArtifactsAwayError, match="has no such bucket"):
         artifacts.check()
     with pytest.raises(ArtifactsAwayError, match="answers NoSuchBucket"):
-        artifacts.create_folder(new_job_id())
+        artifacts.create_folder(new_id())
 
 
 def test_without_credentials_nothing_is_asked(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Progress
 from jobs.store.claims import ClaimLostError
@@ -20,7 +20,7 @@ def test_a_second_copy_steps_back(store: JobStore) -> None:
     assert store.claim(job_id, holder="host:2") is Refusal.BUSY
     store.succeed(taken, RESULT, key="k")
     assert store.claim(job_id, holder="host:2") is Refusal.FINISHED
-    assert store.claim(new_job_id(), holder="host:2") is Refusal.UNKNOWN
+    assert store.claim(new_id(), holder="host:2") is Refusal.UNKNOWN
 
 
 def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store.claims import JobCanceledError
@@ -38,7 +38,7 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
 
 def test_a_full_queue_refuses(store: JobStore) -> None:
     create(store, queue_limit=1)
-    refused = new_job_id()
+    refused = new_id()
     with pytest.raises(QueueFullError, match="1 image jobs are waiting"):
         store.create(refused, SPEC, owner="me", queue_limit=1)
     assert store.get(refused) is None
@@ -102,7 +102,7 @@ def test_cancel_of_a_waiting_job_is_immediate(store: JobStore) -> None:
     assert store.request_cancel(job_id) is JobStatus.CANCELED
     assert store.claim(job_id, holder="host:1") is Refusal.FINISHED
     with pytest.raises(KeyError):
-        store.request_cancel(new_job_id())
+        store.request_cancel(new_id())
 
 
 def test_cancel_of_a_running_job_reaches_its_holder(store: JobStore) -> None:

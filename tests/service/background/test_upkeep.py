@@ -3,7 +3,7 @@
 import os
 import time
 
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.queues import queue_key
 from jobs.schemas import JobKind
 from service.background.upkeep import sweep, tidy
@@ -28,7 +28,7 @@ def test_a_lost_message_is_sent_again(start: Start, portrait: bytes) -> None:
 
 
 def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: bytes) -> None:
-    job_id, orphan, uploading = create(server, portrait), new_job_id(), new_job_id()
+    job_id, orphan, uploading = create(server, portrait), new_id(), new_id()
     artifacts = server.context.artifacts
     folders = {each: artifacts.path(f"{each}/x").parent for each in (job_id, orphan, uploading)}
     for each in (orphan, uploading):

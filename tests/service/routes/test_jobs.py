@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from jobs.files.keys import new_job_id
+from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import ImageSpec, Progress
 from service.access.keys import KeyFile
@@ -107,7 +107,7 @@ def test_a_failed_job_and_its_result_are_the_same_problem(server: Server, portra
 
 def test_unknown_jobs_are_not_found(server: Server, portrait: bytes) -> None:
     known = create(server, portrait)
-    for job_id in (new_job_id(), "nonsense", "..%2f..%2fetc", f"{known}:spec", f"{known}:events"):
+    for job_id in (new_id(), "nonsense", "..%2f..%2fetc", f"{known}:spec", f"{known}:events"):
         for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
             refused(server.client.request(method, f"/v1/jobs/{job_id}{path}"), ProblemType.NOT_FOUND)
 

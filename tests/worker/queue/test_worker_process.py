@@ -554,7 +554,7 @@ def test_delete_while_running(bench: Bench, portrait: Path) -> None:
     job_id = bench.submit_sway(portrait, 60)
     bench.rendering(job_id)
     bench.store.delete(job_id)
-    bench.artifacts.delete_job(job_id)
+    bench.artifacts.delete_folder(job_id)
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
     assert bench.store.get(job_id) is None
     assert not bench.artifacts.path(f"{job_id}/x").parent.exists()
