@@ -8,15 +8,15 @@ from pathlib import Path
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
-from redis import Redis
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from jobs.files.opening import make_artifacts
-from jobs.queues import make_celery
+from jobs.messages import make_celery
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
+from jobs.store.scripts import Scripts
 from service.access.control import AccessControl, check_exposure
 from service.access.throttle import Throttle, Underway
 from service.background.upkeep import housekeeping
@@ -90,20 +90,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def make_context(settings: Settings) -> Context:
     """Stores, queue and catalogue as the settings say."""
-    redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
-    store = JobStore(redis, live_s=settings.live_s)
+    scripts = Scripts.connect(settings.redis_url)
+    store = JobStore(scripts, live_s=settings.live_s)
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     return Context(
         settings=settings,
-        redis=redis,
+        redis=scripts.redis,
         store=store,
         events=JobEvents.connect(settings.redis_url),
         artifacts=artifacts,
-        portraits=PortraitStore(redis),
+        portraits=PortraitStore(scripts),
         readiness=StoreReadiness(store, artifacts),
         cursors=Cursors(secret),
-        idempotency=IdempotencyKeys(redis),
+        idempotency=IdempotencyKeys(scripts.redis),
         celery=make_celery(settings.redis_url),
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),

@@ -39,35 +39,36 @@ class _Jobs(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._queues()
         yield from self._workers()
-        figures = self._store.figures()
-        yield _counter("pirenderer_jobs", "Jobs that ended", ["kind", "status"], figures.jobs)
-        yield _counter("pirenderer_job_errors", "Jobs that failed, by problem", ["kind", "type"], figures.errors)
-        yield _counter("pirenderer_made", "Pictures made: frames of videos, and images", ["what"], figures.made)
-        yield _counter("pirenderer_webhooks", "Webhooks that came to an end", ["outcome"], figures.webhooks)
+        counters = self._store.counters()
+        yield _counter("pirenderer_jobs", "Jobs that ended", ["kind", "status"], counters.jobs)
+        yield _counter("pirenderer_job_errors", "Jobs that failed, by problem", ["kind", "type"], counters.errors)
+        yield _counter("pirenderer_made", "Pictures made: frames of videos, and images", ["what"], counters.made)
+        yield _counter("pirenderer_webhooks", "Webhooks that came to an end", ["outcome"], counters.webhooks)
         for name, (metric, text, labels) in HISTOGRAMS.items():
             family = HistogramMetricFamily(metric, text, labels=labels)
-            for values, spread in figures.spreads[name].items():
+            for values, histogram in counters.histograms[name].items():
                 bounds = [*map(str, map(float, BUCKETS)), "+Inf"]
-                family.add_metric(values, list(zip(bounds, accumulate(spread.buckets), strict=True)), spread.sum)
+                family.add_metric(values, list(zip(bounds, accumulate(histogram.buckets), strict=True)), histogram.sum)
             yield family
 
     def _queues(self) -> Iterator[Metric]:
         queued = GaugeMetricFamily("pirenderer_jobs_queued", "Jobs waiting for a worker", labels=["kind"])
-        for kind, length in self._store.queue_lengths().items():
+        for kind, length in self._store.turns.queue_lengths().items():
             queued.add_metric([kind.value], length)
         yield queued
         age = GaugeMetricFamily("pirenderer_queue_age_seconds", "How long the next job has waited", labels=["kind"])
-        for kind, seconds in self._store.oldest_waiting_s().items():
+        for kind, seconds in self._store.turns.oldest_waiting_s().items():
             age.add_metric([kind.value], seconds)
         yield age
         kept = GaugeMetricFamily("pirenderer_kept_bytes", "What is kept for all owners", labels=["what"])
         for what, amount in self._store.kept_by_all().items():
             kept.add_metric([what], amount)
         yield kept
-        yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=self._store.running_count())
+        running = self._store.turns.running_count()
+        yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=running)
 
     def _workers(self) -> Iterator[Metric]:
-        workers = self._store.workers()
+        workers = self._store.workers.live()
         states = Counting(facts.get("state", "") for facts in workers.values())
         count = GaugeMetricFamily("pirenderer_workers", "Workers heard of lately", labels=["state"])
         for state in ("loading", "ready"):

@@ -21,7 +21,7 @@ from kombu.message import Message
 
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
-from jobs.queues import kind_of_task, make_celery
+from jobs.messages import kind_of_task, make_celery
 from jobs.store.records import Claim
 from worker.make.render import Made
 from worker.queue.runner import Runner

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from jobs.files.keys import checked_id
-from jobs.queues import VISIBILITY_TIMEOUT_S
+from jobs.messages import VISIBILITY_TIMEOUT_S
 
 
 class Scratch:

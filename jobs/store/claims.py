@@ -1,106 +1,107 @@
 """A worker's hold on a job, from taking it to its end: every write is fenced by the lock."""
 
 import secrets
+from collections.abc import Mapping
 from typing import cast
 
 from jobs.problems import Problem, ProblemType
-from jobs.queues import VISIBILITY_TIMEOUT_S
 from jobs.schemas import JOB_SPEC, JobStatus, Progress, Result
 from jobs.settings import LEASE_S
+from jobs.store.names import lock_key
 from jobs.store.records import Claim, Refusal
-from jobs.store.scripts import JobStoreError, Scripted
+from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
 
 MAX_DELIVERIES = 3
-TOKEN_SECONDS = 2 * VISIBILITY_TIMEOUT_S
+TOKEN_SECONDS = 7200  # for so long it is known which job a message was used for
 
-
-# lock value, lease in ms, most deliveries, problem when there are more, token or '', its life in seconds
+# lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if any), token_s
 # -> outcome, attempt, owner, specification, id of the request that made the job
-CLAIM = """
+CLAIM = Script("""
 if redis.call('EXISTS', job) == 0 then return {'unknown'} end
 if not live() then return {'finished'} end
 if redis.call('EXISTS', lock) == 1 then return {'busy'} end
-if get('cancel') then finish('canceled'); return {'finished'} end
+if get('cancel') then finish(CANCELED); return {'finished'} end
 if late() then return {'finished'} end
-if tonumber(get('deliveries')) >= tonumber(ARGV[5]) then
-  redis.call('HSET', job, 'error', ARGV[6])
-  finish('failed')
+if tonumber(get('deliveries')) >= a.max_deliveries then
+  redis.call('HSET', job, 'error', a.poison)
+  finish(FAILED)
   return {'exhausted'}
 end
-redis.call('SET', lock, ARGV[3], 'PX', ARGV[4])
+redis.call('SET', lock, a.lock, 'PX', a.lease_ms)
 local attempt = redis.call('HINCRBY', job, 'deliveries', 1)
 local at = now()
 if not get('started_at') then observe('wait|' .. get('kind'), tonumber(at) - tonumber(get('created_at'))) end
-if ARGV[7] ~= '' then redis.call('SET', prefix .. 'token:' .. ARGV[7], id, 'EX', ARGV[8]) end
-redis.call('HSET', job, 'status', 'running', 'claimed_at', at)
+if a.token then redis.call('SET', TOKEN .. a.token, id, 'EX', a.token_s) end
+redis.call('HSET', job, 'status', RUNNING, 'claimed_at', at)
 redis.call('HSETNX', job, 'started_at', at)
 redis.call('HDEL', job, 'progress', 'stages')
 for _, field in ipairs(redis.call('HKEYS', job)) do
-  if string.sub(field, 1, 7) == 'timing:' then redis.call('HDEL', job, field) end
+  if string.sub(field, 1, #TIMING_PREFIX) == TIMING_PREFIX then redis.call('HDEL', job, field) end
 end
 local kind, served = get('kind'), math.max(virtual(), tonumber(get('place') or 0))
-redis.call('SET', prefix .. 'virtual:' .. kind, string.format('%.6f', served))
-redis.call('ZREMRANGEBYSCORE', prefix .. 'ends:' .. kind, '-inf', math.floor(served))
+redis.call('SET', VIRTUAL .. kind, string.format('%.6f', served))
+redis.call('ZREMRANGEBYSCORE', ENDS .. kind, '-inf', math.floor(served))
 dequeue()
-redis.call('ZADD', prefix .. 'running', at, id)
-publish_status('running')
+redis.call('ZADD', RUNNING_JOBS, at, id)
+publish_status(RUNNING)
 return {'claimed', attempt, get('owner'), redis.call('GET', spec), get('request_id') or ''}
-"""
+""")
 
-# What the holder of the lock does. Each takes the lock's value first and answers 'lost' when it is another's.
-HELD = "if redis.call('GET', lock) ~= ARGV[3] then return 'lost' end\n"
+# What the holder of the lock does. Each takes `lock`, its value, and answers 'lost' when it is another's.
+HELD = "if redis.call('GET', lock) ~= a.lock then return 'lost' end\n"
 
-# lease in ms, progress or '' -> 'ok' | 'canceled'
-RENEW = (
+# lease_ms, progress (if any) -> 'ok' | 'canceled'
+RENEW = Script(
     HELD
     + """
-redis.call('PEXPIRE', lock, ARGV[4])
-if ARGV[5] ~= '' then redis.call('HSET', job, 'progress', ARGV[5]); publish('progress', ARGV[5]) end
+redis.call('PEXPIRE', lock, a.lease_ms)
+if a.progress then redis.call('HSET', job, 'progress', a.progress); publish('progress', a.progress) end
 if get('cancel') then return 'canceled' end
 return 'ok'
 """
 )
 
-# stage, seconds
-TIMING = (
+# stage, seconds (a text)
+TIMING = Script(
     HELD
     + """
-local field = 'timing:' .. ARGV[4]
+local field = TIMING_PREFIX .. a.stage
 if redis.call('HEXISTS', job, field) == 0 then  -- a hash keeps no order, so the stages' is kept beside it
-  redis.call('HSET', job, 'stages', (get('stages') or '') .. ARGV[4] .. '\\n')
+  redis.call('HSET', job, 'stages', (get('stages') or '') .. a.stage .. '\\n')
 end
-redis.call('HINCRBYFLOAT', job, field, ARGV[5])
+redis.call('HINCRBYFLOAT', job, field, a.seconds)
 return 'ok'
 """
 )
 
-# status, then fields and values to set
-FINISH = (
+# status, fields to set, made (how many of what, if anything) -> 'ok'
+FINISH = Script(
     HELD
     + """
 insist()
-for i = 5, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
-finish(ARGV[4])
+for field, value in pairs(a.fields) do redis.call('HSET', job, field, value) end
+finish(a.status)
+for what, amount in pairs(a.made or {}) do count('made|' .. what, amount) end
 return 'ok'
 """
 )
 
-GIVE_BACK = HELD + "redis.call('HINCRBY', job, 'deliveries', -1) requeue() return 'ok'"
+GIVE_BACK = Script(HELD + "redis.call('HINCRBY', job, 'deliveries', -1) requeue() return 'ok'")
 
 # holder: free the lock of a holder known to be dead
-BREAK_LOCK = """
+BREAK_LOCK = Script("""
 local value = redis.call('GET', lock)
-if value and string.sub(value, 1, #ARGV[3] + 1) == ARGV[3] .. '|' then redis.call('DEL', lock) return 1 end
+if value and string.sub(value, 1, #a.holder + 1) == a.holder .. '|' then redis.call('DEL', lock) return 1 end
 return 0
-"""
+""")
 
 # problem: end a job nobody holds any more, or whose holder cannot speak for itself
-ABANDON = """
+ABANDON = Script("""
 if redis.call('EXISTS', job) == 0 or not live() then return 0 end
-redis.call('HSET', job, 'error', ARGV[3])
-finish('failed')
+redis.call('HSET', job, 'error', a.problem)
+finish(FAILED)
 return 1
-"""
+""")
 
 
 class ClaimLostError(JobStoreError):
@@ -108,11 +109,15 @@ class ClaimLostError(JobStoreError):
 
 
 class JobCanceledError(JobStoreError):
-    """The client asked to cancel: stop and call `Claims.cancel_claimed`."""
+    """The client asked to cancel: stop and call `Claims.cancel`."""
 
 
-class Claims(Scripted):
+class Claims:
     """What workers do with jobs."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
 
     def claim(
         self,
@@ -130,7 +135,16 @@ class Claims(Scripted):
         poison = Problem.of(
             ProblemType.WORKER_LOST, f"given up after {max_deliveries} attempts that each ended its worker"
         ).model_dump_json()
-        outcome, *rest = self._run(CLAIM, job_id, lock, lease_ms, max_deliveries, poison, token, TOKEN_SECONDS)
+        outcome, *rest = self._run(
+            CLAIM,
+            job_id,
+            lock=lock,
+            lease_ms=lease_ms,
+            max_deliveries=max_deliveries,
+            poison=poison,
+            token=token or None,
+            token_s=TOKEN_SECONDS,
+        )
         if outcome != "claimed":
             return Refusal(outcome)
         attempt, owner, spec, request_id = rest
@@ -138,7 +152,7 @@ class Claims(Scripted):
 
     def renew(self, claim: Claim) -> None:
         """Keep the lock for another lease. Raises ClaimLostError or JobCanceledError."""
-        self._renew(claim, "")
+        self._renew(claim)
 
     def progress(self, claim: Claim, progress: Progress) -> None:
         """Say where the job is, which also renews the lock. Raises ClaimLostError or JobCanceledError."""
@@ -146,20 +160,23 @@ class Claims(Scripted):
 
     def timing(self, claim: Claim, stage: str, seconds: float) -> None:
         """Add `seconds` to the time spent in a stage. Raises ClaimLostError."""
-        self._held(TIMING, claim, stage, repr(float(seconds)))
+        self._held(TIMING, claim, stage=stage, seconds=repr(float(seconds)))
 
-    def succeed(self, claim: Claim, result: Result, *, key: str) -> None:
-        """End the job with the artifact `key`, which is whole by now. Raises ClaimLostError."""
-        fields = ("result", result.model_dump_json(), "result_key", key)
-        self._held(FINISH, claim, JobStatus.SUCCEEDED.value, *fields)
+    def succeed(self, claim: Claim, result: Result, *, key: str, made: Mapping[str, int] | None = None) -> None:
+        """End the job with the artifact `key`, which is whole by now. Raises ClaimLostError.
+
+        `made` says how many of what the job made, which is counted: frames, images.
+        """
+        fields = {"result": result.model_dump_json(), "result_key": key}
+        self._held(FINISH, claim, status=JobStatus.SUCCEEDED, fields=fields, made=made)
 
     def fail(self, claim: Claim, problem: Problem) -> None:
         """End the job with a problem. Raises ClaimLostError."""
-        self._held(FINISH, claim, JobStatus.FAILED.value, "error", problem.model_dump_json())
+        self._held(FINISH, claim, status=JobStatus.FAILED, fields={"error": problem.model_dump_json()})
 
-    def cancel_claimed(self, claim: Claim) -> None:
+    def cancel(self, claim: Claim) -> None:
         """End the job as canceled, in answer to JobCanceledError. Raises ClaimLostError."""
-        self._held(FINISH, claim, JobStatus.CANCELED.value)
+        self._held(FINISH, claim, status=JobStatus.CANCELED, fields={})
 
     def give_back(self, claim: Claim) -> None:
         """Return an unfinished job to its queue without counting the delivery (shutdown). Raises ClaimLostError."""
@@ -167,23 +184,23 @@ class Claims(Scripted):
 
     def lock_holder(self, job_id: str) -> str | None:
         """Who holds the job (`host:pid`), or None."""
-        value = self._redis.get(self._key("job", job_id, "lock"))
+        value = self._redis.get(lock_key(job_id))
         return None if value is None else cast(str, value).partition("|")[0]
 
     def break_lock(self, job_id: str, holder: str) -> bool:
         """Free the lock if `holder` still has it; only for a holder known to be dead."""
-        return bool(self._run(BREAK_LOCK, job_id, holder))
+        return bool(self._run(BREAK_LOCK, job_id, holder=holder))
 
     def abandon(self, job_id: str, problem: Problem) -> bool:
         """Fail a live job whoever holds it: its message could not be sent, or its process was ended."""
-        return bool(self._run(ABANDON, job_id, problem.model_dump_json()))
+        return bool(self._run(ABANDON, job_id, problem=problem.model_dump_json()))
 
-    def _renew(self, claim: Claim, progress: str) -> None:
-        if self._held(RENEW, claim, claim.lease_ms, progress) == "canceled":
+    def _renew(self, claim: Claim, progress: str | None = None) -> None:
+        if self._held(RENEW, claim, lease_ms=claim.lease_ms, progress=progress) == "canceled":
             raise JobCanceledError(f"job {claim.job_id} is to be canceled")
 
-    def _held(self, script: str, claim: Claim, *args: str | float) -> str:
-        answer = cast(str, self._run(script, claim.job_id, claim.lock, *args))
+    def _held(self, script: Script, claim: Claim, **arguments: Argument) -> str:
+        answer = cast(str, self._run(script, claim.job_id, lock=claim.lock, **arguments))
         if answer == "lost":
             raise ClaimLostError(f"job {claim.job_id} is no longer held by {claim.lock.partition('|')[0]}")
         return answer

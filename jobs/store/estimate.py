@@ -8,7 +8,7 @@ from jobs.schemas import JobKind
 
 
 @dataclass(frozen=True)
-class Outlook:
+class WaitEstimate:
     """`paces` are seconds a job of a kind takes of late, `waiting` how many wait, `workers` how many live."""
 
     paces: Mapping[JobKind, float]

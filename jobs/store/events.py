@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 
 from redis.asyncio import Redis
 
+from jobs.store.names import events_key
 from jobs.store.records import Event
 
 READ_TIMEOUT_S = 60.0  # longer than any heartbeat: a quiet stream is not a dead Redis
@@ -16,9 +17,8 @@ MAX_FOLLOWERS = 2000  # each holds a connection while it waits
 class JobEvents:
     """Reads the event streams that the job store writes."""
 
-    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._prefix = prefix
         self._reads: set[asyncio.Timeout] = set()
         self._stopped = False
 
@@ -44,7 +44,7 @@ class JobEvents:
 
         Ends too, after a None, when the job was deleted, and at once when the front-end stops.
         """
-        key = f"{self._prefix}job:{job_id}:events"
+        key = events_key(job_id)
         while not self._stopped:
             answer: Any = []
             with contextlib.suppress(TimeoutError):  # that of `stop`

@@ -2,73 +2,72 @@
 
 from typing import Self, cast
 
-from redis import Redis
-
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobSpec, JobStatus, Webhook, input_files
 from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
-from jobs.store.counters import Figures
-from jobs.store.lookups import READING, Reading, records_of
+from jobs.store.counters import Counters
+from jobs.store.lookups import READ, READING, Lookups, records_of
+from jobs.store.names import Key
 from jobs.store.records import JobRecord
-from jobs.store.scripts import JobStoreError
+from jobs.store.scripts import JobStoreError, Script, Scripts
 from jobs.store.turns import Turns
-from jobs.store.upkeep import Upkeep
-from jobs.store.webhooks import Notices
+from jobs.store.upkeep import DELETE, Upkeep
+from jobs.store.webhooks import Webhooks
 from jobs.store.workers import Workers
 
 KEPT = ("files", "records")
 UNBOUNDED = 2**53  # Lua counts no further
 RECORD_BYTES = 6144  # what Redis holds of a job beside its specification, about: its events most of all
 
-# kind, owner, specification, retention in seconds, the same of a canceled job, queue bound, an owner's bound, places
-# for owners of whom no job waits, bytes of the job's files, an owner's bounds of bytes of files and of records, then
-# further fields and their values -> 'full', 'share', 'reserved', 'files', 'records' or the job, as `read` says
-CREATE = (
+# kind, owner, spec, retention and canceled_retention (seconds, as texts), queue_limit, share (an owner's bound),
+# reserved (places for owners of whom no job waits), file_bytes (of the job), max_file_bytes and max_record_bytes (an
+# owner's bounds), fields (further ones), live_s
+# -> 'full', 'share', 'reserved', 'files', 'records' or the job, as `read` says
+CREATE = Script(
     READING
     + f"local RECORD_BYTES = {RECORD_BYTES}"
     + """
-local kind, owner, text, retention, canceled_retention = unpack(ARGV, 3, 7)
-local queue_limit, share, reserved, file_bytes, most_file_bytes, most_record_bytes = unpack(ARGV, 8, 13)
-local waiting = redis.call('ZCARD', prefix .. 'queue:' .. kind)
-local own = tonumber(redis.call('HGET', prefix .. 'waiting:' .. kind, owner) or 0)
-if waiting >= tonumber(queue_limit) then return 'full' end
-if own >= tonumber(share) then return 'share' end
-if own > 0 and waiting >= queue_limit - reserved then return 'reserved' end
-if kept('files', owner) + file_bytes > tonumber(most_file_bytes) then return 'files' end
-local record_bytes = #text + RECORD_BYTES
-for i = 14, #ARGV, 2 do record_bytes = record_bytes + #ARGV[i + 1] end
-if kept('records', owner) + record_bytes > tonumber(most_record_bytes) then return 'records' end
-local number = redis.call('INCR', prefix .. 'number')
-redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', 'queued', 'number', number,
-           'created_at', now(), 'queued_at', now(), 'retention', retention, 'canceled_retention', canceled_retention,
-           'deliveries', 0)
-for i = 14, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+local kind, owner = a.kind, a.owner
+local waiting = redis.call('ZCARD', QUEUE .. kind)
+local own = tonumber(redis.call('HGET', WAITING .. kind, owner) or 0)
+if waiting >= a.queue_limit then return 'full' end
+if own >= a.share then return 'share' end
+if own > 0 and waiting >= a.queue_limit - a.reserved then return 'reserved' end
+if kept('files', owner) + a.file_bytes > a.max_file_bytes then return 'files' end
+local record_bytes = #a.spec + RECORD_BYTES
+for _, value in pairs(a.fields) do record_bytes = record_bytes + #value end
+if kept('records', owner) + record_bytes > a.max_record_bytes then return 'records' end
+local number = redis.call('INCR', NUMBER)
+redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', QUEUED, 'number', number,
+           'created_at', now(), 'queued_at', now(), 'retention', a.retention,
+           'canceled_retention', a.canceled_retention, 'deliveries', 0)
+for field, value in pairs(a.fields) do redis.call('HSET', job, field, value) end
 if get('deadline_s') then
   local deadline = string.format('%.6f', tonumber(now()) + tonumber(get('deadline_s')))
   redis.call('HSET', job, 'deadline', deadline)
-  redis.call('ZADD', prefix .. 'deadlines', deadline, id)
+  redis.call('ZADD', DEADLINES, deadline, id)
 end
-redis.call('SET', spec, text)
-hold('files', file_bytes)
+redis.call('SET', spec, a.spec)
+hold('files', a.file_bytes)
 hold('records', record_bytes)
-local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', prefix .. 'ends:' .. kind, owner) or 0))
-redis.call('ZADD', prefix .. 'ends:' .. kind, start + 1, owner)
+local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', ENDS .. kind, owner) or 0))
+redis.call('ZADD', ENDS .. kind, start + 1, owner)
 enqueue(start + order(number))
-redis.call('ZADD', prefix .. 'owner:' .. owner, number, id)
-publish_status('queued')
+redis.call('ZADD', OWNER .. owner, number, id)
+publish_status(QUEUED)
 return read({id})
 """
 )
 
-CANCEL = """
+CANCEL = Script("""
 if redis.call('EXISTS', job) == 0 then return 'unknown' end
 if not live() then return get('status') end
 insist()
 redis.call('HSET', job, 'cancel', 1)
-if redis.call('EXISTS', lock) == 0 then finish('canceled') end
+if redis.call('EXISTS', lock) == 0 then finish(CANCELED) end
 return 'ok'
-"""
+""")
 
 
 class QueueFullError(JobStoreError):
@@ -91,17 +90,28 @@ class OwnerBoundError(JobStoreError):
         self.what = what
 
 
-class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
+class JobStore:
     """Jobs in Redis, all that can be done with them. Synchronous and safe to share between threads.
 
-    A job is made here, gets its turn (`Turns`), is claimed and ended by a worker (`Claims`), told of (`Notices`) and
-    cleared away in the end (`Upkeep`).
+    A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), told of (`webhooks`) and
+    cleared away in the end (`upkeep`). A worker that is not heard of for `live_s` seconds is not counted.
     """
+
+    def __init__(self, scripts: Scripts, *, live_s: int = LIVE_S) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
+        self._live_s = live_s
+        self.lookups = Lookups(scripts, live_s)
+        self.turns = Turns(scripts)
+        self.claims = Claims(scripts)
+        self.webhooks = Webhooks(scripts)
+        self.upkeep = Upkeep(scripts)
+        self.workers = Workers(scripts, live_s)
 
     @classmethod
     def connect(cls, url: str, *, live_s: int = LIVE_S) -> Self:
         """A store on the Redis at `url`; connects on first use."""
-        return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30), live_s=live_s)
+        return cls(Scripts.connect(url), live_s=live_s)
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,29 +146,32 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
         begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
         """
         kind = spec.kind.value
-        # without fields that are not used: workers of the version before do not know the newest
-        args = (
-            kind,
-            owner,
-            spec.model_dump_json(exclude_none=True),
-            retention_s,
-            retention_s if canceled_retention_s is None else canceled_retention_s,
-            queue_limit,
-            queue_limit if share is None else share,
-            reserved,
-            sum(file.bytes for file in input_files(spec).values()),
-            max_file_bytes,
-            max_record_bytes,
+        fields = {"webhook": webhook.model_dump_json() if webhook else None, "request_id": request_id}
+        if deadline_s is not None:
+            # made now and stored, so that the script that sees the deadline missed can fail the job with it
+            late = Problem.of(
+                ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s
+            )
+            fields |= {"deadline_s": repr(deadline_s), "late": late.model_dump_json()}
+        answer = self._run(
+            CREATE,
+            job_id,
+            kind=kind,
+            owner=owner,
+            # without fields that are not used: workers of the version before do not know the newest
+            spec=spec.model_dump_json(exclude_none=True),
+            retention=str(retention_s),
+            canceled_retention=str(retention_s if canceled_retention_s is None else canceled_retention_s),
+            queue_limit=queue_limit,
+            share=queue_limit if share is None else share,
+            reserved=reserved,
+            file_bytes=sum(file.bytes for file in input_files(spec).values()),
+            max_file_bytes=max_file_bytes,
+            max_record_bytes=max_record_bytes,
+            fields={name: value for name, value in fields.items() if value is not None},
+            live_s=self._live_s,
         )
-        late = Problem.of(ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s)
-        notes = {
-            "webhook": webhook.model_dump_json() if webhook else None,
-            "request_id": request_id,
-            "deadline_s": None if deadline_s is None else repr(deadline_s),
-            "late": None if deadline_s is None else late.model_dump_json(),
-        }
-        fields = [each for name, value in notes.items() if value is not None for each in (name, value)]
-        match self._run(CREATE, job_id, *args, *fields):
+        match answer:
             case "full":
                 raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
             case "share":
@@ -169,6 +182,14 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
                 raise OwnerBoundError(what)
             case found:
                 return records_of(found)[0]
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The job, or None when there is no such job (any more)."""
+        return next(iter(records_of(self._run(READ, ids=[job_id], live_s=self._live_s))), None)
+
+    def delete(self, job_id: str) -> bool:
+        """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""
+        return bool(self._run(DELETE, job_id))
 
     def request_cancel(self, job_id: str) -> JobStatus | None:
         """Cancel a waiting job at once, ask the holder of a running one to stop.
@@ -185,16 +206,16 @@ class JobStore(Reading, Turns, Claims, Notices, Upkeep, Workers):
         """The bytes that an owner keeps, of `files` in the artifact store and of `records` here."""
         with self._redis.pipeline(transaction=False) as pipe:
             for what in KEPT:
-                pipe.hget(self._key("kept", what), owner)
+                pipe.hget(Key.KEPT + what, owner)
             return {what: int(found or 0) for what, found in zip(KEPT, pipe.execute(), strict=True)}
 
     def kept_by_all(self) -> dict[str, int]:
         """The same of all owners together."""
         with self._redis.pipeline(transaction=False) as pipe:
             for what in KEPT:
-                pipe.hvals(self._key("kept", what))
+                pipe.hvals(Key.KEPT + what)
             return {what: sum(map(int, found)) for what, found in zip(KEPT, pipe.execute(), strict=True)}
 
-    def figures(self) -> Figures:
+    def counters(self) -> Counters:
         """What has been counted."""
-        return Figures.from_hash(cast("dict[str, str]", self._redis.hgetall(self._key("metrics"))))
+        return Counters.from_hash(cast("dict[str, str]", self._redis.hgetall(Key.METRICS)))

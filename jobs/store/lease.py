@@ -18,14 +18,14 @@ class Lease:
 
     What the renewals learn is raised by `check`, which the work calls between batches:
 
-        with Lease(store, claim) as lease:
+        with Lease(store.claims, claim) as lease:
             for batch in batches:
                 lease.check()
                 ...
     """
 
-    def __init__(self, store: Claims, claim: Claim) -> None:
-        self._store = store
+    def __init__(self, claims: Claims, claim: Claim) -> None:
+        self._claims = claims
         self._claim = claim
         self._stop = threading.Event()
         self._bad_news: JobCanceledError | ClaimLostError | None = None
@@ -49,7 +49,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(min(self._claim.lease_ms / 3000, HEARD_S)):
             try:
-                self._store.renew(self._claim)
+                self._claims.renew(self._claim)
             except JobCanceledError as error:
                 self._bad_news = error  # the lock must still be held until the job is ended
             except ClaimLostError as error:

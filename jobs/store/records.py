@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.problems import Problem
 from jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
-
-TIMING_PREFIX = "timing:"
+from jobs.store.names import TIMING_PREFIX
 
 
 class JobRecord(BaseModel):
@@ -45,7 +44,7 @@ class JobRecord(BaseModel):
     def from_hash(
         cls, fields: Mapping[str, str], queue_position: int | None = None, estimated_wait_s: float | None = None
     ) -> "JobRecord":
-        """Read the fields of a job's hash."""
+        """Read the fields of a job's hash, which jobs/store/names.py lists."""
 
         def time(name: str) -> datetime | None:
             return datetime.fromtimestamp(float(fields[name]), UTC) if name in fields else None

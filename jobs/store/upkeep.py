@@ -4,93 +4,99 @@ from typing import cast
 
 from jobs.schemas import JobKind
 from jobs.settings import LEASE_S
-from jobs.store.scripts import Scripted
+from jobs.store.names import Key
+from jobs.store.scripts import Script, Scripts
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600
 MAX_TOMBSTONES = 10_000  # of one owner; then the oldest go before their time
 RESEND_AT_ONCE = 1000
 
 
-# longest lease in ms -> the job's kind when it was running without a holder and is queued again, else ''
-RECOVER = """
-if redis.call('PTTL', lock) > tonumber(ARGV[3]) then  -- the clock was set back; a dead holder's lease must not grow
-  redis.call('PEXPIRE', lock, ARGV[3])
+# lease_ms (the longest) -> the job's kind when it was running without a holder and is queued again, else ''
+RECOVER = Script("""
+if redis.call('PTTL', lock) > a.lease_ms then  -- the clock was set back; a dead holder's lease must not grow
+  redis.call('PEXPIRE', lock, a.lease_ms)
 end
-if redis.call('EXISTS', job) == 0 then redis.call('ZREM', prefix .. 'running', id) return '' end
-if get('status') ~= 'running' or redis.call('EXISTS', lock) == 1 then return '' end
-if get('cancel') then finish('canceled') return '' end
+if redis.call('EXISTS', job) == 0 then redis.call('ZREM', RUNNING_JOBS, id) return '' end
+if get('status') ~= RUNNING or redis.call('EXISTS', lock) == 1 then return '' end
+if get('cancel') then finish(CANCELED) return '' end
 requeue()
 return get('kind')
-"""
+""")
 
-# '' in place of the job, kind, messages that wait, age in seconds, how many jobs are looked at -> those next in turn
-# whose next message is due now
-RESEND = """
-local queue, at, due = prefix .. 'queue:' .. ARGV[3], tonumber(now()), {}
-local lacking = redis.call('ZCARD', queue) - tonumber(ARGV[4])
+# kind, messages (that wait), age_s, most (jobs that are looked at) -> those next in turn whose next message is due now
+RESEND = Script("""
+local waiting, at, due = QUEUE .. a.kind, tonumber(now()), {}
+local lacking = redis.call('ZCARD', waiting) - a.messages
 if lacking <= 0 then return due end
-for _, each in ipairs(redis.call('ZRANGE', queue, 0, tonumber(ARGV[6]) - 1)) do
+for _, each in ipairs(redis.call('ZRANGE', waiting, 0, a.most - 1)) do
   if #due == lacking then break end
-  local age = at - tonumber(redis.call('HGET', prefix .. 'job:' .. each, 'queued_at') or at)
-  if age < 0 or age >= tonumber(ARGV[5]) then  -- below 0 the clock was set back
-    redis.call('HSET', prefix .. 'job:' .. each, 'queued_at', now())
+  local age = at - tonumber(redis.call('HGET', JOB .. each, 'queued_at') or at)
+  if age < 0 or age >= a.age_s then  -- below 0 the clock was set back
+    redis.call('HSET', JOB .. each, 'queued_at', now())
     due[#due + 1] = each
   end
 end
 return due
-"""
+""")
 
 # -> 1 when the job was waiting beyond its deadline
-LATE = """
-redis.call('ZREM', prefix .. 'deadlines', id)
+LATE = Script("""
+redis.call('ZREM', DEADLINES, id)
 if redis.call('EXISTS', job) == 0 or not live() then return 0 end
 return late() and 1 or 0
-"""
+""")
 
-# tombstone's life in seconds: what is left until it is deleted says that there was such a job -> its owner, or ''
-EXPIRE = """
-redis.call('ZREM', prefix .. 'expiring', id)
+# tombstone_s (a tombstone's life): what is left until it is deleted says that there was such a job -> its owner, or ''
+EXPIRE = Script("""
+redis.call('ZREM', EXPIRING, id)
 if redis.call('EXISTS', job) == 0 or live() then return '' end
 local latest = tonumber(get('finished_at')) + tonumber(get('retention'))
 if get('webhook') and not get('webhook_status') and tonumber(now()) < latest then  -- its end is still to be told
-  redis.call('ZADD', prefix .. 'expiring', string.format('%.6f', math.min(tonumber(now()) + 60, latest)), id)
+  redis.call('ZADD', EXPIRING, string.format('%.6f', math.min(tonumber(now()) + 60, latest)), id)
   return ''
 end
-redis.call('HSET', job, 'status', 'expired')
-publish_status('expired')
+redis.call('HSET', job, 'status', EXPIRED)
+publish_status(EXPIRED)
 redis.call('XTRIM', events, 'MAXLEN', 1)
 redis.call('DEL', spec)
 release()
-redis.call('ZADD', prefix .. 'tombstones', string.format('%.6f', tonumber(now()) + tonumber(ARGV[3])), id)
-redis.call('ZADD', prefix .. 'tombstones:' .. get('owner'), get('number'), id)
+redis.call('ZADD', TOMBSTONES, string.format('%.6f', tonumber(now()) + a.tombstone_s), id)
+redis.call('ZADD', OWNER_TOMBSTONES .. get('owner'), get('number'), id)
 return get('owner')
-"""
+""")
 
-DELETE = """
-redis.call('ZREM', prefix .. 'tombstones', id)
+# -> 1 when there was such a job
+DELETE = Script("""
+redis.call('ZREM', TOMBSTONES, id)
 if redis.call('EXISTS', job) == 0 then return 0 end
 dequeue()
 release()
-redis.call('ZREM', prefix .. 'owner:' .. get('owner'), id)
-redis.call('ZREM', prefix .. 'tombstones:' .. get('owner'), id)
-redis.call('ZREM', prefix .. 'running', id)
-redis.call('ZREM', prefix .. 'expiring', id)
-redis.call('ZREM', prefix .. 'webhooks', id)
-redis.call('ZREM', prefix .. 'deadlines', id)
+redis.call('ZREM', OWNER .. get('owner'), id)
+redis.call('ZREM', OWNER_TOMBSTONES .. get('owner'), id)
+redis.call('ZREM', RUNNING_JOBS, id)
+redis.call('ZREM', EXPIRING, id)
+redis.call('ZREM', WEBHOOKS, id)
+redis.call('ZREM', DEADLINES, id)
 redis.call('DEL', job, spec, lock, events)
 return 1
-"""
+""")
 
 
-class Upkeep(Scripted):
+class Upkeep:
     """Steps that several front-ends may do at once: each is atomic."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
+        self._now = scripts.now
 
     def recover_orphans(self, *, lease_s: float = LEASE_S) -> list[tuple[str, JobKind]]:
         """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed; the caller sends their
         messages anew."""
         recovered = []
-        for job_id in cast("list[str]", self._redis.zrange(self._key("running"), 0, -1)):
-            if kind := self._run(RECOVER, job_id, int(1000 * lease_s)):
+        for job_id in cast("list[str]", self._redis.zrange(Key.RUNNING_JOBS, 0, -1)):
+            if kind := self._run(RECOVER, job_id, lease_ms=int(1000 * lease_s)):
                 recovered.append((job_id, JobKind(kind)))
         return recovered
 
@@ -101,31 +107,26 @@ class Upkeep(Scripted):
         it anew; should it turn up after all, the worker that takes it finds nothing to do. Only the jobs next in turn
         are looked at: a message calls for whoever is first, and a long queue shall not hold anybody up.
         """
-        return cast("list[str]", self._run(RESEND, "", kind.value, messages, age_s, RESEND_AT_ONCE))
+        due = self._run(RESEND, kind=kind, messages=messages, age_s=age_s, most=RESEND_AT_ONCE)
+        return cast("list[str]", due)
 
     def fail_late(self) -> list[str]:
         """Fail the waiting jobs whose deadlines have passed."""
-        seconds, _ = self._redis.time()
-        return [job_id for job_id in self._due("deadlines", seconds) if self._run(LATE, job_id)]
+        return [job_id for job_id in self._due(Key.DEADLINES) if self._run(LATE, job_id)]
 
     def expire_due(self, *, tombstone_s: float = TOMBSTONE_SECONDS) -> list[str]:
         """Turn finished jobs whose time has come into tombstones; the caller removes their artifacts.
 
         Tombstones older than `tombstone_s` are forgotten, and those that are too many for their owner.
         """
-        seconds, _ = self._redis.time()
-        for job_id in self._due("tombstones", seconds):
+        for job_id in self._due(Key.TOMBSTONES):
             self._run(DELETE, job_id)
-        owners = {job_id: self._run(EXPIRE, job_id, tombstone_s) for job_id in self._due("expiring", seconds)}
+        owners = {job_id: self._run(EXPIRE, job_id, tombstone_s=tombstone_s) for job_id in self._due(Key.EXPIRING)}
         for owner in {*owners.values()} - {""}:
-            surplus = self._redis.zrange(self._key("tombstones", owner), 0, -MAX_TOMBSTONES - 1)
+            surplus = self._redis.zrange(Key.OWNER_TOMBSTONES + owner, 0, -MAX_TOMBSTONES - 1)
             for job_id in cast("list[str]", surplus):
                 self._run(DELETE, job_id)
         return [job_id for job_id, owner in owners.items() if owner]
 
-    def delete(self, job_id: str) -> bool:
-        """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""
-        return bool(self._run(DELETE, job_id))
-
-    def _due(self, name: str, now: float) -> list[str]:
-        return cast("list[str]", self._redis.zrangebyscore(self._key(name), "-inf", now, start=0, num=1000))
+    def _due(self, key: Key) -> list[str]:
+        return cast("list[str]", self._redis.zrangebyscore(key, "-inf", self._now(), start=0, num=1000))

@@ -3,40 +3,46 @@
 from collections.abc import Mapping
 from typing import cast
 
-from jobs.store.scripts import Scripted
+from jobs.store.names import Key
+from jobs.store.scripts import Script, Scripts
 
-# A worker's process that lives: holder in place of the id, then fields and values; kept for ARGV[3] seconds
-BEAT = """
-local worker = prefix .. 'worker:' .. id
+# A worker's process that lives: holder, facts (texts by name), kept_s
+BEAT = Script("""
+local worker = WORKER .. a.holder
 redis.call('DEL', worker)
-for i = 4, #ARGV, 2 do redis.call('HSET', worker, ARGV[i], ARGV[i + 1]) end
-redis.call('EXPIRE', worker, ARGV[3])
+for name, value in pairs(a.facts) do redis.call('HSET', worker, name, value) end
+redis.call('EXPIRE', worker, a.kept_s)
 local at = now()
-redis.call('ZADD', prefix .. 'workers', at, id)
-redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', tonumber(at) - tonumber(ARGV[3]))
-redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '(' .. at, '+inf')  -- from before the clock was set back
+redis.call('ZADD', WORKERS, at, a.holder)
+redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', tonumber(at) - a.kept_s)
+redis.call('ZREMRANGEBYSCORE', WORKERS, '(' .. at, '+inf')  -- from before the clock was set back
 return 1
-"""
+""")
 
 
-class Workers(Scripted):
-    """Beats of workers' processes."""
+class Workers:
+    """Beats of workers' processes. One that is not heard of for `live_s` seconds is not counted."""
+
+    def __init__(self, scripts: Scripts, live_s: int) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
+        self._now = scripts.now
+        self._live_s = live_s
 
     def beat(self, holder: str, facts: Mapping[str, str | float]) -> None:
         """Say that the worker `holder` lives, and what it is."""
-        pairs = [each for name, value in facts.items() for each in (name, value)]
-        self._run(BEAT, holder, 3 * self._live_s, *pairs)
+        texts = {name: str(value) for name, value in facts.items()}
+        self._run(BEAT, holder=holder, facts=texts, kept_s=3 * self._live_s)
 
     def leave(self, holder: str) -> None:
         """Say that the worker `holder` ends."""
-        self._redis.zrem(self._key("workers"), holder)
-        self._redis.delete(self._key("worker", holder))
+        self._redis.zrem(Key.WORKERS, holder)
+        self._redis.delete(Key.WORKER + holder)
 
-    def workers(self) -> dict[str, dict[str, str]]:
+    def live(self) -> dict[str, dict[str, str]]:
         """What each live worker said of itself last, by its name `host:pid`."""
-        heard = self._redis.time()[0] - self._live_s
-        names = cast("list[str]", self._redis.zrangebyscore(self._key("workers"), heard, "+inf"))
+        names = cast("list[str]", self._redis.zrangebyscore(Key.WORKERS, self._now() - self._live_s, "+inf"))
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hgetall(self._key("worker", name))
+                pipe.hgetall(Key.WORKER + name)
             return dict(zip(names, cast("list[dict[str, str]]", pipe.execute()), strict=True))

@@ -16,6 +16,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import ConnectionPool
 
 from jobs.problems import ProblemType
+from jobs.store.names import LIMITS
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
 
@@ -38,7 +39,7 @@ class Throttle:
 
     def __init__(self, redis_url: str) -> None:
         pool = ConnectionPool.from_url(redis_url)  # of our making: what it would make of some addresses is another's
-        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix="pirenderer:limits")
+        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix=LIMITS)
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     def request(self, caller: Caller) -> None:

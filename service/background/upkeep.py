@@ -9,7 +9,7 @@ from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactsAwayError
-from jobs.queues import send, waiting_messages
+from jobs.messages import send, waiting_messages
 from jobs.schemas import JobKind, JobStatus
 from service.context import Context
 from service.intake.folders import remove_folder
@@ -39,20 +39,22 @@ async def housekeeping(context: Context) -> None:
 def tidy(context: Context) -> None:
     """Remove what has expired, first, since memory may be short; fail late jobs; queue those of dead workers again, and
     send lost messages again."""
-    for job_id in context.store.expire_due():
+    for job_id in context.store.upkeep.expire_due():
         remove_folder(context, job_id)
         log.info("job expired", job_id=job_id)
     for portrait_id in context.portraits.expire_due():
         remove_folder(context, portrait_id)
         log.info("portrait expired", portrait=portrait_id)
-    for job_id in context.store.fail_late():
+    for job_id in context.store.upkeep.fail_late():
         log.info("job not begun by its deadline", job_id=job_id)
-    for job_id, kind in context.store.recover_orphans(lease_s=context.settings.lease_s):
+    for job_id, kind in context.store.upkeep.recover_orphans(lease_s=context.settings.lease_s):
         log.warning("a worker was lost; its job is queued again", job_id=job_id)
         send(context.celery, job_id, kind)
     for kind in JobKind:
         messages = waiting_messages(context.redis, kind)
-        for job_id in context.store.due_for_resend(kind, messages=messages, age_s=context.settings.resend_after_s):
+        for job_id in context.store.upkeep.due_for_resend(
+            kind, messages=messages, age_s=context.settings.resend_after_s
+        ):
             log.warning("a message was lost and is sent again", job_id=job_id)
             send(context.celery, job_id, kind)
 

@@ -68,7 +68,7 @@ class _Deliveries:
             return False
         try:
             due = await run_in_threadpool(
-                self._context.store.due_webhooks,
+                self._context.store.webhooks.due,
                 room,
                 lease_s=self._lease_s,
                 owner_most=OWNER_AT_ONCE,
@@ -108,11 +108,11 @@ class _Deliveries:
         record = await run_in_threadpool(store.get, job_id)
         event = EVENTS.get(record.status) if record is not None else None
         if record is None or record.webhook is None or event is None or event not in record.webhook.events:
-            await run_in_threadpool(store.end_webhook, job_id, "skipped")
+            await run_in_threadpool(store.webhooks.end, job_id, "skipped")
             return
         host = urlsplit(record.webhook.url).hostname or ""
         if self._hosts[host] >= HOST_AT_ONCE:
-            await run_in_threadpool(store.retry_webhook, job_id, after_s=HOST_BUSY_S, tried=False)
+            await run_in_threadpool(store.webhooks.retry, job_id, after_s=HOST_BUSY_S, tried=False)
             return
         self._hosts[host] += 1
         status, trouble = None, ""
@@ -123,7 +123,7 @@ class _Deliveries:
             status = await self._poster.post(record.webhook.url, headers, body)
         except BlockedAddressError as error:
             log.warning("a webhook was not sent", job_id=job_id, error=str(error))
-            await run_in_threadpool(store.end_webhook, job_id, "failed")
+            await run_in_threadpool(store.webhooks.end, job_id, "failed")
             return
         except Exception as error:  # whatever it is, it was an attempt
             trouble = f"{type(error).__name__}: {error}"
@@ -139,10 +139,10 @@ class _Deliveries:
         pauses = self._context.settings.webhook_backoff
         if status is not None and 200 <= status < 300:
             log.info("webhook delivered", **facts)
-            await run_in_threadpool(store.end_webhook, record.id, "delivered")
+            await run_in_threadpool(store.webhooks.end, record.id, "delivered")
         elif status == GONE or attempts > len(pauses):
             log.warning("webhook given up", **facts)
-            await run_in_threadpool(store.end_webhook, record.id, "failed")
+            await run_in_threadpool(store.webhooks.end, record.id, "failed")
         else:
             log.info("webhook not taken; it will be sent again", **facts, pause_s=pauses[attempts - 1])
-            await run_in_threadpool(store.retry_webhook, record.id, after_s=pauses[attempts - 1])
+            await run_in_threadpool(store.webhooks.retry, record.id, after_s=pauses[attempts - 1])

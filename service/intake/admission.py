@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from jobs.messages import send
 from jobs.problems import ProblemType
-from jobs.queues import send
 from jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook
 from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
@@ -32,7 +32,7 @@ class Terms:
 
 def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
-    waiting, own = context.store.waiting(kind, caller.owner)
+    waiting, own = context.store.turns.waiting(kind, caller.owner)
     if waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
     share, reserved = _share(context, caller)
@@ -58,8 +58,8 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
     Raises ProblemError (429, 503, 507) and what a Redis that is away leads to; then there is no job.
     """
     settings = context.settings
-    images = spec.motion_count if isinstance(spec, ImageSpec) else None
-    context.throttle.jobs(caller, cost=images or 1)
+    motions = spec.motion_count if isinstance(spec, ImageSpec) else None
+    context.throttle.jobs(caller, cost=1 if motions is None else motions)
     share, reserved = _share(context, caller)
     bounds = _kept_bounds(context)
     try:

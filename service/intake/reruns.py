@@ -22,7 +22,7 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
         raise ProblemError(ProblemType.JOB_NOT_FINISHED, detail, got=record.status.value, allowed=allowed)
     if record.status is JobStatus.SUCCEEDED:
         raise ProblemError(ProblemType.JOB_FINISHED, detail, got=record.status.value, allowed=allowed)
-    spec = context.store.spec(record.id)
+    spec = context.store.lookups.spec(record.id)
     if spec is None:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
     check_room(context, caller, record.kind)

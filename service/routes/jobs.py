@@ -72,7 +72,7 @@ def list_jobs(
 ) -> JobPage:
     """The caller's jobs, newest first."""
     owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
-    records, before = context.store.page(owner, limit=limit, before=cursors.open(owner, cursor))
+    records, before = context.store.lookups.page(owner, limit=limit, before=cursors.open(owner, cursor))
     return JobPage(jobs=[public_job(record, root_path) for record in records], next_cursor=cursors.seal(owner, before))
 
 

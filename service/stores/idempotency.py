@@ -8,6 +8,7 @@ from typing import cast
 from redis import Redis
 
 from jobs.problems import ProblemType
+from jobs.store.names import IDEMPOTENCY
 from service.http.problems import ProblemError
 
 IN_FLIGHT_SECONDS = 15 * 60
@@ -26,9 +27,8 @@ class Answered:
 class IdempotencyKeys:
     """Keys seen lately, in Redis, apart for each owner."""
 
-    def __init__(self, redis: Redis, *, prefix: str = "pirenderer:") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._prefix = prefix
 
     def begin(self, owner: str, key: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
@@ -60,5 +60,6 @@ class IdempotencyKeys:
         """Free the key of a request that led to nothing, so that it can be mended and sent again."""
         self._redis.delete(self._name(owner, key))
 
-    def _name(self, owner: str, key: str) -> str:
-        return f"{self._prefix}idempotency:{owner}:{hashlib.sha256(key.encode()).hexdigest()}"
+    @staticmethod
+    def _name(owner: str, key: str) -> str:
+        return f"{IDEMPOTENCY}{owner}:{hashlib.sha256(key.encode()).hexdigest()}"

@@ -1,6 +1,5 @@
 """Portraits uploaded once and used by many jobs; a job gets a file of its own, so a portrait may go while jobs wait."""
 
-import time
 from datetime import UTC, datetime
 from typing import cast
 
@@ -8,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas import InputFile
 from jobs.store.jobs import OwnerBoundError
-from jobs.store.scripts import JobStoreError, Scripted
+from jobs.store.names import Key
+from jobs.store.scripts import JobStoreError, Script, Scripts
 
 
 class PortraitUrls(BaseModel):
@@ -56,45 +56,50 @@ class PortraitRecord(BaseModel):
         )
 
 
-# owner, record without its number, when it expires, how many portraits one owner may keep, bytes of the file, how many
-# bytes one owner may keep -> 'many', 'files' or the number
-CREATE = """
-local owner, expires, bytes = ARGV[3], ARGV[5], ARGV[7]
-if redis.call('ZCARD', prefix .. 'portraits:' .. owner) >= tonumber(ARGV[6]) then return 'many' end
-if kept('files', owner) + bytes > tonumber(ARGV[8]) then return 'files' end
-keep('files', owner, bytes)
-local record = cjson.decode(ARGV[4])
-record.number = redis.call('INCR', prefix .. 'number')
-redis.call('SET', prefix .. 'portrait:' .. id, cjson.encode(record))
-redis.call('ZADD', prefix .. 'portraits:' .. owner, record.number, id)
-redis.call('ZADD', prefix .. 'portraits', expires, id)
+# Of all three `id` is a portrait's.
+
+# owner, record (without its number), expires (a text), most (portraits that one owner may keep), bytes (of the file),
+# max_file_bytes (that one owner may keep) -> 'many', 'files' or the number
+CREATE = Script("""
+local owner = a.owner
+if redis.call('ZCARD', OWNER_PORTRAITS .. owner) >= a.most then return 'many' end
+if kept('files', owner) + a.bytes > a.max_file_bytes then return 'files' end
+keep('files', owner, a.bytes)
+local record = cjson.decode(a.record)
+record.number = redis.call('INCR', NUMBER)
+redis.call('SET', PORTRAIT .. id, cjson.encode(record))
+redis.call('ZADD', OWNER_PORTRAITS .. owner, record.number, id)
+redis.call('ZADD', PORTRAITS, a.expires, id)
 return record.number
-"""
+""")
 
-# record, when it expires now
-USE = """
-if redis.call('SET', prefix .. 'portrait:' .. id, ARGV[3], 'XX') then
-  redis.call('ZADD', prefix .. 'portraits', ARGV[4], id)
-end
-"""
+# record, expires (a text)
+USE = Script("""
+if redis.call('SET', PORTRAIT .. id, a.record, 'XX') then redis.call('ZADD', PORTRAITS, a.expires, id) end
+""")
 
-DELETE = """
-redis.call('ZREM', prefix .. 'portraits', id)
-local text = redis.call('GETDEL', prefix .. 'portrait:' .. id)
+DELETE = Script("""
+redis.call('ZREM', PORTRAITS, id)
+local text = redis.call('GETDEL', PORTRAIT .. id)
 if not text then return end
 local record = cjson.decode(text)
-redis.call('ZREM', prefix .. 'portraits:' .. record.owner, id)
+redis.call('ZREM', OWNER_PORTRAITS .. record.owner, id)
 keep('files', record.owner, -record.file.bytes)
-"""
+""")
 
 
 class TooManyPortraitsError(JobStoreError):
     """As many portraits are kept for the owner as may be."""
 
 
-class PortraitStore(Scripted):
-    """Portraits in Redis: `portrait:ID` holds a record, `portraits:OWNER` and `portraits` order them by number and
-    expiry. Their files lie in the artifact store under the portrait's id, and count as kept by their owner."""
+class PortraitStore:
+    """Portraits in Redis. Their files lie in the artifact store under the portrait's id, and count as kept by their
+    owner."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
+        self._now = scripts.now
 
     def create(
         self,
@@ -113,13 +118,22 @@ class PortraitStore(Scripted):
         Raises TooManyPortraitsError when its owner has `most` already, OwnerBoundError when the owner would keep more
         than `max_file_bytes`.
         """
-        now = time.time()
+        now = self._now()
         record = PortraitRecord(
             id=portrait_id, owner=owner, number=0, file=file, width=width, height=height,
             created_at=datetime.fromtimestamp(now, UTC), expires_at=datetime.fromtimestamp(now + retention_s, UTC),
         )  # fmt: skip
-        text = record.model_dump_json()
-        match self._run(CREATE, portrait_id, owner, text, now + retention_s, most, file.bytes, max_file_bytes):
+        answer = self._run(
+            CREATE,
+            portrait_id,
+            owner=owner,
+            record=record.model_dump_json(),
+            expires=repr(now + retention_s),
+            most=most,
+            bytes=file.bytes,
+            max_file_bytes=max_file_bytes,
+        )
+        match answer:
             case "many":
                 raise TooManyPortraitsError(f"{most} portraits are kept for this owner, which is all there may be")
             case "files":
@@ -129,14 +143,14 @@ class PortraitStore(Scripted):
 
     def get(self, portrait_id: str) -> PortraitRecord | None:
         """The portrait, or None when there is no such portrait (any more)."""
-        text = self._redis.get(self._key("portrait", portrait_id))
+        text = self._redis.get(Key.PORTRAIT + portrait_id)
         return None if text is None else PortraitRecord.model_validate_json(cast(str, text))
 
     def use(self, record: PortraitRecord, *, retention_s: float) -> PortraitRecord:
         """Put off a portrait's expiry."""
-        expires = time.time() + retention_s
+        expires = self._now() + retention_s
         used = record.model_copy(update={"expires_at": datetime.fromtimestamp(expires, UTC)})
-        self._run(USE, record.id, used.model_dump_json(), expires)
+        self._run(USE, record.id, record=used.model_dump_json(), expires=repr(expires))
         return used
 
     def delete(self, portrait_id: str) -> None:
@@ -145,19 +159,19 @@ class PortraitStore(Scripted):
 
     def count(self, owner: str) -> int:
         """How many portraits an owner keeps."""
-        return self._redis.zcard(self._key("portraits", owner))
+        return self._redis.zcard(Key.OWNER_PORTRAITS + owner)
 
     def page(self, owner: str, *, limit: int, before: int | None = None) -> tuple[list[PortraitRecord], int | None]:
         """One page of an owner's portraits, newest first, and the `before` of the next page (None at the end)."""
         upper = "+inf" if before is None else f"({before}"
-        ids = self._redis.zrevrangebyscore(self._key("portraits", owner), upper, "-inf", start=0, num=limit + 1)
+        ids = self._redis.zrevrangebyscore(Key.OWNER_PORTRAITS + owner, upper, "-inf", start=0, num=limit + 1)
         found = [self.get(each) for each in cast("list[str]", ids)]
         records = [record for record in found if record is not None]
         return records[:limit], records[limit - 1].number if len(records) > limit else None
 
     def expire_due(self) -> list[str]:
         """Forget the portraits whose time has come; the caller removes their files."""
-        due = self._redis.zrangebyscore(self._key("portraits"), "-inf", time.time(), start=0, num=1000)
+        due = self._redis.zrangebyscore(Key.PORTRAITS, "-inf", self._now(), start=0, num=1000)
         ids = cast("list[str]", due)
         for portrait_id in ids:
             self.delete(portrait_id)

@@ -31,4 +31,4 @@ class StoreReadiness:
     def _ask(self) -> int:
         self._store.ping()
         self._artifacts.check()
-        return sum(facts.get("state") == "ready" for facts in self._store.workers().values())
+        return sum(facts.get("state") == "ready" for facts in self._store.workers.live().values())

@@ -13,8 +13,8 @@ import redis
 from celery import Celery
 from typer.testing import CliRunner
 
-from jobs.queues import kombu_url, make_celery, send, waiting_messages
-from jobs.redis_url import without_password
+from jobs.messages import make_celery, send, waiting_messages
+from jobs.redis_url import kombu_url, without_password
 from jobs.schemas import JobKind, JobStatus
 from jobs.settings import InvalidSettingsError, read_settings
 from jobs.store.jobs import JobStore

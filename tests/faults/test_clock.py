@@ -81,14 +81,16 @@ def test_a_clock_set_back_does_not_prolong_the_hold_of_the_dead(
     held, waiting = "0" * 32, "1" * 32
     store.create(held, spec, owner="tests")
     store.create(waiting, spec, owner="tests")
-    assert isinstance(store.claim(held, holder="dead:1", lease_s=1), Claim)
-    store.beat("dead:1", {"state": "ready"})
+    assert isinstance(store.claims.claim(held, holder="dead:1", lease_s=1), Claim)
+    store.workers.beat("dead:1", {"state": "ready"})
     set_clock(-HOUR)
-    until(lambda: store.recover_orphans(lease_s=1), 10, "the lock lasts")
-    assert store.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == [waiting]  # the other has just been queued
-    assert store.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == []
-    store.beat("alive:1", {"state": "ready"})
-    assert list(store.workers()) == ["alive:1"]
+    until(lambda: store.upkeep.recover_orphans(lease_s=1), 10, "the lock lasts")
+    assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == [
+        waiting
+    ]  # the other has just been queued
+    assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == []
+    store.workers.beat("alive:1", {"state": "ready"})
+    assert list(store.workers.live()) == ["alive:1"]
     store.close()
 
 

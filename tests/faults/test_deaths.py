@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from jobs.queues import make_celery, send
+from jobs.messages import make_celery, send
 from jobs.schemas import JobKind
 from tests.support.processes import SWAY, TURN, Service, need_weights, until
 

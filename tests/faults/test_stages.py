@@ -30,13 +30,14 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
         proxy.close()
 
 
-# call, what of the form, bytes that say that the stage has begun, whether Redis still gets them, attempts needed
+# call, what of the form, bytes that say that the stage has begun (JSON within JSON), whether Redis still gets them,
+# attempts needed
 STAGES = {
-    "prepare": ("images", {"motion": TURN}, b'"stage":"decode"', False, 2),
-    "find the face": ("images", {"motion": TURN}, b'"stage":"face"', False, 2),
-    "extract": ("motions", {}, b'"stage":"face"', False, 2),
-    "motion": ("videos", {"motion": SWAY}, b'"stage":"motion"', False, 2),
-    "render and encode": ("videos", {"motion": SWAY}, b'"stage":"render","done":16', False, 2),
+    "prepare": ("images", {"motion": TURN}, rb"\"stage\":\"decode\"", False, 2),
+    "find the face": ("images", {"motion": TURN}, rb"\"stage\":\"face\"", False, 2),
+    "extract": ("motions", {}, rb"\"stage\":\"face\"", False, 2),
+    "motion": ("videos", {"motion": SWAY}, rb"\"stage\":\"motion\"", False, 2),
+    "render and encode": ("videos", {"motion": SWAY}, rb"\"stage\":\"render\",\"done\":16", False, 2),
     "store": ("images", {"motion": TURN}, b"result_key", False, 2),
     "stored": ("images", {"motion": TURN}, b"result_key", True, 1),
 }
@@ -59,7 +60,7 @@ def test_a_job_that_kills_its_process_each_time_ends_failed_while_others_go_on(
     proxied: tuple[Service, RedisProxy],
 ) -> None:
     service, proxy = proxied
-    fault = proxy.at(service.kill_child, b'"total":38', times=9)  # only this one has as many frames
+    fault = proxy.at(service.kill_child, rb"\"total\":38", times=9)  # only this one has as many frames
     poison = service.create("videos", "poison", motion=SWAY.replace('"t": 1', '"t": 1.48'))
     others = [service.create("images", f"beside poison {number}", motion=TURN) for number in range(3)]
     failed, *succeeded = service.finished(poison, *others)
@@ -73,7 +74,7 @@ def test_a_job_that_kills_its_process_each_time_ends_failed_while_others_go_on(
 def test_a_process_cut_off_from_redis(proxied: tuple[Service, RedisProxy]) -> None:
     """At a report, where it goes on, and at the end, where the result is there and Redis has not been told."""
     service, proxy = proxied
-    for mark in (b'"stage":"render"', b"result_key"):
+    for mark in (rb"\"stage\":\"render\"", b"result_key"):
         fault = proxy.at(lambda: time.sleep(0.5), mark)
         (job,) = service.finished(service.create("images", f"cut off at {mark!r}", motion=TURN))
         assert fault.happened == 1

@@ -34,6 +34,6 @@ def read(store: JobStore, job_id: str) -> JobRecord:
 
 
 def claim(store: JobStore, job_id: str, holder: str = "host:1", lease_s: float = 30) -> Claim:
-    taken = store.claim(job_id, holder=holder, lease_s=lease_s)
+    taken = store.claims.claim(job_id, holder=holder, lease_s=lease_s)
     assert isinstance(taken, Claim)
     return taken

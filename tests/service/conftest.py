@@ -17,9 +17,9 @@ import redis
 import structlog
 from PIL import Image
 
-from jobs.queues import KEY_PREFIX
 from jobs.schemas import Result
 from jobs.store.jobs import JobStore
+from jobs.store.names import MESSAGES
 from jobs.store.records import Claim
 from service.app import create_app
 from service.context import Context
@@ -73,7 +73,7 @@ class Server:
         return str(self.client.base_url)
 
     def claim(self, job_id: str) -> Claim:
-        claim = self.context.store.claim(job_id, holder="test:1")
+        claim = self.context.store.claims.claim(job_id, holder="test:1")
         assert isinstance(claim, Claim)
         return claim
 
@@ -81,12 +81,12 @@ class Server:
         claim = self.claim(job_id)
         stored = self.context.artifacts.put(job_id, "result.png", [data])
         result = Result(media_type="image/png", bytes=stored.bytes, sha256=stored.sha256, width=256, height=256)
-        self.context.store.succeed(claim, result, key=stored.key)
+        self.context.store.claims.succeed(claim, result, key=stored.key, made={"images": 1})
 
     def queued_messages(self, queue: str) -> list[str]:
         """The job ids of the messages in a queue."""
         with redis.Redis.from_url(self.context.settings.redis_url, decode_responses=True) as client:
-            messages = [json.loads(text) for text in client.lrange(KEY_PREFIX + queue, 0, -1)]
+            messages = [json.loads(text) for text in client.lrange(MESSAGES + queue, 0, -1)]
         return [message["headers"]["id"] for message in messages][::-1]
 
 

@@ -163,7 +163,7 @@ def test_portraits_are_copied_into_jobs_and_jobs_into_reruns(server: Server, buc
     form = {"portrait_id": (None, portrait["id"]), "motion": (None, YAW)}
     job = server.client.post("/v1/images", files=form).json()
     server.client.delete(portrait["urls"]["self"])
-    server.context.store.fail(server.claim(job["id"]), Problem.of(ProblemType.NO_FACE, "no face"))
+    server.context.store.claims.fail(server.claim(job["id"]), Problem.of(ProblemType.NO_FACE, "no face"))
     again = server.client.post(f"/v1/jobs/{job['id']}/rerun").json()
     server.client.delete(job["urls"]["self"])
     spec = server.claim(again["id"]).spec

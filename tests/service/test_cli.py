@@ -77,8 +77,8 @@ def work(server: Server, queue: str) -> threading.Thread:
         while not (jobs := server.queued_messages(queue)):
             pass
         claim = server.claim(jobs[0])
-        server.context.store.progress(claim, Progress(stage="render", done=1, total=2))
-        server.context.store.give_back(claim)
+        server.context.store.claims.progress(claim, Progress(stage="render", done=1, total=2))
+        server.context.store.claims.give_back(claim)
         server.succeed(jobs[0], b"the result")
 
     thread = threading.Thread(target=run)
@@ -96,7 +96,7 @@ def test_submit_follows_a_job_and_writes_its_result(server: Server, portrait_fil
     assert answer["status"] == "succeeded"
     assert Path(answer["output"]) == portrait_file.with_name("me-animated.png")
     assert Path(answer["output"]).read_bytes() == b"the result"
-    spec = server.context.store.spec(answer["id"])
+    spec = server.context.store.lookups.spec(answer["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.motion is not None
     assert spec.motion.model_dump()["controls"] == {"yaw": 20.0, "jaw_open": 0.5}
@@ -113,8 +113,8 @@ def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Pat
     worker.join()
     assert result.exit_code == 0, result.output
     assert output.read_bytes() == b"the result"
-    (record,), _ = server.context.store.page("everyone")
-    spec = server.context.store.spec(record.id)
+    (record,), _ = server.context.store.lookups.page("everyone")
+    spec = server.context.store.lookups.spec(record.id)
     assert isinstance(spec, VideoSpec)
     assert spec.options.seed == 7
 
@@ -124,7 +124,7 @@ def test_submit_says_why_a_job_failed(server: Server, portrait_file: Path, tmp_p
         while not (jobs := server.queued_messages("images")):
             pass
         problem = Problem.of(ProblemType.NO_FACE, "no face in a picture of 64 x 48 pixels")
-        server.context.store.fail(server.claim(jobs[0]), problem)
+        server.context.store.claims.fail(server.claim(jobs[0]), problem)
 
     worker = threading.Thread(target=fail)
     worker.start()

@@ -42,12 +42,12 @@ def test_metrics_tell_of_jobs_queues_and_workers(server: Server, portrait: bytes
     store = server.context.store
     good, bad, _ = (create(server, portrait) for _ in range(3))
     claim = server.claim(good)
-    store.timing(claim, "render", 0.3)
-    store.give_back(claim)
+    store.claims.timing(claim, "render", 0.3)
+    store.claims.give_back(claim)
     server.succeed(good)
-    store.fail(server.claim(bad), Problem.of(ProblemType.NO_FACE, "no face"))
-    store.beat("host:1", {"state": "ready", "batch_size": 8, "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
-    store.beat("host:2", {"state": "loading"})
+    store.claims.fail(server.claim(bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.workers.beat("host:1", {"state": "ready", "batch_size": 8, "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
+    store.workers.beat("host:2", {"state": "loading"})
     time.sleep(1.1)
     found = samples(server)
     assert sample(found, "pirenderer_jobs_queued", kind="image") == 1
@@ -75,11 +75,11 @@ def test_the_dashboard_asks_for_what_there_is(server: Server, portrait: bytes) -
     store = server.context.store
     job = create(server, portrait)
     claim = server.claim(job)
-    store.timing(claim, "render", 0.3)
-    store.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
+    store.claims.timing(claim, "render", 0.3)
+    store.claims.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
     server.succeed(create(server, portrait))
-    store.end_webhook(job, "delivered")
-    store.beat("host:1", {"state": "ready", "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
+    store.webhooks.end(job, "delivered")
+    store.workers.beat("host:1", {"state": "ready", "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
     names = {name for name, _ in samples(server)}
     dashboard = json.loads((ROOT / "docker" / "grafana.json").read_text())
     wanted = {
@@ -96,13 +96,13 @@ def test_readiness_counts_workers_that_are_ready(start: Start) -> None:
     server = start(ready_workers=1)
     problem = refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
     assert problem["detail"] == "0 workers are ready; 1 are needed"
-    server.context.store.beat("host:1", {"state": "loading"})
+    server.context.store.workers.beat("host:1", {"state": "loading"})
     time.sleep(1.1)  # the stores are asked once a second
     refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
-    server.context.store.beat("host:1", {"state": "ready"})
+    server.context.store.workers.beat("host:1", {"state": "ready"})
     until(lambda: server.client.get("/readyz").is_success, 10, "it is not ready")
     assert server.client.get("/readyz").json() == {"status": "ok", "workers": 1}
-    server.context.store.leave("host:1")
+    server.context.store.workers.leave("host:1")
     until(lambda: server.client.get("/readyz").is_error, 10, "it stays ready")
 
 

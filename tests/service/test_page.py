@@ -64,8 +64,8 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
         while not (jobs := server.queued_messages("images")):
             pass
         claim = server.claim(jobs[0])
-        server.context.store.progress(claim, Progress(stage="render", done=1, total=4))
-        server.context.store.give_back(claim)
+        server.context.store.claims.progress(claim, Progress(stage="render", done=1, total=4))
+        server.context.store.claims.give_back(claim)
         server.succeed(jobs[0], photo(200, 100, "PNG"))
 
     expect(page.locator("#submit")).to_be_disabled()
@@ -74,8 +74,8 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     page.locator("[data-control=yaw]").fill("30")
     submit(page, work)
     expect(page.locator("#status")).to_have_text("succeeded")
-    (record,), _ = server.context.store.page("everyone")
-    spec = server.context.store.spec(record.id)
+    (record,), _ = server.context.store.lookups.page("everyone")
+    spec = server.context.store.lookups.spec(record.id)
     assert isinstance(spec, ImageSpec)
     assert spec.motion == ControlsMotion(controls={"yaw": 30.0})
     assert spec.options.paste_back is True
@@ -149,8 +149,8 @@ def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server:
         for yaw in ("5", "10", "15", "20"):
             page.locator("[data-control=yaw]").fill(yaw)
         for _ in range(300):
-            records, _ = server.context.store.page("everyone")
-            spec = server.context.store.spec(records[0].id)
+            records, _ = server.context.store.lookups.page("everyone")
+            spec = server.context.store.lookups.spec(records[0].id)
             assert isinstance(spec, ImageSpec)
             if spec.motion == ControlsMotion(controls={"yaw": 20.0}):
                 break
@@ -171,7 +171,7 @@ def test_speech_goes_to_the_videos_and_a_failure_is_told(
         while not (jobs := server.queued_messages("videos")):
             pass
         problem = Problem.of(ProblemType.NO_FACE, "no face in the portrait")
-        server.context.store.fail(server.claim(jobs[0]), problem)
+        server.context.store.claims.fail(server.claim(jobs[0]), problem)
 
     speech = tmp_path / "speech.wav"
     speech.write_bytes(WAV)
@@ -185,7 +185,7 @@ def test_speech_goes_to_the_videos_and_a_failure_is_told(
     page.locator("#submit").click()
     expect(page.locator("#result")).to_have_text(re.compile("no face in the portrait"), timeout=30_000)
     worker.join()
-    (record,), _ = server.context.store.page("everyone")
-    spec = server.context.store.spec(record.id)
+    (record,), _ = server.context.store.lookups.page("everyone")
+    spec = server.context.store.lookups.spec(record.id)
     assert isinstance(spec, VideoSpec)
     assert spec.options.still is True

@@ -15,8 +15,8 @@ import structlog
 
 from jobs.files.folder import FolderArtifacts
 from jobs.files.keys import new_id
+from jobs.messages import make_celery, send
 from jobs.motions import Keyframe, KeyframesMotion
-from jobs.queues import make_celery, send
 from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
@@ -174,7 +174,7 @@ class Bench:
 
     def child(self, job_id: str) -> int | None:
         """The process that works on a job."""
-        holder = self.store.lock_holder(job_id)
+        holder = self.store.claims.lock_holder(job_id)
         return None if holder is None else int(holder.rpartition(":")[2])
 
     def result(self, record: JobRecord) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from jobs.kinds import QUEUES
-from jobs.queues import make_celery
+from jobs.messages import make_celery
 from worker.settings import WorkerSettings
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 import structlog
 from redis import RedisError
 
-from jobs.store.jobs import JobStore
+from jobs.store.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +25,8 @@ class Heartbeat:
     """Beats from a thread of its own, so that a job at work does not silence it, but a process that hangs in native
     code with the interpreter's lock held does. Beats are `every_s` seconds apart."""
 
-    def __init__(self, store: JobStore, name: str, *, batch_size: int, every_s: float) -> None:
-        self._store = store
+    def __init__(self, workers: Workers, name: str, *, batch_size: int, every_s: float) -> None:
+        self._workers = workers
         self._name = name
         self._batch_size = batch_size
         self._every_s = every_s
@@ -49,7 +49,7 @@ class Heartbeat:
         """End, and say so."""
         self._stop.set()
         try:
-            self._store.leave(self._name)
+            self._workers.leave(self._name)
         except RedisError as error:
             log.warning("the end of this worker could not be told", error=str(error))
 
@@ -60,7 +60,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
-            self._store.beat(self._name, self._facts())
+            self._workers.beat(self._name, self._facts())
         except RedisError as error:  # it is said once, and not at every beat
             if self._heard:
                 log.warning("Redis does not answer; heartbeats are not heard until it does", error=str(error))

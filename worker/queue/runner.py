@@ -25,6 +25,7 @@ from jobs.schemas import (
     ImageSpec,
     InputFile,
     JobKind,
+    JobSpec,
     MotionSpec,
     Progress,
     Result,
@@ -58,6 +59,7 @@ class Runner:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.store = JobStore.connect(settings.redis_url, live_s=settings.live_s)
+        self._claims = self.store.claims
         self.models = Models.of(settings)
         self._settings = settings
         self._portraits = PortraitCache()
@@ -66,7 +68,7 @@ class Runner:
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
         self.heartbeat = Heartbeat(
-            self.store, self._holder, batch_size=settings.batch_size, every_s=settings.live_s / 4
+            self.store.workers, self._holder, batch_size=settings.batch_size, every_s=settings.live_s / 4
         )
 
     def run(self, kind: JobKind, token: str) -> None:
@@ -82,12 +84,12 @@ class Runner:
         log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
         stages = Stages()
         try:
-            with Lease(self.store, claim) as lease:
+            with Lease(self._claims, claim) as lease:
 
                 def report(stage: str, done: int, total: int | None) -> None:
                     lease.check()
                     with contextlib.suppress(RedisError):  # the lease outlasts a short absence, and then says so
-                        self.store.progress(claim, Progress(stage=stage, done=done, total=total))
+                        self._claims.progress(claim, Progress(stage=stage, done=done, total=total))
 
                 stages.report = report
                 stages.check = lease.check
@@ -98,7 +100,7 @@ class Runner:
             log.error("Redis is away; when the lease has lapsed the job is queued again", error=str(error))  # noqa: TRY400
 
     def _next(self, kind: JobKind, token: str) -> Claim | None:
-        for job_id in self.store.turns(kind, token):
+        for job_id in self.store.turns.candidates(kind, token):
             claim = self._claim(job_id, token)
             if isinstance(claim, Claim):
                 return claim
@@ -107,12 +109,12 @@ class Runner:
 
     def _claim(self, job_id: str, token: str) -> Claim | Refusal:
         """Claim a job, also from a process of this machine that has died."""
-        claim = self.store.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
+        claim = self._claims.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
         if claim is Refusal.BUSY:
-            holder = self.store.lock_holder(job_id)
-            if holder is not None and self._is_dead(holder) and self.store.break_lock(job_id, holder):
+            holder = self._claims.lock_holder(job_id)
+            if holder is not None and self._is_dead(holder) and self._claims.break_lock(job_id, holder):
                 log.warning("its worker died, taking over", job_id=job_id, holder=holder)
-                claim = self.store.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
+                claim = self._claims.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
         return claim
 
     def _is_dead(self, holder: str) -> bool:
@@ -128,16 +130,16 @@ class Runner:
             self._insist(self._artifacts.clear, claim.job_id, files)
             with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
                 made = self._work(claim, draft.path, stages)
-                self._insist(self.store.renew, claim)  # raises where another copy has the job: its result stays
+                self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
                 artifact = self._insist(draft.commit)
         except JobCanceledError:
-            self._insist(self.store.cancel_claimed, claim)
+            self._insist(self._claims.cancel, claim)
             log.info("job canceled")
             return
         except (ClaimLostError, RedisError):
             raise
         except ArtifactMissingError as error:
-            self._insist(self.store.renew, claim)  # raises ClaimLostError where the job and its files were deleted
+            self._insist(self._claims.renew, claim)  # raises ClaimLostError where the job and its files were deleted
             log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
             problem = problem_of(error)
         except ArtifactsAwayError as error:  # no fault of the job's, which is not counted as begun
@@ -159,20 +161,21 @@ class Runner:
                 log.exception("job failed unexpectedly")
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         for stage, seconds in stages.seconds.items():
-            self._insist(self.store.timing, claim, stage, seconds)
+            self._insist(self._claims.timing, claim, stage, seconds)
         if problem is not None:
-            self._insist(self.store.fail, claim, problem)
+            self._insist(self._claims.fail, claim, problem)
             return
-        self._insist(self.store.succeed, claim, _result(made, artifact), key=artifact.key)
+        counted = _counted(claim.spec, made)
+        self._insist(self._claims.succeed, claim, _result(made, artifact), key=artifact.key, made=counted)
         log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _let_go(self, claim: Claim) -> None:
         try:
-            self.store.renew(claim)
-            self.store.give_back(claim)
+            self._claims.renew(claim)
+            self._claims.give_back(claim)
             log.info("job given back")
         except JobCanceledError:
-            self.store.cancel_claimed(claim)
+            self._claims.cancel(claim)
 
     def _insist(self, tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
         """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
@@ -244,6 +247,17 @@ def _process_exists(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def _counted(spec: JobSpec, made: Made) -> dict[str, int]:
+    """The pictures that are counted as made: images, and frames of videos; what was read of a motion is none."""
+    match spec:
+        case ImageSpec():
+            return {"images": 1 if made.images is None else made.images}
+        case VideoSpec():
+            return {"frames": 1 if made.frames is None else made.frames}
+        case MotionSpec():
+            return {}
 
 
 def _result(made: Made, artifact: Artifact) -> Result:

@@ -10,8 +10,8 @@ from celery import shared_task
 from celery.signals import setup_logging, task_failure, worker_process_init, worker_process_shutdown
 
 from jobs.logs import configure_logging
+from jobs.messages import TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.problems import Problem, ProblemType
-from jobs.queues import TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.schemas import JobKind
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
@@ -68,8 +68,8 @@ def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
     else:
         return
     with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
-        if job_id := store.job_of_token(task_id):
-            store.abandon(job_id, problem)
+        if job_id := store.turns.job_of_token(task_id):
+            store.claims.abandon(job_id, problem)
 
 
 def use_our_logging(**_: Any) -> None:

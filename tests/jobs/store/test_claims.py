@@ -17,10 +17,10 @@ from tests.jobs.conftest import RESULT, claim, create, read
 def test_a_second_copy_steps_back(store: JobStore) -> None:
     job_id = create(store)
     taken = claim(store, job_id)
-    assert store.claim(job_id, holder="host:2") is Refusal.BUSY
-    store.succeed(taken, RESULT, key="k")
-    assert store.claim(job_id, holder="host:2") is Refusal.FINISHED
-    assert store.claim(new_id(), holder="host:2") is Refusal.UNKNOWN
+    assert store.claims.claim(job_id, holder="host:2") is Refusal.BUSY
+    store.claims.succeed(taken, RESULT, key="k")
+    assert store.claims.claim(job_id, holder="host:2") is Refusal.FINISHED
+    assert store.claims.claim(new_id(), holder="host:2") is Refusal.UNKNOWN
 
 
 def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
@@ -30,7 +30,7 @@ def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
 
     def compete(number: int) -> None:
         barrier.wait()
-        outcomes.append(store.claim(job_id, holder=f"host:{number}"))
+        outcomes.append(store.claims.claim(job_id, holder=f"host:{number}"))
 
     threads = [threading.Thread(target=compete, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -44,32 +44,32 @@ def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
 def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
     job_id = create(store)
     dead = claim(store, job_id)
-    assert store.break_lock(job_id, "host:9") is False
-    assert store.break_lock(job_id, "host:1") is True
+    assert store.claims.break_lock(job_id, "host:9") is False
+    assert store.claims.break_lock(job_id, "host:1") is True
     alive = claim(store, job_id, holder="host:2")
     assert alive.attempt == 2
     writes: list[Callable[[], None]] = [
-        lambda: store.renew(dead),
-        lambda: store.progress(dead, Progress(stage="late")),
-        lambda: store.timing(dead, "late", 1),
-        lambda: store.succeed(dead, RESULT, key="k"),
-        lambda: store.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
-        lambda: store.cancel_claimed(dead),
-        lambda: store.give_back(dead),
+        lambda: store.claims.renew(dead),
+        lambda: store.claims.progress(dead, Progress(stage="late")),
+        lambda: store.claims.timing(dead, "late", 1),
+        lambda: store.claims.succeed(dead, RESULT, key="k"),
+        lambda: store.claims.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
+        lambda: store.claims.cancel(dead),
+        lambda: store.claims.give_back(dead),
     ]
     for write in writes:
         with pytest.raises(ClaimLostError, match="no longer held by host:1"):
             write()
     assert read(store, job_id).progress is None
-    store.succeed(alive, RESULT, key="k")
+    store.claims.succeed(alive, RESULT, key="k")
 
 
 def test_a_poisonous_job_fails_at_the_third_delivery(store: JobStore) -> None:
     job_id = create(store)
     for attempt in (1, 2, 3):
         assert claim(store, job_id).attempt == attempt
-        store.break_lock(job_id, "host:1")
-    assert store.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
+        store.claims.break_lock(job_id, "host:1")
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
     failed = read(store, job_id)
     assert failed.status is JobStatus.FAILED
     assert failed.error is not None
@@ -78,7 +78,7 @@ def test_a_poisonous_job_fails_at_the_third_delivery(store: JobStore) -> None:
 
 def test_a_job_given_back_is_not_counted_and_keeps_its_place(store: JobStore) -> None:
     first, second = create(store), create(store)
-    store.give_back(claim(store, first))
+    store.claims.give_back(claim(store, first))
     assert [read(store, job).queue_position for job in (first, second)] == [0, 1]
     assert claim(store, first).attempt == 1
 
@@ -86,6 +86,6 @@ def test_a_job_given_back_is_not_counted_and_keeps_its_place(store: JobStore) ->
 def test_abandon_fails_a_live_job_once(store: JobStore) -> None:
     job_id = create(store)
     problem = Problem.of(ProblemType.TIMED_OUT, "took longer than 3000 s")
-    assert store.abandon(job_id, problem) is True
-    assert store.abandon(job_id, problem) is False
+    assert store.claims.abandon(job_id, problem) is True
+    assert store.claims.abandon(job_id, problem) is False
     assert read(store, job_id).error == problem

@@ -13,8 +13,8 @@ from tests.jobs.conftest import RESULT, claim, create
 def test_events_resume_after_an_id_and_end_with_the_job(store: JobStore, redis_url: str) -> None:
     job_id = create(store)
     taken = claim(store, job_id)
-    store.progress(taken, Progress(stage="render", done=1, total=2))
-    store.fail(taken, Problem.of(ProblemType.NO_FACE, "no face"))
+    store.claims.progress(taken, Progress(stage="render", done=1, total=2))
+    store.claims.fail(taken, Problem.of(ProblemType.NO_FACE, "no face"))
 
     async def follow(after: str) -> list[tuple[str, str, str]]:
         events = JobEvents.connect(redis_url)
@@ -62,7 +62,7 @@ def test_waiting_ends_with_the_job_or_the_time(store: JobStore, redis_url: str) 
             await events.close()
 
     assert asyncio.run(wait(0.1)) is False
-    worker = threading.Timer(0.2, lambda: store.succeed(claim(store, job_id), RESULT, key="k"))
+    worker = threading.Timer(0.2, lambda: store.claims.succeed(claim(store, job_id), RESULT, key="k"))
     worker.start()
     assert asyncio.run(wait(10)) is True
     worker.join()

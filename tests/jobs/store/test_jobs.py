@@ -8,6 +8,7 @@ from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store.claims import JobCanceledError
 from jobs.store.counters import BUCKETS
 from jobs.store.jobs import RECORD_BYTES, JobStore, OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
+from jobs.store.names import Key
 from jobs.store.records import Refusal
 from tests.jobs.conftest import RESULT, SPEC, claim, create, read
 
@@ -19,21 +20,21 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     taken = claim(store, job_id)
     assert taken.spec == SPEC
     assert taken.attempt == 1
-    store.progress(taken, Progress(stage="render", done=1, total=2))
+    store.claims.progress(taken, Progress(stage="render", done=1, total=2))
     for stage in ("load", "decode", "crop"):
-        store.timing(taken, stage, 1)
-    store.timing(taken, "render", 0.25)
-    store.timing(taken, "render", 0.5)
+        store.claims.timing(taken, stage, 1)
+    store.claims.timing(taken, "render", 0.25)
+    store.claims.timing(taken, "render", 0.5)
     running = read(store, job_id)
     assert (running.status, running.queue_position) == (JobStatus.RUNNING, None)
     assert running.progress == Progress(stage="render", done=1, total=2)
-    store.succeed(taken, RESULT, key=f"{job_id}/result.png")
+    store.claims.succeed(taken, RESULT, key=f"{job_id}/result.png")
     done = read(store, job_id)
     assert (done.status, done.result, done.result_key) == (JobStatus.SUCCEEDED, RESULT, f"{job_id}/result.png")
     assert list(done.timings.items()) == [("load", 1), ("decode", 1), ("crop", 1), ("render", 0.75)]
     assert done.created_at <= (done.started_at or done.created_at) <= (done.finished_at or done.created_at)
-    assert store.lock_holder(job_id) is None
-    assert store.running_count() == 0
+    assert store.claims.lock_holder(job_id) is None
+    assert store.turns.running_count() == 0
 
 
 def test_a_full_queue_refuses(store: JobStore) -> None:
@@ -49,12 +50,12 @@ def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
     create(store, share=2)
     with pytest.raises(ShareUsedError, match="2 image jobs of this key's owner are waiting"):
         create(store, share=2)
-    assert store.waiting(JobKind.IMAGE, "me")[1] == 2
+    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 2
     create(store, owner="another", share=2)
     taken = claim(store, first)
-    assert store.waiting(JobKind.IMAGE, "me")[1] == 1
-    store.give_back(taken)
-    assert store.waiting(JobKind.IMAGE, "me")[1] == 2
+    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 1
+    store.claims.give_back(taken)
+    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 2
     store.request_cancel(first)
     create(store, share=2)
 
@@ -74,9 +75,9 @@ def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
     record = store.kept("me")["records"] // 4
     assert RECORD_BYTES < record < RECORD_BYTES + 1000
     taken = claim(store, good)
-    store.give_back(taken)
-    store.succeed(claim(store, good), RESULT, key="k")
-    store.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.claims.give_back(taken)
+    store.claims.succeed(claim(store, good), RESULT, key="k")
+    store.claims.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
     store.request_cancel(gone)
     assert store.kept("me") == {"files": 4 * size + RESULT.bytes, "records": 4 * record}
     store.delete(bad)
@@ -95,12 +96,23 @@ def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
     assert store.kept("me") == {"files": 3 * size + RESULT.bytes, "records": 3 * record}
 
 
+def test_the_problem_of_a_missed_deadline_lies_with_the_job_that_has_one(store: JobStore) -> None:
+    job_id, free = create(store, deadline_s=0.0), create(store)
+    assert [store._redis.hexists(Key.JOB + each, "late") for each in (job_id, free)] == [True, False]
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.FINISHED
+    failed = read(store, job_id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert (failed.error.type, failed.error.got) == (ProblemType.DEADLINE_MISSED.uri, 0.0)
+    assert claim(store, free).attempt == 1
+
+
 def test_cancel_of_a_waiting_job_is_immediate(store: JobStore) -> None:
     job_id = create(store)
     assert store.request_cancel(job_id) is None
     assert read(store, job_id).status is JobStatus.CANCELED
     assert store.request_cancel(job_id) is JobStatus.CANCELED
-    assert store.claim(job_id, holder="host:1") is Refusal.FINISHED
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.FINISHED
     with pytest.raises(KeyError):
         store.request_cancel(new_id())
 
@@ -108,29 +120,29 @@ def test_cancel_of_a_waiting_job_is_immediate(store: JobStore) -> None:
 def test_cancel_of_a_running_job_reaches_its_holder(store: JobStore) -> None:
     job_id = create(store)
     taken = claim(store, job_id)
-    store.progress(taken, Progress(stage="render"))
+    store.claims.progress(taken, Progress(stage="render"))
     assert store.request_cancel(job_id) is None
     assert read(store, job_id).cancel_requested
     with pytest.raises(JobCanceledError):
-        store.progress(taken, Progress(stage="render", done=1))
-    store.cancel_claimed(taken)
+        store.claims.progress(taken, Progress(stage="render", done=1))
+    store.claims.cancel(taken)
     assert read(store, job_id).status is JobStatus.CANCELED
 
 
 def test_what_is_done_is_counted(store: JobStore) -> None:
     good, bad, gone = (create(store) for _ in range(3))
     taken = claim(store, good)
-    store.timing(taken, "render", 0.3)
-    store.timing(taken, "decode", 3000)
-    store.succeed(taken, RESULT.model_copy(update={"images": 25}), key="k")
-    store.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.claims.timing(taken, "render", 0.3)
+    store.claims.timing(taken, "decode", 3000)
+    store.claims.succeed(taken, RESULT.model_copy(update={"images": 25}), key="k", made={"images": 25})
+    store.claims.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
     store.request_cancel(gone)
-    figures = store.figures()
-    assert figures.jobs == {("image", "succeeded"): 1, ("image", "failed"): 1, ("image", "canceled"): 1}
-    assert figures.errors == {("image", ProblemType.NO_FACE.uri): 1}
-    assert figures.made == {("images",): 25}
-    assert sum(figures.spreads["wait"]["image",].buckets) == 2
-    assert figures.spreads["run"]["image",].sum < 5
-    render, decode = (figures.spreads["stage"]["image", stage] for stage in ("render", "decode"))
+    counters = store.counters()
+    assert counters.jobs == {("image", "succeeded"): 1, ("image", "failed"): 1, ("image", "canceled"): 1}
+    assert counters.errors == {("image", ProblemType.NO_FACE.uri): 1}
+    assert counters.made == {("images",): 25}
+    assert sum(counters.histograms["wait"]["image",].buckets) == 2
+    assert counters.histograms["run"]["image",].sum < 5
+    render, decode = (counters.histograms["stage"]["image", stage] for stage in ("render", "decode"))
     assert (render.buckets[BUCKETS.index(0.5)], render.sum) == (1, 0.3)
     assert (decode.buckets[-1], decode.sum) == (1, 3000)

@@ -13,9 +13,9 @@ from tests.jobs.conftest import claim, create
 def test_a_lease_outlives_its_length_and_tells_of_cancellation(store: JobStore) -> None:
     job_id = create(store)
     taken = claim(store, job_id, lease_s=0.3)
-    with Lease(store, taken) as lease:
+    with Lease(store.claims, taken) as lease:
         time.sleep(0.6)
-        assert store.lock_holder(job_id) == "host:1"
+        assert store.claims.lock_holder(job_id) == "host:1"
         lease.check()
         store.request_cancel(job_id)
         time.sleep(0.3)

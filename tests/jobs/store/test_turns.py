@@ -11,7 +11,7 @@ def test_queue_position_counts_the_jobs_of_the_kind_ahead(store: JobStore) -> No
     assert [read(store, job).queue_position for job in (first, second, third)] == [0, 1, 2]
     claim(store, first)
     assert [read(store, job).queue_position for job in (first, second, third)] == [None, 0, 1]
-    assert store.queue_lengths() == {JobKind.IMAGE: 2, JobKind.VIDEO: 0, JobKind.MOTION: 0}
+    assert store.turns.queue_lengths() == {JobKind.IMAGE: 2, JobKind.VIDEO: 0, JobKind.MOTION: 0}
 
 
 def test_owners_take_turns(store: JobStore) -> None:
@@ -20,9 +20,9 @@ def test_owners_take_turns(store: JobStore) -> None:
     assert read(store, one).queue_position == 1
     two = create(store, owner="modest")
     served: list[str] = []
-    while turn := next(store.turns(JobKind.IMAGE, ""), None):
+    while turn := next(store.turns.candidates(JobKind.IMAGE, ""), None):
         served.append(turn)
-        store.succeed(claim(store, turn), RESULT, key="k")
+        store.claims.succeed(claim(store, turn), RESULT, key="k")
         if len(served) == 4:  # who comes late stands beside who is first, not behind everybody
             late = create(store, owner="late")
             assert read(store, late).queue_position == 0
@@ -34,12 +34,12 @@ def test_who_asks_for_one_after_the_other_does_not_starve_the_rest(store: JobSto
     served: list[str] = []
     hasty = create(store, owner="hasty")
     while len(served) < 6:
-        turn = next(store.turns(JobKind.IMAGE, ""))
+        turn = next(store.turns.candidates(JobKind.IMAGE, ""))
         taken = claim(store, turn)
         if turn == hasty:  # the next one is there before a worker is free again
             hasty = create(store, owner="hasty")
         served.append("busy" if turn in waiting else "hasty")
-        store.succeed(taken, RESULT, key="k")
+        store.claims.succeed(taken, RESULT, key="k")
     assert served.count("busy") == 3
 
 
@@ -48,27 +48,27 @@ def test_a_job_given_back_is_next_again(store: JobStore) -> None:
     others = [create(store, owner=owner) for owner in "bcd"]
     taken = claim(store, first)
     for other in others[:2]:
-        store.succeed(claim(store, other), RESULT, key="k")
+        store.claims.succeed(claim(store, other), RESULT, key="k")
     late = create(store, owner="e")
-    store.give_back(taken)
-    assert next(store.turns(JobKind.IMAGE, "")) == first
+    store.claims.give_back(taken)
+    assert next(store.turns.candidates(JobKind.IMAGE, "")) == first
     assert read(store, late).queue_position == 2
 
 
 def test_a_message_sent_again_calls_for_the_job_it_was_used_for(store: JobStore) -> None:
     first, second = create(store), create(store)
-    taken = store.claim(first, holder="host:1", token="m")
+    taken = store.claims.claim(first, holder="host:1", token="m")
     assert isinstance(taken, Claim)
-    assert list(store.turns(JobKind.IMAGE, "m")) == [first, second]
-    assert list(store.turns(JobKind.IMAGE, "other")) == [second]
-    assert store.job_of_token("m") == first
-    assert store.job_of_token("other") is None
+    assert list(store.turns.candidates(JobKind.IMAGE, "m")) == [first, second]
+    assert list(store.turns.candidates(JobKind.IMAGE, "other")) == [second]
+    assert store.turns.job_of_token("m") == first
+    assert store.turns.job_of_token("other") is None
 
 
 def test_nothing_of_the_queue_stays_when_it_is_empty(store: JobStore) -> None:
     for _ in range(3):
         create(store)
-    while turn := next(store.turns(JobKind.IMAGE, ""), None):
+    while turn := next(store.turns.candidates(JobKind.IMAGE, ""), None):
         store.delete(turn)
     left = {key.removeprefix("pirenderer:") for key in store._redis.scan_iter()}
     assert left <= {"number"}

@@ -10,6 +10,7 @@ from jobs.schemas import JobKind, JobStatus, Progress, Webhook
 from jobs.store import upkeep
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import RECORD_BYTES, JobStore
+from jobs.store.names import events_key
 from tests.jobs.conftest import RESULT, claim, create, read
 
 
@@ -20,7 +21,7 @@ def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -
     claim(store, canceled, lease_s=0.05)
     assert store.request_cancel(canceled) is None
     time.sleep(0.1)
-    assert store.recover_orphans() == [(orphan, JobKind.IMAGE)]
+    assert store.upkeep.recover_orphans() == [(orphan, JobKind.IMAGE)]
     assert [read(store, job).status for job in (orphan, held, canceled)] == ["queued", "running", "canceled"]
     assert claim(store, orphan).attempt == 2
 
@@ -30,7 +31,7 @@ def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> Non
     claim(store, held)
 
     def due(age_s: float, messages: int) -> list[str]:
-        return store.due_for_resend(JobKind.IMAGE, messages=messages, age_s=age_s)
+        return store.upkeep.due_for_resend(JobKind.IMAGE, messages=messages, age_s=age_s)
 
     assert due(60, 1) == []
     time.sleep(0.1)
@@ -47,25 +48,25 @@ def test_a_long_queue_costs_upkeep_no_more_than_a_short_one(store: JobStore, mon
     jobs = [create(store) for _ in range(20)]
     for messages in (20, 0):
         store._redis.config_resetstat()
-        assert store.due_for_resend(JobKind.IMAGE, messages=messages, age_s=60) == []
+        assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=messages, age_s=60) == []
         calls = {name: each["calls"] for name, each in store._redis.info("commandstats").items()}
         assert calls["cmdstat_evalsha"] == 1
         assert calls.get("cmdstat_hget", 0) <= 3
-    assert store.due_for_resend(JobKind.IMAGE, messages=0, age_s=0) == jobs[:3]
+    assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=0, age_s=0) == jobs[:3]
 
 
 def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
     kept, due = create(store), create(store, retention_s=-1)
     for job in (kept, due):
-        store.succeed(claim(store, job), RESULT, key="k")
+        store.claims.succeed(claim(store, job), RESULT, key="k")
     time.sleep(1.1)  # Redis compares whole seconds
-    assert store.expire_due(tombstone_s=1) == [due]
+    assert store.upkeep.expire_due(tombstone_s=1) == [due]
     assert read(store, due).status is JobStatus.EXPIRED
-    assert store.spec(due) is None
-    assert store.expire_due() == []
+    assert store.lookups.spec(due) is None
+    assert store.upkeep.expire_due() == []
     assert read(store, kept).status is JobStatus.SUCCEEDED
     time.sleep(2.1)
-    store.expire_due()
+    store.upkeep.expire_due()
     assert store.get(due) is None
     assert store._redis.zrange("pirenderer:owner:me", 0, -1) == [kept]
     assert not [key for key in store._redis.scan_iter() if due in key]
@@ -74,9 +75,9 @@ def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
 def test_a_canceled_job_expires_soon_and_is_counted_no_more(store: JobStore) -> None:
     canceled, failed = (create(store, canceled_retention_s=-1) for _ in range(2))
     store.request_cancel(canceled)
-    store.fail(claim(store, failed), Problem.of(ProblemType.NO_FACE, "no face"))
+    store.claims.fail(claim(store, failed), Problem.of(ProblemType.NO_FACE, "no face"))
     kept = store.kept("me")
-    assert store.expire_due() == [canceled]
+    assert store.upkeep.expire_due() == [canceled]
     assert store.kept("me") == {what: size // 2 for what, size in kept.items()}
 
 
@@ -85,12 +86,12 @@ def test_a_canceled_job_stays_until_its_webhook_has_ended(store: JobStore) -> No
     told, untold = (create(store, canceled_retention_s=-1, webhook=webhook) for _ in range(2))
     for job in (told, untold):
         store.request_cancel(job)
-    store.end_webhook(told, "delivered")
-    assert store.expire_due() == [told]
+    store.webhooks.end(told, "delivered")
+    assert store.upkeep.expire_due() == [told]
     assert read(store, untold).status is JobStatus.CANCELED
     late = create(store, retention_s=-1, canceled_retention_s=-1, webhook=webhook)
     store.request_cancel(late)
-    assert store.expire_due() == [late]
+    assert store.upkeep.expire_due() == [late]
 
 
 def test_of_an_owner_the_latest_tombstones_stay(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +99,7 @@ def test_of_an_owner_the_latest_tombstones_stay(store: JobStore, monkeypatch: py
     others, jobs = create(store, owner="another", retention_s=-1), [create(store, retention_s=-1) for _ in range(4)]
     for job in (others, *jobs):
         store.request_cancel(job)
-    assert set(store.expire_due()) == {others, *jobs}
+    assert set(store.upkeep.expire_due()) == {others, *jobs}
     assert [store.get(job) is not None for job in (others, *jobs)] == [True, False, False, True, True]
 
 
@@ -108,27 +109,27 @@ def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:
     assert store.delete(job_id) is True
     assert store.delete(job_id) is False
     assert store.get(job_id) is None
-    assert store.page("me") == ([], None)
+    assert store.lookups.page("me") == ([], None)
     with pytest.raises(ClaimLostError):
-        store.progress(taken, Progress(stage="render"))
-    assert store.recover_orphans() == []
+        store.claims.progress(taken, Progress(stage="render"))
+    assert store.upkeep.recover_orphans() == []
 
 
 def test_jobs_end_and_go_though_redis_is_full(store: JobStore) -> None:
     made, waiting, wanted, lost = (create(store) for _ in range(4))
     due = create(store, retention_s=-1)
-    store.succeed(claim(store, due), RESULT, key="k")
+    store.claims.succeed(claim(store, due), RESULT, key="k")
     claims = {job: claim(store, job, lease_s=30 if job == made else 0.05) for job in (made, wanted, lost)}
     time.sleep(1.1)
     store._redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
             create(store)
-        store.succeed(claims[made], RESULT, key="k")
+        store.claims.succeed(claims[made], RESULT, key="k")
         for job in (waiting, wanted):
             assert store.request_cancel(job) is None
-        assert store.recover_orphans() == [(lost, JobKind.IMAGE)]
-        assert store.expire_due() == [due]
+        assert store.upkeep.recover_orphans() == [(lost, JobKind.IMAGE)]
+        assert store.upkeep.expire_due() == [due]
         assert store.delete(made)
     finally:
         store._redis.config_set("maxmemory", 0)
@@ -142,11 +143,11 @@ def test_what_happened_is_not_kept_for_ever(store: JobStore) -> None:
     job = create(store, retention_s=-1)
     held = claim(store, job)
     for done in range(300):
-        store.progress(held, Progress(stage="render", done=done, total=300))
-    store.succeed(held, RESULT, key="k")
-    events = store._key("job", job, "events")
+        store.claims.progress(held, Progress(stage="render", done=done, total=300))
+    store.claims.succeed(held, RESULT, key="k")
+    events = events_key(job)
     assert store._redis.xlen(events) == 20
     assert store._redis.memory_usage(events) < RECORD_BYTES
     time.sleep(1.1)
-    assert store.expire_due() == [job]
+    assert store.upkeep.expire_due() == [job]
     assert store._redis.xlen(events) == 1

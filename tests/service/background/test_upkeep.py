@@ -4,7 +4,7 @@ import os
 import time
 
 from jobs.files.keys import new_id
-from jobs.queues import queue_key
+from jobs.messages import queue_key
 from jobs.schemas import JobKind
 from service.background.upkeep import sweep, tidy
 from tests.service.conftest import Server, Start

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from jobs.media_types import IMAGE_TYPES
+from jobs.messages import queue_key
 from jobs.motions import ControlsMotion, FramesMotion, KeyframesMotion
 from jobs.problems import ProblemType
-from jobs.queues import queue_key
 from jobs.schemas import ImageOptions, ImageSpec, JobKind, MotionSpec, VideoSpec
 from tests.service.conftest import BOTH, DIMENSION, FIRST, SECOND, Server, Start, photo
 from tests.support.heif import heic
@@ -462,8 +462,8 @@ def test_a_long_motion_lies_in_a_file(server: Server, portrait: bytes) -> None:
     assert server.context.redis.strlen(f"pirenderer:job:{job}:spec") < 2000
     assert ask(text).json()["id"] == job
     refused(ask(text.replace("0.123456789", "0.987654321")), ProblemType.IDEMPOTENCY_MISMATCH)
-    server.context.store.cancel_claimed(claim)
-    again = server.context.store.spec(server.client.post(f"/v1/jobs/{job}/rerun").json()["id"])
+    server.context.store.claims.cancel(claim)
+    again = server.context.store.lookups.spec(server.client.post(f"/v1/jobs/{job}/rerun").json()["id"])
     server.client.delete(f"/v1/jobs/{job}")
     assert isinstance(again, VideoSpec)
     assert again.motion_file is not None
@@ -480,7 +480,7 @@ def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes
 
     job = ask().json()
     assert refused(ask(), ProblemType.TOO_MANY_REQUESTS)["got"] == 60
-    spec = server.context.store.spec(job["id"])
+    spec = server.context.store.lookups.spec(job["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.motions is None
     assert spec.motion_count == 60

@@ -33,11 +33,11 @@ def test_polling_sees_queued_running_succeeded(server: Server, portrait: bytes) 
     job_id = create(server, portrait)
     assert read(server, job_id)["status"] == "queued"
     claim = server.claim(job_id)
-    server.context.store.progress(claim, Progress(stage="render", done=3, total=10))
+    server.context.store.claims.progress(claim, Progress(stage="render", done=3, total=10))
     running = read(server, job_id)
     assert running["status"] == "running"
     assert running["progress"] == {"stage": "render", "done": 3, "total": 10}
-    server.context.store.give_back(claim)
+    server.context.store.claims.give_back(claim)
     server.succeed(job_id)
     done = read(server, job_id)
     assert done["status"] == "succeeded"
@@ -95,7 +95,7 @@ def test_the_result_has_an_etag_and_ranges(server: Server, portrait: bytes) -> N
 )
 def test_a_failed_job_and_its_result_are_the_same_problem(server: Server, portrait: bytes, kind: ProblemType) -> None:
     job_id = create(server, portrait)
-    server.context.store.fail(server.claim(job_id), Problem.of(kind, "it says why", got=0, allowed=[1, 2]))
+    server.context.store.claims.fail(server.claim(job_id), Problem.of(kind, "it says why", got=0, allowed=[1, 2]))
     job = read(server, job_id)
     assert job["status"] == "failed"
     result = refused(server.client.get(f"/v1/jobs/{job_id}/result"), kind)
@@ -125,7 +125,7 @@ def test_a_running_job_is_asked_to_stop(server: Server, portrait: bytes) -> None
     claim = server.claim(job_id)
     response = server.client.post(f"/v1/jobs/{job_id}/cancel")
     assert (response.json()["status"], response.json()["cancel_requested"]) == ("running", True)
-    server.context.store.cancel_claimed(claim)
+    server.context.store.claims.cancel(claim)
     assert read(server, job_id)["status"] == "canceled"
 
 
@@ -141,7 +141,7 @@ def test_a_failed_job_is_run_again_with_the_same_files(server: Server, portrait:
     url = f"/v1/jobs/{job_id}/rerun"
     refused(server.client.post(url), ProblemType.JOB_NOT_FINISHED)
     first = server.claim(job_id)
-    server.context.store.fail(first, Problem.of(ProblemType.OUT_OF_MEMORY, "no memory"))
+    server.context.store.claims.fail(first, Problem.of(ProblemType.OUT_OF_MEMORY, "no memory"))
     response = server.client.post(url)
     again = response.json()
     assert (response.status_code, response.headers["location"]) == (202, again["urls"]["self"])
@@ -217,8 +217,8 @@ def test_events_follow_a_job_to_its_end_and_resume(server: Server, portrait: byt
         claim = server.claim(job_id)
         for done in (1, 2):
             time.sleep(0.05)
-            server.context.store.progress(claim, Progress(stage="render", done=done, total=2))
-        server.context.store.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
+            server.context.store.claims.progress(claim, Progress(stage="render", done=done, total=2))
+        server.context.store.claims.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -266,7 +266,7 @@ def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) ->
 def test_the_job_of_a_dead_worker_is_queued_again(start: Start, portrait: bytes) -> None:
     server = start()
     job_id = create(server, portrait)
-    server.context.store.claim(job_id, holder="dead:1", lease_s=0.1)
+    server.context.store.claims.claim(job_id, holder="dead:1", lease_s=0.1)
     deadline = time.monotonic() + 10
     while server.queued_messages("images") != [job_id, job_id]:
         assert time.monotonic() < deadline

@@ -134,7 +134,7 @@ def test_a_message_is_sent_again_until_it_is_taken(
     message = json.loads(bodies[0])
     assert (message["type"], message["data"]["id"]) == ("job.succeeded", job["id"])
     assert message["data"]["result"]["media_type"] == "image/png"
-    assert server.context.store.figures().webhooks == {("delivered",): 1}
+    assert server.context.store.counters().webhooks == {("delivered",): 1}
 
 
 def test_only_the_events_asked_for_are_told(start: Start, portrait: bytes, receive: Callable[..., Receiver]) -> None:
@@ -142,7 +142,7 @@ def test_only_the_events_asked_for_are_told(start: Start, portrait: bytes, recei
     receiver = receive(200)
     jobs = [create(server, portrait, receiver.url, ["job.failed"]).json()["id"] for _ in range(3)]
     server.succeed(jobs[0])
-    server.context.store.fail(server.claim(jobs[1]), Problem.of(ProblemType.NO_FACE, "no face"))
+    server.context.store.claims.fail(server.claim(jobs[1]), Problem.of(ProblemType.NO_FACE, "no face"))
     server.client.post(f"/v1/jobs/{jobs[2]}/cancel")
     until(lambda: all(state(server, job)["status"] != "pending" for job in jobs))
     assert [state(server, job)["status"] for job in jobs] == ["skipped", "delivered", "skipped"]

@@ -1,4 +1,7 @@
-"""Queues, task names and the Celery settings that front-end and workers must share."""
+"""Messages by Celery, which say that a job waits, not which: whose turn it is is the job store's to say.
+
+All that only Celery needs stands here: its application, which both ends share, its tasks and its settings.
+"""
 
 from celery import Celery
 from kombu import Queue
@@ -8,16 +11,16 @@ from redis import Redis
 from jobs.kinds import KINDS, QUEUES
 from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
+from jobs.store.claims import TOKEN_SECONDS
+from jobs.store.names import MESSAGES
 
-# In front of every key of Celery's, the queues' among them: other applications may use the same Redis.
-KEY_PREFIX = "pirenderer:celery:"
 _TASK_PREFIX = "pirenderer."
 _PRIORITIES = {kind.queue: kind.priority for kind in KINDS.values()}
 
 # A message not acknowledged within the visibility timeout is delivered again, so no task may run as long.
 TASK_TIME_LIMIT_S = 3000
 TASK_SOFT_TIME_LIMIT_S = 2940
-VISIBILITY_TIMEOUT_S = 3600
+VISIBILITY_TIMEOUT_S = TOKEN_SECONDS // 2  # so that the job of a message that comes again is still known
 MAX_RETRIES = 2
 
 
@@ -54,7 +57,7 @@ def make_celery(redis_url: str) -> Celery:
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
             "queue_order_strategy": ByPriority,
-            "global_keyprefix": KEY_PREFIX,
+            "global_keyprefix": MESSAGES,
         },
         result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
         visibility_timeout=VISIBILITY_TIMEOUT_S,
@@ -87,7 +90,7 @@ def kind_of_task(name: str) -> JobKind:
 
 def queue_key(kind: JobKind) -> str:
     """The key in Redis of the messages that wait."""
-    return KEY_PREFIX + KINDS[kind].queue
+    return MESSAGES + KINDS[kind].queue
 
 
 def waiting_messages(redis: Redis, kind: JobKind) -> int:

@@ -1,4 +1,4 @@
-from jobs.queues import ByPriority
+from jobs.messages import ByPriority
 
 
 def test_images_are_taken_before_motions_and_those_before_videos() -> None:
