@@ -1,36 +1,36 @@
 """Names in Redis: of keys, and of what scripts in Lua and Python both say.
 
-A job's hash has these fields. Times are seconds since 1970 by Redis' clock; what is in capitals writes it, a script of
-jobs/store/ or a function of its prelude.
+A job's hash has these fields. Times are seconds since 1970 by Redis' clock. They are written by scripts, in capitals,
+and by functions of the scripts' prelude.
 
-    field               written by                 meaning
-    id, kind, owner     CREATE                     of the job, for good
-    number              CREATE                     counts up over jobs and portraits: the order of lists
-    created_at          CREATE                     when it was made
-    request_id          CREATE                     the request that made it, for logs
-    retention           CREATE                     seconds for which it is kept after its end
-    canceled_retention  CREATE                     the same where it was canceled
-    deadline_s          CREATE                     the seconds after its making by which it is to begin, if any
-    deadline            CREATE                     the same as a time
-    late                CREATE                     the problem that it fails with when that is past
-    webhook             CREATE                     whom to tell of its end: jobs.schemas.Webhook
-    status              all that move it           jobs.schemas.JobStatus
-    queued_at           CREATE, REQUEUE, RESEND    when a message for it was last sent
-    place               ENQUEUE                    in its queue; kept when it leaves it, so that it can come back to it
-    deliveries          CREATE, CLAIM, GIVE_BACK   how often it was claimed, but for claims that were given back
-    claimed_at          CLAIM, REQUEUE             when it was claimed last; gone while it waits
-    started_at          CLAIM                      when it was claimed first
-    progress            RENEW, CLAIM, REQUEUE      jobs.schemas.Progress of this attempt
-    stages              TIMING, CLAIM              names of its stages in order, one a line
-    timing:STAGE        TIMING, CLAIM              seconds spent in a stage of this attempt
-    cancel              CANCEL                     1 when it is to be canceled
-    result, result_key  FINISH                     jobs.schemas.Result, and the key of its file
-    error               FINISH, ABANDON, CLAIM     jobs.problems.Problem
-    finished_at         FINISH                     when it ended
-    expires_at          FINISH                     when its files go
-    webhook_status      END                        how telling of it ended; not there while it goes on
-    webhook_attempts    RETRY, END                 how often it was tried
-    kept:WHAT           HOLD                       bytes counted as its owner's, of `files` and of `records`
+    field               written by                              meaning
+    id, kind, owner     CREATE                                  of the job, for good
+    number              CREATE                                  counts up over jobs and portraits: the order of lists
+    created_at          CREATE                                  when it was made
+    request_id          CREATE                                  the request that made it, for logs
+    retention           CREATE                                  seconds for which it is kept after its end
+    canceled_retention  CREATE                                  the same where it was canceled
+    deadline_s          CREATE                                  so long after its making it is to have begun, in seconds
+    deadline            CREATE                                  the same as a time
+    late                CREATE                                  the problem that it fails with when that is past
+    webhook             CREATE                                  whom to tell of its end: jobs.schemas.Webhook
+    kept:WHAT           hold, release                           bytes counted as its owner's: files, records
+    status              CREATE, CLAIM, requeue, finish, EXPIRE  jobs.schemas.JobStatus
+    queued_at           CREATE, RESEND, requeue                 when a message for it was last due
+    place               enqueue                                 in its queue; it comes back there when it is given back
+    deliveries          CREATE, CLAIM, GIVE_BACK                how often it was claimed and not given back
+    claimed_at          CLAIM, requeue                          when it was claimed last; gone while it waits
+    started_at          CLAIM                                   when it was claimed first
+    progress            RENEW, CLAIM, requeue                   jobs.schemas.Progress of this attempt
+    stages              TIMING, CLAIM                           names of its stages in order, one a line
+    timing:STAGE        TIMING, CLAIM                           seconds spent in a stage of this attempt
+    cancel              CANCEL                                  1 when it is to be canceled
+    result, result_key  FINISH                                  jobs.schemas.Result, and the key of its file
+    error               FINISH, CLAIM, ABANDON, late            jobs.problems.Problem
+    finished_at         finish                                  when it ended
+    expires_at          finish                                  when its files go
+    webhook_status      END                                     how telling of it ended; not there before
+    webhook_attempts    RETRY, END                              how often it was tried
 """
 
 from enum import StrEnum
@@ -40,7 +40,6 @@ from jobs.schemas import JobStatus
 PREFIX = "pirenderer:"  # of every key: other applications may use the same Redis
 TIMING_PREFIX = "timing:"  # of the fields with the seconds spent in stages
 SPEC, LOCK, EVENTS = ":spec", ":lock", ":events"  # of a job, after its key
-
 
 # Beginnings of keys that scripts do not know
 MESSAGES = PREFIX + "celery:"  # all that Celery makes, its queues among them
@@ -82,7 +81,7 @@ LUA = "".join(
     for name, value in {
         **{status.name: status.value for status in JobStatus},
         **{key.name: key.value for key in Key},
-        "TIMING_PREFIX": TIMING_PREFIX,
+        **{"TIMING_PREFIX": TIMING_PREFIX, "SPEC": SPEC, "LOCK": LOCK, "EVENTS": EVENTS},
     }.items()
 )
 """The names as Lua's constants."""

@@ -22,8 +22,7 @@ from jobs.store.counters import BUCKETS
 
 PRELUDE = (
     names.LUA
-    + f"local BUCKETS = {{{', '.join(map(str, BUCKETS))}}}\n"
-    + f"local SPEC, LOCK, EVENTS = '{names.SPEC}', '{names.LOCK}', '{names.EVENTS}'"
+    + f"local BUCKETS = {{{', '.join(map(str, BUCKETS))}}}"
     + """
 local id, a = ARGV[1], cjson.decode(ARGV[2])
 local job = JOB .. id

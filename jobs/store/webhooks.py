@@ -10,7 +10,7 @@ from typing import cast
 
 from jobs.store.scripts import Script, Scripts
 
-# room (how many at most), lease_s (for so long they are lent), owner_most (at once), under_way (how many, by owner)
+# count (at most), lease_s (for so long they are lent), owner_most (at once), under_way (how many, by owner)
 # -> jobs and their owners, in turn; nobody else gets them for so long
 DUE = Script("""
 local time = tonumber(now())
@@ -40,10 +40,10 @@ local function serve(owner)
   return true
 end
 local turns, served = redis.call('ZRANGE', WEBHOOKS_OWNERS, 0, -1), true
-while served and #found < a.room do
+while served and #found < a.count do
   served = false
   for _, owner in ipairs(turns) do
-    if #found < a.room and looks > 0 and serve(owner) then served = true end
+    if #found < a.count and looks > 0 and serve(owner) then served = true end
   end
 end
 return found
@@ -82,7 +82,7 @@ class Webhooks:
         At most `count`, and of each owner so many that with those that the caller has `under_way` they are at most
         `owner_most`.
         """
-        found = self._run(DUE, room=count, lease_s=lease_s, owner_most=owner_most, under_way=under_way)
+        found = self._run(DUE, count=count, lease_s=lease_s, owner_most=owner_most, under_way=under_way)
         return [(job_id, owner) for job_id, owner in cast("list[list[str]]", found)]
 
     def retry(self, job_id: str, *, after_s: float, tried: bool = True) -> None:
