@@ -52,7 +52,7 @@ def test_a_process_killed_at_any_stage(proxied: tuple[Service, RedisProxy]) -> N
         (job,) = service.finished(job_id)
         assert fault.happened == 1, name
         service.check_done_once(job)
-        assert service.background.webhooks(job_id) == attempts, name
+        assert service.deliveries(job_id) == attempts, name
     print(f"{len(STAGES)} jobs, {len(STAGES)} faults, 0 lost")  # noqa: T201
 
 
