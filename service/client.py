@@ -16,6 +16,7 @@ from jobs.schemas import Job
 from jobs.store.records import Event
 
 RECONNECTS = 5
+CANCEL_S = 5.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -55,8 +56,8 @@ class Client:
         return Job.model_validate(self._send("GET", _address(job_id)).json())
 
     def cancel(self, job: Job) -> None:
-        """Cancel the job. Raises ServiceError."""
-        self._send("POST", _address(job.id, "/cancel"))
+        """Cancel the job, within seconds, for somebody waits. Raises ServiceError."""
+        self._send("POST", _address(job.id, "/cancel"), timeout=CANCEL_S)
 
     def follow(self, job: Job) -> Iterator[Event]:
         """The job's events until it ends; a broken connection is taken up where it broke. Raises ServiceError."""

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from service.commands.progress import follow_with_bars, require_success, show_ti
 from service.commands.serve import CannotServeError, serving
 from service.commands.sheet import contact_sheet
 from service.running.embedded import free_port
-from service.running.supervisor import ChildDiedError, Supervisor
+from service.running.supervisor import ChildDiedError
 from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -27,7 +26,7 @@ PATIENCE = 2  # deaths of a process before the demo is given up
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for what is made.")] = Path("out"),
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for what is made.")] = Path("out"),
     portrait: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="Another portrait.", show_default=False)
     ] = SAMPLES / "portrait.jpg",
@@ -47,9 +46,16 @@ def demo(
             )
             console.print("starting Redis, a worker and the API…")
             everything = serving(settings, workers=1, own_redis=True, output=log, patience=PATIENCE)
-            with everything as (supervisor, url), Client(url) as client:
+            with ThreadPoolExecutor(1) as pool, everything as (supervisor, url):
+                if supervisor.stopping:
+                    raise typer.Exit(130)
                 console.print(f"everything runs at {url}")
-                jobs = _watched(supervisor, lambda: run_jobs(client, portrait, speech, out))
+                work = pool.submit(_run_jobs, url, portrait, speech, out)
+                work.add_done_callback(lambda _: supervisor.request_stop())
+                supervisor.watch()
+                if not work.done():  # leaving closes the address of the API, so that the work ends
+                    raise typer.Exit(130)
+            jobs = work.result()
         except (InvalidSettingsError, CannotServeError, ChildDiedError, ServiceError) as error:
             typer.echo(f"error: {error}", err=True)
             log.flush()
@@ -68,32 +74,18 @@ def demo(
             show_timings(jobs[name])
 
 
-def run_jobs(client: Client, portrait: Path, speech: Path, out: Path) -> dict[str, Job]:
+def _run_jobs(url: str, portrait: Path, speech: Path, out: Path) -> dict[str, Job]:
     """Both jobs, one after the other, their results written to `out`. Raises ServiceError."""
-    image = client.create("images", {"portrait": portrait}, motion=json.dumps({"controls": POSE}))
-    image = follow_with_bars(client, image, "image")
-    require_success(image)
-    client.fetch(image, out / "portrait-posed.png")
-    video = client.create("videos", {"portrait": portrait, "audio": speech}, options=json.dumps({"seed": 1}))
-    video = follow_with_bars(client, video, "video")
-    require_success(video)
-    client.fetch(video, out / "talking-head.mp4")
+    with Client(url) as client:
+        image = client.create("images", {"portrait": portrait}, motion=json.dumps({"controls": POSE}))
+        image = follow_with_bars(client, image, "image")
+        require_success(image)
+        client.fetch(image, out / "portrait-posed.png")
+        video = client.create("videos", {"portrait": portrait, "audio": speech}, options=json.dumps({"seed": 1}))
+        video = follow_with_bars(client, video, "video")
+        require_success(video)
+        client.fetch(video, out / "talking-head.mp4")
     return {"image": image, "video": video}
-
-
-def _watched(supervisor: Supervisor, work: Callable[[], dict[str, Job]]) -> dict[str, Job]:
-    """Do the work in a thread while this one watches the processes; Ctrl-C ends both."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        future.add_done_callback(lambda _: supervisor.request_stop())
-        try:
-            supervisor.watch()
-        finally:
-            if not future.done():  # interrupted, or a process died: without the API the work ends by itself
-                supervisor.stop()
-        if not future.done():
-            raise typer.Exit(130)
-        return future.result()
 
 
 def _words(pose: dict[str, Any]) -> str:

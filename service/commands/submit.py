@@ -63,12 +63,16 @@ def submit(
 
 
 def _finish(client: Client, job: Job) -> Job:
-    """Follow a job to its success; Ctrl-C cancels it on the server, too."""
+    """Follow a job to its success; Ctrl-C cancels it on the server, too, where that answers."""
     try:
         job = follow_with_bars(client, job, job.kind.value)
     except KeyboardInterrupt:
-        client.cancel(job)
-        typer.echo(f"job {job.id} is canceled", err=True)
+        try:
+            client.cancel(job)
+            outcome = "is canceled"
+        except (ServiceError, KeyboardInterrupt):
+            outcome = "may go on: the server does not answer"
+        typer.echo(f"job {job.id} {outcome}", err=True)
         raise typer.Exit(130) from None
     require_success(job)
     return job

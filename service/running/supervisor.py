@@ -21,6 +21,7 @@ from service.running.processes import spawn
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
+END_POLL_S = 0.02
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # before one that ends again and again is started anew; then the last
 STEADY_S = 60.0  # after so long a process is not one of those
 STOP_S = 10.0  # twice what a worker gives its job; then it is killed
@@ -74,7 +75,9 @@ class Supervisor:
         self._patience = patience
         self._children: list[Child] = []
         self._stop = threading.Event()
+        self._hurry = threading.Event()  # to stop is asked for once more: nobody is waited for
         self._renewal = threading.Event()
+        self._renewing: Child | None = None  # whose end is meant
 
     def start(self, child: Child) -> None:
         """Start a child and watch it."""
@@ -88,7 +91,7 @@ class Supervisor:
     def check(self) -> None:
         """Start again what died. Raises ChildDiedError for what died too often."""
         for child in self._children:
-            if child.alive:
+            if child.alive or child is self._renewing:
                 continue
             now = time.monotonic()
             if child.due_at is None:
@@ -114,28 +117,40 @@ class Supervisor:
                 self.renew()
 
     def renew(self) -> None:
-        """Put a new process in the place of each that we started, one after another, the last started first."""
+        """Put a new process in the place of each that we started, one after another, the last started first.
+
+        Meanwhile the others are watched. Raises ChildDiedError.
+        """
         for child in reversed(self._children):
             if not self.stopping and child.process is not None and child.renewed:
                 log.info("a process is renewed", process=child.name)
+                self._renewing = child
                 if child.overlap_s is None:
-                    _end(child.name, child.process, STOP_S)
+                    self._end(child.name, child.process, STOP_S)
                     self._spawn(child)
                 else:
                     self._succeed(child, child.process, child.overlap_s)
+                self._renewing = None
 
     def stop(self) -> None:
         """Stop all, the last started first, each with SIGTERM and after a while with SIGKILL."""
+        self._stop.set()
         for child in reversed(self._children):
             if child.process is not None:
-                _end(child.name, child.process, STOP_S)
+                self._end(child.name, child.process, STOP_S)
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """While the block runs, SIGINT and SIGTERM request a stop, and SIGUSR2 a renewal."""
+        """While the block runs, SIGINT and SIGTERM request a stop, a second one that none is waited for, and SIGUSR2
+        a renewal."""
 
         def on_signal(number: int, frame: FrameType | None) -> None:
-            (self._renewal if number == signal.SIGUSR2 else self._stop).set()
+            if number == signal.SIGUSR2:
+                self._renewal.set()
+            elif self.stopping:
+                self._hurry.set()
+            else:
+                self._stop.set()
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
         before = {number: signal.signal(number, on_signal) for number in numbers}
@@ -169,30 +184,32 @@ class Supervisor:
             deadline = time.monotonic() + READY_WITHIN_S
             ready = b""
             while ready != b"READY=1" and child.alive and not self.stopping and time.monotonic() < deadline:
+                self.check()
                 with contextlib.suppress(TimeoutError):
                     ready = notices.recv(64)
             after = child.process
             if ready != b"READY=1" and after is not None:
                 log.error("a new process does not begin; the one before goes on", process=child.name)
-                _end(child.name, after, STOP_S)
+                self._end(child.name, after, STOP_S)
                 child.process = before
                 return
-        _end(child.name, before, finish_s)
+        self._end(child.name, before, finish_s)
 
-
-def _end(name: str, process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Stop a process with SIGTERM, and after so many seconds with SIGKILL."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        log.warning("a process does not stop and is killed", process=name)
-        # the whole session: a worker's own child must not outlive it
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    def _end(self, name: str, process: subprocess.Popen[bytes], seconds: float) -> None:
+        """Stop a process with SIGTERM, and after so many seconds with SIGKILL."""
+        if process.poll() is not None:
+            return
+        process.terminate()
+        deadline = time.monotonic() + seconds
+        while process.poll() is None:
+            if not self.stopping:
+                self.check()
+            if self._hurry.wait(END_POLL_S) or time.monotonic() > deadline:
+                log.warning("a process does not stop and is killed", process=name)
+                # the whole session: a worker's own child must not outlive it
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def cli_command(*arguments: str) -> list[str]:

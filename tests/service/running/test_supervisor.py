@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ if "NOTIFY_SOCKET" in os.environ:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 time.sleep(60)
+"""
+
+SLOW_TO_END = f"""
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit()))
+{PROCESS}
 """
 
 
@@ -53,6 +60,23 @@ def test_one_that_cannot_begin_leaves_the_old_one_in_its_place(supervisor: Super
     assert child.process is before
     supervisor.check()
     assert child.alive
+
+
+@pytest.mark.parametrize("overlap_s", [None, 5.0])
+def test_others_are_watched_while_one_is_renewed(supervisor: Supervisor, overlap_s: float | None) -> None:
+    other = Child("the other", [sys.executable, "-c", PROCESS], os.environ)
+    supervisor.start(other)
+    supervisor.start(Child("a process", [sys.executable, "-c", SLOW_TO_END], os.environ, overlap_s=overlap_s))
+    time.sleep(1)  # it has begun
+    before = other.process
+    assert before is not None
+    killer = threading.Timer(0.2, before.kill)
+    killer.start()
+    other.renewed = False
+    supervisor.renew()
+    killer.join()
+    assert other.process is not before
+    assert other.alive
 
 
 def test_one_that_dies_again_and_again_is_started_after_growing_pauses(supervisor: Supervisor) -> None:
