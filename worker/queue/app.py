@@ -1,9 +1,12 @@
 """The Celery application of a worker, and the worker process itself."""
 
 import os
+import socket
+import warnings
 from collections.abc import Sequence
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 
 from jobs.kinds import QUEUES
 from jobs.messages import make_celery
@@ -25,8 +28,10 @@ def run_worker(settings: WorkerSettings, queues: Sequence[str] = ()) -> int:
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown:
         raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES)}")
+    # of root, which a container may be: it names an option that there is not, and no message here can carry code
+    warnings.simplefilter("ignore", SecurityWarning)
     worker = make_app(settings).Worker(
-        hostname=f"pirenderer-{os.getpid()}@%h",
+        hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
         queues=list(queues) or list(QUEUES),
         without_mingle=True,  # workers do not know of each other
         without_gossip=True,

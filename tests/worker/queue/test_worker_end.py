@@ -1,5 +1,6 @@
 """How a worker ends, and what becomes of the job it was at."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ def test_a_worker_told_to_stop_finishes_its_job(bench: Bench, portrait: Path) ->
     record = bench.job(job_id)
     assert record.status is JobStatus.SUCCEEDED
     assert frames_in(bench.result(record)) == 51
+    said = worker.log.read_text()
+    assert f"pirenderer-{worker.process.pid}@{socket.gethostname()} ready." in said
+    assert "superuser" not in said
 
 
 def test_a_worker_told_to_stop_soon_gives_its_job_back(bench: Bench, portrait: Path) -> None:
