@@ -26,6 +26,10 @@ weights = typer.Typer(callback=log_to_stderr, no_args_is_help=True, help="Import
 
 DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
+ImportOption = Annotated[
+    Path,
+    typer.Option("--out", help="Folder for NAME.safetensors and NAME.json: one that workers read, as model/weights."),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; what it leaves out has its default.")]
 MinutesOption = Annotated[float | None, typer.Option("--minutes", min=0.01, help="Time budget, earlier parts counted.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")]
@@ -176,7 +180,7 @@ def import_weights(
     checkpoint: Annotated[Path, typer.Argument(help="The authors' checkpoint (a .pt file).")],
     *,
     motion_space: Annotated[str, typer.Option(help="What its coefficients are, such as bfm-deep3d.")],
-    out: OutOption,
+    out: ImportOption,
 ) -> None:
     """Turn the authors' checkpoint into safetensors with a card; nothing of the pickle is executed."""
     from model.renderer.official import import_official
@@ -191,7 +195,7 @@ def import_deep3d_weights(
     standard_face: Annotated[
         Path, typer.Option(help="Its similarity_Lm3D_all.mat; or a text file of the five points.")
     ],
-    out: OutOption,
+    out: ImportOption,
 ) -> None:
     """Turn a Deep3DFaceRecon network into safetensors with a card: it reads photos for the authors' renderer."""
     from model.extractor.deep3d import import_deep3d
