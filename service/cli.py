@@ -4,6 +4,7 @@
 import importlib
 import os
 import stat
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -101,8 +102,14 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="pirenderer")
+    """Run the command line. A file that cannot be read or written ends it in one line, whichever command it is."""
+    try:
+        app(prog_name="pirenderer")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

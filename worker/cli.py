@@ -12,7 +12,7 @@ from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.documents import InvalidJsonError, read_document
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
-from jobs.files.private import keep_private
+from jobs.files.private import UnusableFolderError, keep_private
 from jobs.formats import BY_SUFFIX
 from jobs.logs import configure_logging
 from jobs.media_types import IMAGES, listed, type_of
@@ -50,7 +50,13 @@ def worker(
         ContentCredentials.of(settings)
         check_semaphores()
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
-    except (InvalidSettingsError, InvalidArtifactStoreError, InvalidCredentialsError, NoSemaphoresError) as error:
+    except (
+        InvalidSettingsError,
+        InvalidArtifactStoreError,
+        InvalidCredentialsError,
+        NoSemaphoresError,
+        UnusableFolderError,
+    ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     try:

@@ -11,6 +11,10 @@ log = structlog.get_logger(__name__)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+class UnusableFolderError(Exception):
+    """The data folder cannot be made; the text is one line that names it and says why."""
+
+
 def open_lock(path: Path) -> int:
     """A file to be locked, which others cannot open and so cannot lock. The caller closes it. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -22,8 +26,13 @@ def keep_private(folder: Path, *parts: Path) -> None:
     """Make the data folder, and shut others out of those of its parts (files, folders) that are open to them.
 
     A folder that is there already may hold more than ours, so its own mode stays: `doctor` tells of it.
+    Raises UnusableFolderError.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise UnusableFolderError(f"PIRENDERER_DATA_DIR: {folder} cannot be used: {why}") from error
     for part in parts:
         if part.exists():
             _tighten(part)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.files.artifacts import InvalidArtifactStoreError
-from jobs.files.private import keep_private
+from jobs.files.private import UnusableFolderError, keep_private
 from jobs.logs import configure_logging
 from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError
@@ -35,7 +35,7 @@ def api(
         app = create_app(settings)
         secrets = (settings.keys_path, settings.webhook_key_path)
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
-    except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError) as error:
+    except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError, UnusableFolderError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     # Modules and routes live as long as the process, and streams of events for minutes. Searching them for garbage

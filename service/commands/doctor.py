@@ -224,6 +224,8 @@ def _disk(settings: Settings) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / GIB
+    if not folder.is_dir():
+        return Check("disk", Verdict.FAIL, f"{folder} is no folder", "choose another PIRENDERER_DATA_DIR")
     if not os.access(folder, os.W_OK):
         return Check("disk", Verdict.FAIL, f"{folder} cannot be written", "choose another PIRENDERER_DATA_DIR")
     if free < DISK_GIB:

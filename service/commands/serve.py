@@ -16,7 +16,7 @@ import typer
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
-from jobs.files.private import keep_private, open_lock
+from jobs.files.private import UnusableFolderError, keep_private, open_lock
 from jobs.logs import configure_logging
 from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
@@ -40,6 +40,10 @@ class CannotServeError(Exception):
     """Why the service cannot be started, in words for the person who tried."""
 
 
+class RefusedSettingsError(CannotServeError):
+    """It cannot be started with these settings, whenever it is tried."""
+
+
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one (default: 8000).")] = None,
@@ -58,7 +62,7 @@ def serve(
             typer.echo("stopping", err=True)
     except (InvalidSettingsError, CannotServeError) as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise typer.Exit(2 if isinstance(error, InvalidSettingsError | RefusedSettingsError) else 1) from error
 
 
 def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
@@ -89,9 +93,9 @@ def serving(
         check_exposure(settings)
         make_artifacts(settings)  # all would be started in vain, and the workers again and again
         ContentCredentials.of(settings)  # the same for the workers alone
-    except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError) as error:
-        raise CannotServeError(str(error)) from error
-    keep_private(settings.data_dir)  # API and workers see to the rest
+        keep_private(settings.data_dir)  # API and workers see to the rest
+    except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError, UnusableFolderError) as error:
+        raise RefusedSettingsError(str(error)) from error
     supervisor = Supervisor(output=output, patience=patience)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
@@ -183,7 +187,11 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: two Redis servers appending to one file would ruin it."""
-    with os.fdopen(open_lock(folder / "serve.lock"), "w") as lock:
+    try:
+        descriptor = open_lock(folder / "serve.lock")
+    except OSError as error:
+        raise RefusedSettingsError(f"PIRENDERER_DATA_DIR: {folder} cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

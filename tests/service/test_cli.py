@@ -159,6 +159,43 @@ def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytes
     assert "got 'many'" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["api", "serve", "worker"])
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_data_folder_that_cannot_be_made_is_told_in_one_line(command: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = [sys.executable, "-m", "service.cli", command, "--data-dir", str(tmp_path / place)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert str(tmp_path / place) in line
+    assert line.endswith(("it is no folder", "Not a directory"))
+    assert done.returncode == 2
+
+
+def test_serve_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
+    (tmp_path / "serve.lock").mkdir()  # root may write everywhere but there
+    arguments = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == f"error: PIRENDERER_DATA_DIR: {tmp_path} cannot be written: Is a directory\n"
+    assert done.returncode == 2
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = [sys.executable, "-m", "service.cli", "demo", "--out", str(tmp_path / "file" / "below")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == f"error: {tmp_path / 'file' / 'below'}: Not a directory\n"
+    assert done.returncode == 1
+
+
+def test_doctor_says_that_the_data_folder_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PIRENDERER_DATA_DIR", str(tmp_path / "file" / "below"))
+    checks = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
+    (disk,) = (check for check in checks if check["name"] == "disk")
+    assert (disk["verdict"], disk["found"]) == ("fail", f"{tmp_path / 'file'} is no folder")
+
+
 def test_submit_needs_exactly_one_driver(portrait_file: Path) -> None:
     result = runner.invoke(app, ["submit", str(portrait_file)])
     assert result.exit_code == 2
