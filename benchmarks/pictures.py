@@ -22,9 +22,9 @@ from model.data.clips import openings
 from model.data.speech_clips import read_sound
 from model.evaluation.audio.sheet import waveform
 from model.face.topology import MOUTH as MOUTH_POINTS
-from service.commands.sheet import CAPTION, GROUND, INK, captioned, video_frames
 from worker.make.faces import read_portrait
 from worker.make.picture import make_image, make_video
+from worker.media.sheet import CAPTION, GROUND, INK, captioned, video_frames
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

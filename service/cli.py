@@ -1,10 +1,11 @@
 """The one command line, `pirenderer`. Commands are imported when they are called, so that `--help` is immediate and
 `pirenderer api` needs neither torch nor the models."""
 
-import importlib
 import os
 import stat
 import sys
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -29,8 +30,9 @@ COMMANDS = {
     "weights": ("model.cli:weights", "Import and inspect weights."),
     "settings": ("service.commands.settings:settings", "List every setting and what it means."),
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
-    "test": ("service.commands.suite:test", "Run the tests."),
 }
+if (Path(__file__).parents[1] / "tests").is_dir():  # in a clone of the project
+    COMMANDS["test"] = ("service.commands.suite:test", "Run the tests.")
 
 # What these keep is the service's; what the others write is the user's, who has a umask for that.
 KEEPERS = {"serve", "api", "worker", "keys"}
@@ -58,9 +60,8 @@ class LazyCommand(TyperCommand):
         return context
 
     def _load(self) -> Any:
-        module_name, _, attribute = self._target.partition(":")
         try:
-            found = getattr(importlib.import_module(module_name), attribute)
+            found = resolve_name(self._target)
         except ModuleNotFoundError as error:
             typer.echo(
                 f"error: `pirenderer {self.name}` needs the module {error.name}, which is not installed; "

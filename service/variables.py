@@ -1,10 +1,10 @@
 """The environment variables that begin with PIRENDERER_: the settings of both ends, and a few that others read."""
 
 import difflib
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 import structlog
@@ -17,7 +17,7 @@ from service.settings import Settings
 log = structlog.get_logger(__name__)
 
 PREFIX = "PIRENDERER_"
-WORKER_SETTINGS = "worker.settings:WorkerSettings"  # imported when it is called for: we import no worker otherwise
+WORKER_SETTINGS = "worker.settings:WorkerSettings"  # by name, as commands are: we import no worker
 OTHERS = {
     "PIRENDERER_URL": "`submit`: the server",
     "PIRENDERER_API_KEY": "`submit`: its API key",
@@ -43,13 +43,11 @@ class Variable:
 
 def settings_by_end() -> dict[str, list[Variable]]:
     """The variables of the settings, by who reads them."""
-    module, _, name = WORKER_SETTINGS.partition(":")
-    worker = getattr(importlib.import_module(module), name)
     shared = SharedSettings.model_fields
     return {
         "API and workers": list(_variables(SharedSettings)),
         "API": list(_variables(Settings, but=shared)),
-        "Workers": list(_variables(worker, but=shared)),
+        "Workers": list(_variables(resolve_name(WORKER_SETTINGS), but=shared)),
     }
 
 

@@ -4,6 +4,7 @@ import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +15,13 @@ from jobs.settings import InvalidSettingsError, read_settings
 from service.client import Client, ServiceError
 from service.commands.progress import follow_with_bars, require_success, show_timings
 from service.commands.serve import CannotServeError, serving
-from service.commands.sheet import contact_sheet
 from service.running.embedded import free_port
 from service.running.supervisor import ChildDiedError
 from service.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
+CONTACT_SHEET = "worker.media.sheet:contact_sheet"  # by name, as commands are: we import no worker
 LOG_LINES = 25
 PATIENCE = 2  # deaths of a process before the demo is given up
 
@@ -63,6 +64,7 @@ def demo(
                 typer.echo(f"  {line}", err=True)
             raise typer.Exit(1) from error
     paths = {"image": out / "portrait-posed.png", "video": out / "talking-head.mp4", "sheet": out / "contact-sheet.png"}
+    contact_sheet = resolve_name(CONTACT_SHEET)
     contact_sheet(portrait, paths["image"], _words(POSE), paths["video"]).save(paths["sheet"])
     if as_json:
         summary: dict[str, Any] = {name: job.model_dump(mode="json") for name, job in jobs.items()}

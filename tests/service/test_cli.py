@@ -17,6 +17,7 @@ from service.running.embedded import find_redis_server
 from service.running.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
+from tests.support.paths import ROOT
 
 runner = CliRunner()
 
@@ -45,11 +46,25 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
 def test_the_front_end_imports_no_model() -> None:
     script = (
         "import sys, service.app, service.commands.serve, service.commands.api, service.commands.submit\n"
+        "import service.commands.demo, service.commands.doctor, service.commands.keys, service.commands.settings\n"
         "heavy = {'torch', 'worker', 'model', 'av', 'cv2', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_installed_package_has_no_command_for_its_tests(tmp_path: Path) -> None:
+    (tmp_path / "service").symlink_to(ROOT / "service")  # and no tests beside it
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import service; service.__path__[:] = [sys.argv[1] + '/service']\n"
+        "from service.cli import COMMANDS; print(sorted(COMMANDS))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "'serve'" in done.stdout
+    assert "'test'" not in done.stdout
+    assert "test" in COMMANDS
 
 
 def test_a_typo_is_answered_with_the_nearest_command() -> None:
