@@ -26,8 +26,7 @@ _RENDERING = (*_READING, "skinning", "renderer")
 KINDS = {
     # an image, which somebody waits for, goes before a video
     JobKind.IMAGE: Kind("images", priority=0, models=_RENDERING),
-    JobKind.MOTION: Kind("motions", priority=1, models=_READING),
     JobKind.VIDEO: Kind("videos", priority=2, models=_RENDERING),
+    JobKind.MOTION: Kind("motions", priority=1, models=_READING),
 }
 QUEUES = tuple(kind.queue for kind in KINDS.values())
-"""All queues, the one that is emptied first before the others."""

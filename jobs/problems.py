@@ -86,6 +86,33 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
     @classmethod
-    def of(cls, kind: ProblemType, detail: str, *, got: Any = None, allowed: Any = None) -> Self:
+    def of(cls, problem_type: ProblemType, detail: str, *, got: Any = None, allowed: Any = None) -> Self:
         """A problem of a catalogued type; `got` and `allowed` must be JSON values."""
-        return cls(type=kind.uri, title=kind.title, status=kind.status, detail=detail, got=got, allowed=allowed)
+        return cls(
+            type=problem_type.uri,
+            title=problem_type.title,
+            status=problem_type.status,
+            detail=detail,
+            got=got,
+            allowed=allowed,
+        )
+
+
+class ProblemError(Exception):
+    """What was sent cannot be used, or cannot be now; the detail is written for the user.
+
+    `got` is the value found and `allowed` what would have been accepted, both JSON values, or None where there is
+    nothing to name.
+    """
+
+    def __init__(self, problem_type: ProblemType, detail: str, *, got: Any = None, allowed: Any = None) -> None:
+        super().__init__(detail)
+        self.problem_type = problem_type
+        self.detail = detail
+        self.got = got
+        self.allowed = allowed
+
+    @property
+    def problem(self) -> Problem:
+        """What a request or a job ends with."""
+        return Problem.of(self.problem_type, self.detail, got=self.got, allowed=self.allowed)

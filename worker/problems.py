@@ -6,7 +6,7 @@ import cv2
 import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from jobs.problems import Problem, ProblemType
+from jobs.problems import Problem, ProblemError, ProblemType
 from model.errors import (
     AudioError,
     ControlError,
@@ -16,7 +16,6 @@ from model.errors import (
     NoFaceError,
     WeightsError,
 )
-from worker.errors import InputError
 
 # The models' own errors; their texts are written for users.
 _MODEL_PROBLEMS: tuple[tuple[type[Exception], ProblemType], ...] = (
@@ -35,8 +34,8 @@ _NO_MEMORY = ("can't allocate memory", "can't start new thread")
 
 def problem_of(error: BaseException) -> Problem:
     """What the user is told of an exception. Of an unexpected one only that it happened: its text may hold secrets."""
-    if isinstance(error, InputError):
-        return Problem.of(error.problem, error.detail, got=error.got, allowed=error.allowed)
+    if isinstance(error, ProblemError):
+        return error.problem
     for kind, problem in _MODEL_PROBLEMS:
         if isinstance(error, kind):
             return Problem.of(problem, str(error))

@@ -16,6 +16,7 @@ from redis import RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from jobs import problems
 from jobs.files.artifacts import ArtifactsAwayError
 from jobs.problems import TYPE_PREFIX, Problem, ProblemType
 from service.secret import SecretAwayError
@@ -47,8 +48,8 @@ BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
 BEGINNING.maxlist = BEGINNING.maxdict = 8
 
 
-class ProblemError(Exception):
-    """Ends a request with a problem."""
+class ProblemError(problems.ProblemError):
+    """Ends a request with a problem, with the errors of a form's field and headers for the answer."""
 
     def __init__(
         self,
@@ -60,9 +61,8 @@ class ProblemError(Exception):
         errors: list[dict[str, Any]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        problem = Problem.of(problem_type, detail, got=presentable(got), allowed=presentable(allowed))
-        self.problem = problem.model_copy(update={"errors": errors})
+        super().__init__(problem_type, detail, got=got, allowed=allowed)
+        self.errors = errors
         self.headers = headers
 
 
@@ -135,8 +135,12 @@ def problem_response(request: Request, problem: Problem, headers: Mapping[str, s
     )
 
 
-def _on_problem(request: Request, error: ProblemError) -> JSONResponse:
-    return problem_response(request, error.problem, error.headers)
+def _on_problem(request: Request, error: problems.ProblemError) -> JSONResponse:
+    values: dict[str, Any] = {"got": presentable(error.got), "allowed": presentable(error.allowed)}
+    headers = None
+    if isinstance(error, ProblemError):
+        values["errors"], headers = error.errors, error.headers
+    return problem_response(request, error.problem.model_copy(update=values), headers)
 
 
 def _on_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -205,7 +209,7 @@ def _on_bug(request: Request, error: Exception) -> JSONResponse:
 
 
 HANDLERS: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
-    ProblemError: _on_problem,
+    problems.ProblemError: _on_problem,
     HTTPException: _on_http,
     RequestValidationError: _on_validation,
     RedisError: _on_redis,

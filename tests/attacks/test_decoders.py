@@ -17,14 +17,13 @@ import soundfile
 from PIL import Image
 
 from jobs.motions import ControlsMotion
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, ImageSpec, JobStatus
 from jobs.store.records import JobRecord
 from tests.support.bombs import scans
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
 from worker import decoding
 from worker.decoding import readers
-from worker.errors import InputError
 from worker.media.audio import AudioLimits
 from worker.media.video import VideoLimits
 
@@ -54,8 +53,8 @@ def film(path: Path, codec: str, pictures: list[bytes]) -> Path:
 LARGE = scans(7000, 50)
 
 
-def refused(read: Callable[[], object]) -> InputError:
-    with pytest.raises(InputError) as caught:
+def refused(read: Callable[[], object]) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
         read()
     return caught.value
 
@@ -70,7 +69,7 @@ def test_a_video_of_which_a_picture_is_larger_than_it_says(
     path = film(tmp_path / "a.mov", "mjpeg", [jpeg(64, 64)] * small + [jpeg(16000, 16000)] * 3)
     source = decoding.open_video(path, VideoLimits())
     error = refused(lambda: list(source.frames(25)))
-    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "Invalid data found" in error.detail
 
 
@@ -85,7 +84,7 @@ def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(buffer, "PNG")
     path = film(tmp_path / "a.mov", "png", [buffer.getvalue()])
     error = refused(lambda: decoding.open_video(path, VideoLimits()))
-    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "png")
+    assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "png")
     assert "encoded as png; allowed are h264, hevc, vp8, vp9, av1" in error.detail
     with av.open(str(tmp_path / "a.avi"), "w") as container:
         stream = container.add_stream("adpcm_yamaha", rate=44_100, layout="mono")
@@ -94,7 +93,7 @@ def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     error = refused(lambda: decoding.read_speech(tmp_path / "a.avi", AudioLimits()))
-    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "adpcm_yamaha")
+    assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "adpcm_yamaha")
 
 
 def test_a_sound_of_another_format_behind_a_tag_of_an_mp3(tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_sound_of_another_format_behind_a_tag_of_an_mp3(tmp_path: Path) -> Non
     path = tmp_path / "a.mp3"
     path.write_bytes(b"ID3\4\0\0\0\0\0\n" + bytes(10) + sound.getvalue())
     error = refused(lambda: decoding.read_speech(path, AudioLimits()))
-    assert (error.problem, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "AU")
+    assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "AU")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from model.extractor.deep3d.coefficients import at_the_portraits_scale
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
@@ -25,7 +25,6 @@ from model.weights.files import released_weights
 from service.cli import app
 from tests.support.deep3d import landmarks_68, made_network, mat_file, save_checkpoint
 from tests.support.paths import GOLDEN
-from worker.errors import InputError
 from worker.make.driving import driven_video
 from worker.make.faces import read_portrait
 from worker.make.motion import extract_motion
@@ -183,9 +182,9 @@ def test_controls_and_speech_stay_refused(bench: Workbench, portrait: Path, spee
             "speech becomes a motion in the space 'open478'",
         ),
     ):
-        with pytest.raises(InputError, match=named) as error:
+        with pytest.raises(ProblemError, match=named) as error:
             refused()
-        assert error.value.problem is ProblemType.WRONG_MOTION_SPACE
+        assert error.value.problem_type is ProblemType.WRONG_MOTION_SPACE
         assert f"this renderer takes {SPACE!r}" in error.value.detail
 
 

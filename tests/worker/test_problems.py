@@ -9,9 +9,8 @@ import pytest
 import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from model import errors as model_errors
-from worker.errors import InputError
 from worker.problems import is_expected, problem_of
 
 
@@ -34,7 +33,7 @@ def test_the_models_errors_keep_their_words(error: Exception, problem: ProblemTy
 
 
 def test_input_errors_name_the_value_and_what_is_allowed() -> None:
-    told = problem_of(InputError(ProblemType.TOO_MANY_PIXELS, "too many", got=7, allowed=5))
+    told = problem_of(ProblemError(ProblemType.TOO_MANY_PIXELS, "too many", got=7, allowed=5))
     assert (told.got, told.allowed, told.status) == (7, 5, 422)
 
 

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.problems import ProblemError
 from worker.decoding import wire
 from worker.decoding.confinement import Bounds, confine
-from worker.errors import InputError
 from worker.media.audio import AudioLimits, Sound
 from worker.media.audio import open_sound as open_sound_here
 from worker.media.images import ImageLimits
@@ -105,8 +105,8 @@ def _decode(request: wire.Header, channel: socket.socket, memory: mmap.mmap, par
 def _described(error: BaseException) -> wire.Header:
     if _lacks_memory(error):
         return {"lacks": "memory"}
-    if isinstance(error, InputError):
-        return {"problem": error.problem.name, "detail": error.detail, "got": error.got, "allowed": error.allowed}
+    if isinstance(error, ProblemError):
+        return {"problem": error.problem_type.name, "detail": error.detail, "got": error.got, "allowed": error.allowed}
     return {"fault": "".join(traceback.format_exception(error))[-8000:]}
 
 

@@ -18,10 +18,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from worker.decoding import forkserver, wire
 from worker.decoding.confinement import Bounds
-from worker.errors import InputError
 from worker.stages import Check
 
 STALL_S = 9.0  # of waiting for a child that says nothing
@@ -87,7 +86,7 @@ class Decoding:
     def header(self) -> wire.Header:
         """The next message. Raises EOFError after the last one, and what the decoder found.
 
-        Raises InputError: also too-costly, and unreadable-media where the file broke the decoder.
+        Raises ProblemError: also too-costly, and unreadable-media where the file broke the decoder.
         """
         header = wire.receive(self._fill)
         if "problem" in header:
@@ -146,7 +145,7 @@ class Decoding:
             spent = [now - before.get(thread, np.zeros(2)) for thread, now in threads.items()] or [np.zeros(2)]
             busiest_s, starved_s = max(ran for ran, _ in spent), sum(waited for _, waited in spent)
             stalled += min(max(busiest_s, POLL_S - starved_s), POLL_S)
-        raise InputError(
+        raise ProblemError(
             ProblemType.TOO_COSTLY,
             f"decoding the {self._name} hangs: for {STALL_S:g} seconds nothing came of it",
         )
@@ -171,7 +170,7 @@ class Decoding:
             return EOFError()
         if code == -signal.SIGXCPU:
             seconds = self._bounds.seconds
-            return InputError(
+            return ProblemError(
                 ProblemType.TOO_COSTLY,
                 f"decoding the {self._name} takes more than {seconds} seconds of computing",
                 allowed=seconds,
@@ -180,20 +179,22 @@ class Decoding:
             return DecoderError("the forkserver has gone in the middle of the work")
         if code == -signal.SIGKILL:  # not by us: by the kernel, whose memory ran short
             return self._memory_lacks()
-        return InputError(ProblemType.UNREADABLE_MEDIA, f"the {self._name} is damaged: its decoder broke down over it")
+        return ProblemError(
+            ProblemType.UNREADABLE_MEDIA, f"the {self._name} is damaged: its decoder broke down over it"
+        )
 
-    def _memory_lacks(self) -> InputError:
-        return InputError(
+    def _memory_lacks(self) -> ProblemError:
+        return ProblemError(
             ProblemType.TOO_COSTLY,
             f"decoding the {self._name} takes more than {self._bounds.memory >> 20} MiB of memory",
             allowed=self._bounds.memory,
         )
 
 
-def _problem_in(header: wire.Header) -> InputError:
+def _problem_in(header: wire.Header) -> ProblemError:
     """What a decoder found. A file may have taken it over, so it is held to what goes into a job's record."""
     values = {name: header.get(name) for name in ("got", "allowed")}
     detail = header.get("detail")
     if not isinstance(detail, str) or len(json.dumps([detail, *values.values()])) > LONGEST_PROBLEM:
         raise DecoderError(f"a decoder sent a problem of {len(str(header))} characters")
-    return InputError(ProblemType[header["problem"]], detail.encode("utf-8", "replace").decode(), **values)
+    return ProblemError(ProblemType[header["problem"]], detail.encode("utf-8", "replace").decode(), **values)

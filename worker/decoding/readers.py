@@ -1,6 +1,6 @@
 """Photos, sound and video in, as `worker.media` reads them, but each decoded by a child that can be killed.
 
-All raise InputError too-costly besides what their namesakes do, and whatever `check` raises.
+All raise ProblemError too-costly besides what their namesakes do, and whatever `check` raises.
 """
 
 import math

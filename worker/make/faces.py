@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from model.errors import FaceIndexError, NoFaceError
 from model.extractor import Extraction, Extractor, Face
 from model.extractor.follower import looked_for_faces
 from worker.decoding import read_image
-from worker.errors import InputError
 from worker.media.files import check_size
 from worker.media.video import VideoSource
 from worker.workbench import Portrait, Workbench
@@ -26,7 +25,7 @@ REPORT_EVERY = 8  # frames
 def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> Portrait:
     """Decode a photo and extract one of its faces: the `index`-th, or the largest.
 
-    Raises InputError: what `read_image` raises, no-face or no-such-face.
+    Raises ProblemError: what `read_image` raises, no-face or no-such-face.
     """
     with bench.stages.run("decode"):
         check_size(path, bench.settings.max_portrait_bytes, name)
@@ -45,19 +44,19 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
 def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None, *, name: str) -> Face:
     """The `index`-th of the faces in a picture, the largest first; the largest when no index is given.
 
-    Raises InputError: no-face or no-such-face.
+    Raises ProblemError: no-face or no-such-face.
     """
     faces: Sequence[Face] = extractor.find_faces(rgb, every=bool(index))
     if not faces:
         height, width = rgb.shape[:2]
-        raise InputError(
+        raise ProblemError(
             ProblemType.NO_FACE,
             f"no face was found in the {name} of {width} x {height} pixels; {looked_for_faces()}",
             got=0,
             allowed="at least one face",
         )
     if index is not None and index >= len(faces):
-        raise InputError(
+        raise ProblemError(
             ProblemType.NO_SUCH_FACE,
             f"face {index} was asked for, but the {name} has {len(faces)}; allowed are 0 to {len(faces) - 1}",
             got=index,
@@ -72,7 +71,7 @@ def follow_face(
     """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
 
     None before it comes, which `max_seconds_before_face` bounds. Frames stream; few are held at a time. Raises
-    InputError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
+    ProblemError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
     """
     patience = bench.settings.max_seconds_before_face
     total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
@@ -84,7 +83,7 @@ def follow_face(
             if number % REPORT_EVERY == 0:
                 bench.stages.report("extract", number, total)
             if extraction is None and number >= patience * MODEL_FPS:
-                raise InputError(
+                raise ProblemError(
                     ProblemType.NO_FACE,
                     f"the {source.name}: no face in the first {patience:g} seconds; {looked_for_faces()}",
                     got=0,
@@ -92,11 +91,11 @@ def follow_face(
                 )
             yield frame, extraction
     except FaceIndexError as error:
-        raise InputError(
+        raise ProblemError(
             ProblemType.NO_SUCH_FACE, f"the {source.name}: {error}", got=index, allowed="an index of its faces"
         ) from error
     except NoFaceError as error:
-        raise InputError(
+        raise ProblemError(
             ProblemType.NO_FACE, f"the {source.name}: {error}", got=0, allowed="at least one face"
         ) from error
 

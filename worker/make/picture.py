@@ -1,7 +1,7 @@
 """The jobs that render, as plain functions over files: a worker and the command line call them, and they know no queue.
 
-All raise worker.errors.InputError for what the user can mend and model.errors.ModelError from the models. Whatever the
-report of the bench's stages raises passes through, which is how a job is stopped.
+All raise jobs.problems.ProblemError for what the user can mend and model.errors.ModelError from the models. Whatever
+the report of the bench's stages raises passes through, which is how a job is stopped.
 """
 
 import zipfile
@@ -13,12 +13,11 @@ import numpy as np
 
 from jobs.formats import FORMATS
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.morphable.basis import MOTION_SPACE
 from model.renderer.prior.reach import Reach, within_reach
 from worker.decoding import read_speech
-from worker.errors import InputError
 from worker.make import motions
 from worker.make.canvas import CROP_SIDE, Canvas
 from worker.make.driving import driven_image, driven_video
@@ -75,7 +74,7 @@ def make_image(
 def _check_size(archive: Path, most: int, images: int) -> None:
     size = archive.stat().st_size
     if size > most:
-        raise InputError(
+        raise ProblemError(
             ProblemType.TOO_LARGE,
             f"the first {images} images have {size} bytes; allowed are {most} for all; a smaller size or jpeg may do",
             got=size,
@@ -152,7 +151,7 @@ def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None])
 
 def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
     if not isinstance(motion, ControlsMotion | CoefficientsMotion):
-        raise InputError(
+        raise ProblemError(
             ProblemType.INVALID_MOTION,
             "an image takes a single pose, not a sequence of them",
             allowed=["controls", "coefficients"],
@@ -163,7 +162,7 @@ def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions
 
 def _moving(motion: Motion | None) -> MovingMotion:
     if not isinstance(motion, FramesMotion | KeyframesMotion):
-        raise InputError(
+        raise ProblemError(
             ProblemType.INVALID_MOTION,
             "a video takes a sequence of poses, not a single one",
             allowed=["frames", "keyframes"],
@@ -204,7 +203,7 @@ def _check_reads(bench: Workbench, what: str, got: str) -> None:
     """Refuse what becomes a motion of the space `got` where the renderer takes another space's."""
     space = bench.models.animator.motion_space
     if space != got:
-        raise InputError(
+        raise ProblemError(
             ProblemType.WRONG_MOTION_SPACE,
             f"{what} becomes a motion in the space {got!r}; this renderer takes {space!r}, as coefficients or "
             "frames of them",

@@ -18,9 +18,8 @@ import soxr
 from numpy.typing import NDArray
 
 from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from model.footage import picture_stream
-from worker.errors import InputError
 from worker.media.containers import AUDIO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
@@ -61,7 +60,7 @@ class Sound:
     name: str = "audio"
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Decode from the start. Raises InputError unreadable-media where the file is damaged."""
+        """Decode from the start. Raises ProblemError unreadable-media where the file is damaged."""
         return _ffmpeg_blocks(self) if self.with_ffmpeg else _sndfile_blocks(self)
 
 
@@ -80,7 +79,7 @@ class Speech:
 def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Sound:
     """Read the header of a sound file or of a video with sound, and refuse what is not allowed.
 
-    Raises InputError: too-large, unreadable-media, unsupported-media or audio-too-long.
+    Raises ProblemError: too-large, unreadable-media, unsupported-media or audio-too-long.
     """
     check_size(path, limits.bytes, name)
     check_type(path, {*AUDIO_TYPES, *VIDEO_TYPES}, ALLOWED, name)
@@ -93,7 +92,7 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
     except soundfile.LibsndfileError:
         sound = _open_with_ffmpeg(path, name)
     if sound.channels > limits.channels:
-        raise InputError(
+        raise ProblemError(
             ProblemType.UNREADABLE_MEDIA,
             f"the {name} has {sound.channels} channels; at most {limits.channels} are allowed",
             got=sound.channels,
@@ -107,14 +106,14 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
 def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Speech:
     """Go through a sound once, holding none of it, and refuse what is no speech.
 
-    Raises InputError as `open_sound`; silent-audio for sound without samples, of silence or with NaN in it, and
+    Raises ProblemError as `open_sound`; silent-audio for sound without samples, of silence or with NaN in it, and
     unreadable-media for one that ends before its header says.
     """
     return checked_speech(open_sound(path, limits, name=name), limits)
 
 
 def checked_speech(sound: Sound, limits: AudioLimits) -> Speech:
-    """Go through a sound that is open already. Raises InputError as `read_speech`."""
+    """Go through a sound that is open already. Raises ProblemError as `read_speech`."""
     name = sound.name
     length, peak = 0, 0.0
     for block in sound.blocks():
@@ -123,7 +122,7 @@ def checked_speech(sound: Sound, limits: AudioLimits) -> Speech:
             raise _too_long(length / sound.rate, limits, name)
         bad = int(np.count_nonzero(~np.isfinite(block)))
         if bad:
-            raise InputError(
+            raise ProblemError(
                 ProblemType.SILENT_AUDIO,
                 f"the {name} has {bad} samples that are no numbers (NaN or infinite); all must be finite",
                 got=bad,
@@ -148,7 +147,7 @@ def _mono(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[
 
 def _check_audible(seconds: float, peak: float, limits: AudioLimits, name: str) -> None:
     if seconds < limits.minimum_seconds:
-        raise InputError(
+        raise ProblemError(
             ProblemType.SILENT_AUDIO,
             f"the {name} has {seconds:g} seconds of sound; at least {limits.minimum_seconds:g} are needed",
             got=seconds,
@@ -156,7 +155,7 @@ def _check_audible(seconds: float, peak: float, limits: AudioLimits, name: str) 
         )
     peak_dbfs = 20 * np.log10(max(peak, 1e-10))
     if peak_dbfs < limits.silence_dbfs:
-        raise InputError(
+        raise ProblemError(
             ProblemType.SILENT_AUDIO,
             f"the {name} is silent: its peak is {peak_dbfs:.0f} dBFS, {limits.silence_dbfs:.0f} is the least",
             got=round(peak_dbfs, 1),
@@ -164,8 +163,8 @@ def _check_audible(seconds: float, peak: float, limits: AudioLimits, name: str) 
         )
 
 
-def _too_long(seconds: float, limits: AudioLimits, name: str) -> InputError:
-    return InputError(
+def _too_long(seconds: float, limits: AudioLimits, name: str) -> ProblemError:
+    return ProblemError(
         ProblemType.AUDIO_TOO_LONG,
         f"the {name} is {seconds:.1f} seconds long; at most {limits.seconds:g} are allowed",
         got=round(seconds, 3),
@@ -173,13 +172,13 @@ def _too_long(seconds: float, limits: AudioLimits, name: str) -> InputError:
     )
 
 
-def _damaged(sound: Sound, why: str, **found: float) -> InputError:
-    return InputError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {why}", **found)
+def _damaged(sound: Sound, why: str, **found: float) -> ProblemError:
+    return ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {sound.name} is damaged or truncated: {why}", **found)
 
 
 def _check_format(form: str, name: str) -> None:
     if form not in SNDFILE_FORMATS:
-        raise InputError(
+        raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA,
             f"the {name} is a file of the kind {form}, not {ALLOWED}",
             got=form,
@@ -207,11 +206,11 @@ def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
 def _open_with_ffmpeg(path: Path, name: str) -> Sound:
     with open_container(path, name, allowed=ALLOWED) as container:
         if not container.streams.audio:
-            raise InputError(ProblemType.SILENT_AUDIO, f"the {name} has no sound in it", got=0, allowed=ALLOWED)
+            raise ProblemError(ProblemType.SILENT_AUDIO, f"the {name} has no sound in it", got=0, allowed=ALLOWED)
         stream = container.streams.audio[0]
         check_codec(stream, AUDIO_CODECS, f"{name}'s sound")
         if not stream.codec_context or not stream.rate or not stream.channels:
-            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s sound cannot be decoded")
+            raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s sound cannot be decoded")
         seconds = _promised_seconds(container, stream)
         return Sound(path, stream.rate, stream.channels, seconds, with_ffmpeg=True, name=name)
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import av
 
-from jobs.problems import ProblemType
-from worker.errors import InputError
+from jobs.problems import ProblemError, ProblemType
 
 # Playlists and scripts (hls, dash, concat, ...) may name other files or hosts and are therefore not here.
 DEMUXERS = "aac,aiff,amr,avi,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg,wav"
@@ -37,7 +36,7 @@ def open_container(path: Path, name: str, *, allowed: str, pixels: int = LARGEST
 
     Nothing is decoded that has another codec or more than `pixels` a picture, not even to find out what is in the file.
     `name` is what messages call the file and `allowed` says in words what would have been accepted.
-    Raises InputError: unsupported-media or unreadable-media.
+    Raises ProblemError: unsupported-media or unreadable-media.
     """
     # decoders count what they add to the sides as well; those who read the frames know their precise size
     bounds = {"max_pixels": str(pixels * 5 // 4 + MOST_ADDED), "codec_whitelist": _DECODERS}
@@ -47,8 +46,8 @@ def open_container(path: Path, name: str, *, allowed: str, pixels: int = LARGEST
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(_MAGIC) or start[4:8] == b"ftyp":
-            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} is damaged or truncated") from error
-        raise InputError(
+            raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name} is damaged or truncated") from error
+        raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA,
             f"the {name} is not {allowed}; it starts with the bytes {start!r}",
             got=start.hex(" "),
@@ -62,10 +61,10 @@ def open_container(path: Path, name: str, *, allowed: str, pixels: int = LARGEST
 
 
 def check_codec(stream: Any, allowed: Sequence[str], name: str) -> None:
-    """Refuse a stream of another codec. Raises InputError unsupported-media."""
+    """Refuse a stream of another codec. Raises ProblemError unsupported-media."""
     codec = stream.codec_context and stream.codec_context.codec.canonical_name
     if codec and codec not in allowed:
-        raise InputError(
+        raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA,
             f"the {name} is encoded as {codec}; allowed are {', '.join(allowed)}",
             got=codec,

@@ -6,23 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.media_types import HEAD_BYTES, UNKNOWN, recognise
-from jobs.problems import ProblemType
-from worker.errors import InputError
+from jobs.problems import ProblemError, ProblemType
 
 
 def check_size(path: Path, limit: int, name: str) -> None:
-    """Refuse an empty file and one of more than `limit` bytes. Raises InputError: unreadable-media or too-large."""
+    """Refuse an empty file and one of more than `limit` bytes. Raises ProblemError: unreadable-media or too-large."""
     size = path.stat().st_size
     if size == 0:
-        raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} is empty (0 bytes)", got=0)
+        raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name} is empty (0 bytes)", got=0)
     if size > limit:
-        raise InputError(
+        raise ProblemError(
             ProblemType.TOO_LARGE, f"the {name} has {size} bytes; at most {limit} are allowed", got=size, allowed=limit
         )
 
 
 def check_type(path: Path, allowed: Collection[str], what: str, name: str) -> str:
-    """The media type of a file by how it begins. Raises InputError unsupported-media for one that is not `allowed`.
+    """The media type of a file by how it begins. Raises ProblemError unsupported-media for one that is not `allowed`.
 
     `what` says in words what is.
     """
@@ -32,7 +31,7 @@ def check_type(path: Path, allowed: Collection[str], what: str, name: str) -> st
     if media_type not in allowed:
         start = head[:8]
         looks = f"it starts with the bytes {start!r}" if media_type == UNKNOWN else f"it looks like {media_type}"
-        raise InputError(
+        raise ProblemError(
             ProblemType.UNSUPPORTED_MEDIA,
             f"the {name} is not {what}; {looks}",
             got=start.hex(" ") if media_type == UNKNOWN else media_type,

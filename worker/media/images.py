@@ -18,9 +18,8 @@ from PIL import ExifTags, Image, ImageCms
 from jobs.formats import ImageFormat
 from jobs.image_headers import ImageHeaderError, image_size
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import MAX_IMAGE_SIDE
-from worker.errors import InputError
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic
 from worker.media.marking import XMP, png_mark
@@ -53,7 +52,7 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
     transparency is laid on white, and grey, palette, CMYK and 16-bit pictures become 8-bit RGB. Of an animation the
     first picture is taken.
 
-    `name` is what messages call the file. Raises InputError: too-large, unsupported-media, too-many-pixels or
+    `name` is what messages call the file. Raises ProblemError: too-large, unsupported-media, too-many-pixels or
     unreadable-media.
     """
     check_size(path, limits.bytes, name)
@@ -61,7 +60,7 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
     try:
         size = image_size(path, media_type)
     except ImageHeaderError as error:
-        raise InputError(
+        raise ProblemError(
             ProblemType.UNREADABLE_MEDIA, f"the {name} {error}", got=error.got, allowed=error.allowed
         ) from error
     _check_pixels(size, limits, name)
@@ -71,7 +70,7 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
             return _upright(*_decoded(path, media_type, limits, name))
         except _DAMAGED as error:
             kind = media_type.partition("/")[2].upper()
-            raise InputError(
+            raise ProblemError(
                 ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {kind} file: {error}"
             ) from error
 
@@ -94,14 +93,14 @@ def encode_image(rgb: Pixels, image_format: ImageFormat, *, quality: int = 95) -
 def _check_pixels(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
     width, height = size
     if width * height > limits.pixels:
-        raise InputError(
+        raise ProblemError(
             ProblemType.TOO_MANY_PIXELS,
             f"the {name} has {width * height} pixels; at most {limits.pixels} are allowed",
             got=width * height,
             allowed=limits.pixels,
         )
     if max(width, height) > MAX_IMAGE_SIDE:
-        raise InputError(
+        raise ProblemError(
             ProblemType.TOO_MANY_PIXELS,
             f"the {name} has {width} x {height} pixels; at most {MAX_IMAGE_SIDE} a side are allowed",
             got=max(width, height),
@@ -110,7 +109,7 @@ def _check_pixels(size: tuple[int, int], limits: ImageLimits, name: str) -> None
 
 
 def _decoded(path: Path, media_type: str, limits: ImageLimits, name: str) -> tuple[Pixels, int]:
-    """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and InputError: too-many-pixels."""
+    """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and ProblemError: too-many-pixels."""
     if media_type == "image/heic":
         rgb, profile = read_heic(path, most_pixels=limits.pixels)
         _check_pixels((rgb.shape[1], rgb.shape[0]), limits, name)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from jobs.image_headers import MOST_SCANS
 from jobs.media_types import VIDEO_TYPES, VIDEOS, listed
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from model.footage import Upright, picture_stream, pixel_ratio, square_size
-from worker.errors import InputError
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
@@ -49,7 +48,7 @@ class VideoSource:
         """Decode to uint8 (H, W, 3) frames at times n / fps from the first picture: each time's nearest picture.
 
         They are upright, unmirrored and of square pixels, as the file says, and no larger than READ_PIXELS. Raises
-        InputError: unreadable-media, too-many-pixels or video-too-long.
+        ProblemError: unreadable-media, too-many-pixels or video-too-long.
         """
         upright = Upright()
         count = 0
@@ -81,7 +80,7 @@ class VideoSource:
                 step = time - last[2]
             last = frame, ratio, time
         if last is None:
-            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {self.name} has no picture in it", got=0)
+            raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {self.name} has no picture in it", got=0)
         frame, ratio, _ = last
         if frame.duration and frame.time_base:
             step = float(frame.duration * frame.time_base)
@@ -106,7 +105,7 @@ class VideoSource:
                         raise _too_large(frame.width, frame.height, self.limits, self.name)
                     yield frame, pixel_ratio(stream), time
         except (av.FFmpegError, ValueError) as error:
-            raise InputError(
+            raise ProblemError(
                 ProblemType.UNREADABLE_MEDIA, f"the {self.name} is damaged or truncated: {reason(error)}"
             ) from error
 
@@ -115,7 +114,7 @@ class VideoSource:
         for packet in container.demux(stream):
             # a scan takes a few bytes, and the decoder as long as the whole picture
             if motion_jpeg and (scans := bytes(packet).count(SCAN)) > MOST_SCANS:
-                raise InputError(
+                raise ProblemError(
                     ProblemType.UNREADABLE_MEDIA,
                     f"the {self.name} has a picture of {scans} scans; at most {MOST_SCANS} are allowed",
                     got=scans,
@@ -127,17 +126,17 @@ class VideoSource:
 def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "video") -> VideoSource:
     """Read a video's header and refuse what is not allowed.
 
-    Raises InputError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.
+    Raises ProblemError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.
     """
     check_size(path, limits.bytes, name)
     check_type(path, VIDEO_TYPES, ALLOWED, name)
     with open_container(path, name, allowed=ALLOWED, pixels=limits.pixels) as container:
         stream = picture_stream(container)
         if stream is None:
-            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name} has no picture in it", got=0, allowed=ALLOWED)
+            raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name} has no picture in it", got=0, allowed=ALLOWED)
         check_codec(stream, VIDEO_CODECS, f"{name}'s picture")
         if stream.codec_context is None or not stream.width or not stream.height:
-            raise InputError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s picture cannot be decoded")
+            raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name}'s picture cannot be decoded")
         if stream.width * stream.height > limits.pixels:
             raise _too_large(stream.width, stream.height, limits, name)
         seconds = None
@@ -151,8 +150,8 @@ def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "
         return VideoSource(path, width, height, seconds, bool(container.streams.audio), limits=limits, name=name)
 
 
-def _too_large(width: int, height: int, limits: VideoLimits, name: str) -> InputError:
-    return InputError(
+def _too_large(width: int, height: int, limits: VideoLimits, name: str) -> ProblemError:
+    return ProblemError(
         ProblemType.TOO_MANY_PIXELS,
         f"the {name} is {width} x {height}, {width * height} pixels; at most {limits.pixels} are allowed",
         got=width * height,
@@ -160,8 +159,8 @@ def _too_large(width: int, height: int, limits: VideoLimits, name: str) -> Input
     )
 
 
-def _too_long(seconds: float, limits: VideoLimits, name: str) -> InputError:
-    return InputError(
+def _too_long(seconds: float, limits: VideoLimits, name: str) -> ProblemError:
+    return ProblemError(
         ProblemType.VIDEO_TOO_LONG,
         f"the {name} is {seconds:.1f} seconds long; at most {limits.seconds:g} are allowed",
         got=round(seconds, 3),

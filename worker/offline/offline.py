@@ -8,11 +8,11 @@ import typer
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.logs import configure_logging
 from jobs.motions import Motion
+from jobs.problems import ProblemError
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from jobs.settings import InvalidSettingsError, read_settings
 from model.errors import ModelError
 from worker.decoding import start_forkserver
-from worker.errors import InputError
 from worker.make.motion import extract_motion
 from worker.make.picture import make_image, make_video
 from worker.make.render import Made
@@ -75,7 +75,7 @@ def _run(
                 models = Models.of(settings)
                 load(models)
             made = job(Workbench(models, settings, stages, credentials=credentials), temporary)
-    except (InvalidSettingsError, InputError, ModelError, InvalidCredentialsError) as error:
+    except (InvalidSettingsError, ProblemError, ModelError, InvalidCredentialsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     show_outcome(output, made, stages.seconds, as_json=as_json)

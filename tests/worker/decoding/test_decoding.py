@@ -21,13 +21,12 @@ import pytest
 import soundfile
 from PIL import Image
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from worker import decoding
 from worker.decoding import forkserver, readers
 from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version
 from worker.decoding.decoding import DecoderError, Decoding
 from worker.decoding.system_calls import ARCHITECTURES
-from worker.errors import InputError
 from worker.media import audio, images, video
 from worker.stages import Check, unchecked
 
@@ -142,8 +141,8 @@ def asked(
     return Decoding(task, path, name="file", bounds=bounds, check=check, arguments=arguments, room=room)
 
 
-def refusal(task: str, path: Path, **bounds: int) -> InputError:
-    with asked(task, path, **bounds) as child, pytest.raises(InputError) as caught:
+def refusal(task: str, path: Path, **bounds: int) -> ProblemError:
+    with asked(task, path, **bounds) as child, pytest.raises(ProblemError) as caught:
         said_all(child)
     return caught.value
 
@@ -208,21 +207,21 @@ def test_sound_and_video(tmp_path: Path) -> None:
 def test_refusals_are_those_of_the_plain_readers(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"GIF89a, or so it says")
-    plain: InputError | None = None
+    plain: ProblemError | None = None
     for read in (images.read_image, decoding.read_image):
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(ProblemError) as caught:
             read(path, IMAGES, name="driving image")
         if plain is not None:
             assert vars(caught.value) == vars(plain)
         plain = caught.value
     assert plain is not None
-    assert plain.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert plain.problem_type is ProblemType.UNSUPPORTED_MEDIA
 
 
 def test_one_that_hangs(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.decoding.decoding.STALL_S", 1.0)
     error = refusal("hang", picture)
-    assert error.problem is ProblemType.TOO_COSTLY
+    assert error.problem_type is ProblemType.TOO_COSTLY
     assert "hangs: for 1 seconds nothing came" in error.detail
     assert all_gone(picture)
 
@@ -230,27 +229,27 @@ def test_one_that_hangs(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_whose_threads_keep_each_other_waiting(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.decoding.decoding.STALL_S", 0.5)
     monkeypatch.setattr("worker.decoding.decoding.LONGEST_STALL_S", 1.5)
-    assert refusal("crowd", picture, seconds=600).problem is ProblemType.TOO_COSTLY
+    assert refusal("crowd", picture, seconds=600).problem_type is ProblemType.TOO_COSTLY
     assert all_gone(picture)
 
 
 def test_one_that_computes_for_ever(picture: Path) -> None:
     error = refusal("burn", picture, seconds=1)
-    assert (error.problem, error.allowed) == (ProblemType.TOO_COSTLY, 1)
+    assert (error.problem_type, error.allowed) == (ProblemType.TOO_COSTLY, 1)
     assert "more than 1 seconds of computing" in error.detail
     assert all_gone(picture)
 
 
 def test_one_that_takes_memory(picture: Path) -> None:
     error = refusal("eat", picture, memory=64 * MIB)
-    assert (error.problem, error.allowed) == (ProblemType.TOO_COSTLY, 64 * MIB)
+    assert (error.problem_type, error.allowed) == (ProblemType.TOO_COSTLY, 64 * MIB)
     assert "more than 64 MiB of memory" in error.detail
     assert all_gone(picture)
 
 
 def test_one_that_breaks_down(picture: Path) -> None:
     error = refusal("crash", picture)
-    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "its decoder broke down" in error.detail
     assert all_gone(picture)
 

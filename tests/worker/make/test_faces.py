@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from model.data.clips import openings
 from model.extractor import Extraction
 from model.renderer.prior.prior import Prior
-from worker.errors import InputError
 from worker.make.faces import read_portrait
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -77,8 +76,8 @@ def off(face: Extraction, known: Extraction, shift: tuple[int, int] = (0, 0)) ->
     return float(100 * np.linalg.norm(points_of(face) + shift - right, axis=1).mean() / np.ptp(right[:, 1]))
 
 
-def refused(read: Read, picture: np.ndarray | Image.Image, **options: object) -> InputError:
-    with pytest.raises(InputError) as caught:
+def refused(read: Read, picture: np.ndarray | Image.Image, **options: object) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
         read(picture, **options)
     return caught.value
 
@@ -136,14 +135,14 @@ def test_a_photo_too_small_for_a_face_says_how_small_one_may_be(
     read: Read, photo: np.ndarray, size: tuple[int, int]
 ) -> None:
     error = refused(read, Image.fromarray(photo).resize(size))
-    assert error.problem is ProblemType.NO_FACE
+    assert error.problem_type is ProblemType.NO_FACE
     assert f"portrait of {size[0]} x {size[1]} pixels" in error.detail
     assert "at least 40 pixels high" in error.detail
 
 
 def test_a_photo_without_a_face_says_what_was_looked_for(read: Read, photo: np.ndarray) -> None:
     error = refused(read, photo[400:])  # the uniform below the chin
-    assert error.problem is ProblemType.NO_FACE
+    assert error.problem_type is ProblemType.NO_FACE
     assert (error.got, error.allowed) == (0, "at least one face")
     assert "looked for whole faces" in error.detail
 
@@ -153,7 +152,7 @@ def test_a_photo_on_its_side_without_exif_says_how_far_a_face_may_tilt(
     read: Read, photo: np.ndarray, turns: int
 ) -> None:
     error = refused(read, np.rot90(photo, turns))
-    assert error.problem is ProblemType.NO_FACE
+    assert error.problem_type is ProblemType.NO_FACE
     assert "tilted by up to about 45" in error.detail
 
 
@@ -178,7 +177,7 @@ def test_a_face_that_the_border_cuts_a_little_is_read_and_one_cut_in_half_is_ref
     assert off(read(most).face, known, shift) < 3.0
     half, _ = cut(photo, known, side, 0.6)
     error = refused(read, half)
-    assert error.problem is ProblemType.NO_FACE
+    assert error.problem_type is ProblemType.NO_FACE
     assert "looked for whole faces" in error.detail
 
 
@@ -221,5 +220,5 @@ def test_faces_are_counted_by_size_and_the_one_asked_for_is_read(
     assert second.crop.x + second.crop.side < 550
     assert second.crop.side == pytest.approx(0.5 * first.crop.side, rel=0.1)
     error = refused(read, scene, face=2)
-    assert error.problem is ProblemType.NO_SUCH_FACE
+    assert error.problem_type is ProblemType.NO_SUCH_FACE
     assert "face 2 was asked for, but the portrait has 2; allowed are 0 to 1" in error.detail

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import MotionOptions
 from model.extractor import Extraction
 from tests.support.films import film, sway, swaying
-from worker.errors import InputError
 from worker.make.faces import follow_face, from_the_start
 from worker.make.motion import extract_motion
 from worker.media.video import open_video
@@ -126,9 +125,9 @@ def test_faces_are_counted_by_size(workbench: Workbench, woman: np.ndarray, othe
     for index, person in ((None, 0), (0, 0), (1, 1)):
         identity = followed(workbench, path, index)[0].identity
         assert np.argmin([np.linalg.norm(identity - of_person) for of_person in known]) == person
-    with pytest.raises(InputError, match=r"the driving video: face 2 .* has 2; allowed are 0 to 1") as caught:
+    with pytest.raises(ProblemError, match=r"the driving video: face 2 .* has 2; allowed are 0 to 1") as caught:
         followed(workbench, path, 2)
-    assert (caught.value.problem, caught.value.got) == (ProblemType.NO_SUCH_FACE, 2)
+    assert (caught.value.problem_type, caught.value.got) == (ProblemType.NO_SUCH_FACE, 2)
 
 
 def jacket(woman: np.ndarray, count: int) -> list[np.ndarray]:
@@ -137,9 +136,9 @@ def jacket(woman: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def test_no_face_at_all(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the driving video: no face in the 12 frames .* looked for") as caught:
+    with pytest.raises(ProblemError, match=r"the driving video: no face in the 12 frames .* looked for") as caught:
         followed(workbench, film(tmp_path / "a.mp4", jacket(woman, 12)))
-    assert (caught.value.problem, caught.value.got) == (ProblemType.NO_FACE, 0)
+    assert (caught.value.problem_type, caught.value.got) == (ProblemType.NO_FACE, 0)
 
 
 def test_a_face_behind_a_title_is_waited_for(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
@@ -167,9 +166,9 @@ def test_a_face_that_fades_in_is_found_as_soon_as_it_can_be_seen(
 def test_a_face_is_waited_for_as_long_as_is_set(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", [*[np.zeros((400, 320, 3), np.uint8)] * 30, *swaying(woman, 4)])
     hasty = replace(workbench, settings=WorkerSettings(max_seconds_before_face=1))
-    with pytest.raises(InputError, match="the driving video: no face in the first 1 seconds; looked for") as caught:
+    with pytest.raises(ProblemError, match="the driving video: no face in the first 1 seconds; looked for") as caught:
         followed(hasty, path)
-    assert caught.value.problem is ProblemType.NO_FACE
+    assert caught.value.problem_type is ProblemType.NO_FACE
     assert caught.value.allowed == "a face in the first 1 seconds (PIRENDERER_MAX_SECONDS_BEFORE_FACE)"
     patient = replace(workbench, settings=WorkerSettings(max_seconds_before_face=1.2))
     assert len(followed(patient, path)) == 34
@@ -182,9 +181,9 @@ def test_no_frames_at_all(workbench: Workbench, tmp_path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         container.start_encoding()  # writes the header
     assert path.stat().st_size > 0
-    with pytest.raises(InputError, match="the driving video") as caught:
+    with pytest.raises(ProblemError, match="the driving video") as caught:
         followed(workbench, path)
-    assert caught.value.problem is ProblemType.UNREADABLE_MEDIA
+    assert caught.value.problem_type is ProblemType.UNREADABLE_MEDIA
 
 
 def test_a_cut_to_another_framing(workbench: Workbench, woman: np.ndarray, tmp_path: Path) -> None:

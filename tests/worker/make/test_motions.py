@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
-from jobs.problems import ProblemType
-from worker.errors import InputError
+from jobs.problems import ProblemError, ProblemType
 from worker.make import motions
 
 D = 70
@@ -96,12 +95,12 @@ def test_interpolation_never_leaves_the_two_keys_around_it(values: list[float], 
 
 
 def test_another_space_or_length_is_refused() -> None:
-    with pytest.raises(InputError) as space:
+    with pytest.raises(ProblemError) as space:
         motions.check_space("bfm-deep3d", {73}, expected_space="open478", dimension=D)
-    assert space.value.problem is ProblemType.WRONG_MOTION_SPACE
+    assert space.value.problem_type is ProblemType.WRONG_MOTION_SPACE
     assert "'bfm-deep3d'" in space.value.detail
     assert "'open478'" in space.value.detail
-    with pytest.raises(InputError, match="has 69 numbers; 'open478' takes 70") as length:
+    with pytest.raises(ProblemError, match="has 69 numbers; 'open478' takes 70") as length:
         motions.check_space("open478", {70, 69}, expected_space="open478", dimension=D)
-    assert length.value.problem is ProblemType.INVALID_MOTION
+    assert length.value.problem_type is ProblemType.INVALID_MOTION
     motions.check_space("open478", {70}, expected_space="open478", dimension=D)

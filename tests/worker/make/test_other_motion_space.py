@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
 from model.weights.files import released_weights, save_weights
-from worker.errors import InputError
 from worker.make.picture import make_image, make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -74,8 +73,8 @@ def test_motions_of_the_morphable_model_are_refused(
         (lambda: video(driving=speech), "a driving video becomes a motion in the space"),
         (lambda: video(audio=speech), "speech becomes a motion in the space"),
     ):
-        with pytest.raises(InputError, match=named) as error:
+        with pytest.raises(ProblemError, match=named) as error:
             refused()
-        assert error.value.problem is ProblemType.WRONG_MOTION_SPACE
+        assert error.value.problem_type is ProblemType.WRONG_MOTION_SPACE
         assert "this renderer takes 'bfm-deep3d'" in error.value.detail
     assert not list(tmp_path.iterdir())

@@ -12,14 +12,13 @@ import soundfile
 from PIL import Image
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.engines import RenderedFrames
 from model.extractor import Crop, Extraction
 from model.morphable.controls import Controls
 from model.renderer.prior.reach import MOST_TURN
 from tests.support.films import film
-from worker.errors import InputError
 from worker.make.picture import make_image, make_video
 from worker.make.render import Made
 from worker.settings import WorkerSettings
@@ -172,9 +171,9 @@ def test_images_are_reported_until_all_are_done(bench: Workbench, files: dict[st
 
 def test_an_archive_has_a_bound(bench: Workbench, files: dict[str, Path]) -> None:
     bench = replace(bench, settings=WorkerSettings(max_archive_bytes=2000))
-    with pytest.raises(InputError, match="allowed are 2000 for all") as refused:
+    with pytest.raises(ProblemError, match="allowed are 2000 for all") as refused:
         image(bench, files, motions=[coefficients(0)] * 64)
-    assert refused.value.problem is ProblemType.TOO_LARGE
+    assert refused.value.problem_type is ProblemType.TOO_LARGE
     assert files["portrait.png"].with_name("out").stat().st_size < 10_000
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.problems import ProblemType
-from worker.errors import InputError
+from jobs.problems import ProblemError, ProblemType
 from worker.media.audio import AudioLimits, open_sound, read_speech
 from worker.media.mp4 import mp4_writer
 
@@ -107,12 +106,12 @@ def test_what_an_id3_tag_hides_is_refused_like_itself(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.au", tone(1, 16_000), 16_000)
     path.write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + (tmp_path / "a.au").read_bytes())
     error = refused(path)
-    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert error.problem_type is ProblemType.UNSUPPORTED_MEDIA
     assert error.got == "AU"
 
 
-def refused(path: Path, limits: AudioLimits | None = None) -> InputError:
-    with pytest.raises(InputError) as caught:
+def refused(path: Path, limits: AudioLimits | None = None) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
         read_speech(path, limits or AudioLimits())
     return caught.value
 
@@ -121,7 +120,7 @@ def test_no_samples(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros((0, 1)), 16_000)
     error = refused(path)
-    assert error.problem is ProblemType.SILENT_AUDIO
+    assert error.problem_type is ProblemType.SILENT_AUDIO
     assert "0 seconds" in error.detail
     assert "0.1" in error.detail
 
@@ -130,7 +129,7 @@ def test_silent(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.full(16_000, 1e-5), 16_000, subtype="FLOAT")
     error = refused(path)
-    assert error.problem is ProblemType.SILENT_AUDIO
+    assert error.problem_type is ProblemType.SILENT_AUDIO
     assert "-100 dBFS" in error.detail
     assert "-60 is the least" in error.detail
 
@@ -150,23 +149,23 @@ def test_not_numbers(tmp_path: Path, bad: float) -> None:
 def test_too_long_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, tone(3, 16_000), 16_000)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(ProblemError) as caught:
         open_sound(path, AudioLimits(seconds=2))
-    assert caught.value.problem is ProblemType.AUDIO_TOO_LONG
+    assert caught.value.problem_type is ProblemType.AUDIO_TOO_LONG
     assert "3.0 seconds long; at most 2" in caught.value.detail
 
 
 def test_too_long_without_a_header(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.aac", tone(3, 16_000), 16_000, "aac")
     error = refused(path, AudioLimits(seconds=2))
-    assert error.problem is ProblemType.AUDIO_TOO_LONG
+    assert error.problem_type is ProblemType.AUDIO_TOO_LONG
 
 
 def test_too_many_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(1, 16_000), 16_000)
     error = refused(path, AudioLimits(bytes=1000))
-    assert (error.problem, error.got, error.allowed) == (ProblemType.TOO_LARGE, path.stat().st_size, 1000)
+    assert (error.problem_type, error.got, error.allowed) == (ProblemType.TOO_LARGE, path.stat().st_size, 1000)
 
 
 def test_too_many_channels(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_not_sound(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_text("hello, this is a text and no sound\n" * 50)
     error = refused(path)
-    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert error.problem_type is ProblemType.UNSUPPORTED_MEDIA
     assert "b'hello, t'" in error.detail
 
 
@@ -187,7 +186,7 @@ def test_truncated_m4a(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.m4a", tone(2, 48_000), 48_000, "aac")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # the index is at the end, and gone
     error = refused(path)
-    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "damaged or truncated" in error.detail
 
 
@@ -204,7 +203,7 @@ def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, 
     read_speech(sound)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     error = refused(path)
-    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "damaged or truncated" in error.detail
     assert "avcodec" not in error.detail
     if name == "a.mp3":
@@ -252,7 +251,7 @@ def test_a_sound_too_short_to_speak_in(tmp_path: Path, samples: int) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.full(samples, 0.5), 16_000)
     error = refused(path)
-    assert error.problem is ProblemType.SILENT_AUDIO
+    assert error.problem_type is ProblemType.SILENT_AUDIO
     assert f"{samples / 16_000:g} seconds of sound; at least 0.1 are needed" in error.detail
 
 
@@ -282,7 +281,7 @@ def test_video_without_sound(tmp_path: Path) -> None:
         frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
         container.mux([*stream.encode(frame), *stream.encode(None)])
     error = refused(path)
-    assert error.problem is ProblemType.SILENT_AUDIO
+    assert error.problem_type is ProblemType.SILENT_AUDIO
     assert "no sound in it" in error.detail
 
 
@@ -290,6 +289,6 @@ def test_playlists_are_not_followed(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "secret.wav", tone(1, 16_000), 16_000)
     path = tmp_path / "a.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9.0,\nsecret.wav\n#EXT-X-ENDLIST\n")
-    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA
+    assert refused(path).problem_type is ProblemType.UNSUPPORTED_MEDIA
     path.write_text("ffconcat version 1.0\nfile secret.wav\n")
-    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA
+    assert refused(path).problem_type is ProblemType.UNSUPPORTED_MEDIA

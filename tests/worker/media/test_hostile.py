@@ -20,7 +20,7 @@ READ = """
 import json, sys
 from pathlib import Path
 from model.metrics.memory import peak_resident_mib
-from worker.errors import InputError
+from jobs.problems import ProblemError
 from worker.media.audio import AudioLimits, open_sound, read_speech
 from worker.media.images import ImageLimits, read_image
 from worker.media.video import VideoLimits, open_video
@@ -42,7 +42,7 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
     try:
         read(path)
         outcome["served"] += 1
-    except InputError:
+    except ProblemError:
         outcome["refused"] += 1
     except BaseException as error:
         outcome["faults"].append([path.name, repr(error)])

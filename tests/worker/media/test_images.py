@@ -10,9 +10,8 @@ import pytest
 from PIL import Image, ImageCms, features
 
 from jobs.image_headers import image_size
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from tests.support.heif import heic
-from worker.errors import InputError
 from worker.media.images import ImageLimits, encode_image, read_image
 
 
@@ -187,7 +186,7 @@ def test_a_damaged_heic_is_told(tmp_path: Path, picture: np.ndarray) -> None:
     for spoiled in (data[: len(data) // 2], data.replace(b"hvcC", b"hvcX"), data.replace(b"dimg", b"dimX")):
         path.write_bytes(spoiled)
         error = refused(path)
-        assert error.problem is ProblemType.UNREADABLE_MEDIA
+        assert error.problem_type is ProblemType.UNREADABLE_MEDIA
         assert "damaged or truncated HEIC" in error.detail
 
 
@@ -207,8 +206,8 @@ def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, picture: np.nda
     np.testing.assert_array_equal(read_image(path), picture)
 
 
-def refused(path: Path, limits: ImageLimits | None = None) -> InputError:
-    with pytest.raises(InputError) as caught:
+def refused(path: Path, limits: ImageLimits | None = None) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
         read_image(path, limits or ImageLimits())
     return caught.value
 
@@ -217,14 +216,14 @@ def test_not_an_image(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_text("not an image at all")
     error = refused(path)
-    assert error.problem is ProblemType.UNSUPPORTED_MEDIA
+    assert error.problem_type is ProblemType.UNSUPPORTED_MEDIA
     assert "not an image (JPEG, PNG, WebP, HEIC or AVIF)" in error.detail
     assert "b'not an i'" in error.detail
 
 
 def test_formats_outside_the_list_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
     path = saved(tmp_path / "a.gif", Image.fromarray(picture))
-    assert refused(path).problem is ProblemType.UNSUPPORTED_MEDIA
+    assert refused(path).problem_type is ProblemType.UNSUPPORTED_MEDIA
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
@@ -233,7 +232,7 @@ def test_truncated(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"a.{suffix}", Image.fromarray(noise))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     error = refused(path)
-    assert error.problem is ProblemType.UNREADABLE_MEDIA
+    assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "damaged" in error.detail
 
 
@@ -246,7 +245,7 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_too_many_bytes(tmp_path: Path, picture: np.ndarray) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(picture))
     error = refused(path, ImageLimits(bytes=100))
-    assert error.problem is ProblemType.TOO_LARGE
+    assert error.problem_type is ProblemType.TOO_LARGE
     assert (error.got, error.allowed) == (path.stat().st_size, 100)
 
 
@@ -265,7 +264,7 @@ def test_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None
     path = tmp_path / "bomb.png"
     path.write_bytes(png_of_size(side, side))
     error = refused(path)
-    assert error.problem is ProblemType.TOO_MANY_PIXELS
+    assert error.problem_type is ProblemType.TOO_MANY_PIXELS
     assert error.got == side * side
     assert str(side * side) in error.detail
     assert "50000000" in error.detail
@@ -276,7 +275,7 @@ def test_a_side_that_is_too_long_is_refused(tmp_path: Path, width: int, height: 
     path = tmp_path / "strip.png"
     path.write_bytes(png_of_size(width, height))
     error = refused(path)
-    assert error.problem is ProblemType.TOO_MANY_PIXELS
+    assert error.problem_type is ProblemType.TOO_MANY_PIXELS
     assert (error.got, error.allowed) == (max(width, height), 32_766)
     assert f"{width} x {height}" in error.detail
 

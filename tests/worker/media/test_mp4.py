@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
 from tests.support.films import add_cover, film, with_cover_first
-from worker.errors import InputError
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer
 from worker.media.planes import to_yuv
@@ -209,7 +208,7 @@ def test_a_cover_alone_is_no_picture_and_does_not_move_the_sound(tmp_path: Path)
         frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 24_000, Fraction(1, 48_000)
         container.mux([*sound.encode(frame), *sound.encode(None)])
-    with pytest.raises(InputError, match="no picture in it"):
+    with pytest.raises(ProblemError, match="no picture in it"):
         open_video(path)
     assert read_speech(path).seconds == pytest.approx(1, abs=0.05)
 
@@ -225,31 +224,31 @@ def test_containers(tmp_path: Path, name: str, codec: str) -> None:
 
 def test_limits(tmp_path: Path) -> None:
     path = written_video(tmp_path / "a.mp4", [50] * 50)
-    with pytest.raises(InputError, match=r"2.0 seconds long; at most 1 are allowed") as caught:
+    with pytest.raises(ProblemError, match=r"2.0 seconds long; at most 1 are allowed") as caught:
         open_video(path, VideoLimits(seconds=1))
-    assert caught.value.problem is ProblemType.VIDEO_TOO_LONG
-    with pytest.raises(InputError, match="96 x 64, 6144 pixels; at most 1000 are allowed"):
+    assert caught.value.problem_type is ProblemType.VIDEO_TOO_LONG
+    with pytest.raises(ProblemError, match="96 x 64, 6144 pixels; at most 1000 are allowed"):
         open_video(path, VideoLimits(pixels=1000))
-    with pytest.raises(InputError, match="at most 10 are allowed"):
+    with pytest.raises(ProblemError, match="at most 10 are allowed"):
         open_video(path, VideoLimits(bytes=10))
 
 
 def test_a_gap_of_a_day_is_not_filled(tmp_path: Path) -> None:
     path = written_video(tmp_path / "a.mkv", [20, 120], times=[0, 25 * 86_400])
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(ProblemError) as caught:
         list(open_video(path, VideoLimits(seconds=10)).frames(25))
-    assert caught.value.problem is ProblemType.VIDEO_TOO_LONG
+    assert caught.value.problem_type is ProblemType.VIDEO_TOO_LONG
 
 
 def test_truncated_and_not_a_video(tmp_path: Path) -> None:
     path = written_video(tmp_path / "a.mp4", list(range(50)))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match="damaged or truncated"):
+    with pytest.raises(ProblemError, match="damaged or truncated"):
         open_video(path)
     path.write_bytes(b"nothing of a video " * 40)
-    with pytest.raises(InputError, match="is not a video file"):
+    with pytest.raises(ProblemError, match="is not a video file"):
         open_video(path)
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
-    with pytest.raises(InputError, match=r"is not a video file .*; it looks like audio/wav"):
+    with pytest.raises(ProblemError, match=r"is not a video file .*; it looks like audio/wav"):
         open_video(tmp_path / "a.wav")
