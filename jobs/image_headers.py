@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from jobs.problems import ProblemError, ProblemType
+
+MAX_SIDE = 32_766  # pixels: what the libraries that cut and move pictures can address
 MOST_PARTS = 1000  # segments of a JPEG; chunks or boxes before the picture of others
 MOST_SCANS = 100  # of a JPEG
 MOST_FILLING = 1 << 16  # bytes between the segments of a JPEG, before its picture
@@ -42,6 +45,40 @@ def image_size(path: Path, media_type: str) -> tuple[int, int]:
     if not width or not height:
         raise ImageHeaderError("has no pixels", got=f"{width} x {height}", allowed="at least 1 x 1")
     return width, height
+
+
+def check_image(name: str, path: Path, media_type: str, *, max_pixels: int) -> tuple[int, int]:
+    """Width and height in pixels as `image_size` has them, if no more than is allowed.
+
+    `name` is what messages call the image. Raises ProblemError: unreadable-media or too-many-pixels.
+    """
+    try:
+        size = image_size(path, media_type)
+    except ImageHeaderError as error:
+        raise ProblemError(
+            ProblemType.UNREADABLE_MEDIA, f"{name} {error}", got=error.got, allowed=error.allowed
+        ) from error
+    check_pixels(name, size, max_pixels=max_pixels)
+    return size
+
+
+def check_pixels(name: str, size: tuple[int, int], *, max_pixels: int) -> None:
+    """Refuse an image of a width and height beyond what is allowed. Raises ProblemError: too-many-pixels."""
+    width, height = size
+    if width * height > max_pixels:
+        raise ProblemError(
+            ProblemType.TOO_MANY_PIXELS,
+            f"{name} has {width} x {height} = {width * height} pixels; allowed are {max_pixels}",
+            got=width * height,
+            allowed=max_pixels,
+        )
+    if max(width, height) > MAX_SIDE:
+        raise ProblemError(
+            ProblemType.TOO_MANY_PIXELS,
+            f"{name} has {width} x {height} pixels; allowed are {MAX_SIDE} a side",
+            got=max(width, height),
+            allowed=MAX_SIDE,
+        )
 
 
 def _jpeg_size(file: BinaryIO) -> tuple[int, int]:

@@ -116,10 +116,6 @@ class MotionOptions(Document):
     overlay: Overlay = False
 
 
-MAX_IMAGE_SIDE = 32_766
-"""Of an uploaded image, in pixels: what the libraries that cut and move pictures can address."""
-
-
 class InputFile(Document):
     """A stored upload: its artifact key, the media type its content was recognised as, and its size."""
 

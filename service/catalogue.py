@@ -3,12 +3,13 @@
 import importlib.util
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jobs.motion_spaces import MotionSpace
 
 log = structlog.get_logger(__name__)
 
@@ -46,15 +47,6 @@ class Card(BaseModel):
     facts: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class MotionSpace:
-    """A motion space that can be rendered: dimension D of its vectors and the controls that name its directions."""
-
-    name: str
-    dimension: int
-    controls: dict[str, Control]
-
-
 class Catalogue:
     """The installed models."""
 
@@ -85,7 +77,7 @@ class Catalogue:
         return sorted(set(kinds) - self.kinds)
 
     @property
-    def spaces(self) -> dict[str, MotionSpace]:
+    def spaces(self) -> dict[str, MotionSpace[Control]]:
         """The motion spaces some installed renderer speaks."""
         controls = {card.motion_space: card.controls for card in self.cards if card.kind == "morphable"}
         return {

@@ -2,15 +2,26 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+from jobs.motion_spaces import MotionSpace
 from model.animation.animator import Animator
 from model.audio import SpeechToMotion
 from model.extractor import Extractor
 from model.extractor.deep3d import Deep3DExtractor
+from model.morphable.basis import MOTION_SPACE
 from model.morphable.controls import Controls
 from model.weights import RENDERER
 from model.weights.files import read_card
 from worker.settings import WorkerSettings
+
+
+class Range(NamedTuple):
+    """Of a named control (jobs.motion_spaces.Control)."""
+
+    minimum: float
+    maximum: float
+    unit: str
 
 
 class Models:
@@ -45,6 +56,16 @@ class Models:
             directory=settings.weights_dir,
             cache_directory=settings.engine_cache_dir,
         )
+
+    @cached_property
+    def motion_spaces(self) -> dict[str, MotionSpace[Range]]:
+        """The one that the renderer takes, as the cards say: no weights are loaded for it."""
+        card = read_card(self._renderer, self._directory)
+        name, controls = card["motion_space"], []
+        if name == MOTION_SPACE:
+            controls = read_card(MOTION_SPACE, self._directory)["controls"]
+        ranges = {each["name"]: Range(each["minimum"], each["maximum"], each["unit"]) for each in controls}
+        return {name: MotionSpace(name, card["dimension"], ranges)}
 
     @cached_property
     def extractor(self) -> Extractor:

@@ -1,26 +1,16 @@
 """Checks a submitted motion against the installed models, before it becomes a job."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.documents import InvalidJsonError, read_document
-from jobs.motions import (
-    MAX_CONTROLS,
-    MAX_FRAMES,
-    MAX_KEYFRAMES,
-    CoefficientsMotion,
-    ControlsMotion,
-    FramesMotion,
-    KeyframesMotion,
-    Motion,
-)
+from jobs.motion_spaces import Spaces, checked_moving, checked_still
+from jobs.motions import MAX_CONTROLS, MAX_FRAMES, MAX_KEYFRAMES, Motion
 from jobs.problems import ProblemType
 from jobs.schemas import MOTION, MOTIONS
-from service.catalogue import MotionSpace
 from service.http.problems import ProblemError, validation_error
 
 T = TypeVar("T")
@@ -37,29 +27,30 @@ FEW = 16  # fields and lists around all this
 SHORT_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.){0,512}+")*+[^"]*+', re.DOTALL)
 
 
-def parse_motion(text: bytes, spaces: Mapping[str, MotionSpace], *, moving: bool) -> Motion:
+def parse_motion(text: bytes, spaces: Spaces, *, moving: bool) -> Motion:
     """Read a motion and check form, space, length and ranges. Raises ProblemError naming value and what is allowed."""
-    return _checked(_read(MOTION, text, "motion", tag=0), spaces, "motion", moving=moving)
+    motion = _read(MOTION, text, "motion", tag=0)
+    return checked_moving(motion, spaces, "motion") if moving else checked_still(motion, spaces, "motion")
 
 
-def parse_motions(text: bytes, spaces: Mapping[str, MotionSpace]) -> list[Motion]:
+def parse_motions(text: bytes, spaces: Spaces) -> list[Motion]:
     """Read a list of still motions and check each. Raises ProblemError, which says which of them."""
     motions = _read(MOTIONS, text, "motions", tag=1)
-    return [_checked(motion, spaces, f"motions.{index}", moving=False) for index, motion in enumerate(motions)]
+    return [checked_still(motion, spaces, f"motions.{index}") for index, motion in enumerate(motions)]
 
 
-def check_motion_file(path: Path, spaces: Mapping[str, MotionSpace]) -> int:
+def check_motion_file(path: Path, spaces: Spaces) -> int:
     """The same for a long motion of a video that lies in a file; it is one. Raises ProblemError."""
     parse_motion(_weighed(path, spaces, "motion"), spaces, moving=True)
     return 1
 
 
-def check_motions_file(path: Path, spaces: Mapping[str, MotionSpace]) -> int:
+def check_motions_file(path: Path, spaces: Spaces) -> int:
     """The same for a long list of still motions; says how many there are. Raises ProblemError."""
     return len(parse_motions(_weighed(path, spaces, "motions"), spaces))
 
 
-def _weighed(path: Path, spaces: Mapping[str, MotionSpace], where: str) -> bytes:
+def _weighed(path: Path, spaces: Spaces, where: str) -> bytes:
     """The text of a file, if parsing it takes no more memory than the largest motion would. Raises ProblemError.
 
     A byte of JSON can become a hundred of memory, so what it would become is counted before.
@@ -107,73 +98,3 @@ def _read(schema: TypeAdapter[T], text: bytes, where: str, *, tag: int) -> T:
         ) from error
     except ValidationError as error:
         raise validation_error(ProblemType.INVALID_MOTION, error, where=where, tag=tag) from error
-
-
-def _checked(motion: Motion, spaces: Mapping[str, MotionSpace], where: str, *, moving: bool) -> Motion:
-    _check_form(motion, moving=moving)
-    space = spaces.get(motion.space)
-    if space is None:
-        allowed = sorted(spaces)
-        raise ProblemError(
-            ProblemType.WRONG_MOTION_SPACE,
-            f"{where}.space is {motion.space!r}; the installed renderer speaks {', '.join(allowed)}",
-            got=motion.space,
-            allowed=allowed,
-        )
-    match motion:
-        case ControlsMotion():
-            _check_controls(motion.controls, space, f"{where}.controls")
-        case CoefficientsMotion():
-            _check_length(motion.coefficients, space, f"{where}.coefficients")
-        case FramesMotion():
-            for index, frame in enumerate(motion.frames):
-                _check_length(frame, space, f"{where}.frames.{index}")
-        case KeyframesMotion():
-            for index, keyframe in enumerate(motion.keyframes):
-                _check_controls(keyframe.controls, space, f"{where}.keyframes.{index}.controls")
-    return motion
-
-
-def _check_form(motion: Motion, *, moving: bool) -> None:
-    if moving == isinstance(motion, FramesMotion | KeyframesMotion):
-        return
-    allowed = ["frames", "keyframes"] if moving else ["controls", "coefficients"]
-    got = next(form for form in ("controls", "coefficients", "frames", "keyframes") if hasattr(motion, form))
-    what = "a video" if moving else "an image"
-    raise ProblemError(
-        ProblemType.INVALID_MOTION,
-        f"{what} needs a motion of {' or '.join(allowed)}, got {got}",
-        got=got,
-        allowed=allowed,
-    )
-
-
-def _check_length(vector: list[float], space: MotionSpace, where: str) -> None:
-    if len(vector) != space.dimension:
-        raise ProblemError(
-            ProblemType.INVALID_MOTION,
-            f"{where} has {len(vector)} numbers; space {space.name} has {space.dimension}",
-            got=len(vector),
-            allowed=space.dimension,
-        )
-
-
-def _check_controls(values: dict[str, float], space: MotionSpace, where: str) -> None:
-    for name, value in values.items():
-        control = space.controls.get(name)
-        if control is None:
-            allowed = list(space.controls)
-            raise ProblemError(
-                ProblemType.INVALID_MOTION,
-                f"{where} has no control {name!r}; space {space.name} has {', '.join(allowed) or 'none'}",
-                got=name,
-                allowed=allowed,
-            )
-        if not control.minimum <= value <= control.maximum:
-            span = f"{control.minimum:g} to {control.maximum:g} {control.unit}".rstrip()
-            raise ProblemError(
-                ProblemType.INVALID_MOTION,
-                f"{where}.{name} is {value:g}; allowed is {span}",
-                got=value,
-                allowed={"minimum": control.minimum, "maximum": control.maximum, "unit": control.unit},
-            )

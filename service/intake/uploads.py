@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from jobs.files.artifacts import ArtifactTooLargeError
+from jobs.image_headers import check_image
 from jobs.media_types import IMAGE_TYPES
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.filetypes import check_image
 from service.intake.forms import DocumentField, Form, Shape
 from service.intake.multipart import FormReader, Received
 

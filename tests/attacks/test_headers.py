@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jobs.image_headers import ImageHeaderError, image_size
+from jobs.image_headers import ImageHeaderError, check_image, image_size
 from jobs.media_types import type_of
-from jobs.problems import ProblemType
-from service.http.problems import ProblemError
-from service.intake.filetypes import check_image
+from jobs.problems import ProblemError, ProblemType
 
 MIB = 1 << 20
 

@@ -175,7 +175,7 @@ def test_controls_and_speech_stay_refused(bench: Workbench, portrait: Path, spee
     for refused, named in (
         (
             lambda: rendered(bench, portrait, tmp_path / "x.png", motion=ControlsMotion(controls={"yaw": 10})),
-            "motion is",
+            "motion.space is",
         ),
         (
             lambda: make_video(bench, portrait, tmp_path / "x.mp4", audio=speech, options=VideoOptions()),
@@ -185,7 +185,8 @@ def test_controls_and_speech_stay_refused(bench: Workbench, portrait: Path, spee
         with pytest.raises(ProblemError, match=named) as error:
             refused()
         assert error.value.problem_type is ProblemType.WRONG_MOTION_SPACE
-        assert f"this renderer takes {SPACE!r}" in error.value.detail
+        assert error.value.allowed == [SPACE]
+        assert SPACE in error.value.detail
 
 
 def test_a_renderer_of_ours_is_given_motions_of_ours(folder: Path) -> None:

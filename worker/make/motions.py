@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion
-from jobs.problems import ProblemError, ProblemType
 
 Floats = NDArray[np.float32]
 
@@ -32,24 +31,6 @@ class Face(Protocol):
     def motion(self) -> Floats:
         """The portrait's own motion (D,)."""
         ...
-
-
-def check_space(space: str, lengths: set[int], *, expected_space: str, dimension: int) -> None:
-    """Refuse a motion of another space or length. Raises ProblemError: wrong-motion-space or invalid-motion."""
-    if space != expected_space:
-        raise ProblemError(
-            ProblemType.WRONG_MOTION_SPACE,
-            f"the motion is in the space {space!r}; this renderer takes {expected_space!r}",
-            got=space,
-            allowed=[expected_space],
-        )
-    for length in sorted(lengths - {dimension}):
-        raise ProblemError(
-            ProblemType.INVALID_MOTION,
-            f"a motion vector has {length} numbers; {expected_space!r} takes {dimension}",
-            got=length,
-            allowed=dimension,
-        )
 
 
 def still(motion: ControlsMotion | CoefficientsMotion, face: Face, controls: AppliesControls) -> Floats:

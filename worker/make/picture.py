@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from jobs.formats import FORMATS
-from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion, Motion, MovingMotion
+from jobs.motion_spaces import checked_moving, checked_still
+from jobs.motions import Motion, MovingMotion, StillMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.morphable.basis import MOTION_SPACE
@@ -46,12 +47,15 @@ def make_image(
 
     With `motions`, a ZIP of one image for each is written: `001.png` and so on.
     """
-    subject = read_portrait(bench, portrait, options.face)
-    if driving:
+    wanted = {"motion": motion} if motion else {f"motions.{index}": each for index, each in enumerate(motions or ())}
+    poses = [checked_still(each, bench.models.motion_spaces, where) for where, each in wanted.items()]
+    if driving is not None:
         _check_reads(bench, "a driving image", bench.models.extractor.motion_space)
+    subject = read_portrait(bench, portrait, options.face)
+    if driving is not None:
         asked = driven_image(bench, subject, driving, options)[None]
     else:
-        asked = _poses(bench, subject, motions or [motion])
+        asked = _poses(bench, subject, poses)
     targets, clamped = _reached(bench, subject, asked)
     with bench.stages.timed("paste"):
         canvas = _canvas(subject, options)
@@ -118,12 +122,15 @@ def make_video(
         with bench.stages.run("audio"):
             speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
         _check_reads(bench, "speech", MOTION_SPACE)
+    if driving is not None:
+        _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
+    if motion is not None:
+        moving = checked_moving(motion, bench.models.motion_spaces, "motion")
     subject = read_portrait(bench, portrait, options.face)
     fps = options.fps or MODEL_FPS
     sound: Sound | None = None
     frames_without_face: int | None = None
     if driving is not None:
-        _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
         driven = driven_video(bench, subject, driving, options, fps)
         sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
     if speech is not None:
@@ -132,7 +139,6 @@ def make_video(
         sequence = spoken if driving is None else with_head_of(sequence, spoken, subject.face.motion, options)
         sound = speech.sound
     elif driving is None:
-        moving = _moving(motion)
         fps = options.fps or moving.fps
         sequence = _sequence(bench, subject, moving, fps)
     sequence, clamped = _reached(bench, subject, sequence)
@@ -144,35 +150,13 @@ def make_video(
     return replace(made, frames_without_face=frames_without_face, clamped=clamped)
 
 
-def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[Motion | None]) -> motions.Floats:
+def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[StillMotion]) -> motions.Floats:
     with bench.stages.run("motion"):
-        return np.stack([_pose(bench, subject, motion) for motion in wanted])
-
-
-def _pose(bench: Workbench, subject: Portrait, motion: Motion | None) -> motions.Floats:
-    if not isinstance(motion, ControlsMotion | CoefficientsMotion):
-        raise ProblemError(
-            ProblemType.INVALID_MOTION,
-            "an image takes a single pose, not a sequence of them",
-            allowed=["controls", "coefficients"],
-        )
-    _check_space(bench, motion)
-    return motions.still(motion, subject.face, bench.models.controls)
-
-
-def _moving(motion: Motion | None) -> MovingMotion:
-    if not isinstance(motion, FramesMotion | KeyframesMotion):
-        raise ProblemError(
-            ProblemType.INVALID_MOTION,
-            "a video takes a sequence of poses, not a single one",
-            allowed=["frames", "keyframes"],
-        )
-    return motion
+        return np.stack([motions.still(motion, subject.face, bench.models.controls) for motion in wanted])
 
 
 def _sequence(bench: Workbench, subject: Portrait, motion: MovingMotion, fps: float) -> motions.Floats:
     with bench.stages.run("motion"):
-        _check_space(bench, motion)
         return motions.moving(motion, subject.face, bench.models.controls, fps)
 
 
@@ -189,26 +173,16 @@ def _reached(bench: Workbench, subject: Portrait, asked: motions.Floats) -> tupl
     return reached, Clamped(count, Reach.of(own)) if count else None
 
 
-def _check_space(bench: Workbench, motion: Motion) -> None:
-    lengths: set[int] = set()
-    if isinstance(motion, CoefficientsMotion):
-        lengths = {len(motion.coefficients)}
-    elif isinstance(motion, FramesMotion):
-        lengths = {len(frame) for frame in motion.frames}
-    animator = bench.models.animator
-    motions.check_space(motion.space, lengths, expected_space=animator.motion_space, dimension=animator.dimension)
-
-
 def _check_reads(bench: Workbench, what: str, got: str) -> None:
     """Refuse what becomes a motion of the space `got` where the renderer takes another space's."""
-    space = bench.models.animator.motion_space
-    if space != got:
+    spaces = bench.models.motion_spaces
+    if got not in spaces:
         raise ProblemError(
             ProblemType.WRONG_MOTION_SPACE,
-            f"{what} becomes a motion in the space {got!r}; this renderer takes {space!r}, as coefficients or "
-            "frames of them",
+            f"{what} becomes a motion in the space {got!r}; this renderer takes {', '.join(map(repr, spaces))}, as "
+            "coefficients or frames of them",
             got=got,
-            allowed=[space],
+            allowed=list(spaces),
         )
 
 

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from jobs.formats import ImageFormat
-from jobs.image_headers import ImageHeaderError, image_size
+from jobs.image_headers import ImageHeaderError, check_image, check_pixels
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemError, ProblemType
-from jobs.schemas import MAX_IMAGE_SIDE
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic
 from worker.media.marking import XMP, png_mark
@@ -57,13 +56,7 @@ def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "
     """
     check_size(path, limits.bytes, name)
     media_type = check_type(path, IMAGE_TYPES, f"an image ({listed(IMAGES)})", name)
-    try:
-        size = image_size(path, media_type)
-    except ImageHeaderError as error:
-        raise ProblemError(
-            ProblemType.UNREADABLE_MEDIA, f"the {name} {error}", got=error.got, allowed=error.allowed
-        ) from error
-    _check_pixels(size, limits, name)
+    check_image(f"the {name}", path, media_type, max_pixels=limits.pixels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about damaged EXIF, which is handled here
         try:
@@ -90,35 +83,17 @@ def encode_image(rgb: Pixels, image_format: ImageFormat, *, quality: int = 95) -
     return buffer.getvalue()
 
 
-def _check_pixels(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
-    width, height = size
-    if width * height > limits.pixels:
-        raise ProblemError(
-            ProblemType.TOO_MANY_PIXELS,
-            f"the {name} has {width * height} pixels; at most {limits.pixels} are allowed",
-            got=width * height,
-            allowed=limits.pixels,
-        )
-    if max(width, height) > MAX_IMAGE_SIDE:
-        raise ProblemError(
-            ProblemType.TOO_MANY_PIXELS,
-            f"the {name} has {width} x {height} pixels; at most {MAX_IMAGE_SIDE} a side are allowed",
-            got=max(width, height),
-            allowed=MAX_IMAGE_SIDE,
-        )
-
-
 def _decoded(path: Path, media_type: str, limits: ImageLimits, name: str) -> tuple[Pixels, int]:
     """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and ProblemError: too-many-pixels."""
     if media_type == "image/heic":
         rgb, profile = read_heic(path, most_pixels=limits.pixels)
-        _check_pixels((rgb.shape[1], rgb.shape[0]), limits, name)
+        check_pixels(f"the {name}", (rgb.shape[1], rgb.shape[0]), max_pixels=limits.pixels)
         image = Image.fromarray(rgb)
         del rgb
         image.info["icc_profile"] = profile
         return _to_rgb(image), 1  # turned already, and its EXIF does not count
     with Image.open(path, formats=[media_type.partition("/")[2].upper()]) as image:
-        _check_pixels(image.size, limits, name)
+        check_pixels(f"the {name}", image.size, max_pixels=limits.pixels)
         orientation, info, animated = _orientation(image), image.info, getattr(image, "is_animated", False)
         if media_type != "image/webp" or animated:
             image.load()

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
-from jobs.problems import ProblemError, ProblemType
 from worker.make import motions
 
 D = 70
@@ -92,15 +91,3 @@ def test_interpolation_never_leaves_the_two_keys_around_it(values: list[float], 
     high = np.maximum(np.take(values, k), np.take(values, k + 1))
     assert np.all(got >= low - 1e-5)
     assert np.all(got <= high + 1e-5)
-
-
-def test_another_space_or_length_is_refused() -> None:
-    with pytest.raises(ProblemError) as space:
-        motions.check_space("bfm-deep3d", {73}, expected_space="open478", dimension=D)
-    assert space.value.problem_type is ProblemType.WRONG_MOTION_SPACE
-    assert "'bfm-deep3d'" in space.value.detail
-    assert "'open478'" in space.value.detail
-    with pytest.raises(ProblemError, match="has 69 numbers; 'open478' takes 70") as length:
-        motions.check_space("open478", {70, 69}, expected_space="open478", dimension=D)
-    assert length.value.problem_type is ProblemType.INVALID_MOTION
-    motions.check_space("open478", {70}, expected_space="open478", dimension=D)

@@ -67,8 +67,11 @@ def test_motions_of_the_morphable_model_are_refused(
         return make_video(bench, portrait, tmp_path / "x.mp4", options=VideoOptions(), **kwargs)  # type: ignore[arg-type]
 
     for refused, named in (
-        (lambda: image(motion=ControlsMotion(controls={"yaw": 10})), "the motion is in the space"),
-        (lambda: image(motion=CoefficientsMotion(space="open478", coefficients=[0.0] * 70)), "the motion is in"),
+        (
+            lambda: image(motion=ControlsMotion(controls={"yaw": 10})),
+            "motion.space is 'open478'; the installed renderer speaks",
+        ),
+        (lambda: image(motion=CoefficientsMotion(space="open478", coefficients=[0.0] * 70)), "motion.space is"),
         (lambda: image(driving=portrait), "a driving image becomes a motion in the space"),
         (lambda: video(driving=speech), "a driving video becomes a motion in the space"),
         (lambda: video(audio=speech), "speech becomes a motion in the space"),
@@ -76,5 +79,6 @@ def test_motions_of_the_morphable_model_are_refused(
         with pytest.raises(ProblemError, match=named) as error:
             refused()
         assert error.value.problem_type is ProblemType.WRONG_MOTION_SPACE
-        assert "this renderer takes 'bfm-deep3d'" in error.value.detail
+        assert error.value.allowed == ["bfm-deep3d"]
+        assert "bfm-deep3d" in error.value.detail
     assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from model.renderer.prior.reach import MOST_TURN
 from tests.support.films import film
 from worker.make.picture import make_image, make_video
 from worker.make.render import Made
+from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.workbench import Workbench
@@ -59,8 +60,6 @@ class Extractor:
 class Animator:
     """Remembers what it was to render, and draws it black."""
 
-    motion_space: str = "open478"
-    dimension: int = 70
     prior: object | None = field(default_factory=object)
     yaws: list[float] = field(default_factory=list)  # degrees
 
@@ -89,6 +88,7 @@ def controls(weights: None) -> Controls:
 @pytest.fixture
 def bench(controls: Controls) -> Workbench:
     models = SimpleNamespace(extractor=Extractor(), animator=Animator(), controls=controls, speech=Speech())
+    models.motion_spaces = Models().motion_spaces
     return Workbench(models, WorkerSettings())  # type: ignore[arg-type]
 
 
