@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.engines import RenderedFrames
+from model.face.crop import Crop
 
 FEATHER = 0.10  # width of the soft edge, in crop sides
 WITHIN, BEYOND = 0.06, 0.14  # how far in and outside of the crop's edge movement fades, in crop sides
@@ -26,25 +27,6 @@ CUBIC = 400_000  # larger crops have detail to spare
 OVERLAP = 2  # rows of neighbours that enlarging a band looks at
 
 Floats = NDArray[np.float32]
-
-
-class Square(Protocol):
-    """Where the crop lies in the photo, in photo pixels; it may reach over the photo's edges."""
-
-    @property
-    def x(self) -> float:
-        """Left edge."""
-        ...
-
-    @property
-    def y(self) -> float:
-        """Top edge."""
-        ...
-
-    @property
-    def side(self) -> float:
-        """Width and height."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +62,7 @@ class Layer:
         return cls(_times(image - _times(moved, mask), painted), surer, places)
 
 
-class Overlay:
+class Composite:
     """Lays crops over one photo, or over some planes of it; what is the same for all frames is computed once.
 
     What is painted fades towards the crop's edge. What is moved does not: there the movement itself fades, over the
@@ -91,7 +73,7 @@ class Overlay:
     """
 
     def __init__(
-        self, photo: NDArray[np.uint8], crop: Square, size: int, *, fades: bool = True, cubic: int = CUBIC
+        self, photo: NDArray[np.uint8], crop: Crop, size: int, *, fades: bool = True, cubic: int = CUBIC
     ) -> None:
         """The photo, uint8 (H, W) or (H, W, C); where the crop lies in it; the sides of layers in pixels.
 
@@ -191,19 +173,12 @@ class Overlay:
 
 def composed(still: NDArray[np.uint8], frames: RenderedFrames) -> NDArray[np.uint8]:
     """Pictures (B, S, S, 3) uint8 as they are shown, of a portrait that is no larger than its crop `still`."""
-    overlay = Overlay(still, _Whole(0, 0, len(still)), len(still), fades=False)
+    composite = Composite(still, Crop(0, 0, len(still)), len(still), fades=False)
     pictures = np.empty_like(frames.images)
     for picture, frame in zip(pictures, frames, strict=True):
-        for rows, pixels in overlay.lay(Layer.of(frame.image, still, frame.mask, frame.places)):
+        for rows, pixels in composite.lay(Layer.of(frame.image, still, frame.mask, frame.places)):
             picture[rows] = pixels
     return pictures
-
-
-@dataclass(frozen=True)
-class _Whole:
-    x: float
-    y: float
-    side: float
 
 
 def edge_distance(x: Floats, y: Floats) -> Floats:

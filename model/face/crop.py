@@ -31,6 +31,10 @@ class Crop:
         if not (math.isfinite(self.x) and math.isfinite(self.y) and math.isfinite(self.side) and self.side > 0):
             raise ValueError(f"crop ({self.x}, {self.y}, {self.side}): allowed are finite x and y, and side > 0")
 
+    def scaled(self, factor: float) -> Crop:
+        """The same square of a source whose sides are `factor` times as long."""
+        return Crop(self.x * factor, self.y * factor, self.side * factor)
+
     def cut(self, rgb: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
         """The crop of `rgb` (H, W, 3) uint8 as (size, size, 3) uint8; what lies outside the picture is mirrored.
 

@@ -1,15 +1,14 @@
 """What a frame of the result shows: the whole photo with the animated face in it, or the square crop alone."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.animation.composite import Layer, Overlay, Square
+from model.animation.composite import Composite, Layer
 from model.engines import RenderedFrame
-from model.extractor import Crop
+from model.face.crop import Crop
 from worker.media.paste import Paster, PlanarPaster
 
 Image = NDArray[np.uint8]
@@ -18,18 +17,11 @@ CROP_SIDE = 256
 MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
 
 
-@dataclass(frozen=True)
-class _Square:
-    x: float
-    y: float
-    side: float
-
-
 class CutFace(Protocol):
     """Where a face was cut from the photo, and what was cut: uint8 (S, S, 3)."""
 
     @property
-    def crop(self) -> Square:
+    def crop(self) -> Crop:
         """In photo pixels."""
         ...
 
@@ -69,8 +61,7 @@ class Canvas:
         scale = longest_side / max(height, width)
         new_width, new_height = max(2, round(width * scale)), max(2, round(height * scale))
         resized = _resized(photo, new_width, new_height)
-        moved = _Square(crop.x * scale, crop.y * scale, crop.side * scale)
-        return cls(new_width, new_height, paster(resized, moved, still))
+        return cls(new_width, new_height, paster(resized, crop.scaled(scale), still))
 
     @classmethod
     def square(cls, photo: Image, face: CutFace, side: int) -> "Canvas":
@@ -92,13 +83,12 @@ class _SquarePaster:
         self._still = face.image
         self._shown = slice(margin, margin + side)
         self._picture = around.cut(photo, side + 2 * margin)
-        square = _Square(margin, margin, side)
-        self._overlay = Overlay(self._picture, square, len(face.image), fades=False)
+        self._composite = Composite(self._picture, Crop(margin, margin, side), len(face.image), fades=False)
 
     def paste(self, animated: RenderedFrame) -> Image:
         image = self._picture.copy()
-        for rows, pixels in self._overlay.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
-            image[rows, self._overlay.columns] = pixels
+        for rows, pixels in self._composite.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
+            image[rows, self._composite.columns] = pixels
         return image[self._shown, self._shown]
 
 

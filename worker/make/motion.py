@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,7 +144,7 @@ def _drawn(
 
 def _described(crop: Crop, scale: float = 1.0) -> dict[str, float]:
     """A crop in the source's pixels, of which one of the picture that was read is `scale` wide."""
-    return {"x": round(scale * crop.x, 2), "y": round(scale * crop.y, 2), "side": round(scale * crop.side, 2)}
+    return {name: round(value, 2) for name, value in asdict(crop.scaled(scale)).items()}
 
 
 def _rounded(row: NDArray[np.float32]) -> list[float]:

@@ -1,13 +1,12 @@
 """The animated square crop put back into the whole photo, without a visible seam."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.animation.composite import Layer, Overlay, Square, edge_distance, smoothstep
+from model.animation.composite import Composite, Layer, edge_distance, smoothstep
 from model.engines import RenderedFrame
+from model.face.crop import Crop
 from worker.media.planes import planes, to_yuv
 
 SEAM = 0.08  # the ring along the crop's edge where colours are compared, in crop sides
@@ -19,18 +18,18 @@ COARSE = 64  # side of the grid on which colours are matched
 class Paster:
     """Pastes animated crops of one photo back into it; what is the same for all frames is computed once.
 
-    What a renderer moves is read from the photo itself, so its colours are the photo's: see `Overlay`. A picture that
+    What a renderer moves is read from the photo itself, so its colours are the photo's: see `Composite`. A picture that
     is painted altogether is laid over the photo through a mask that falls smoothly to 0 at the crop's edge, and its
     colours are matched before: the difference between the crop before and after animation, taken along the edge, is
     blurred, added and fades towards the middle. (Membrane interpolation, as in Perez et al., "Poisson image editing",
     SIGGRAPH 2003, with a Gaussian kernel in place of the harmonic one.)
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Square, still: NDArray[np.uint8]) -> None:
+    def __init__(self, photo: NDArray[np.uint8], crop: Crop, still: NDArray[np.uint8]) -> None:
         """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
         self._photo = photo
         self._still = still
-        self._overlay = Overlay(photo, crop, len(still))
+        self._composite = Composite(photo, crop, len(still))
 
         # colours are matched on a coarse grid, since what is added is smooth
         self._coarse_still = self._coarse(still)
@@ -44,8 +43,8 @@ class Paster:
         """The whole photo, uint8 (H, W, 3), with `animated`, of S x S pixels, in its place."""
         image = self._photo.copy()
         layer = Layer.of(self.matched(animated), self._still, animated.mask, animated.places)
-        for rows, pixels in self._overlay.lay(layer):
-            image[rows, self._overlay.columns] = pixels
+        for rows, pixels in self._composite.lay(layer):
+            image[rows, self._composite.columns] = pixels
         return image
 
     def matched(self, animated: RenderedFrame) -> NDArray[np.uint8]:
@@ -79,15 +78,14 @@ class PlanarPaster(Paster):
     Only the crop is converted for each frame, the rest of the photo but once. An odd last row or column is left out.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Square, still: NDArray[np.uint8]) -> None:
+    def __init__(self, photo: NDArray[np.uint8], crop: Crop, still: NDArray[np.uint8]) -> None:
         """As for `Paster`."""
         height, width = (side // 2 * 2 for side in photo.shape[:2])
         super().__init__(photo[:height, :width], crop, still)
         self._planar = to_yuv(self._photo)
-        half = _Half(crop.x / 2, crop.y / 2, crop.side / 2)
         luma, *chroma = planes(self._planar)
-        self._luma = Overlay(luma, crop, len(still))
-        self._chroma = Overlay(np.dstack(chroma), half, len(still) // 2, cubic=0)
+        self._luma = Composite(luma, crop, len(still))
+        self._chroma = Composite(np.dstack(chroma), crop.scaled(1 / 2), len(still) // 2, cubic=0)
         self._still_luma, self._still_chroma = _apart(still)
 
     def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
@@ -115,10 +113,3 @@ def _apart(crop: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def _halved(layer: NDArray[np.float32]) -> NDArray[np.float32]:
     half: NDArray[np.float32] = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return half
-
-
-@dataclass(frozen=True)
-class _Half:
-    x: float
-    y: float
-    side: float

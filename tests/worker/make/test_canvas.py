@@ -6,25 +6,19 @@ import numpy as np
 import pytest
 
 from model.engines import RenderedFrame
+from model.face.crop import Crop
 from worker.make.canvas import Canvas
 
 
 @dataclass(frozen=True)
-class Square:
-    x: float
-    y: float
-    side: float
-
-
-@dataclass(frozen=True)
 class CutFace:
-    crop: Square
+    crop: Crop
     image: np.ndarray
 
 
 def subject() -> tuple[np.ndarray, CutFace]:
     photo = np.full((600, 900, 3), 90, np.uint8)
-    return photo, CutFace(Square(300, 150, 256), photo[150:406, 300:556].copy())
+    return photo, CutFace(Crop(300, 150, 256), photo[150:406, 300:556].copy())
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,14 @@
 """Pasting back: geometry, seam and colours."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pytest
 
 from model.animation.composite import FEATHER
 from model.engines import RenderedFrame
+from model.face.crop import Crop
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes, to_yuv
-
-
-@dataclass(frozen=True)
-class Square:
-    x: float
-    y: float
-    side: float
 
 
 def photo(height: int = 480, width: int = 640) -> np.ndarray:
@@ -27,7 +19,7 @@ def photo(height: int = 480, width: int = 640) -> np.ndarray:
     return image
 
 
-def cut(image: np.ndarray, crop: Square, size: int = 256) -> np.ndarray:
+def cut(image: np.ndarray, crop: Crop, size: int = 256) -> np.ndarray:
     """The crop by its definition: pixel centres at +0.5, mirrored outside."""
     step = crop.side / size
     centres = (np.arange(size) + 0.5) * step - 0.5
@@ -38,16 +30,16 @@ def cut(image: np.ndarray, crop: Square, size: int = 256) -> np.ndarray:
 
 
 CROPS = [
-    Square(100, 80, 256),
-    Square(150.4, 60.7, 301.3),
-    Square(200.2, 100.1, 100.5),
-    Square(-60.5, -40.25, 300),  # over the top left corner
-    Square(400, 250, 330),  # over the bottom right corner
+    Crop(100, 80, 256),
+    Crop(150.4, 60.7, 301.3),
+    Crop(200.2, 100.1, 100.5),
+    Crop(-60.5, -40.25, 300),  # over the top left corner
+    Crop(400, 250, 330),  # over the bottom right corner
 ]
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_an_unchanged_crop_changes_nothing(crop: Square) -> None:
+def test_an_unchanged_crop_changes_nothing(crop: Crop) -> None:
     image = photo()
     still = cut(image, crop)
     pasted = Paster(image, crop, still).paste(RenderedFrame(still))
@@ -59,7 +51,7 @@ def test_an_unchanged_crop_changes_nothing(crop: Square) -> None:
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_a_mark_lands_where_it_belongs(crop: Square) -> None:
+def test_a_mark_lands_where_it_belongs(crop: Crop) -> None:
     image = photo()
     still = cut(image, crop)
     animated = still.copy()
@@ -72,7 +64,7 @@ def test_a_mark_lands_where_it_belongs(crop: Square) -> None:
 
 
 def test_outside_the_crop_nothing_changes() -> None:
-    image, crop = photo(), Square(100, 80, 256)
+    image, crop = photo(), Crop(100, 80, 256)
     animated = np.zeros((256, 256, 3), np.uint8)
     pasted = Paster(image, crop, cut(image, crop)).paste(RenderedFrame(animated))
     outside = np.ones(image.shape[:2], bool)
@@ -81,7 +73,7 @@ def test_outside_the_crop_nothing_changes() -> None:
 
 
 def test_there_is_no_step_at_the_edge() -> None:
-    image, crop = np.full((480, 640, 3), 120, np.uint8), Square(100, 80, 256)
+    image, crop = np.full((480, 640, 3), 120, np.uint8), Crop(100, 80, 256)
     still = cut(image, crop)
     pasted = Paster(image, crop, still).paste(RenderedFrame(np.full_like(still, 200))).astype(int)
     assert np.abs(np.diff(pasted, axis=0)).max() <= 6
@@ -90,7 +82,7 @@ def test_there_is_no_step_at_the_edge() -> None:
 
 
 def test_a_tint_of_the_whole_crop_is_matched_at_the_seam() -> None:
-    image, crop = photo(), Square(100, 80, 256)
+    image, crop = photo(), Crop(100, 80, 256)
     still = cut(image, crop)
     tinted = np.clip(still.astype(int) + 20, 0, 255).astype(np.uint8)
     pasted = Paster(image, crop, still).paste(RenderedFrame(tinted)).astype(int)
@@ -100,14 +92,14 @@ def test_a_tint_of_the_whole_crop_is_matched_at_the_seam() -> None:
 
 
 def test_the_photo_itself_is_left_alone() -> None:
-    image, crop = photo(), Square(100, 80, 256)
+    image, crop = photo(), Crop(100, 80, 256)
     before = image.copy()
     Paster(image, crop, cut(image, crop)).paste(RenderedFrame(np.zeros((256, 256, 3), np.uint8)))
     np.testing.assert_array_equal(image, before)
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_pasting_in_the_colours_of_video_looks_as_pasting_before_conversion(crop: Square) -> None:
+def test_pasting_in_the_colours_of_video_looks_as_pasting_before_conversion(crop: Crop) -> None:
     image = photo(481, 641)  # an odd last row and column go
     still = cut(image, crop)
     animated = cv2.GaussianBlur(np.roll(still, 5, axis=1), (0, 0), 1.0)

@@ -8,21 +8,15 @@ import pytest
 
 from model.animation.composite import FEATHER
 from model.engines import RenderedFrame
+from model.face.crop import Crop
 from worker.make.canvas import Canvas
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes
 
 
 @dataclass(frozen=True)
-class Square:
-    x: float
-    y: float
-    side: float
-
-
-@dataclass(frozen=True)
 class CutFace:
-    crop: Square
+    crop: Crop
     image: np.ndarray
 
 
@@ -43,7 +37,7 @@ def places(dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
     return where
 
 
-def still(image: np.ndarray, crop: Square) -> np.ndarray:
+def still(image: np.ndarray, crop: Crop) -> np.ndarray:
     x, y, side = int(crop.x), int(crop.y), int(crop.side)
     cut: np.ndarray = cv2.resize(image[y : y + side, x : x + side], (256, 256), interpolation=cv2.INTER_AREA)
     return cut
@@ -55,17 +49,17 @@ def frame(source: np.ndarray, where: np.ndarray, mask: float = 1.0) -> RenderedF
     return RenderedFrame(moved, np.full((256, 256), mask, np.float32), where)
 
 
-CROPS = [Square(150, 100, 700), Square(60, 40, 512), Square(200, 200, 300), Square(300, 250, 200), Square(0, 0, 900)]
+CROPS = [Crop(150, 100, 700), Crop(60, 40, 512), Crop(200, 200, 300), Crop(300, 250, 200), Crop(0, 0, 900)]
 
 
-def inner(crop: Square, share: float = FEATHER) -> tuple[slice, slice]:
+def inner(crop: Crop, share: float = FEATHER) -> tuple[slice, slice]:
     edge = int(crop.side * share)
     y, x, side = int(crop.y), int(crop.x), int(crop.side)
     return slice(y + edge, y + side - edge), slice(x + edge, x + side - edge)
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_an_unmoved_crop_keeps_the_photos_detail(crop: Square) -> None:
+def test_an_unmoved_crop_keeps_the_photos_detail(crop: Crop) -> None:
     image = photo()
     source = still(image, crop)
     pasted = Paster(image, crop, source).paste(frame(source, places()))
@@ -78,7 +72,7 @@ def test_an_unmoved_crop_keeps_the_photos_detail(crop: Square) -> None:
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_detail_moves_with_the_crop(crop: Square) -> None:
+def test_detail_moves_with_the_crop(crop: Crop) -> None:
     image = photo()
     source = still(image, crop)
     step = 20
@@ -91,7 +85,7 @@ def test_detail_moves_with_the_crop(crop: Square) -> None:
 
 
 def test_what_lies_around_the_crop_is_brought_in() -> None:
-    image, crop = photo(), Square(200, 200, 512)
+    image, crop = photo(), Crop(200, 200, 512)
     source = still(image, crop)
     canvas = Canvas.square(image, CutFace(crop, source), 512)
     shown = canvas.compose(frame(source, places(-40 / 512, 0)))  # its left edge shows what is 40 pixels outside
@@ -100,7 +94,7 @@ def test_what_lies_around_the_crop_is_brought_in() -> None:
 
 
 def test_nothing_is_seen_twice_where_movement_fades() -> None:
-    image, crop = np.full((900, 1000, 3), 60, np.uint8), Square(200, 200, 512)
+    image, crop = np.full((900, 1000, 3), 60, np.uint8), Crop(200, 200, 512)
     image[440:460, 200:220] = 255  # a spot on the crop's left edge
     source = still(image, crop)
     pasted = Paster(image, crop, source).paste(frame(source, places(-20 / 512, 0)))
@@ -113,7 +107,7 @@ def test_nothing_is_seen_twice_where_movement_fades() -> None:
 
 def test_a_very_wide_photo_is_no_wider_than_what_is_around_the_crop() -> None:
     image = np.tile(photo(400, 1000), (1, 34, 1))
-    crop = Square(33_300, 60, 300)
+    crop = Crop(33_300, 60, 300)
     source = still(image, crop)
     pasted = Paster(image, crop, source).paste(frame(source, places()))
     assert np.abs(pasted[:, 33_000:].astype(int) - image[:, 33_000:]).mean() < 0.6
@@ -128,7 +122,7 @@ def test_what_the_renderer_painted_is_not_hidden_by_detail() -> None:
     drawn.mask[100:140, 100:140] = 0
     pasted = Paster(image, crop, source).paste(drawn)
     assert pasted[100 + int(120 * 700 / 256), 150 + int(120 * 700 / 256)].max() < 25
-    assert pasted[inner(Square(150 + 102 * 700 / 256, 100 + 102 * 700 / 256, 36 * 700 / 256))].max() < 60
+    assert pasted[inner(Crop(150 + 102 * 700 / 256, 100 + 102 * 700 / 256, 36 * 700 / 256))].max() < 60
 
 
 @pytest.mark.parametrize(("mask", "painted"), [(0.92, 0.0), (0.45, 0.5), (0.0, 1.0)])
@@ -143,7 +137,7 @@ def test_a_tint_of_paint_is_left_out(mask: float, painted: float) -> None:
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_the_colours_of_video_have_the_detail_too(crop: Square) -> None:
+def test_the_colours_of_video_have_the_detail_too(crop: Crop) -> None:
     image = photo()
     source = still(image, crop)
     paster = PlanarPaster(image, crop, source)
