@@ -85,7 +85,7 @@ class Animator:
     def animate(
         self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
     ) -> Iterator[RenderedFrames]:
-        """Pictures of 256 x 256, in order and at most `batch_size` at a time, of motions (T, D).
+        """Pictures of the portrait's size, in order and at most `batch_size` at a time, of motions (T, D).
 
         With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
 

@@ -1,8 +1,8 @@
 """Animated crops laid over a photo, at the photo's own resolution.
 
 A guided renderer says of each pixel how much of it is the source, moved, and from where: see `RenderedFrame`. The
-network sees the source at 256 x 256, but the photo has more to show; so only the rest, what is painted or completed, is
-enlarged, and what is moved is read anew from the photo, which also has what lies around the crop.
+network sees the source at `RendererConfig.size`, but the photo has more to show; so only the rest, what is painted or
+completed, is enlarged, and what is moved is read anew from the photo, which also has what lies around the crop.
 """
 
 from __future__ import annotations

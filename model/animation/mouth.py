@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from model.engines import RenderedFrames
+from model.face.crop import CROP_UNITS
 from model.renderer.prior.gap import between_lips, gap, newness, openness
 
 DEPTH = 0.95  # how far the inside hides the stretched lips
@@ -39,11 +40,13 @@ def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray,
     """Give newly opened mouths an inside, of which nothing is the source's.
 
     Args:
-        frames: rendered pictures of 256 x 256; images and masks are changed.
-        source: landmarks (478, 3) of the portrait, in pixels.
-        target: landmarks (B, 478, 3) of the frames.
-        portrait: the source picture (256, 256, 3).
+        frames: rendered pictures of S x S; images, masks and places are changed.
+        source: landmarks (478, 3) of the portrait, in crop units.
+        target: landmarks (B, 478, 3) of the frames, in the same.
+        portrait: the source picture (S, S, 3).
     """
+    side = len(portrait)
+    source, target = (points * np.float32(side / CROP_UNITS) for points in (source, target))  # pixels from here on
     shown, light = gap(source), _light(portrait, source)
     of_own = openness(shown)  # how much of the portrait's own inside is worth showing
     own = _Inside(portrait, source) if of_own > 0 else None
@@ -51,7 +54,7 @@ def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray,
         new = newness(gap(landmarks), shown)
         if new == 0.0:
             continue
-        cover = cv2.GaussianBlur(between_lips(landmarks, DEPTH * new), (0, 0), SOFTNESS)
+        cover = cv2.GaussianBlur(between_lips(landmarks, DEPTH * new, side), (0, 0), SOFTNESS)
         rows, columns = np.nonzero(cover > 1e-3)
         share, points = cover[rows, columns], np.stack([columns, rows], -1) + 0.5
         inside, kept = light * _inside(landmarks, points, teeth=1 - of_own), np.zeros_like(share)
@@ -77,7 +80,7 @@ class _Inside:
     def __init__(self, portrait: np.ndarray, landmarks: np.ndarray) -> None:
         """portrait (S, S, 3) uint8; its landmarks (478, 3) in pixels."""
         self.portrait, self.landmarks = portrait, landmarks
-        self.gap = cv2.GaussianBlur(between_lips(landmarks, 1.0), (0, 0), SOFTNESS)
+        self.gap = cv2.GaussianBlur(between_lips(landmarks, 1.0, len(portrait)), (0, 0), SOFTNESS)
 
     def at(self, target: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (n, 3), how far there is something to see (n,), 0..1, and where it is (n, 2), -1..1.

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.data.corpus import Item, read_corpus
+from model.data.corpus import CORPUS_SIZE, Item, read_corpus
 from model.errors import DataError
+from model.face.crop import CROP_UNITS
 from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
 
@@ -33,14 +34,14 @@ class Clip:
     generated: bool
     rows: slice  # of the store's images
     frames: np.ndarray  # (n,) frame numbers of the stored pictures
-    landmarks: tuple[Tensor, Tensor]  # (n, 478, 3) in pixels of the 256 crop
+    landmarks: tuple[Tensor, Tensor]  # (n, 478, 3) in crop units
     openings: np.ndarray  # (n, 2) eyes and mouth, see `openings`
     motions: tuple[Tensor, Tensor]  # (T, 70)
     identity: tuple[Tensor, Tensor]  # (1, 80)
 
 
 class ClipStore:
-    """`frames_per_clip` pictures (256, 256, 3) of each clip, spread over it, in `images`, and the `clips` themselves.
+    """`frames_per_clip` pictures (S, S, 3) of each clip, spread over it, in `images`, and the `clips` themselves.
 
     The first use decodes the videos and fits the morphable model; both are kept in the folder `cache`. With `ids` the
     clips are those alone.
@@ -153,9 +154,9 @@ def choose_frames(landmarks: np.ndarray, count: int) -> np.ndarray:
 
 
 def mirror_landmarks(landmarks: Tensor, permutation: np.ndarray) -> Tensor:
-    """Landmarks (T, 478, 3) of the mirrored pictures, in pixels of the 256 crop."""
+    """Landmarks (T, 478, 3) of the mirrored pictures, in crop units."""
     mirrored = landmarks[:, permutation].clone()
-    mirrored[..., 0] = 256.0 - mirrored[..., 0]
+    mirrored[..., 0] = CROP_UNITS - mirrored[..., 0]
     return mirrored
 
 
@@ -169,7 +170,7 @@ def _fit(morphable: MorphableModel, clips: list[tuple[Tensor, Tensor]], path: Pa
 def _decode(items: list[Item], chosen: list[np.ndarray], path: Path) -> None:
     total = sum(len(frames) for frames in chosen)
     temporary = path.with_suffix(".tmp")
-    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, 256, 256, 3))
+    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, CORPUS_SIZE, CORPUS_SIZE, 3))
     row = 0
     for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
         for image in item.read_frames(frames.tolist()):

@@ -1,7 +1,7 @@
 """A corpus folder: index.csv, clips/ID.mp4, stills/ID.jpg, and landmarks in ID.npz beside each.
 
 index.csv   id, kind (clip | still), split (train | val), person, frames, ..., audio, generated, face_px, ..., sync
-ID.npz      first (478, 3) int16, delta (T-1, 478, 3): landmarks in quarter pixels of the 256 crop, by differences
+ID.npz      first (478, 3) int16, delta (T-1, 478, 3): landmarks in quarter crop units, by differences
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 
 from model.errors import DataError
+
+CORPUS_SIZE = 256  # side of its pictures in pixels
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ class Item:
         )
 
     def landmarks(self) -> np.ndarray:
-        """Landmarks (T, 478, 3) float32 in pixels of the 256 crop, z towards the camera negative."""
+        """Landmarks (T, 478, 3) float32 in crop units, z towards the camera negative."""
         with np.load(self.media.with_suffix(".npz"), allow_pickle=False) as stored:
             first, delta = stored["first"].astype(np.int32), stored["delta"].astype(np.int32)
         return (np.cumsum(np.concatenate([first[None], delta.reshape(-1, *first.shape)]), axis=0) / 4.0).astype(
@@ -56,7 +58,7 @@ class Item:
         )
 
     def read_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """RGB frames (256, 256, 3) uint8 of the ascending `indices`, decoding once from the start."""
+        """RGB frames (S, S, 3) uint8 of the ascending `indices`, decoding once from the start."""
         if self.kind == "still":
             image = cv2.imread(str(self.media))
             if image is None:

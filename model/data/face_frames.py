@@ -12,11 +12,10 @@ import structlog
 
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
+from model.face.crop import CROP_UNITS
 from model.face.topology import LID_PAIRS, LIP_PAIRS
 
 log = structlog.get_logger(__name__)
-
-CORPUS_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def build_frames(
         for item in items:
             at = _decode(item, chosen[item.id], pictures, at)
         pictures.flush()
-        landmarks = np.concatenate([landmarks_of[item.id][chosen[item.id]] for item in items]) * (size / CORPUS_SIZE)
+        landmarks = np.concatenate([landmarks_of[item.id][chosen[item.id]] for item in items]) * (size / CROP_UNITS)
         np.save(landmarks_path, landmarks.astype(np.float32))
         stamp.write_text(json.dumps(wish), encoding="utf-8")
         log.info("frames decoded", split=split, items=len(items), frames=total)

@@ -15,13 +15,14 @@ from model.data.batch import WINDOW, WINDOW_RADIUS, Batch, to_tensor, window_of
 from model.data.clips import Clip, ClipStore, People
 from model.data.corpus import spread
 from model.data.warp_back import LARGEST_YAW, Picture, chances, load_photos, moved_away, moved_motion
+from model.face.crop import CROP_UNITS
 from model.face.topology import EYES, INNER_LIPS, MOUTH
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, MOTION, MOTION_SPACE
 from model.renderer.prior.prior import Prior
 
 OPENING_WEIGHTS = np.array([1.0, 2.0])  # their usual ranges are about 0.3 and 0.15
-REGION_WIDTH = 7.0  # pixels of the 256 crop: how far the weight of eyes and mouth reaches
+REGION_WIDTH = 7.0  # crop units: how far the weight of eyes and mouth reaches
 GAP_WEIGHT = 3.0  # what a pixel between the lips counts more than one of the lips
 PHOTOS = 0.6  # share of the warped-back pictures that are photos, where there are any; the others are frames of clips
 SIDEWAYS = 20.0 * np.pi / 180  # of yaw, for pictures by which a run is judged
@@ -183,13 +184,13 @@ class PairData:
 
 def region_weight(landmarks: Tensor, size: int) -> Tensor:
     """Weight map (B, 1, size, size): 0..1 near eyes and mouth of landmarks (B, 478, 3), GAP_WEIGHT more inside it."""
-    points = landmarks[:, [*EYES, *MOUTH], :2] * (size / 256.0)
-    width = REGION_WIDTH * size / 256.0
+    points = landmarks[:, [*EYES, *MOUTH], :2] * (size / CROP_UNITS)
+    width = REGION_WIDTH * size / CROP_UNITS
     centres = torch.arange(size) + 0.5
     column = torch.exp(-0.5 * ((points[..., 0, None] - centres) / width).square())
     row = torch.exp(-0.5 * ((points[..., 1, None] - centres) / width).square())
     weight = torch.einsum("bnh,bnw->bhw", row, column).clamp(max=1.0).unsqueeze(1)
-    for one, outline in zip(weight, landmarks[:, INNER_LIPS, :2].numpy() * (size / 256.0), strict=True):
+    for one, outline in zip(weight, landmarks[:, INNER_LIPS, :2].numpy() * (size / CROP_UNITS), strict=True):
         gap = np.zeros((size, size), np.float32)
         cv2.fillPoly(gap, [np.rint((outline - 0.5) * 16).astype(np.int32)], GAP_WEIGHT, lineType=cv2.LINE_AA, shift=4)
         one[0] += torch.from_numpy(gap)

@@ -19,8 +19,10 @@ import structlog
 from av.filter import Graph
 from tqdm import tqdm
 
+from model.data.corpus import CORPUS_SIZE
 from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
+from model.face.crop import CROP_UNITS
 from model.footage import Upright, picture_stream, pixel_ratio
 
 log = structlog.get_logger(__name__)
@@ -146,7 +148,7 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
         "seconds": len(seen) / FPS,
         "audio": int(sound is not None),
         "generated": 0,
-        "face_px": round(float(np.median(heights)) * crop.side / 256),
+        "face_px": round(float(np.median(heights)) * crop.side / CROP_UNITS),
         "repo": "",
         "commit": "",
         "sync": "",
@@ -202,7 +204,7 @@ def _write_mp4(path: Path, seen: list[Extraction], sound: np.ndarray | None) -> 
     temporary = path.with_suffix(".tmp.mp4")
     with av.open(str(temporary), "w") as container:
         video = container.add_stream("libx264", rate=FPS, options={"crf": "16"})
-        video.width = video.height = 256
+        video.width = video.height = CORPUS_SIZE
         video.pix_fmt = "yuv420p"
         audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound is not None else None
         for extraction in seen:

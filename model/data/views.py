@@ -12,7 +12,9 @@ from torch import Tensor
 
 from model.data.batch import to_tensor
 from model.data.clips import Clip, ClipStore, People
+from model.data.corpus import CORPUS_SIZE
 from model.data.pairs import recolour
+from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.morphable.basis import HALF_CROP, LOG_SCALE, OFFSET
 
@@ -54,15 +56,15 @@ class ViewData:
     def first_to_others(self, clip: Clip) -> Views:
         """A clip's first stored frame and all its others, nothing changed."""
         rows = range(len(clip.frames))
-        return _stack([self._views(clip, 0, 0, list(rows[1:]), window=(0, 0, 256))])
+        return _stack([self._views(clip, 0, 0, list(rows[1:]), window=(0, 0, CORPUS_SIZE))])
 
     def _draw(self, clip: Clip, generator: np.random.Generator) -> Views:
         count = len(clip.frames)
         source, others = int(generator.integers(count)), generator.integers(count, size=CANDIDATES)
         distance = (clip.landmarks[0][others] - clip.landmarks[0][source]).abs().mean((1, 2)).numpy()
         targets = others[np.argsort(-distance, kind="stable")[list(TARGETS)]].tolist()
-        side = round(256 / generator.uniform(1, LARGEST_ZOOM))
-        left, top = (int(offset) for offset in generator.integers(256 - side + 1, size=2))
+        side = round(CORPUS_SIZE / generator.uniform(1, LARGEST_ZOOM))
+        left, top = (int(offset) for offset in generator.integers(CORPUS_SIZE - side + 1, size=2))
         views = self._views(clip, int(generator.random() < 0.5), source, targets, window=(left, top, side))
         coloured = recolour(torch.cat([views.source[None], views.targets]), generator)
         return Views(coloured[0], coloured[1:], *_geometry(views))
@@ -92,15 +94,15 @@ class ViewData:
 
 
 def _points_seen(points: Tensor, window: tuple[int, int, int]) -> Tensor:
-    """Points (..., 3) of the crop in pixels of a window that is enlarged to the crop's size."""
+    """Points (..., 3) in crop units as they lie in a window that is enlarged to the whole crop."""
     left, top, side = window
-    return (points - points.new_tensor([left, top, 0])) * (256 / side)
+    return (points - points.new_tensor([left, top, 0])) * (CROP_UNITS / side)
 
 
 def _motion_seen(motion: Tensor, window: tuple[int, int, int]) -> Tensor:
     """Motions (..., 70) of the crop as seen in such a window."""
     left, top, side = window
-    zoom = 256 / side
+    zoom = CROP_UNITS / side
     seen = motion.clone()
     seen[..., LOG_SCALE] += float(np.log(zoom))
     offset = (motion[..., OFFSET] + 1) * HALF_CROP - motion.new_tensor([left, top])

@@ -41,8 +41,8 @@ HALF_PROFILE = 30.0 * np.pi / 180  # of yaw; a photo turned so far is chosen thr
 class Picture:
     """One photo or frame, and its mirror image (index 0 and 1)."""
 
-    image: np.ndarray  # (256, 256, 3) uint8
-    landmarks: tuple[Tensor, Tensor]  # (478, 3) in pixels of the 256 crop
+    image: np.ndarray  # (S, S, 3) uint8
+    landmarks: tuple[Tensor, Tensor]  # (478, 3) in crop units
     motions: tuple[Tensor, Tensor]  # (70,)
     identities: tuple[Tensor, Tensor]  # (1, 80)
     repo: str = ""  # that carried it
@@ -119,7 +119,7 @@ def moved_away(
 ) -> tuple[Tensor, Tensor]:
     """A picture in another motion: (1, 3, S, S) in [-1, 1], and the landmarks (478, 3) that it has there.
 
-    image (1, 3, S, S) in [-1, 1]; its landmarks (478, 3) in pixels of the 256 crop and identity (1, 80); its own motion
+    image (1, 3, S, S) in [-1, 1]; its landmarks (478, 3) in crop units and identity (1, 80); its own motion
     and the one that it is moved to (70,).
     """
     target = morphable.move(landmarks, identity, own, moved[None])

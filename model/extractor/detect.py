@@ -25,7 +25,7 @@ QUICK_EXTENT, MIDDLE_EXTENT, FULL_EXTENT = 320, 640, 1000
 SMALLEST_FACE = 40  # pixels; smaller faces have too few of them to read a motion from
 PROMISING = 0.15  # presence at a first look that is worth a second
 CERTAIN = 0.96  # certainty at the last look that makes a face
-# Pixels of a 256 crop by which landmarks may be expected to be off. Heads turned by 60 degrees come to 7; what is no
+# Crop units by which landmarks may be expected to be off. Heads turned by 60 degrees come to 7; what is no
 # face and looks like one comes to 7 at the least, but then with a presence of 0.95.
 MOST_EXPECTED_PX = 7.0
 HALF_BELIEVED_PX = 6.0  # expected error at which landmarks are worth half

@@ -28,8 +28,8 @@ class Extraction:
     """A face as the renderer takes it."""
 
     crop: Crop
-    image: np.ndarray  # (256, 256, 3) uint8, the crop
-    landmarks: np.ndarray  # (478, 3) float32 in pixels of the crop
+    image: np.ndarray  # (S, S, 3) uint8, the crop
+    landmarks: np.ndarray  # (478, 3) float32 in crop units
     identity: np.ndarray  # (80,) float32
     motion: np.ndarray  # (D,) float32, of the extractor's motion space
     confidence: float  # 0..1
@@ -136,7 +136,7 @@ class Extractor:
 
 
 def _smoothed(followed: Iterable[Followed], crop: Crop) -> Iterator[tuple[Followed, np.ndarray]]:
-    """Each with its landmarks in pixels of the crop, smoothed along the course that they are on."""
+    """Each with its landmarks in crop units, smoothed along the course that they are on."""
     for _, course in groupby(followed, key=attrgetter("course")):
         ahead, here = tee(course)
         yield from zip(here, smoothed(crop.points_to_crop(one.landmarks) for one in ahead), strict=True)

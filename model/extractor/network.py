@@ -45,7 +45,7 @@ class Prediction(NamedTuple):
     rough_face: Tensor  # (B, 478, 3): `face` before the closer look
     pose: Tensor  # (B, 4): x, y, log_scale, angle of the reference face
     presence: Tensor  # (B,) logit of: a whole face is there, roughly centred
-    log_error: Tensor  # (B,) log of the landmarks' expected mean error in pixels of a 256 crop
+    log_error: Tensor  # (B,) log of the landmarks' expected mean error in crop units
 
 
 class FaceNetwork(nn.Module):

@@ -33,7 +33,7 @@ class Sighting:
     landmarks: np.ndarray
     window: Window  # upright and centred on the face; where to look next
     presence: float  # 0..1: a whole face is there
-    error_px: float  # the landmarks' expected mean error in pixels of a 256 crop
+    error_px: float  # the landmarks' expected mean error in crop units
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -1,7 +1,8 @@
 """The square crop of a face: one convention for training data and for serving, and its inverse.
 
 Coordinates are continuous: a picture of W columns spans x = 0..W and the middle of its first pixel is 0.5, so that a
-point at p in a crop of `size` pixels lies at x + p * side / size in the source.
+point at p in a crop of `size` pixels lies at x + p * side / size in the source. Landmarks are told in crop units, of
+which CROP_UNITS make the crop's side, however many pixels the network that draws the face sees along it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ SIDE_PER_FACE_HEIGHT = 1.65
 LIFT_PER_FACE_HEIGHT = 0.08  # the crop's centre lies this much above the middle of the landmarks' box
 SMALLEST_SIDE_PER_HEIGHT = 1.35  # what a crop may shrink to so that it stays inside its frame
 SIDE_PER_EXTENT = 1.2  # room the landmarks of all frames need, relative to their joint box
-CROP_SIZE = 256
+CROP_UNITS = 256
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Crop:
         """The same square of a source whose sides are `factor` times as long."""
         return Crop(self.x * factor, self.y * factor, self.side * factor)
 
-    def cut(self, rgb: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    def cut(self, rgb: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
         """The crop of `rgb` (H, W, 3) uint8 as (size, size, 3) uint8; what lies outside the picture is mirrored.
 
         When shrinking, each pixel is the mean of the area it covers; when enlarging, bicubic.
@@ -57,13 +58,13 @@ class Crop:
         averaged: np.ndarray = cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
         return averaged
 
-    def points_to_crop(self, points: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-        """Points (..., 2 or 3) from source pixels to pixels of the crop; depth is scaled alike."""
+    def points_to_crop(self, points: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
+        """Points (..., 2 or 3) from source pixels to those of the crop, or to crop units; depth is scaled alike."""
         moved: np.ndarray = (np.asarray(points, dtype=np.float32) - self._origin(points)) * np.float32(size / self.side)
         return moved
 
-    def points_to_source(self, points: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-        """Points (..., 2 or 3) from pixels of the crop to source pixels; depth is scaled alike."""
+    def points_to_source(self, points: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
+        """Points (..., 2 or 3) from pixels of the crop, or crop units, to source pixels; depth is scaled alike."""
         moved: np.ndarray = np.asarray(points, dtype=np.float32) * np.float32(self.side / size) + self._origin(points)
         return moved
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MOUTH_CROP = 80  # pixels of the 256 crop: lips of the widest mouths and their surroundings
+from model.face.crop import CROP_UNITS
+
+MOUTH_CROP = 80  # crop units: lips of the widest mouths and their surroundings
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
@@ -78,13 +80,13 @@ def flicker(frames: Tensor, target: Tensor) -> float:
 
 
 def crops(images: Tensor, centres: Tensor) -> Tensor:
-    """Squares (B, 3, s, s) of images (B, 3, S, S), s = S * MOUTH_CROP / 256, around centres (B, 2) in 256ths of S.
+    """Squares (B, 3, s, s) of images (B, 3, S, S) around centres (B, 2) in crop units; s = S * MOUTH_CROP / CROP_UNITS.
 
     Squares that would reach over the rim are shifted into the picture.
     """
     size = images.shape[-1]
-    side = size * MOUTH_CROP // 256
-    corners = (centres * (size / 256) - side / 2).round().long().clamp(0, size - side).tolist()
+    side = size * MOUTH_CROP // CROP_UNITS
+    corners = (centres * (size / CROP_UNITS) - side / 2).round().long().clamp(0, size - side).tolist()
     return torch.stack([image[:, y : y + side, x : x + side] for image, (x, y) in zip(images, corners, strict=True)])
 
 

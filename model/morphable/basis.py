@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import MotionSpaceError
+from model.face.crop import CROP_UNITS
 from model.morphable.pose import rotation_angles, rotation_matrix, similarity
 from model.weights.files import load_into, load_weights
 
@@ -22,11 +23,11 @@ MOTION_SPACE = "open478"
 POINTS, IDENTITY, EXPRESSION, MOTION = 478, 80, 64, 70
 TURNING = 16
 ANGLES, LOG_SCALE, OFFSET = slice(64, 67), 67, slice(68, 70)
-HALF_CROP = 128.0
+HALF_CROP = CROP_UNITS / 2
 
 
 class Fit(NamedTuple):
-    """Identity (B, 80), motion (B, 70) and mean reconstruction error (B,) in crop pixels (x and y)."""
+    """Identity (B, 80), motion (B, 70) and mean reconstruction error (B,) in crop units (x and y)."""
 
     identity: Tensor
     motion: Tensor
@@ -66,7 +67,7 @@ class MorphableModel(nn.Module):
         return self.mean + flat.unflatten(-1, (POINTS, 3))
 
     def landmarks(self, identity: Tensor, motion: Tensor) -> Tensor:
-        """Landmarks (B, 478, 3) in pixels of the 256 crop of identity (B, 80) and motion (B, 70).
+        """Landmarks (B, 478, 3) in crop units of identity (B, 80) and motion (B, 70).
 
         Raises:
             MotionSpaceError: the motion has not 70 numbers.
@@ -92,7 +93,7 @@ class MorphableModel(nn.Module):
     def fit(
         self, landmarks: Tensor, identity: Tensor | None = None, *, iterations: int = 4, noise_px: float = 1.0
     ) -> Fit:
-        """Identity and motion of landmarks (B, 478, 3) in pixels of the 256 crop.
+        """Identity and motion of landmarks (B, 478, 3) in crop units.
 
         Pose in closed form and the coefficients by ridge regression take turns; the ridge is the Gaussian prior of
         unit-variance coefficients under landmark noise of `noise_px` (standard deviation; 1 px suits a network's

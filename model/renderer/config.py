@@ -51,8 +51,9 @@ class EditingConfig(_Config):
 
 
 class RendererConfig(_Config):
-    """Everything that fixes the shape of a renderer's weights.
+    """Everything that fixes the shape of a renderer's weights, and the size of the pictures that it was made for.
 
+    size: side of these pictures in pixels; the network takes any multiple of `size_multiple`.
     guided: the morphable model's prior is an input, the warping network refines its flow, and the editing network
         gives a colour and a mask instead of the colour alone.
     doubt: both networks of a guided one also read where the prior guesses, see `model.renderer.guide.DOUBTS`, and the
@@ -65,6 +66,7 @@ class RendererConfig(_Config):
     """
 
     motion_dimension: PositiveInt
+    size: PositiveInt = 256
     descriptor_size: PositiveInt = 256
     window_radius: int = Field(default=13, ge=MAPPING_SHRINKAGE // 2)
     adain_hidden: PositiveInt = 128

@@ -13,7 +13,6 @@ from worker.media.paste import Paster, PlanarPaster
 
 Image = NDArray[np.uint8]
 
-CROP_SIDE = 256
 MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
 
 

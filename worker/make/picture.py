@@ -20,7 +20,7 @@ from model.morphable.basis import MOTION_SPACE
 from model.renderer.prior.reach import Reach, within_reach
 from worker.decoding import read_speech
 from worker.make import motions
-from worker.make.canvas import CROP_SIDE, Canvas
+from worker.make.canvas import Canvas
 from worker.make.driving import driven_image, driven_video
 from worker.make.faces import MODEL_FPS, read_portrait
 from worker.make.label import LabelledCanvas
@@ -189,7 +189,7 @@ def _check_reads(bench: Workbench, what: str, got: str) -> None:
 def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
     video = isinstance(options, VideoOptions)
     if not options.paste_back:
-        canvas = Canvas.square(subject.photo, subject.face, options.size or CROP_SIDE)
+        canvas = Canvas.square(subject.photo, subject.face, options.size or len(subject.face.image))
     else:
         own = max(subject.photo.shape[:2])
         longest = options.size or (min(LONGEST_VIDEO_SIDE, own) if video else own)

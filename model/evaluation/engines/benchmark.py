@@ -55,14 +55,15 @@ def benchmark(
     rounds: int = 3,
     device: str = "auto",
     threads: int | None = None,
-    size: int = 256,
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Median milliseconds per frame of each engine, its ratio to eager, how near its pictures are, and its memory.
 
     `name` is that of a `Subject`. What is timed begins with the descriptors of the motions and ends with the frames'
     bytes in main memory; preparing the portrait is left out, except for eager, which knows no such step. Rounds go
     through all engines in turn, after each has rendered once for the comparison. Without a `scene` a made one of
-    `frames` frames is rendered, `size` pixels to a side. Memory is that of a process of its own for each engine.
+    `frames` frames is rendered, `size` pixels to a side, or as many as the network
+    was made for. Memory is that of a process of its own for each engine.
 
     Raises:
         WeightsError: there are no such weights.
@@ -71,6 +72,7 @@ def benchmark(
     device = _device(device)
     if threads is not None:
         torch.set_num_threads(threads)
+    size = size or subject.network.config.size
     operations = count_flops(subject.network, size=size)
     frames = frames or default_frames(subject.network, device)
     scene = scene or Scene.made(subject.network.config, frames, size)

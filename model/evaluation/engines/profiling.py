@@ -24,7 +24,7 @@ def profile(
     *,
     batch_size: int = 32,
     runs: int = 10,
-    size: int = 256,
+    size: int | None = None,
     top: int = 15,
 ) -> dict[str, Any]:
     """Frames per second, TFLOP/s, share of peak and the `top` kernels of batches of a made scene.
@@ -44,6 +44,7 @@ def profile(
     engine = subject.engine(settings)
     if not isinstance(engine, TorchEngine):
         raise EngineError(f"engine is {engine.name!r}, which torch cannot profile; 'torch' and 'compiled' would work")
+    size = size or subject.network.config.size
     scene = Scene.made(subject.network.config, batch_size, size)
     portrait, descriptors, prior = engine.prepare(scene.source), engine.describe(scene.motions), scene.priors
     device = next(engine.network.parameters()).device

@@ -77,8 +77,9 @@ class Scene:
     priors: Tensor | None = None
 
     @classmethod
-    def made(cls, config: RendererConfig, frames: int, size: int = 256) -> Scene:
+    def made(cls, config: RendererConfig, frames: int, size: int | None = None) -> Scene:
         """A smooth picture, motions that wander, and smooth flows of a pixel or so."""
+        size = size or config.size
         generator = torch.Generator().manual_seed(0)
         coarse = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
         source = F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(-1, 1)

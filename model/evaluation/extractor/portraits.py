@@ -16,7 +16,7 @@ SEARCH_STEP = 5  # every so many frames of a clip are looked at for the most tur
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A crop (256, 256, 3) uint8 with its landmarks (478, 3) and the head's yaw in degrees."""
+    """A crop (S, S, 3) uint8 with its landmarks (478, 3) and the head's yaw in degrees."""
 
     picture: np.ndarray
     landmarks: np.ndarray

@@ -29,7 +29,7 @@ ELSEWHERE = 256  # windows without a face against which presence is judged
 class Readings:
     """Frames read, and what the reader said of itself."""
 
-    truth: np.ndarray  # landmarks (N, 478, 3) in pixels of the 256 crop
+    truth: np.ndarray  # landmarks (N, 478, 3) in crop units
     found: np.ndarray  # (N, 478, 3)
     presence: np.ndarray  # (N,)
     confidence: np.ndarray  # (N,)
@@ -56,7 +56,7 @@ def reading_figures(
 
 
 def landmark_figures(readings: Readings, morphable: MorphableModel) -> dict[str, float]:
-    """Distances in pixels of the 256 crop; angles are those of the morphable model fitted to both landmarks.
+    """Distances in crop units; angles are those of the morphable model fitted to both landmarks.
 
     turned_...: of the frames alone whose true yaw is FAR_YAW degrees or more, where there are any.
     """

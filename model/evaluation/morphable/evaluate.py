@@ -22,7 +22,7 @@ FAR_YAW = 30.0  # degrees
 def held_out_figures(model: MorphableModel, data: Path) -> dict[str, float]:
     """Figures on the real people (generated = 0) of a corpus' val split.
 
-    held_out_error_px: mean distance, in pixels of the 256 crop, between landmarks and the model fitted to each frame by
+    held_out_error_px: mean distance, in crop units, between landmarks and the model fitted to each frame by
     itself, on at most FRAMES_PER_CLIP frames a clip. yaw_...: see `yaw_leak`; clips are fitted with one identity each.
 
     Raises:

@@ -8,12 +8,13 @@ from model.renderer.network import PIRenderer
 
 
 @torch.no_grad()
-def count_flops(network: PIRenderer, *, size: int = 256) -> dict[str, int]:
-    """Floating-point operations (2 per multiply-accumulate) of one frame at size x size.
+def count_flops(network: PIRenderer, *, size: int | None = None) -> dict[str, int]:
+    """Floating-point operations (2 per multiply-accumulate) of one frame of `size` x `size`; None: the network's own.
 
     "frame" is what is paid for every frame, "portrait" what `prepare` pays once, "whole" a frame with nothing shared.
     """
     config = network.config
+    size = size or config.size
     parameter = next(network.parameters())
     source = parameter.new_zeros(1, 3, size, size)
     prior = parameter.new_zeros(1, CHANNELS, size, size) if config.guided else None

@@ -166,7 +166,7 @@ class Evaluation:
         return table | ({"doubtful_share": round(float(np.mean(doubtful)), 4)} | _means(rows) if rows else {})
 
     def _ways_back(self, source: Extraction, motion: np.ndarray, guide: Guide) -> Iterator[tuple[str, np.ndarray]]:
-        """Pictures (1, 256, 256, 3) of the source in a motion (70,), to which the guide leads, by method.
+        """Pictures (1, S, S, 3) of the source in a motion (70,), to which the guide leads, by method.
 
         `colour`, the editing network's paint without what is moved, is told where the engine runs the plain network.
         """
@@ -182,7 +182,7 @@ class Evaluation:
     def _methods(
         self, portrait: Extraction, driver: HeldOutClip, frames: list[int], *, told: bool
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Pictures (B, 256, 256, 3) of the driver's frames by method; `told`: the true landmarks are known."""
+        """Pictures (B, S, S, 3) of the driver's frames by method; `told`: the true landmarks are known."""
         drawn = self.animator.animate(portrait, driver.motions, frames=frames)
         yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
         if told:

@@ -95,8 +95,9 @@ def control_sheet(
         first = _with_landmarks(portrait) if marked else portrait.image
         rows.append(np.concatenate([first, *draw_stills(animator, portrait, motions)[1:]], 1))
     caption = np.full((24, rows[0].shape[1], 3), 255, np.uint8)
+    width = rows[0].shape[1] // (1 + len(shown))
     for column, text in enumerate(["portrait", *shown]):
-        cv2.putText(caption, text, (256 * column + 6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(caption, text, (width * column + 6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.concatenate([caption, *rows])[..., ::-1])
 
@@ -109,7 +110,7 @@ def _with_landmarks(portrait: Extraction) -> np.ndarray:
 
 
 def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
-    """Pictures (B, 256, 256, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
+    """Pictures (B, S, S, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
     return np.concatenate(
         [composed(portrait.image, next(animator.animate(portrait, motion[None]))) for motion in motions]
     )

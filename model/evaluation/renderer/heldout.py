@@ -35,11 +35,11 @@ class HeldOutClip:
     motions: np.ndarray  # (T, 70), fitted to the landmarks
     frames: list[int]  # numbers of the other stored frames
     run: list[int]  # numbers of RUN consecutive frames
-    pictures: dict[int, np.ndarray]  # (256, 256, 3) uint8 of frames and run
-    landmarks: np.ndarray  # (T, 478, 3) in pixels of the crop: the corpus's, by the parabola that driving videos get
+    pictures: dict[int, np.ndarray]  # (S, S, 3) uint8 of frames and run
+    landmarks: np.ndarray  # (T, 478, 3) in crop units: the corpus's, by the parabola that driving videos get
 
     def shown(self, numbers: list[int]) -> np.ndarray:
-        """Pictures (n, 256, 256, 3) of those frames."""
+        """Pictures (n, S, S, 3) of those frames."""
         return np.stack([self.pictures[number] for number in numbers])
 
 
@@ -94,4 +94,4 @@ def turned_aside(photo: Extraction, degrees: float, morphable: MorphableModel, p
 
 
 def _portrait(image: np.ndarray, landmarks: np.ndarray, identity: np.ndarray, motion: np.ndarray) -> Extraction:
-    return Extraction(Crop(0, 0, 256), image, landmarks, identity, motion, confidence=1.0)
+    return Extraction(Crop(0, 0, len(image)), image, landmarks, identity, motion, confidence=1.0)

@@ -19,12 +19,12 @@ from model.metrics.perceptual import PerceptualDistance, perceptual_distance
 from model.morphable.basis import ANGLES, EXPRESSION
 
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Two batches of pictures (B, 256, 256, 3) uint8 -> one number a pair (B,)."""
+"""Two batches of pictures (B, S, S, 3) uint8 -> one number a pair (B,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """landmarks (B, 478, 3) in pixels of the crop, identity (B, 80), motion (B, 70) under the identity asked for."""
+    """landmarks (B, 478, 3) in crop units, identity (B, 80), motion (B, 70) under the identity asked for."""
 
     landmarks: np.ndarray
     identity: np.ndarray
@@ -51,7 +51,7 @@ class Judge:
         self._recognition = recognition
 
     def read(self, pictures: np.ndarray, near: np.ndarray, person: np.ndarray | None = None) -> Reading:
-        """Read pictures (B, 256, 256, 3), starting where landmarks `near` (B, 478, 3) say that the face should be.
+        """Read pictures (B, S, S, 3), starting where landmarks `near` (B, 478, 3) say that the face should be.
 
         person (80,): under whose identity motions are fitted; without it each picture's own.
         """
@@ -66,7 +66,7 @@ class Judge:
         return Reading(landmarks, fit.identity.numpy(), motion.numpy())
 
     def likeness(self, pictures: np.ndarray, target: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
-        """How near pictures come to targets (B, 256, 256, 3) with those landmarks (B, 478, 3): (B,) of each figure."""
+        """How near pictures come to targets (B, S, S, 3) with those landmarks (B, 478, 3): (B,) of each figure."""
         ours, theirs = _tensor(pictures), _tensor(target)
         mouths = torch.from_numpy(landmarks[:, MOUTH, :2].mean(1))
         figures = {metric.__name__: metric(ours, theirs).numpy() for metric in (psnr, ssim, l1, sharpness)}
@@ -75,9 +75,9 @@ class Judge:
 
     @torch.no_grad()
     def perceived(self, pictures: np.ndarray, target: np.ndarray, doubt: Tensor) -> dict[str, np.ndarray]:
-        """How far pictures look from targets (B, 256, 256, 3), whole and where it is doubtful: (B,) of each figure.
+        """How far pictures look from targets (B, S, S, 3), whole and where it is doubtful: (B,) of each figure.
 
-        doubt (B, 1, 256, 256), 0..1, is `Guide.doubtful`; where it is less than a pixel in all, the figure is NaN.
+        doubt (B, 1, S, S), 0..1, is `Guide.doubtful`; where it is less than a pixel in all, the figure is NaN.
         """
         ours, theirs = (self._distance.features(_tensor(each).float() / 127.5 - 1) for each in (pictures, target))
         return {
@@ -113,7 +113,7 @@ class Judge:
 
 
 def landmark_px(seen: Reading, target: Reading) -> np.ndarray:
-    """Mean distance (B,) of the 478 landmarks read in both, in pixels of the 256 crop."""
+    """Mean distance (B,) of the 478 landmarks read in both, in crop units."""
     distance: np.ndarray = np.linalg.norm(seen.landmarks[..., :2] - target.landmarks[..., :2], axis=-1).mean(-1)
     return distance
 

@@ -17,7 +17,7 @@ from model.extractor.deep3d.network import Deep3DNetwork
 from model.extractor.detect import Face
 from model.extractor.extractor import SHOT_FRAMES, Extraction, Extractor
 from model.extractor.reader import FaceReader
-from model.face.crop import CROP_SIZE
+from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.weights.files import load_into, load_weights, released_weights
 
@@ -91,14 +91,14 @@ class Deep3DExtractor(Extractor):
     def rows(self, extractions: Sequence[Extraction]) -> np.ndarray:
         """Coefficients and alignment numbers (B, 262) of crops, which are the pictures that are aligned.
 
-        The crop and not the photo: what the renderer was trained with was read in pictures of 256 x 256.
+        The crop and not the photo: what the renderer was trained with was read in pictures of that size.
 
         Raises:
             NoFaceError: a face is too small to be aligned.
         """
         alignments = [
             Alignment.of(
-                five_points(extraction.landmarks)[:, :2] - PIXEL_MIDDLE, self.standard_face, CROP_SIZE, CROP_SIZE
+                five_points(extraction.landmarks)[:, :2] - PIXEL_MIDDLE, self.standard_face, CROP_UNITS, CROP_UNITS
             )
             for extraction in extractions
         ]

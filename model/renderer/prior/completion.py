@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.face.crop import CROP_UNITS
 from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE
@@ -67,7 +68,7 @@ EDGE = 4.0  # pixels over which what lies at the crop's edge fades, since beyond
 
 PAIR_SEEN = (0.0, 0.3)  # cosines from which on both points of a pair tell of the light
 MOST_GAIN = 1.6
-LIGHT_BLUR = 3.0  # pixels of the 256 crop
+LIGHT_BLUR = 3.0  # crop units
 DARKEST = 0.04  # of the range of values, added to all before logarithms are taken
 LIGHT_RIDGE = 2.0  # pairs' worth of evidence that both halves have the same light, more of the same colour:
 COLOUR_RIDGE = 20.0
@@ -92,7 +93,7 @@ class Completion:
     """What a portrait lacks, for the frames that show it.
 
     page (PAGE_SIDE, PAGE_SIDE, 4): colours in [-1, 1] and how much of each pixel is head, 0..1. mirrored and gain
-    (PAGE_SIDE, PAGE_SIDE, 2 and 3): where in the portrait the page was read, in pixels of the 256 crop, and what its
+    (PAGE_SIDE, PAGE_SIDE, 2 and 3): where in the portrait the page was read, in crop units, and what its
     light was multiplied by. lacks (V,), 0..1: how much of each vertex is missing; shown (V,): how squarely the portrait
     shows it, see `Completer._shown`; sine: of its yaw. pushed (1, 2, SKIN_SIDE, SKIN_SIDE): see `clearing`.
     """
@@ -108,11 +109,11 @@ class Completion:
     def clearing(self, around: Tensor, motions: Tensor) -> Tensor:
         """What to add to the flow `around` faces (B, 2, S, S) so that it does not read the portrait's: of its shape.
 
-        All in pixels of the 256 crop; motions (B, 70). What a face that is turned to the front leaves bare was behind
+        All in crop units; motions (B, 70). What a face that is turned to the front leaves bare was behind
         it in the portrait. There the skin's search ends in the face's outline, and would pull chins out over walls.
         """
         side = around.shape[-1]
-        cells = (torch.arange(side, dtype=torch.float32) + 0.5) * (256.0 / side)
+        cells = (torch.arange(side, dtype=torch.float32) + 0.5) * (CROP_UNITS / side)
         at = around + torch.stack(torch.meshgrid(cells, cells, indexing="xy"))
         back = (self.sine - motions[:, ANGLES.start].sin()) * np.sign(self.sine)
         pushed = self.pushed * torch.from_numpy(_between(back.numpy(), CLEARED)).view(-1, 1, 1, 1)
@@ -196,7 +197,7 @@ class Completer:
         mirrored, gain = np.zeros((*number.shape, 2), np.float32), np.ones((*number.shape, 3), np.float32)
         mirrored.reshape(-1, 2)[pixels], gain.reshape(-1, 3)[pixels] = known[:, :2], known[:, 2:]
         head = np.maximum(_between(_read(skin.weights[0, 0].numpy(), mirrored), HEAD), number >= len(self._halo))
-        edge = np.minimum(mirrored, 256 - mirrored).min(-1)
+        edge = np.minimum(mirrored, CROP_UNITS - mirrored).min(-1)
         head = head * _between(edge, (0.0, EDGE)) * (number >= 0)
         return Completion(
             page=_page(portrait, mirrored, gain, head.astype(np.float32)),
@@ -209,14 +210,14 @@ class Completer:
         )
 
     def frame(self, completion: Completion, target: Floats, pose: Pose, drawn: Drawing, side: int) -> Completed | None:
-        """What a frame of landmarks `target` (P, 3), in pixels of the 256 crop, has of the page, if anything.
+        """What a frame of landmarks `target` (P, 3), in crop units, has of the page, if anything.
 
         drawn: the face's mesh as the frame shows it, on a map of `side` pixels.
         """
         share = completion.lacks * _between(self._shown(pose.rotation) - completion.shown, MORE)
         if share.max() < LEAST_SHARE:
             return None
-        points = self._vertices(target, pose) * np.float32(side / 256.0)
+        points = self._vertices(target, pose) * np.float32(side / CROP_UNITS)
         halo, face = (corners[(share[corners] > 0).any(1)] for corners in (self._halo, drawn.corners))
         within = points[np.concatenate([halo, face]).ravel(), :2].clip(0, side)
         if not len(within):
@@ -239,7 +240,7 @@ class Completer:
         return Completed(np.s_[top:bottom, left:right], shares, colours)
 
     def _vertices(self, landmarks: Floats, pose: Pose) -> Floats:
-        """Landmarks (P, 3) of a head in a pose and its halo's points: (V, 3) in pixels of the 256 crop."""
+        """Landmarks (P, 3) of a head in a pose and its halo's points: (V, 3) in crop units."""
         halo = landmarks[self._landmark[self._faces :]] + HALF_CROP * pose.scale * self._offsets @ pose.rotation.T
         return np.concatenate([landmarks, halo]).astype(np.float32)
 
@@ -250,9 +251,9 @@ class Completer:
 
     def _covered(self, points: Floats) -> Floats:
         """How far landmarks (P, 3) are hidden behind other parts of the face, such as the nose: (P,), 0..1."""
-        drawn = draw_triangles(points, self._face, (256, 256))
+        drawn = draw_triangles(points, self._face, (CROP_UNITS, CROP_UNITS))
         pixels, depth = interpolated(drawn, points, points[:, 2:])
-        seen = np.full((256, 256), 1e3, np.float32)
+        seen = np.full((CROP_UNITS, CROP_UNITS), 1e3, np.float32)
         seen.reshape(-1)[pixels] = depth[:, 0]
         covered = _between(points[:, 2] - _read(seen, points[None, :, :2])[0], BEHIND)
         return self._spread(covered)
@@ -271,7 +272,7 @@ class Completer:
         """
         points, shown = points[: self._faces], shown[: self._faces]
         other = self._mirror[: self._faces]
-        soft = cv2.GaussianBlur(portrait, (0, 0), LIGHT_BLUR * portrait.shape[1] / 256)
+        soft = cv2.GaussianBlur(portrait, (0, 0), LIGHT_BLUR * portrait.shape[1] / CROP_UNITS)
         light = np.log(_read(soft, points[None])[0] / 2 + 0.5 + DARKEST)
         basis = np.stack([self._across, self._across * self._down], 1)
         sure = _between(np.minimum(shown, shown[other]), PAIR_SEEN) * (self._across > 0)
@@ -297,7 +298,7 @@ class Completer:
         to_side = np.sign(pose.rotation[2, 0])
         across = pose.rotation[:2, 0] / max(float(np.hypot(*pose.rotation[:2, 0])), 1e-6)
         aside, down = to_side * across, np.array([-across[1], across[0]])
-        cells = (np.arange(SKIN_SIDE, dtype=np.float32) + 0.5) * np.float32(256 / SKIN_SIDE)
+        cells = (np.arange(SKIN_SIDE, dtype=np.float32) + 0.5) * np.float32(CROP_UNITS / SKIN_SIDE)
         at = np.stack(np.meshgrid(cells, cells), -1)
         outline = cv2.convexHull(np.ascontiguousarray(points[: self._faces, :2]))[:, 0]
         along = np.roll(outline, -1, 0) - outline
@@ -358,8 +359,8 @@ def _affine(number: NDArray[np.int32], corners: Floats, values: Floats) -> Float
 
 
 def _read(picture: Floats, places: Floats) -> Floats:
-    """A picture (H, W) or (H, W, C) of the 256 crop, read at places (h, w, 2) in the crop's pixels."""
-    where = places * np.float32(picture.shape[1] / 256) - np.float32(0.5)
+    """A picture (H, W) or (H, W, C) of the crop, read at places (h, w, 2) in crop units."""
+    where = places * np.float32(picture.shape[1] / CROP_UNITS) - np.float32(0.5)
     read: Floats = cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return read
 

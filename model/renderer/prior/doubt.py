@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.morphable.basis import HALF_CROP
 from model.renderer.warping import pixel_centres
 
 # How many pixels of the portrait lie along one of the picture: in the direction with the fewest, below which it counts
 # as stretched; in that with the most, from which a seam is suspected, and over what.
 DENSE = 0.7
 TORN, TORN_OVER = 1.8, 2.0
-OUTSIDE_OVER = 8.0  # pixels of the 256 crop outside of it
-MISSED, MISSED_OVER = 0.1, 0.8  # pixels of the 256 crop by which the search for an origin misses what leads there
+OUTSIDE_OVER = 8.0  # crop units outside of it
+MISSED, MISSED_OVER = 0.1, 0.8  # crop units by which the search for an origin misses what leads there
 _BESIDE, _SOFT = np.ones((5, 5), np.uint8), (3, 3)  # in pixels of the maps
 
 
@@ -29,7 +30,7 @@ def doubts(flow: Tensor, *, completed: Tensor, opened: Tensor, missed: Tensor) -
         flow: of the prior.
         completed: (B, 1, S, S), 0..1, how far pixels are taken from the other side of the face.
         opened: (B, 1, S, S), 0..1, where lips part of which the portrait does not show the inside.
-        missed: (B, t, t), by how many pixels of the 256 crop the search for an origin misses, see `Skin.origins`.
+        missed: (B, t, t), by how many crop units the search for an origin misses, see `Skin.origins`.
     """
     half = flow.shape[-1] // 2
     flow, completed, opened = (F.avg_pool2d(maps, 2) for maps in (flow, completed, opened))  # (B, ..., s, s) now
@@ -37,7 +38,7 @@ def doubts(flow: Tensor, *, completed: Tensor, opened: Tensor, missed: Tensor) -
     stretched = 1 - (least / DENSE).clamp(0, 1)
     seam = ((most - TORN) / TORN_OVER).clamp(0, 1)
     places = pixel_centres((half, half)) + flow / half
-    beyond = (places.abs().amax(1) - 1).clamp(min=0) * 128.0
+    beyond = (places.abs().amax(1) - 1).clamp(min=0) * HALF_CROP
     absent = torch.maximum((beyond / OUTSIDE_OVER).clamp(max=1), opened.squeeze(1))
     # Single cells miss or hit by chance, from one frame to the next; their neighbourhood does not.
     bare = ((F.avg_pool2d(missed, 5, 1, 2, count_include_pad=False) - MISSED) / MISSED_OVER).clamp(0, 1).unsqueeze(1)

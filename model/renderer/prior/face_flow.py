@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
 from model.morphable.mesh import RIM, Drawing, draw_triangles, face_mesh, interpolated, pixel_places
 from model.morphable.pose import rotation_matrix
 from model.renderer.prior.skinning import SKIN_SIDE, Skin, centres, depth_inside, head_rotation
 
-SEAM = 6.0  # pixels of the 256 crop over which the mesh gives way to what is around it
+SEAM = 6.0  # crop units over which the mesh gives way to what is around it
 LEAST_SEAM = 1.0  # in the same, where the far side hides what is behind it
 JUMP = 4.0  # by how much more than a pixel both flows differ, in the same, where that side's seam is half as wide
 FAR = 0.15  # sine of the angle by which the rim is turned away where it counts in full as the far side
@@ -52,8 +53,10 @@ class FaceFlow:
         self._triangles = face_mesh(morphable)
 
     def draw(self, target: Tensor, side: int) -> list[Drawing]:
-        """The mesh of each of the faces `target` (B, 478, 3), in pixels of the 256 crop, on a map of `side` pixels."""
-        return [draw_triangles(points, self._triangles, (side, side)) for points in (target * (side / 256.0)).numpy()]
+        """The mesh of each of the faces `target` (B, 478, 3), in crop units, on a map of `side` pixels."""
+        return [
+            draw_triangles(points, self._triangles, (side, side)) for points in (target * (side / CROP_UNITS)).numpy()
+        ]
 
     def lay(
         self,
@@ -68,10 +71,10 @@ class FaceFlow:
         Beside an ear that turns to the camera, both are read further in.
 
         skin: the portraits' (B), or the one portrait's (1). target (B, 478, 3): landmarks that the result shall have,
-        in pixels of the 256 crop; motions (B, 70): motions that it shall have; drawings: what `draw` made of target.
+        in crop units; motions (B, 70): motions that it shall have; drawings: what `draw` made of target.
         """
         side = around.shape[-1]
-        unit = 256.0 / side  # pixels of the 256 crop in one of the map
+        unit = CROP_UNITS / side  # crop units in one of the map
         turned = head_rotation(skin.motion, motions)[:, 2, :2]
         read_at = (skin.landmarks[..., :2] / unit).expand(len(target), -1, -1)
         drawn_in = _drawn_in(skin, turned)
@@ -112,7 +115,7 @@ def _lay_one(flow: Floats, drawn: Drawing, here: Floats, there: Floats, turned: 
 
 
 def _drawn_in(skin: Skin, turned: Tensor) -> Tensor:
-    """How much further in each place of the portrait is read: steps (B, 2, s, s) in pixels of the 256 crop, inwards.
+    """How much further in each place of the portrait is read: steps (B, 2, s, s) in crop units, inwards.
 
     turned (B, 2): the rotation's third row, see `head_rotation`; s is SKIN_SIDE. It is of places in the portrait, so
     that readings come closer together there but never cross, whatever stretches them.
@@ -165,7 +168,7 @@ def _rising(values: Tensor, low: float, high: float) -> Tensor:
 
 
 def _seam(jump: Floats, outwards: Floats, down: Floats, turned: Floats) -> Floats:
-    """Widths (N,) of the seam in pixels of the 256 crop.
+    """Widths (N,) of the seam in crop units.
 
     On the far side a face hides what is behind it: between both flows lie ears and hair, which a wide seam would show
     as a line around the face. jump (N,): the difference of the flows in the same; outwards (N, 2): pixels as seen from

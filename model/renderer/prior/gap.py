@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.face.crop import CROP_UNITS
 from model.face.topology import INNER_LIPS
 
 CLOSED, OPEN = 0.02, 0.06  # area of the gap over the squared width of the mouth: closed up to, and open from
@@ -32,7 +33,7 @@ def newness(gap: float, shown: float) -> float:
     return openness(gap) * ramp(gap, KEPT * shown, LOST * shown)
 
 
-def between_lips(landmarks: Floats, value: float, side: int = 256) -> Floats:
+def between_lips(landmarks: Floats, value: float, side: int = CROP_UNITS) -> Floats:
     """A map (side, side) that is `value` between the inner lips of landmarks (478, 3), in its pixels, and 0 around."""
     cover = np.zeros((side, side), np.float32)
     outline = np.rint((landmarks[list(INNER_LIPS), :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)

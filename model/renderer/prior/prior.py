@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.pictures import to_frames, to_image
 from model.renderer.guide import CHANNELS, Guide
@@ -33,11 +34,11 @@ class Portrait(Protocol):
 
     @property
     def image(self) -> np.ndarray:
-        """The face crop, RGB uint8 (256, 256, 3)."""
+        """The face crop, RGB uint8 (S, S, 3)."""
 
     @property
     def landmarks(self) -> np.ndarray:
-        """(478, 3) in pixels of the crop."""
+        """(478, 3) in crop units."""
 
     @property
     def motion(self) -> np.ndarray:
@@ -76,7 +77,7 @@ class Prior:
     def heads(self, source: Tensor, landmarks: Tensor, motion: Tensor) -> Heads:
         """Of portraits (B, 3, H, W) in [-1, 1].
 
-        landmarks (B, 478, 3) in pixels of the 256 crop and motion (B, 70) are the portraits' own. It is computed on the
+        landmarks (B, 478, 3) in crop units and motion (B, 70) are the portraits' own. It is computed on the
         CPU, as guides are.
         """
         source, landmarks, motion = (tensor.float().cpu() for tensor in (source, landmarks, motion))
@@ -95,7 +96,7 @@ class Prior:
 
         Args:
             heads: the sources' (B), or the one source's (1).
-            target: landmarks (B, 478, 3) that the result shall have, in pixels of the 256 crop.
+            target: landmarks (B, 478, 3) that the result shall have, in crop units.
             motions: motions (B, 70) that it shall have.
             size: side of the images in pixels.
         """
@@ -111,7 +112,7 @@ class Prior:
         for number, (points, pose, drawn) in enumerate(frames):
             new = newness(gap(points), gaps[min(number, len(gaps) - 1)])
             if new > 0:
-                opened[number, 0] = torch.from_numpy(between_lips(points * np.float32(size / 256), new, size))
+                opened[number, 0] = torch.from_numpy(between_lips(points * np.float32(size / CROP_UNITS), new, size))
             completion = heads.completions[min(number, len(heads.completions) - 1)]
             if completion is None:
                 continue
@@ -142,5 +143,5 @@ def guided(portrait: Portrait, guide: Guide) -> np.ndarray:
 
 
 def _enlarged(flow: Tensor, size: int) -> Tensor:
-    """A flow (B, 2, S, S) in pixels of the 256 crop as one of `size` pixels a side, in these."""
-    return F.interpolate(flow * (size / 256.0), size=(size, size), mode="bilinear", align_corners=False)
+    """A flow (B, 2, S, S) in crop units as one of `size` pixels a side, in these."""
+    return F.interpolate(flow * (size / CROP_UNITS), size=(size, size), mode="bilinear", align_corners=False)

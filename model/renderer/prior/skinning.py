@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.face.crop import CROP_UNITS
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE, OFFSET
 from model.morphable.mesh import RIM
 from model.morphable.pose import rotation_matrix
@@ -35,11 +36,11 @@ SKINNING = "skinning"
 
 SKIN_SIDE = 64
 PICTURE_SIDE = 128
-NEAR, NEARNESS = 40.0, 12.0  # pixels of the 256 crop: where a point is taken to follow by half, and how fast that falls
+NEAR, NEARNESS = 40.0, 12.0  # crop units: where a point is taken to follow by half, and how fast that falls
 RIM_REACH, RIM_FLOOR = 16.0, 0.2  # width of the rim's kernel in the same, and the sum of kernels that counts half
 HEAD_STEPS = 3  # of the search for where a pixel came from, all being head; then how far each further step goes:
 SKIN_STEPS = (0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.22, 0.16, 0.12, 0.09)  # shorter and shorter, to settle where it stretches
-DEPTH_UNIT = 64.0  # pixels of the 256 crop that 1 of the network's output means
+DEPTH_UNIT = 64.0  # crop units that 1 of the network's output means
 EVENED, EVENED_REACH = (2.0, 1.0), 6  # cells over which depth is evened, down and across, and how far that looks
 GROUPS = 8
 CHANNELS = (32, 48, 64, 96, 128)
@@ -52,8 +53,8 @@ _MESH_POINTS = 468  # of the landmarks; those of the irises come after
 class Skin:
     """B portraits and how they follow their heads; one may stand for several frames.
 
-    landmarks (B, 478, 3) in pixels of the 256 crop; motion (B, 70), the portrait's own; weights (B, 3, S, S), 0..1, of
-    turning, going about and the rim; depth (B, S, S) in pixels of the 256 crop, away from the viewer.
+    landmarks (B, 478, 3) in crop units; motion (B, 70), the portrait's own; weights (B, 3, S, S), 0..1, of
+    turning, going about and the rim; depth (B, S, S) in crop units, away from the viewer.
     """
 
     landmarks: Tensor
@@ -64,8 +65,8 @@ class Skin:
     def origins(self, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
         """Where the pixels of the result came from, and by how much that misses them.
 
-        Backward flow (B, 2, S, S), and the distance (B, S, S) of q from where its origin goes, both in pixels of the
-        256 crop. target (B, 478, 3) are the landmarks and motions (B, 70) the motions that the result shall have.
+        Backward flow (B, 2, S, S), and the distance (B, S, S) of q from where its origin goes, both in crop
+        units. target (B, 478, 3) are the landmarks and motions (B, 70) the motions that the result shall have.
 
         Solves p + d(p) = q for every pixel q by damped fixed-point iteration (Krasnoselskii, "Two remarks on the method
         of successive approximations", 1955). The search starts where q would have come from if all were head, so that
@@ -84,7 +85,7 @@ class Skin:
         return (flow + found - found.detach() if displacement.requires_grad else flow), missed
 
     def displacements(self, target: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the portrait's pixels go, and would go if all were head: (B, 2, S, S) in pixels of the 256 crop."""
+        """Where the portrait's pixels go, and would go if all were head: (B, 2, S, S) in crop units."""
         points = torch.cat(
             [centres(SKIN_SIDE).expand(len(self.depth), -1, -1), self.depth.flatten(1).unsqueeze(-1)], -1
         )
@@ -123,7 +124,7 @@ def _step_back(displacement: Tensor, flow: Tensor) -> Tensor:
 def head_motion(points: Tensor, own: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
     """What the head's turning, and its shift and growth, add to `points` (B or 1, P, 3) that are fixed to it.
 
-    Both (B, P, 2), in pixels of the 256 crop as the points are. own (B or 1, 70) and motions (B, 70): see
+    Both (B, P, 2), in crop units as the points are. own (B or 1, 70) and motions (B, 70): see
     `MorphableModel.landmarks`, whose weak perspective x = s R X + t this undoes and does again.
     """
     grown = (motions[:, LOG_SCALE] - own[:, LOG_SCALE]).exp()[:, None, None]
@@ -167,7 +168,7 @@ class SkinningNetwork(nn.Module):
     def forward(self, source: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (B, 3, S, S) and depth (B, S, S), see `Skin`, of portraits (B, 3, H, W) in [-1, 1].
 
-        landmarks (B, 478, 3) in pixels of the 256 crop.
+        landmarks (B, 478, 3) in crop units.
         """
         picture = F.interpolate(source, size=(PICTURE_SIDE, PICTURE_SIDE), mode="area")
         known = landmark_maps(landmarks)
@@ -205,7 +206,7 @@ def landmark_maps(landmarks: Tensor) -> Tensor:
 def inside_rim(landmarks: Tensor) -> Tensor:
     """1 inside the rim of the faces of landmarks (B, 478, 3), 0 around: (B, 1, 128, 128)."""
     inside = np.zeros((len(landmarks), 1, PICTURE_SIDE, PICTURE_SIDE), np.float32)
-    rims = landmarks[:, RIM, :2].numpy() * (PICTURE_SIDE / 256.0)
+    rims = landmarks[:, RIM, :2].numpy() * (PICTURE_SIDE / CROP_UNITS)
     for mask, rim in zip(inside[:, 0], rims.astype(np.float32), strict=True):
         cv2.fillConvexPoly(mask, np.rint(cv2.convexHull(rim)).astype(np.int32), 1)
     return torch.from_numpy(inside)
@@ -236,8 +237,8 @@ def depth_inside(points: Tensor, rim: Tensor) -> Tensor:
 
 
 def centres(side: int) -> Tensor:
-    """Middles (1, side * side, 2) of the cells that part the 256 crop, row by row, x then y."""
-    along = (torch.arange(side, dtype=torch.float32) + 0.5) * (256.0 / side)
+    """Middles (1, side * side, 2), in crop units, of the cells that part the crop, row by row, x then y."""
+    along = (torch.arange(side, dtype=torch.float32) + 0.5) * (CROP_UNITS / side)
     y, x = torch.meshgrid(along, along, indexing="ij")
     return torch.stack([x, y], -1).reshape(1, -1, 2)
 

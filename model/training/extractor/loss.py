@@ -10,15 +10,15 @@ from torch.nn import functional as F
 
 from model.extractor.network import Prediction
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT
-from model.face.crop import CROP_SIZE, SIDE_PER_FACE_HEIGHT
+from model.face.crop import CROP_UNITS, SIDE_PER_FACE_HEIGHT
 from model.face.topology import BROWS, EYES, GAZE_PAIRS, IRISES, LID_PAIRS, LIP_PAIRS, MOUTH, POINTS
 
-# Half a side of the reference face's window, in pixels of the 256 crop of a face of that size.
-HALF_WINDOW_PX = CROP_SIZE / SIDE_PER_FACE_HEIGHT * WINDOW_PER_FACE_HEIGHT / 2
+# Half a side of the reference face's window, in crop units of a face of that size.
+HALF_WINDOW_PX = CROP_UNITS / SIDE_PER_FACE_HEIGHT * WINDOW_PER_FACE_HEIGHT / 2
 
 
 class Losses(NamedTuple):
-    """Terms of the loss, each a scalar; all but `presence` and `confidence` in pixels of the 256 crop."""
+    """Terms of the loss, each a scalar; all but `presence` and `confidence` in crop units."""
 
     landmarks: Tensor
     shape: Tensor

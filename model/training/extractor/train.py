@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from model.data.corpus import read_corpus
+from model.data.corpus import CORPUS_SIZE, read_corpus
 from model.data.face_frames import FrameStore, build_frames
 from model.extractor.linear_face import linear_face
 from model.extractor.network import FaceNetwork, NetworkConfig, Prediction
@@ -37,7 +37,9 @@ class ExtractorConfig(BaseModel):
 
     network: NetworkConfig = NetworkConfig(window_size=192)
     start_from: Path | None = None  # folder whose extractor a new run starts from, such as model/weights
-    picture_size: int = Field(256, ge=64, le=256, description="side of the decoded training pictures in pixels")
+    picture_size: int = Field(
+        CORPUS_SIZE, ge=64, le=CORPUS_SIZE, description="side of the decoded training pictures in pixels"
+    )
     frames_per_clip: int = Field(32, ge=1)
     still_share: float = Field(0.35, ge=0, le=1, description="share of the draws that are stills")
     maximum_items: int | None = Field(None, ge=2, description="use only so many clips and stills of each split")
@@ -150,7 +152,7 @@ def release(
 
 @torch.no_grad()
 def validate(network: FaceNetwork, batch: Batch) -> dict[str, float]:
-    """Figures on held-out people after one look: landmark errors in pixels of the 256 crop, presence right or wrong."""
+    """Figures on held-out people after one look: landmark errors in crop units, presence right or wrong."""
     network.eval()
     prediction = network(torch.from_numpy(batch.images))
     landmarks, pose, presence = _labels(batch)

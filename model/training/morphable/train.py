@@ -67,7 +67,7 @@ def train(config: MorphableConfig, *, data: Path, out: Path, minutes: float | No
 
 
 def build(points: Tensor, owner: Tensor, config: MorphableConfig) -> tuple[MorphableModel, dict[str, float]]:
-    """Build from landmarks (F, 478, 3) in crop pixels; `owner` (F,) numbers the clip or still of each frame."""
+    """Build from landmarks (F, 478, 3) in crop units; `owner` (F,) numbers the clip or still of each frame."""
     centred = (points - points.new_tensor([HALF_CROP, HALF_CROP, 0.0])) / HALF_CROP
     owners = int(owner.max()) + 1
     count = torch.bincount(owner, minlength=owners).float()

@@ -37,8 +37,8 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
     network, card = load_renderer(name, directory)
     with tempfile.TemporaryDirectory() as cache:
         held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
-        ranges = observe_ranges(network, _examples(held_out, 0))
-        decibels = _nearness(network, ranges, _examples(held_out, 1))
+        ranges = observe_ranges(network, _examples(held_out, 0, network.config.size))
+        decibels = _nearness(network, ranges, _examples(held_out, 1, network.config.size))
     calibration = Calibration(ranges=ranges, frames=len(decibels), psnr_db=round(min(decibels), 2))
     write_card(name, card | {"int8": calibration.model_dump(mode="json")}, directory)
     return {
@@ -49,7 +49,7 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
     }
 
 
-def _examples(held_out: PairData, start: int, size: int = 256) -> Iterator[Example]:
+def _examples(held_out: PairData, start: int, size: int) -> Iterator[Example]:
     """Of every other clip the first stored frame driven to each later one; of every other photo the way back."""
     for clip in held_out.clips[start::2]:
         for later in range(1, len(clip.frames)):

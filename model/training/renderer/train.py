@@ -228,9 +228,8 @@ class RendererTrainer:
         else:
             narrow, _ = load_renderer(self.config.grow, directory)
             generator = torch.Generator().manual_seed(self.config.seed)
-            weights = grow(
-                narrow, self.config.network, watched.training_batch(range(GROWN_ON), size=256), generator
-            ).state_dict()
+            batch = watched.training_batch(range(GROWN_ON), size=narrow.config.size)
+            weights = grow(narrow, self.config.network, batch, generator).state_dict()
         for network in (self.network, self.ema.module):
             load_into(network, weights, self.config.name)
 

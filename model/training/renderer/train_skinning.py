@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.data.clips import Clip
-from model.data.corpus import spread
+from model.data.corpus import CORPUS_SIZE, spread
 from model.data.views import ViewData, Views
 from model.metrics.images import psnr
 from model.morphable.basis import HALF_CROP, MOTION_SPACE
@@ -62,7 +62,7 @@ def train(
     torch.manual_seed(config.seed)
     cache = cache or out / "cache"
     training = ViewData(data, cache, split="train", frames_per_clip=config.frames_per_clip, size=PICTURE_SIDE)
-    held_out = ViewData(data, cache, split="val", frames_per_clip=8, size=256)
+    held_out = ViewData(data, cache, split="val", frames_per_clip=8, size=CORPUS_SIZE)
     network = SkinningNetwork() if config.start_from is None else SkinningNetwork.load(config.start_from).train()
     ema = Ema(network, config.ema_half_life_steps)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
