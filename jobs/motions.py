@@ -8,9 +8,10 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from jobs.documents import Document
 
 MAX_DIMENSION = 512
-MAX_FRAMES = 7500  # five minutes at 25 fps
 MAX_KEYFRAMES = 1000
 MAX_SECONDS = 300.0
+MOTION_FPS = 25.0  # of the models: what videos are read at, and speech is heard at
+MAX_FRAMES = round(MAX_SECONDS * MOTION_FPS)
 MAX_CONTROLS = 64
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -68,7 +69,7 @@ class FramesMotion(Document):
     """
 
     space: Space
-    fps: Fps = 25.0
+    fps: Fps = MOTION_FPS
     frames: Annotated[list[Coefficients], Field(min_length=1, max_length=MAX_FRAMES, fail_fast=True)]
     confidence: Annotated[list[Confidence], Field(max_length=MAX_FRAMES, fail_fast=True)] | None = None
     shots: Annotated[list[Shot], Field(max_length=MAX_FRAMES, fail_fast=True)] | None = None
@@ -94,7 +95,7 @@ class KeyframesMotion(Document):
     """Named controls at given times; what lies between is interpolated. Times rise strictly."""
 
     space: Space = "open478"
-    fps: Fps = 25.0
+    fps: Fps = MOTION_FPS
     keyframes: Annotated[list[Keyframe], Field(min_length=1, max_length=MAX_KEYFRAMES, fail_fast=True)]
     relative: bool = True
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.audio.features import FPS
+from model.morphable.basis import MOTION_FPS
 
 LIDS = ((386, 374, 263, 362), (159, 145, 33, 133))  # upper lid, lower lid, outer and inner corner; left, right eye
 TEMPLATE = 11  # frames of a blink's shape, its peak in the middle
@@ -22,7 +22,7 @@ CLOSED = 0.45  # closure over this is a blink
 LONGEST_FRAMES = 14  # eyes shut for longer are not blinking
 
 
-def running_median(values: NDArray[np.float32], reach: int = FPS) -> NDArray[np.float32]:
+def running_median(values: NDArray[np.float32], reach: int = MOTION_FPS) -> NDArray[np.float32]:
     """Return the median (T, ...) of each frame's neighbours up to `reach` frames away, the ends repeated."""
     padded = np.concatenate([np.repeat(values[:1], reach, axis=0), values, np.repeat(values[-1:], reach, axis=0)])
     return np.asarray(np.median(sliding_window_view(padded, 2 * reach + 1, axis=0), axis=-1), dtype=np.float32)
@@ -66,9 +66,9 @@ class BlinkModel(nn.Module):
         shapes, gaps = [], []
         for closure in closures:
             blinks = find_blinks(closure)
-            gaps += list(np.diff(blinks) / FPS)
+            gaps += list(np.diff(blinks) / MOTION_FPS)
             shapes += [closure[b - half : b + half + 1] for b in blinks if half <= b < len(closure) - half]
-        minutes = sum(map(len, closures)) / FPS / 60
+        minutes = sum(map(len, closures)) / MOTION_FPS / 60
         count = sum(len(find_blinks(closure)) for closure in closures)
         if shapes:
             shape = np.mean(shapes, axis=0)
@@ -91,8 +91,8 @@ class BlinkModel(nn.Module):
                 mean = np.log(60 / rate) - spread**2 / 2  # the mean of a log-normal is exp(mean + spread^2 / 2)
             shape = self.template.numpy()
             time = random.uniform(0.2, 1.0) * np.exp(mean)
-            while time * FPS < frames:
-                at = int(time * FPS)
+            while time * MOTION_FPS < frames:
+                at = int(time * MOTION_FPS)
                 closure[at : at + TEMPLATE] = np.maximum(closure[at : at + TEMPLATE], shape)
-                time += max(random.lognormal(mean, spread), TEMPLATE / FPS)
+                time += max(random.lognormal(mean, spread), TEMPLATE / MOTION_FPS)
         return closure[:frames]

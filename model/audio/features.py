@@ -19,12 +19,12 @@ from torch import Tensor
 
 from model.audio.streams import BLOCK_FRAMES
 from model.errors import AudioError
+from model.morphable.basis import MOTION_FPS
 
 Pieces = Iterable[NDArray[np.float32]]  # of one sound, samples (n,) each, of any lengths
 
 SAMPLE_RATE = 16_000
-FPS = 25
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
+SAMPLES_PER_FRAME = SAMPLE_RATE // MOTION_FPS  # 640
 SUBFRAMES = 4
 HOP = SAMPLES_PER_FRAME // SUBFRAMES  # 160 samples, 10 ms
 WINDOW = 400  # 25 ms

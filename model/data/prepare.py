@@ -24,11 +24,11 @@ from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
 from model.face.crop import CROP_UNITS
 from model.footage import Upright, picture_stream, pixel_ratio
+from model.morphable.basis import MOTION_FPS
 
 log = structlog.get_logger(__name__)
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"}
-FPS = 25
 SOUND_RATE = 16000
 SEGMENT_SECONDS = 10.0  # longer videos are cut: a clip's crop is fixed, and heads wander
 SHORTEST_SECONDS = 1.0
@@ -104,7 +104,7 @@ def split_of(person: str, val_share: float) -> str:
 def read_segments(path: Path) -> Iterator[Segment]:
     """A video's frames, brought to 25 a second, in pieces of SEGMENT_SECONDS; too short a rest is left out."""
     sound = _read_sound(path)
-    length = round(SEGMENT_SECONDS * FPS)
+    length = round(SEGMENT_SECONDS * MOTION_FPS)
     frames: list[np.ndarray] = []
     start = 0
     for frame in _read_frames(path):
@@ -112,7 +112,7 @@ def read_segments(path: Path) -> Iterator[Segment]:
         if len(frames) == length:
             yield Segment(frames, _cut(sound, start, length))
             start, frames = start + length, []
-    if len(frames) >= SHORTEST_SECONDS * FPS:
+    if len(frames) >= SHORTEST_SECONDS * MOTION_FPS:
         yield Segment(frames, _cut(sound, start, len(frames)))
 
 
@@ -125,7 +125,7 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
         start, seen = _longest_shot(list(extractor.extract_video(segment.frames)))
     except NoFaceError:
         return None
-    if len(seen) < SHORTEST_SECONDS * FPS:
+    if len(seen) < SHORTEST_SECONDS * MOTION_FPS:
         return None
     if np.mean([not extraction.seen for extraction in seen]) > LOST_SHARE:
         return None
@@ -145,7 +145,7 @@ def write_clip(extractor: Extractor, segment: Segment, out: Path, name: str) -> 
         "id": name,
         "kind": "clip",
         "frames": len(seen),
-        "seconds": len(seen) / FPS,
+        "seconds": len(seen) / MOTION_FPS,
         "audio": int(sound is not None),
         "generated": 0,
         "face_px": round(float(np.median(heights)) * crop.side / CROP_UNITS),
@@ -169,7 +169,7 @@ def _read_frames(path: Path) -> Iterator[np.ndarray]:
             raise ValueError("it has no picture")
         graph = Graph()
         graph.link_nodes(
-            graph.add_buffer(template=stream), graph.add("fps", f"fps={FPS}"), graph.add("buffersink")
+            graph.add_buffer(template=stream), graph.add("fps", f"fps={MOTION_FPS}"), graph.add("buffersink")
         ).configure()
         upright = Upright()
         for frame in (*container.decode(stream), None):
@@ -196,14 +196,14 @@ def _cut(sound: np.ndarray | None, start: int, frames: int) -> np.ndarray | None
     """What sounds during frames start ... start + frames - 1, silence where it has ended; None where all is silence."""
     if sound is None:
         return None
-    part = sound[start * SOUND_RATE // FPS :][: frames * SOUND_RATE // FPS]
-    return np.pad(part, (0, frames * SOUND_RATE // FPS - len(part))) if part.any() else None
+    part = sound[start * SOUND_RATE // MOTION_FPS :][: frames * SOUND_RATE // MOTION_FPS]
+    return np.pad(part, (0, frames * SOUND_RATE // MOTION_FPS - len(part))) if part.any() else None
 
 
 def _write_mp4(path: Path, seen: list[Extraction], sound: np.ndarray | None) -> None:
     temporary = path.with_suffix(".tmp.mp4")
     with av.open(str(temporary), "w") as container:
-        video = container.add_stream("libx264", rate=FPS, options={"crf": "16"})
+        video = container.add_stream("libx264", rate=MOTION_FPS, options={"crf": "16"})
         video.width = video.height = CORPUS_SIZE
         video.pix_fmt = "yuv420p"
         audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound is not None else None

@@ -20,6 +20,7 @@ from model.morphable.pose import rotation_angles, rotation_matrix, similarity
 from model.weights.files import load_into, load_weights
 
 MOTION_SPACE = "open478"
+MOTION_FPS = 25  # the space's rate; jobs.motions says it to those who load no model
 POINTS, IDENTITY, EXPRESSION, MOTION = 478, 80, 64, 70
 TURNING = 16
 ANGLES, LOG_SCALE, OFFSET = slice(64, 67), 67, slice(68, 70)

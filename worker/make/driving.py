@@ -29,12 +29,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.motions import MOTION_FPS
 from jobs.schemas import ImageOptions, VideoOptions
 from model.extractor.deep3d import coefficients as deep3d
 from model.morphable.basis import ANGLES, LOG_SCALE, MOTION_SPACE, OFFSET
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from worker.decoding import open_sound, open_video
-from worker.make.faces import MODEL_FPS, follow_face, from_the_start, read_portrait
+from worker.make.faces import follow_face, from_the_start, read_portrait
 from worker.make.motions import Face, Floats, resample
 from worker.media.audio import Sound
 from worker.workbench import Portrait, Workbench
@@ -42,7 +43,7 @@ from worker.workbench import Portrait, Workbench
 EXPRESSION = slice(0, EXPRESSION_SIZE)
 PLACE = slice(LOG_SCALE, None)
 POSE = slice(ANGLES.start, None)  # angles and place
-STARTS = round(MODEL_FPS)  # frames that say how a driver's face is at rest
+STARTS = round(MOTION_FPS)  # frames that say how a driver's face is at rest
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def driven_video(
     motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
     driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
     neutral = starting(driver) if options.driving_relative else resting(driver)
-    sequence = resample(apply(driver, subject.face, neutral, options), MODEL_FPS, fps)
+    sequence = resample(apply(driver, subject.face, neutral, options), MOTION_FPS, fps)
     sound = None
     if source.has_sound:
         sound = open_sound(driving, bench.settings.audio_limits, name="driving video's sound", check=check)

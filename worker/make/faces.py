@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.motions import MOTION_FPS
 from jobs.problems import ProblemError, ProblemType
 from model.errors import FaceIndexError, NoFaceError
 from model.extractor import Extraction, Extractor, Face
@@ -18,7 +19,6 @@ from worker.media.files import check_size
 from worker.media.video import VideoSource
 from worker.workbench import Portrait, Workbench
 
-MODEL_FPS = 25.0  # the rate at which videos are extracted and speech becomes motion
 REPORT_EVERY = 8  # frames
 
 
@@ -74,15 +74,15 @@ def follow_face(
     ProblemError: what `VideoSource.frames` raises, no-face, or no-such-face for more than the first frame with one has.
     """
     patience = bench.settings.max_seconds_before_face
-    total = None if source.seconds is None else max(1, round(source.seconds * MODEL_FPS))
-    frames, looked_at = tee(bench.stages.each("decode", source.frames(MODEL_FPS)))
+    total = None if source.seconds is None else max(1, round(source.seconds * MOTION_FPS))
+    frames, looked_at = tee(bench.stages.each("decode", source.frames(MOTION_FPS)))
     try:
         for number, (frame, extraction) in enumerate(
             zip(frames, bench.models.extractor.extract_video(looked_at, index or 0), strict=True)
         ):
             if number % REPORT_EVERY == 0:
                 bench.stages.report("extract", number, total)
-            if extraction is None and number >= patience * MODEL_FPS:
+            if extraction is None and number >= patience * MOTION_FPS:
                 raise ProblemError(
                     ProblemType.NO_FACE,
                     f"the {source.name}: no face in the first {patience:g} seconds; {looked_for_faces()}",

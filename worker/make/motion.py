@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.formats import FORMATS
+from jobs.motions import MOTION_FPS
 from jobs.schemas import MotionOptions
 from model.extractor import Crop, Extraction
 from worker.decoding import open_sound, open_video
-from worker.make.faces import MODEL_FPS, follow_face, from_the_start, read_portrait
+from worker.make.faces import follow_face, from_the_start, read_portrait
 from worker.make.picture import LONGEST_VIDEO_SIDE
 from worker.make.render import Made
 from worker.media.drawing import Drawing
@@ -97,7 +98,7 @@ def _read_video(
         missing += not face.seen
     document = {
         "space": bench.models.extractor.motion_space,
-        "fps": MODEL_FPS,
+        "fps": MOTION_FPS,
         "frames": rows,
         "confidence": confidence,
         "shots": shots,
@@ -107,8 +108,8 @@ def _read_video(
         width=width,
         height=height,
         frames=len(rows),
-        fps=MODEL_FPS,
-        duration=round(len(rows) / MODEL_FPS, 3),
+        fps=MOTION_FPS,
+        duration=round(len(rows) / MOTION_FPS, 3),
         frames_without_face=missing,
     )
 
@@ -133,7 +134,7 @@ def _drawn(
     if video.has_sound:
         sound = open_sound(video.path, bench.settings.audio_limits, name="video's sound", check=bench.stages.check)
     size = {"width": drawing.width, "height": drawing.height}
-    with mp4_writer(overlay, **size, fps=MODEL_FPS, sound=sound, synthetic=False) as writer:
+    with mp4_writer(overlay, **size, fps=MOTION_FPS, sound=sound, synthetic=False) as writer:
         for frame, face in followed:
             with bench.stages.timed("draw"):
                 drawn = drawing.draw(frame, face)

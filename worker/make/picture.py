@@ -13,7 +13,7 @@ import numpy as np
 
 from jobs.formats import FORMATS
 from jobs.motion_spaces import checked_moving, checked_still
-from jobs.motions import Motion, MovingMotion, StillMotion
+from jobs.motions import MOTION_FPS, Motion, MovingMotion, StillMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.morphable.basis import MOTION_SPACE
@@ -22,7 +22,7 @@ from worker.decoding import read_speech
 from worker.make import motions
 from worker.make.canvas import Canvas
 from worker.make.driving import driven_image, driven_video
-from worker.make.faces import MODEL_FPS, read_portrait
+from worker.make.faces import read_portrait
 from worker.make.label import LabelledCanvas
 from worker.make.render import Clamped, Made, render_video
 from worker.make.speech import speaking, with_head_of
@@ -127,7 +127,7 @@ def make_video(
     if motion is not None:
         moving = checked_moving(motion, bench.models.motion_spaces, "motion")
     subject = read_portrait(bench, portrait, options.face)
-    fps = options.fps or MODEL_FPS
+    fps = options.fps or MOTION_FPS
     sound: Sound | None = None
     frames_without_face: int | None = None
     if driving is not None:
@@ -135,7 +135,7 @@ def make_video(
         sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
     if speech is not None:
         with bench.stages.run("motion"):
-            spoken = motions.resample(speaking(bench, subject.face, speech, options), MODEL_FPS, fps)
+            spoken = motions.resample(speaking(bench, subject.face, speech, options), MOTION_FPS, fps)
         sequence = spoken if driving is None else with_head_of(sequence, spoken, subject.face.motion, options)
         sound = speech.sound
     elif driving is None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.audio.features import FPS
 from model.audio.speech_to_motion import SpeechToMotion
 from model.errors import DataError
 from model.evaluation.audio.synchrony import opening_gradient
 from model.evaluation.audio.synthesiser import synthesise
 from model.morphable import MorphableModel
-from model.morphable.basis import MOTION
+from model.morphable.basis import MOTION, MOTION_FPS
 
 SENTENCES = (
     "My mother buys a big pumpkin pie at the market by the bay.",
@@ -44,7 +43,7 @@ def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
         except DataError as error:
             return {"not_measured": str(error)}
         spans = [
-            (int(p.start * FPS) - AROUND, int(p.end * FPS) + AROUND + 1)
+            (int(p.start * MOTION_FPS) - AROUND, int(p.end * MOTION_FPS) + AROUND + 1)
             for p in phonemes
             if p.name.rstrip(":") in CLOSED
         ]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from model.audio.clip import SpeechClip
-from model.audio.features import FPS
 from model.audio.network import SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import SpeechToMotion
@@ -24,6 +23,7 @@ from model.evaluation.audio.nll import clip_nll, over_frames
 from model.evaluation.audio.sheet import draw_sheet
 from model.evaluation.audio.synchrony import Made, diversity_figures, lip_figures
 from model.morphable import MorphableModel
+from model.morphable.basis import MOTION_FPS
 
 IN_SYNC = 0.15  # clips whose `sync` is under this may not show the mouth that speaks
 TAKES, TEMPERATURE = 16, 0.7
@@ -65,7 +65,7 @@ def figures(network: SpeechNetwork, found: Judged) -> Figures:
     return {
         "clips": float(len(found.clips)),
         "people": float(len({clip.person for clip in found.clips})),
-        "minutes": sum(clip.frames for clip in found.clips) / FPS / 60,
+        "minutes": sum(clip.frames for clip in found.clips) / MOTION_FPS / 60,
         **likelihood(network, found.clips, found.tracks),
         **lip_figures(network, model, found.clips, found.made),
         **diversity_figures(network, model, found.made),

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from model.audio.blinks import find_blinks
 from model.audio.clip import SpeechClip
-from model.audio.features import FPS
 from model.audio.network import SpeechNetwork
 from model.evaluation.audio.synchrony import Made, opening_gradient
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION
+from model.morphable.basis import EXPRESSION, MOTION_FPS
 
 RANGE = (5, 95)  # percentiles between which a pose's range is taken
 
@@ -34,7 +33,7 @@ def movement_figures(
         rows["take"].append(lips((one.takes[0] @ to_opening).numpy()) | head(one.pose[0].numpy()))
         rows["regressor"].append(lips((one.regressor @ to_opening).numpy()))
         rows["real"].append(lips((centred[:, :EXPRESSION] @ gradient).numpy()) | head(centred[:, EXPRESSION:].numpy()))
-    minutes = sum(clip.frames for clip in clips) / FPS / 60
+    minutes = sum(clip.frames for clip in clips) / MOTION_FPS / 60
     found: dict[str, float | dict[str, float]] = {
         key: {name: float(np.mean([row[key] for row in table])) for name, table in rows.items() if key in table[0]}
         for key in rows["real"][0]
@@ -46,8 +45,8 @@ def lips(opening: NDArray[np.float32]) -> dict[str, float]:
     """Return spread, speed and jerk of the mouth's opening (T,), in half sides of the crop and seconds."""
     return {
         "opening_deviation": float(opening.std()),
-        "opening_speed": float(np.abs(np.diff(opening)).mean() * FPS),
-        "opening_jerk": float(np.abs(np.diff(opening, 3)).mean() * FPS**3),
+        "opening_speed": float(np.abs(np.diff(opening)).mean() * MOTION_FPS),
+        "opening_jerk": float(np.abs(np.diff(opening, 3)).mean() * MOTION_FPS**3),
     }
 
 
@@ -60,5 +59,5 @@ def head(pose: NDArray[np.float32]) -> dict[str, float]:
         low, high = np.percentile(angle, RANGE)
         found[f"{name}_deviation_degrees"] = float(angle.std())
         found[f"{name}_range_degrees"] = float(high - low)
-        found[f"{name}_speed_degrees"] = float(np.abs(np.diff(angle)).mean() * FPS)
-    return found | {"head_jerk_degrees": float(np.abs(np.diff(degrees, 3, axis=0)).mean() * FPS**3)}
+        found[f"{name}_speed_degrees"] = float(np.abs(np.diff(angle)).mean() * MOTION_FPS)
+    return found | {"head_jerk_degrees": float(np.abs(np.diff(degrees, 3, axis=0)).mean() * MOTION_FPS**3)}

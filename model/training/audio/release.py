@@ -16,7 +16,7 @@ from model.audio.sampling import sample_codes, sound_track
 from model.evaluation.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.evaluation.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel
-from model.morphable.basis import MOTION, MOTION_SPACE
+from model.morphable.basis import MOTION, MOTION_FPS, MOTION_SPACE
 from model.weights.files import save_weights
 
 LIP_NOISE = 0.5
@@ -69,7 +69,7 @@ def release(
 ) -> dict[str, Any]:
     """Write NAME.safetensors and its card into `out`; returns the card's figures."""
     figures = rounded(evaluate(network, held_out))
-    trusted = sum(clip.frames * clip.trust for clip in clips) / 25 / 60
+    trusted = sum(clip.frames * clip.trust for clip in clips) / MOTION_FPS / 60
     card = {
         "kind": "audio",
         "version": 1,

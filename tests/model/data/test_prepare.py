@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from model.data.corpus import read_corpus
-from model.data.prepare import FPS, Segment, clip_id, prepare, read_segments, split_of, write_clip
+from model.data.prepare import Segment, clip_id, prepare, read_segments, split_of, write_clip
 from model.errors import DataError, NoFaceError
 from model.extractor import Extractor
+from model.morphable.basis import MOTION_FPS
 from tests.support.films import swaying
 from tests.support.paths import ROOT
 
@@ -93,7 +94,7 @@ def test_segments_are_at_25_frames_a_second_with_their_sound(videos: Path) -> No
     (segment,) = read_segments(videos / "anna.mp4")
     assert len(segment.frames) == 30
     assert segment.sound is not None
-    assert len(segment.sound) == 30 * 16000 // FPS
+    assert len(segment.sound) == 30 * 16000 // MOTION_FPS
     assert np.abs(segment.sound).max() > 0.05
 
 

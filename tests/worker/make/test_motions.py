@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
+from jobs.motions import MOTION_FPS, CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
+from model.morphable import basis
 from worker.make import motions
 
 D = 70
@@ -29,6 +30,10 @@ class YawOnly:
         result = motion.copy()
         result[64] = values["yaw"] + (motion[64] if relative else 0)
         return result
+
+
+def test_motions_on_the_wire_have_the_models_rate() -> None:
+    assert MOTION_FPS == basis.MOTION_FPS
 
 
 def test_controls_are_relative_or_absolute() -> None:
