@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,10 @@ class PortraitCache:
 
 @dataclass(frozen=True)
 class Workbench:
-    """Models, settings, portraits and credentials live as long as the process, `stages` and `owner` as the job."""
+    """Models, settings, portraits and credentials live as long as the process, all else as the job.
+
+    `digests` are the SHA-256 of files that are known already.
+    """
 
     models: Models
     settings: WorkerSettings
@@ -66,3 +70,4 @@ class Workbench:
     portraits: PortraitCache = field(default_factory=PortraitCache)
     credentials: ContentCredentials | None = None
     owner: str = ""
+    digests: dict[Path, str] = field(default_factory=dict)

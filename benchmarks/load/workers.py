@@ -23,7 +23,7 @@ from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.messages import kind_of_task, make_celery
 from jobs.store.records import Claim
-from worker.make.render import Made
+from worker.make.output import Output
 from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
 from worker.stages import Stages
@@ -44,12 +44,12 @@ class SleepingRunner(Runner):
         self._holder = f"{self._host}:1"
         self._job_s = job_s
 
-    def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
+    def _work(self, claim: Claim, path: Path, stages: Stages) -> Output:
         for stage in STAGES:
             with stages.run(stage):
                 time.sleep(self._job_s / len(STAGES))
         path.write_bytes(PICTURE)
-        return Made("image/png", width=256, height=256)
+        return Output("image/png", width=256, height=256)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.benchmark.inputs import PORTRAIT, SPEECH
-from worker.make.canvas import Canvas
+from worker.make.canvas import whole_photo
 from worker.media.audio import read_speech
 from worker.media.images import read_image
 from worker.models import Models
@@ -28,12 +28,12 @@ def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any
     spoken = models.speech.generate(np.concatenate([*read_speech(SPEECH)]), face.motion, identity=face.identity)
     motions = spoken[np.linspace(0, len(spoken) - 1, FRAMES).astype(int)]
     animated = [frame for batch in models.animator.animate(face, motions) for frame in batch]
-    canvas = Canvas.of(photo, face, None, planar=True)
+    canvas = whole_photo(photo, face, None, planar=True)
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
         for frame in animated:
-            canvas.compose(frame)
+            canvas.paste(frame)
         times.append((time.perf_counter() - start) / len(animated))
     seconds = median(times[1:])
     return {

@@ -30,52 +30,37 @@ class CutFace(Protocol):
         ...
 
 
-class Pastes(Protocol):
-    """Makes frames of animated crops (worker.media.paste.Paster)."""
+class Canvas(Protocol):
+    """Puts animated crops into the result's frame, of `width` x `height` pixels."""
+
+    width: int
+    height: int
 
     def paste(self, animated: RenderedFrame) -> Image:
-        """The frame with `animated` in its place."""
+        """One frame of the result, uint8 (height, width, 3), or as yuv420p, with `animated` in its place."""
         ...
 
 
-class Canvas:
-    """Puts animated crops into the result's frame, of `width` x `height` pixels."""
+def whole_photo(photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> Canvas:
+    """The photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is).
 
-    def __init__(self, width: int, height: int, paster: Pastes) -> None:
-        self.width = width
-        self.height = height
-        self.paster = paster
-
-    @classmethod
-    def of(cls, photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> "Canvas":
-        """The whole photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is).
-
-        With `planar` frames are composed for video: see `PlanarPaster`.
-        """
-        paster = PlanarPaster if planar else Paster
-        crop, still = face.crop, face.image
-        height, width = photo.shape[:2]
-        if longest_side is None or longest_side == max(height, width):
-            return cls(width, height, paster(photo, crop, still))
-        scale = longest_side / max(height, width)
-        new_width, new_height = max(2, round(width * scale)), max(2, round(height * scale))
-        resized = _resized(photo, new_width, new_height)
-        return cls(new_width, new_height, paster(resized, crop.scaled(scale), still))
-
-    @classmethod
-    def square(cls, photo: Image, face: CutFace, side: int) -> "Canvas":
-        """The crop alone, of `side` x `side` pixels."""
-        return cls(side, side, _SquarePaster(photo, face, side))
-
-    def compose(self, animated: RenderedFrame) -> Image:
-        """One frame of the result, uint8 (height, width, 3), or as yuv420p, of an animated crop."""
-        return self.paster.paste(animated)
+    With `planar` frames are composed for video: see `PlanarPaster`.
+    """
+    paster = PlanarPaster if planar else Paster
+    crop, still = face.crop, face.image
+    height, width = photo.shape[:2]
+    if longest_side is None or longest_side == max(height, width):
+        return paster(photo, crop, still)
+    scale = longest_side / max(height, width)
+    resized = _resized(photo, max(2, round(width * scale)), max(2, round(height * scale)))
+    return paster(resized, crop.scaled(scale), still)
 
 
-class _SquarePaster:
-    """The crop and a margin around it, at the size asked for; only the crop is shown."""
+class SquareCrop:
+    """The crop alone, of `side` x `side` pixels; it is made with a margin around it, which is not shown."""
 
     def __init__(self, photo: Image, face: CutFace, side: int) -> None:
+        self.width = self.height = side
         margin = round(side * MARGIN)
         beyond = margin * face.crop.side / side
         around = Crop(face.crop.x - beyond, face.crop.y - beyond, face.crop.side + 2 * beyond)
@@ -85,6 +70,7 @@ class _SquarePaster:
         self._composite = Composite(self._picture, Crop(margin, margin, side), len(face.image), fades=False)
 
     def paste(self, animated: RenderedFrame) -> Image:
+        """One frame, uint8 (side, side, 3)."""
         image = self._picture.copy()
         for rows, pixels in self._composite.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
             image[rows, self._composite.columns] = pixels

@@ -36,8 +36,7 @@ from model.morphable.basis import ANGLES, LOG_SCALE, MOTION_SPACE, OFFSET
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
-from worker.make.motions import Face, Floats, resample
-from worker.media.audio import Sound
+from worker.make.motions import Drive, Face, Floats, resample
 from worker.workbench import Portrait, Workbench
 
 EXPRESSION = slice(0, EXPRESSION_SIZE)
@@ -66,15 +65,6 @@ class Driver:
         return int(self.seen.argmax())
 
 
-@dataclass(frozen=True)
-class DrivenSequence:
-    """The portrait's motion (T, D), the driving video's sound, and how many of its frames show no face."""
-
-    motion: Floats
-    sound: Sound | None
-    frames_without_face: int
-
-
 def driven_image(bench: Workbench, subject: Portrait, driving: Path, options: ImageOptions) -> Floats:
     """The motion (D,) of the portrait in the pose and with the expression of a face in the image `driving`."""
     face = read_portrait(bench, driving, options.driving_face, name="driving image").face
@@ -83,10 +73,8 @@ def driven_image(bench: Workbench, subject: Portrait, driving: Path, options: Im
     return target
 
 
-def driven_video(
-    bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float
-) -> DrivenSequence:
-    """The portrait moving at `fps` as a face in the video `driving` does."""
+def driven_video(bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float) -> Drive:
+    """The portrait moving at `fps` as a face in the video `driving` does, with the video's sound."""
     check = bench.stages.check
     source = open_video(driving, bench.settings.video_limits, name="driving video", check=check)
     followed = from_the_start(face for _, face in follow_face(bench, source, options.driving_face))
@@ -98,7 +86,7 @@ def driven_video(
     sound = None
     if source.has_sound:
         sound = open_sound(driving, bench.settings.audio_limits, name="driving video's sound", check=check)
-    return DrivenSequence(sequence, sound, driver.frames_without_face)
+    return Drive(sequence, fps, sound, driver.frames_without_face)
 
 
 def starting(driver: Driver) -> Floats:

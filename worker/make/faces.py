@@ -29,7 +29,8 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
     """
     with bench.stages.run("decode"):
         check_size(path, bench.settings.max_portrait_bytes, name)
-        key = (bench.owner, hashlib.sha256(path.read_bytes()).hexdigest(), index or 0)
+        digest = bench.digests.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
+        key = (bench.owner, digest, index or 0)
         known = bench.portraits.get(key)
         if known is not None:
             return known

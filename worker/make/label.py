@@ -12,16 +12,17 @@ HEIGHT = 1 / 24  # of the picture's shorter side
 LEAST_PIXELS = 9
 
 
-class LabelledCanvas(Canvas):
-    """A canvas whose every frame says in its lower left corner what it is."""
+class Labelled:
+    """A canvas whose every frame says in its lower left corner what it is; `canvas` paints in RGB."""
 
     def __init__(self, canvas: Canvas) -> None:
-        super().__init__(canvas.width, canvas.height, canvas.paster)
+        self.width, self.height = canvas.width, canvas.height
+        self._canvas = canvas
         self._label = _label(canvas.width, canvas.height)
 
-    def compose(self, animated: RenderedFrame) -> NDArray[np.uint8]:
+    def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
         """One frame of the result with the label on it, uint8 (height, width, 3)."""
-        frame = super().compose(animated).copy()
+        frame = self._canvas.paste(animated).copy()
         height, width = self._label.shape
         corner = frame[-height:, :width]
         corner[:] = (corner // 4 + self._label[:, :, None].astype(np.uint16) * (255 - corner // 4) // 255).astype(

@@ -19,17 +19,16 @@ from jobs.schemas import MotionOptions
 from model.extractor import Crop, Extraction
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
-from worker.make.picture import LONGEST_VIDEO_SIDE
-from worker.make.render import Made
+from worker.make.output import Output
 from worker.media.drawing import Drawing
-from worker.media.mp4 import mp4_writer
+from worker.media.mp4 import LONGEST_SIDE, mp4_writer
 from worker.media.video import VideoSource
 from worker.workbench import Workbench
 
 
 def extract_motion(
     bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions, overlay: Path | None = None
-) -> Made:
+) -> Output:
     """Write the motion of an image (coefficients) or of a video (frames) to `output`: JSON that is itself a motion.
 
     What was read is drawn on the image or on each frame of the video and written to `overlay`, if that is given: a PNG,
@@ -41,7 +40,7 @@ def extract_motion(
     return made
 
 
-def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Made:
+def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool, options: MotionOptions) -> Output:
     """The same as a ZIP of `motion.json` and the overlay: `overlay.png`, or `overlay.mp4` for a video."""
     with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
         motion, overlay = Path(folder) / "motion.json", Path(folder) / f"overlay.{'mp4' if video else 'png'}"
@@ -54,7 +53,7 @@ def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool
 
 def _read_image(
     bench: Workbench, source: Path, options: MotionOptions, overlay: Path | None
-) -> tuple[dict[str, Any], Made]:
+) -> tuple[dict[str, Any], Output]:
     subject = read_portrait(bench, source, options.face, name="image")
     face = subject.face
     document = {
@@ -64,19 +63,19 @@ def _read_image(
         "crop": _described(face.crop),
     }
     if overlay is None:
-        return document, Made(FORMATS["json"].media_type)
+        return document, Output(FORMATS["json"].media_type)
     height, width = subject.photo.shape[:2]
     drawing = Drawing(bench.models.extractor.morphable, width, height)
     with bench.stages.run("draw"):
         drawn = drawing.draw(subject.photo, face)
     with bench.stages.timed("encode"):
         Image.fromarray(drawn).save(overlay, "PNG", compress_level=4)
-    return document, Made(FORMATS["json"].media_type, width=width, height=height)
+    return document, Output(FORMATS["json"].media_type, width=width, height=height)
 
 
 def _read_video(
     bench: Workbench, source: Path, options: MotionOptions, overlay: Path | None
-) -> tuple[dict[str, Any], Made]:
+) -> tuple[dict[str, Any], Output]:
     video = open_video(source, bench.settings.video_limits, check=bench.stages.check)
     followed = follow_face(bench, video, options.face)
     width: int | None = None
@@ -103,7 +102,7 @@ def _read_video(
         "confidence": confidence,
         "shots": shots,
     }
-    return document, Made(
+    return document, Output(
         FORMATS["json"].media_type,
         width=width,
         height=height,
@@ -117,7 +116,7 @@ def _read_video(
 def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
     """As large as the video's frames, with even sides and no side longer than most devices play."""
     height, width = frame.shape[:2]
-    scale = min(1.0, LONGEST_VIDEO_SIDE / max(height, width))
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in (width, height))
     return Drawing(bench.models.extractor.morphable, width, height)
 

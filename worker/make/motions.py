@@ -1,12 +1,14 @@
 """From what the user asked for to the motion of every frame: arrays (T, D) in the renderer's motion space."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion
+from worker.media.audio import Sound
 
 Floats = NDArray[np.float32]
 
@@ -31,6 +33,19 @@ class Face(Protocol):
     def motion(self) -> Floats:
         """The portrait's own motion (D,)."""
         ...
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What a portrait does in a video: its motion (T, D) at `fps`, and the sound that goes with it.
+
+    `frames_without_face` are those of a driving video.
+    """
+
+    motion: Floats
+    fps: float
+    sound: Sound | None = None
+    frames_without_face: int | None = None
 
 
 def still(motion: ControlsMotion | CoefficientsMotion, face: Face, controls: AppliesControls) -> Floats:

@@ -19,18 +19,18 @@ from jobs.schemas import ImageOptions, VideoOptions
 from model.morphable.basis import MOTION_SPACE
 from model.renderer.prior.reach import Reach, within_reach
 from worker.decoding import read_speech
-from worker.make import motions
-from worker.make.canvas import Canvas
+from worker.make.canvas import Canvas, SquareCrop, whole_photo
 from worker.make.driving import driven_image, driven_video
 from worker.make.faces import read_portrait
-from worker.make.label import LabelledCanvas
-from worker.make.render import Clamped, Made, render_video
+from worker.make.label import Labelled
+from worker.make.motions import Drive, Floats, moving, resample, still
+from worker.make.output import Clamped, Output
+from worker.make.render import render_video
 from worker.make.speech import speaking, with_head_of
-from worker.media.audio import Sound
+from worker.media.audio import Speech
 from worker.media.images import encode_image
+from worker.media.mp4 import LONGEST_SIDE
 from worker.workbench import Portrait, Workbench
-
-LONGEST_VIDEO_SIDE = 1920  # of a video whose size was not asked for; larger ones few devices play
 
 
 def make_image(
@@ -42,7 +42,7 @@ def make_image(
     motions: Sequence[Motion] | None = None,
     driving: Path | None = None,
     options: ImageOptions,
-) -> Made:
+) -> Output:
     """Re-pose a portrait by a still motion, or as the person in the image `driving`; write the image to `output`.
 
     With `motions`, a ZIP of one image for each is written: `001.png` and so on.
@@ -62,7 +62,7 @@ def make_image(
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, subject, target, canvas, options) for target in targets)
     image_format = FORMATS[options.format]
-    made = Made(image_format.media_type, width=canvas.width, height=canvas.height, clamped=clamped)
+    made = Output(image_format.media_type, width=canvas.width, height=canvas.height, clamped=clamped)
     if motions is None:
         output.write_bytes(next(images))
         bench.stages.report("render", 1, 1)
@@ -86,14 +86,12 @@ def _check_size(archive: Path, most: int, images: int) -> None:
         )
 
 
-def _rendered(
-    bench: Workbench, subject: Portrait, target: motions.Floats, canvas: Canvas, options: ImageOptions
-) -> bytes:
+def _rendered(bench: Workbench, subject: Portrait, target: Floats, canvas: Canvas, options: ImageOptions) -> bytes:
     with bench.stages.timed("render"):
         batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
         (animated,) = next(batches)
     with bench.stages.timed("paste"):
-        image = canvas.compose(animated)
+        image = canvas.paste(animated)
     with bench.stages.timed("encode"):
         encoded = encode_image(image, options.format, quality=options.quality)
     if bench.credentials is None:
@@ -111,56 +109,70 @@ def make_video(
     motion: Motion | None = None,
     driving: Path | None = None,
     options: VideoOptions,
-) -> Made:
+) -> Output:
     """Animate a portrait by a sequence, by speech or by the video `driving`; write an MP4 to `output`.
 
     The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
     speech's, and head, eyes and brows are the video's.
     """
-    speech = None
-    if audio is not None:  # bad sound is refused before anything costly is done
-        with bench.stages.run("audio"):
-            speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
-        _check_reads(bench, "speech", MOTION_SPACE)
+    speech = None if audio is None else _heard(bench, audio)  # bad sound is refused before anything costly is done
     if driving is not None:
         _check_reads(bench, "a driving video", bench.models.extractor.motion_space)
-    if motion is not None:
-        moving = checked_moving(motion, bench.models.motion_spaces, "motion")
+    sequence = None if motion is None else checked_moving(motion, bench.models.motion_spaces, "motion")
     subject = read_portrait(bench, portrait, options.face)
-    fps = options.fps or MOTION_FPS
-    sound: Sound | None = None
-    frames_without_face: int | None = None
-    if driving is not None:
-        driven = driven_video(bench, subject, driving, options, fps)
-        sequence, sound, frames_without_face = driven.motion, driven.sound, driven.frames_without_face
-    if speech is not None:
-        with bench.stages.run("motion"):
-            spoken = motions.resample(speaking(bench, subject.face, speech, options), MOTION_FPS, fps)
-        sequence = spoken if driving is None else with_head_of(sequence, spoken, subject.face.motion, options)
-        sound = speech.sound
-    elif driving is None:
-        fps = options.fps or moving.fps
-        sequence = _sequence(bench, subject, moving, fps)
-    sequence, clamped = _reached(bench, subject, sequence)
-    canvas = _canvas(subject, options)
-    made = render_video(bench, subject.face, sequence, canvas, output, fps=fps, sound=sound)
+    if speech is not None and driving is not None:
+        drive = _by_both(bench, subject, speech, driving, options)
+    elif speech is not None:
+        drive = _by_speech(bench, subject, speech, options)
+    elif driving is not None:
+        drive = _by_video(bench, subject, driving, options)
+    else:
+        assert sequence is not None  # noqa: S101 - something drives
+        drive = _by_motion(bench, subject, sequence, options)
+    reached, clamped = _reached(bench, subject, drive.motion)
+    made = render_video(bench, subject.face, replace(drive, motion=reached), _canvas(subject, options), output)
     if bench.credentials is not None:
         with bench.stages.run("sign"):
             bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
-    return replace(made, frames_without_face=frames_without_face, clamped=clamped)
+    return replace(made, frames_without_face=drive.frames_without_face, clamped=clamped)
 
 
-def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[StillMotion]) -> motions.Floats:
+def _heard(bench: Workbench, audio: Path) -> Speech:
+    with bench.stages.run("audio"):
+        speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
+    _check_reads(bench, "speech", MOTION_SPACE)
+    return speech
+
+
+def _by_motion(bench: Workbench, subject: Portrait, motion: MovingMotion, options: VideoOptions) -> Drive:
+    fps = options.fps or motion.fps
     with bench.stages.run("motion"):
-        return np.stack([motions.still(motion, subject.face, bench.models.controls) for motion in wanted])
+        return Drive(moving(motion, subject.face, bench.models.controls, fps), fps)
 
 
-def _sequence(bench: Workbench, subject: Portrait, motion: MovingMotion, fps: float) -> motions.Floats:
+def _by_speech(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions) -> Drive:
+    fps = options.fps or MOTION_FPS
     with bench.stages.run("motion"):
-        return motions.moving(motion, subject.face, bench.models.controls, fps)
+        return Drive(resample(speaking(bench, subject.face, speech, options), MOTION_FPS, fps), fps, speech.sound)
 
 
-def _reached(bench: Workbench, subject: Portrait, asked: motions.Floats) -> tuple[motions.Floats, Clamped | None]:
+def _by_video(bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions) -> Drive:
+    return driven_video(bench, subject, driving, options, options.fps or MOTION_FPS)
+
+
+def _by_both(bench: Workbench, subject: Portrait, speech: Speech, driving: Path, options: VideoOptions) -> Drive:
+    filmed = _by_video(bench, subject, driving, options)
+    spoken = _by_speech(bench, subject, speech, options)
+    mixed = with_head_of(filmed.motion, spoken.motion, subject.face.motion, options)
+    return replace(filmed, motion=mixed, sound=spoken.sound)
+
+
+def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[StillMotion]) -> Floats:
+    with bench.stages.run("motion"):
+        return np.stack([still(motion, subject.face, bench.models.controls) for motion in wanted])
+
+
+def _reached(bench: Workbench, subject: Portrait, asked: Floats) -> tuple[Floats, Clamped | None]:
     """Motions (T, D) that can be drawn of the portrait: those asked for, turned no further than it shows enough for.
 
     A renderer without a prior is left to itself: its motions need not even have angles.
@@ -188,10 +200,11 @@ def _check_reads(bench: Workbench, what: str, got: str) -> None:
 
 def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
     video = isinstance(options, VideoOptions)
+    canvas: Canvas
     if not options.paste_back:
-        canvas = Canvas.square(subject.photo, subject.face, options.size or len(subject.face.image))
+        canvas = SquareCrop(subject.photo, subject.face, options.size or len(subject.face.image))
     else:
         own = max(subject.photo.shape[:2])
-        longest = options.size or (min(LONGEST_VIDEO_SIDE, own) if video else own)
-        canvas = Canvas.of(subject.photo, subject.face, longest, planar=video and not options.label)
-    return LabelledCanvas(canvas) if options.label else canvas  # a label is drawn in RGB
+        longest = options.size or (min(LONGEST_SIDE, own) if video else own)
+        canvas = whole_photo(subject.photo, subject.face, longest, planar=video and not options.label)
+    return Labelled(canvas) if options.label else canvas  # a label is drawn in RGB

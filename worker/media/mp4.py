@@ -21,6 +21,7 @@ from worker.media.planes import yuv_frame
 
 # On talking heads as near to the frames as "veryfast" at a crf of 18, in two thirds of its time and twice the bytes.
 PRESET, CRF = "superfast", 20
+LONGEST_SIDE = 1920  # pixels of a video whose size was not asked for; larger ones few devices play
 AAC_RATES = (44_100, 48_000)  # others are brought to 48 kHz
 
 

@@ -27,6 +27,7 @@ class Paster:
 
     def __init__(self, photo: NDArray[np.uint8], crop: Crop, still: NDArray[np.uint8]) -> None:
         """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
+        self.height, self.width = photo.shape[:2]
         self._photo = photo
         self._still = still
         self._composite = Composite(photo, crop, len(still))

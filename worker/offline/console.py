@@ -1,7 +1,6 @@
 """Progress bars and outcome of a job that runs on the command line."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from worker.make.render import Clamped, Made
+from worker.make.output import Clamped, Output
 
 
 class StageBars:
@@ -46,11 +45,10 @@ class StageBars:
                 self._progress.update(bar, completed=total, total=total)
 
 
-def show_outcome(output: Path, made: Made, seconds: dict[str, float], *, as_json: bool) -> None:
+def show_outcome(output: Path, made: Output, seconds: dict[str, float], *, as_json: bool) -> None:
     """Say what was written and how long each stage took, for people or as one JSON object."""
     if as_json:
-        told = {**asdict(made), "clamped": made.clamped and made.clamped.count}  # as the API's results have it
-        result = {name: value for name, value in told.items() if value is not None}
+        result = {name: value for name, value in made.told().items() if value is not None}
         timings = {stage: round(value, 4) for stage, value in seconds.items()}
         typer.echo(json.dumps({"output": str(output), "result": result, "timings": timings}))
         return
@@ -59,7 +57,7 @@ def show_outcome(output: Path, made: Made, seconds: dict[str, float], *, as_json
         typer.echo(f"{stage:>10} {value:8.2f} s")
 
 
-def _described(made: Made) -> str:
+def _described(made: Output) -> str:
     parts = [made.media_type]
     if made.width:
         parts.append(f"{made.width} x {made.height}")

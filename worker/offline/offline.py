@@ -14,8 +14,8 @@ from jobs.settings import InvalidSettingsError, read_settings
 from model.errors import ModelError
 from worker.decoding import start_forkserver
 from worker.make.motion import extract_motion
+from worker.make.output import Output
 from worker.make.picture import make_image, make_video
-from worker.make.render import Made
 from worker.media.files import written
 from worker.models import Models
 from worker.offline.console import StageBars, show_outcome
@@ -36,7 +36,7 @@ def render_offline(
 ) -> None:
     """Make an image or a video, as the options are for the one or the other."""
 
-    def job(bench: Workbench, path: Path) -> Made:
+    def job(bench: Workbench, path: Path) -> Output:
         if isinstance(options, ImageOptions):
             return make_image(bench, portrait, path, motion=motion, driving=driving, options=options)
         return make_video(bench, portrait, path, audio=audio, motion=motion, driving=driving, options=options)
@@ -49,7 +49,7 @@ def extract_offline(
 ) -> None:
     """Extract the motion of an image or a video; what was read is drawn on it and written to `overlay`."""
 
-    def job(bench: Workbench, path: Path) -> Made:
+    def job(bench: Workbench, path: Path) -> Output:
         if overlay is None:
             return extract_motion(bench, source, path, video=video, options=options)
         overlay.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def extract_offline(
 
 
 def _run(
-    job: Callable[[Workbench, Path], Made], output: Path, *, load: Callable[[Models], object], as_json: bool
+    job: Callable[[Workbench, Path], Output], output: Path, *, load: Callable[[Models], object], as_json: bool
 ) -> None:
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
     start_forkserver()  # it loads beside the models

@@ -5,43 +5,28 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import structlog
 import torch
-from pydantic import TypeAdapter
 from redis import RedisError
 
 from jobs.credentials import ContentCredentials
-from jobs.documents import read_document
-from jobs.files.artifacts import Artifact, ArtifactMissingError, ArtifactsAwayError
+from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
-from jobs.formats import FORMATS
 from jobs.problems import Problem
-from jobs.schemas import (
-    MOTION,
-    MOTIONS,
-    ImageSpec,
-    InputFile,
-    JobKind,
-    JobSpec,
-    MotionSpec,
-    Progress,
-    Result,
-    VideoSpec,
-    input_files,
-)
+from jobs.schemas import InputFile, JobKind, Progress, Result, input_files
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Refusal
-from worker.make.motion import extract_archive, extract_motion
-from worker.make.picture import make_image, make_video
-from worker.make.render import Made
+from worker.make.output import Output
 from worker.models import Models
 from worker.problems import is_expected, problem_of
 from worker.queue.heartbeat import Heartbeat
+from worker.queue.makers import MAKERS, Inputs
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.workbench import PortraitCache, Workbench
@@ -52,6 +37,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
+
+
+class Stored(NamedTuple):
+    """The outcome of a job that succeeded: its result, the key of the file, and how many pictures are counted."""
+
+    result: Result
+    key: str
+    made: dict[str, int]
+
+
+class Unfinished(Enum):
+    """The outcome of a job that neither succeeded nor failed."""
+
+    CANCELED = "canceled"
+    LET_GO = "let go"
 
 
 class Runner:
@@ -124,28 +124,46 @@ class Runner:
         return host == self._host and (holder == self._holder or not _process_exists(int(pid)))
 
     def _end(self, claim: Claim, stages: Stages) -> None:
-        problem: Problem | None = None
-        try:
-            files = [file.key for file in input_files(claim.spec).values()]
-            self._insist(self._artifacts.clear, claim.job_id, files)
-            with self._artifacts.draft(claim.job_id, self._output_name(claim)) as draft:
-                made = self._work(claim, draft.path, stages)
-                self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
-                artifact = self._insist(draft.commit)
-        except JobCanceledError:
+        """Work on the job and tell the store how it ended."""
+        outcome = self._outcome(claim, stages)
+        # from here on the exception and all it held, which may have been the memory that lacked, is gone
+        if outcome is Unfinished.CANCELED:
             self._insist(self._claims.cancel, claim)
             log.info("job canceled")
             return
+        if outcome is Unfinished.LET_GO:
+            self._insist(self._let_go, claim)
+            return
+        for stage, seconds in stages.seconds.items():
+            self._insist(self._claims.timing, claim, stage, seconds)
+        if isinstance(outcome, Problem):
+            self._insist(self._claims.fail, claim, outcome)
+            return
+        self._insist(self._claims.succeed, claim, outcome.result, key=outcome.key, made=outcome.made)
+        log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
+
+    def _outcome(self, claim: Claim, stages: Stages) -> Stored | Problem | Unfinished:
+        try:
+            files = [file.key for file in input_files(claim.spec).values()]
+            self._insist(self._artifacts.clear, claim.job_id, files)
+            maker = MAKERS[claim.spec.kind]
+            with self._artifacts.draft(claim.job_id, maker.output_name(claim.spec)) as draft:
+                made = self._work(claim, draft.path, stages)
+                self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
+                artifact = self._insist(draft.commit)
+            result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
+            return Stored(result, artifact.key, maker.counted(made))
+        except JobCanceledError:
+            return Unfinished.CANCELED
         except (ClaimLostError, RedisError):
             raise
         except ArtifactMissingError as error:
             self._insist(self._claims.renew, claim)  # raises ClaimLostError where the job and its files were deleted
             log.error("a file of the job is gone", error=str(error))  # noqa: TRY400
-            problem = problem_of(error)
+            return problem_of(error)
         except ArtifactsAwayError as error:  # no fault of the job's, which is not counted as begun
             log.error("files are away; the job is queued again", error=str(error), cause=str(error.__cause__))  # noqa: TRY400
-            self._insist(self._let_go, claim)
-            return
+            return Unfinished.LET_GO
         except SystemExit:  # the worker is told to stop
             self._let_go(claim)
             raise
@@ -159,15 +177,7 @@ class Runner:
                 log.info("job failed", problem=problem.type, detail=problem.detail)
             else:
                 log.exception("job failed unexpectedly")
-        # from here on the exception and all it held, which may have been the memory that lacked, is gone
-        for stage, seconds in stages.seconds.items():
-            self._insist(self._claims.timing, claim, stage, seconds)
-        if problem is not None:
-            self._insist(self._claims.fail, claim, problem)
-            return
-        counted = _counted(claim.spec, made)
-        self._insist(self._claims.succeed, claim, _result(made, artifact), key=artifact.key, made=counted)
-        log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
+            return problem
 
     def _let_go(self, claim: Claim) -> None:
         try:
@@ -192,51 +202,14 @@ class Runner:
                 waiting = True
                 time.sleep(0.2)
 
-    def _work(self, claim: Claim, path: Path, stages: Stages) -> Made:
+    def _work(self, claim: Claim, path: Path, stages: Stages) -> Output:
         bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials, claim.owner)
         with contextlib.ExitStack() as stack:
 
-            def read(file: InputFile) -> Path:
+            def fetch(file: InputFile) -> Path:
                 return self._insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
 
-            def written(schema: TypeAdapter[T], file: InputFile | None) -> T | None:
-                return None if file is None else read_document(schema, read(file).read_bytes())
-
-            match claim.spec:
-                case ImageSpec() as spec:
-                    return make_image(
-                        bench,
-                        read(spec.portrait),
-                        path,
-                        motion=spec.motion,
-                        motions=written(MOTIONS, spec.motions_file) or spec.motions,
-                        driving=read(spec.driving) if spec.driving else None,
-                        options=spec.options,
-                    )
-                case VideoSpec() as spec:
-                    return make_video(
-                        bench,
-                        read(spec.portrait),
-                        path,
-                        audio=read(spec.audio) if spec.audio else None,
-                        motion=written(MOTION, spec.motion_file) or spec.motion,
-                        driving=read(spec.driving) if spec.driving else None,
-                        options=spec.options,
-                    )
-                case MotionSpec() as spec:
-                    video = not spec.source.media_type.startswith("image/")
-                    extract = extract_archive if spec.options.overlay else extract_motion
-                    return extract(bench, read(spec.source), path, video=video, options=spec.options)
-
-    @staticmethod
-    def _output_name(claim: Claim) -> str:
-        match claim.spec:
-            case ImageSpec() as spec:
-                return "result.zip" if spec.motion_count else f"result.{FORMATS[spec.options.format].suffix}"
-            case VideoSpec():
-                return "result.mp4"
-            case MotionSpec() as spec:
-                return "result.zip" if spec.options.overlay else "result.json"
+            return MAKERS[claim.spec.kind].make(bench, claim.spec, Inputs(fetch, bench), path)
 
 
 def _process_exists(pid: int) -> bool:
@@ -247,30 +220,3 @@ def _process_exists(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
-
-
-def _counted(spec: JobSpec, made: Made) -> dict[str, int]:
-    """The pictures that are counted as made: images, and frames of videos; what was read of a motion is none."""
-    match spec:
-        case ImageSpec():
-            return {"images": 1 if made.images is None else made.images}
-        case VideoSpec():
-            return {"frames": 1 if made.frames is None else made.frames}
-        case MotionSpec():
-            return {}
-
-
-def _result(made: Made, artifact: Artifact) -> Result:
-    return Result(
-        media_type=made.media_type,
-        bytes=artifact.bytes,
-        sha256=artifact.sha256,
-        width=made.width,
-        height=made.height,
-        images=made.images,
-        frames=made.frames,
-        fps=made.fps,
-        duration=made.duration,
-        frames_without_face=made.frames_without_face,
-        clamped=made.clamped.count if made.clamped else None,
-    )

@@ -7,7 +7,7 @@ import pytest
 
 from model.engines import RenderedFrame
 from model.face.crop import Crop
-from worker.make.canvas import Canvas
+from worker.make.canvas import SquareCrop, whole_photo
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def subject() -> tuple[np.ndarray, CutFace]:
 )
 def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[int, int]) -> None:
     photo, face = subject()
-    canvas = Canvas.of(photo, face, longest)
+    canvas = whole_photo(photo, face, longest)
     animated = face.image.copy()
     animated[118:138, 118:138] = 255  # the middle of the crop
-    frame = canvas.compose(RenderedFrame(animated))
+    frame = canvas.paste(RenderedFrame(animated))
     assert frame.shape == (*size, 3)
     assert (canvas.height, canvas.width) == size
     y, x, _ = np.nonzero(frame > 170)
@@ -40,6 +40,6 @@ def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[
 @pytest.mark.parametrize("side", [64, 256, 512])
 def test_the_crop_alone(side: int) -> None:
     photo, face = subject()
-    frame = Canvas.square(photo, face, side).compose(RenderedFrame(face.image))
+    frame = SquareCrop(photo, face, side).paste(RenderedFrame(face.image))
     assert frame.shape == (side, side, 3)
     assert np.abs(frame.astype(int) - 90).max() <= 1

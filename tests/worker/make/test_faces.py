@@ -65,6 +65,11 @@ def test_a_photo_that_another_owner_sent_before_takes_as_long_as_ever(models: Mo
     assert [looked_for_a_face(owner) for owner in asked] == [True, True, False, False]
 
 
+def test_a_checksum_that_came_with_the_job_is_not_computed_again(models: Models, portrait: Path) -> None:
+    bench = Workbench(models, WorkerSettings(), digests={portrait: "known"})
+    assert read_portrait(bench, portrait, None) is bench.portraits.get(("", "known", 0))
+
+
 def points_of(face: Extraction) -> np.ndarray:
     """Landmarks (478, 2) in pixels of the photo."""
     return face.crop.points_to_source(face.landmarks[:, :2])

@@ -19,8 +19,8 @@ from model.extractor import Crop, Extraction
 from model.morphable.controls import Controls
 from model.renderer.prior.reach import MOST_TURN
 from tests.support.films import film
+from worker.make.output import Output
 from worker.make.picture import make_image, make_video
-from worker.make.render import Made
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages
@@ -127,12 +127,12 @@ VIDEOS: dict[str, tuple[Ask, int]] = {
 }
 
 
-def image(bench: Workbench, files: dict[str, Path], **asked: Any) -> Made:
+def image(bench: Workbench, files: dict[str, Path], **asked: Any) -> Output:
     output = files["portrait.png"].with_name("out")
     return make_image(bench, files["portrait.png"], output, options=ImageOptions(paste_back=False, size=SIDE), **asked)
 
 
-def video(bench: Workbench, files: dict[str, Path], **asked: Any) -> Made:
+def video(bench: Workbench, files: dict[str, Path], **asked: Any) -> Output:
     options = VideoOptions(paste_back=False, size=SIDE, driving_relative=False)
     return make_video(bench, files["portrait.png"], files["portrait.png"].with_name("out"), options=options, **asked)
 
@@ -145,7 +145,7 @@ def video(bench: Workbench, files: dict[str, Path], **asked: Any) -> Made:
     ],
 )
 def test_turns_are_reduced_and_counted(
-    bench: Workbench, files: dict[str, Path], make: Callable[..., Made], asked: Ask, count: int
+    bench: Workbench, files: dict[str, Path], make: Callable[..., Output], asked: Ask, count: int
 ) -> None:
     made = make(bench, files, **asked(files))
     yaws = np.abs(bench.models.animator.yaws)  # type: ignore[attr-defined]

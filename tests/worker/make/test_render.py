@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model.engines import RenderedFrame, RenderedFrames
-from worker.make.canvas import Canvas
+from worker.make.motions import Drive
 from worker.make.render import render_video
 from worker.settings import WorkerSettings
 from worker.stages import Stages
@@ -38,6 +38,8 @@ class SmallMemory:
 class Shrinks:
     """Shows the animated crop at a quarter of its sides."""
 
+    width = height = 64
+
     def paste(self, animated: RenderedFrame) -> np.ndarray:
         return animated.image[::4, ::4]
 
@@ -53,7 +55,7 @@ def render(room: int, output: Path) -> tuple[SmallMemory, list[tuple[str, int, i
     stages = Stages(lambda stage, done, total: told.append((stage, done, total)))
     bench = Workbench(OneModel(animator), WorkerSettings(batch_size=8), stages)  # type: ignore[arg-type]
     motions = np.linspace(30, 220, 20, dtype=np.float32)[:, None].repeat(70, axis=1)
-    made = render_video(bench, None, motions, Canvas(64, 64, Shrinks()), output, fps=25.0, sound=None)  # type: ignore[arg-type]
+    made = render_video(bench, None, Drive(motions, 25.0), Shrinks(), output)  # type: ignore[arg-type]
     assert (made.frames, made.width, made.height, made.duration) == (20, 64, 64, 0.8)
     return animator, told
 
@@ -81,29 +83,28 @@ def test_it_is_halved_only_once(tmp_path: Path) -> None:
         render(3, tmp_path / "a.mp4")
 
 
-class Recording(Canvas):
+class Recording(Shrinks):
     """Counts how many batches have been begun by the animator when each frame is pasted."""
 
     def __init__(self, animator: SmallMemory, fails_at: int | None = None) -> None:
-        super().__init__(64, 64, Shrinks())
         self.animator = animator
         self.fails_at = fails_at
         self.threads: set[int] = set()
         self.begun: list[int] = []
 
-    def compose(self, animated: RenderedFrame) -> np.ndarray:
+    def paste(self, animated: RenderedFrame) -> np.ndarray:
         if len(self.begun) == self.fails_at:
             raise ValueError("this frame cannot be pasted")
         time.sleep(0.01)  # slower than the animator
         self.threads.add(threading.get_ident())
         self.begun.append(len(self.animator.batches))
-        return super().compose(animated)
+        return super().paste(animated)
 
 
 def render_with(canvas: Recording, output: Path) -> None:
     bench = Workbench(OneModel(canvas.animator), WorkerSettings(batch_size=4), Stages())  # type: ignore[arg-type]
     motions = np.full((20, 70), 128, np.float32)
-    render_video(bench, None, motions, canvas, output, fps=25.0, sound=None)  # type: ignore[arg-type]
+    render_video(bench, None, Drive(motions, 25.0), canvas, output)  # type: ignore[arg-type]
 
 
 def test_the_next_batch_is_rendered_while_one_is_encoded_and_none_beyond(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from model.animation.composite import FEATHER
 from model.engines import RenderedFrame
 from model.face.crop import Crop
-from worker.make.canvas import Canvas
+from worker.make.canvas import SquareCrop
 from worker.media.paste import Paster, PlanarPaster
 from worker.media.planes import planes
 
@@ -87,8 +87,8 @@ def test_detail_moves_with_the_crop(crop: Crop) -> None:
 def test_what_lies_around_the_crop_is_brought_in() -> None:
     image, crop = photo(), Crop(200, 200, 512)
     source = still(image, crop)
-    canvas = Canvas.square(image, CutFace(crop, source), 512)
-    shown = canvas.compose(frame(source, places(-40 / 512, 0)))  # its left edge shows what is 40 pixels outside
+    canvas = SquareCrop(image, CutFace(crop, source), 512)
+    shown = canvas.paste(frame(source, places(-40 / 512, 0)))  # its left edge shows what is 40 pixels outside
     expected = image[200:712, 160:672]
     assert np.abs(shown.astype(int) - expected)[:, :400].mean() < 2
 

@@ -1,5 +1,6 @@
 """The mark of synthetic pictures, read back by readers that did not write it: OpenCV for images, FFmpeg for videos."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -10,8 +11,7 @@ import numpy as np
 import pytest
 
 from model.engines import RenderedFrame
-from worker.make.canvas import Canvas
-from worker.make.label import LabelledCanvas
+from worker.make.label import Labelled
 from worker.media.images import encode_image
 from worker.media.mp4 import mp4_writer
 
@@ -49,8 +49,12 @@ def test_a_video_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat") < data.index(b"uuid")  # it still starts before it is whole
 
 
+@dataclass(frozen=True)
 class Shows:
     """Shows the crop as it is."""
+
+    width: int
+    height: int
 
     def paste(self, animated: RenderedFrame) -> np.ndarray:
         return animated.image
@@ -59,10 +63,10 @@ class Shows:
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (640, 480), (64, 64), (48, 30)])
 def test_the_label_is_seen_in_its_corner_and_nowhere_else(width: int, height: int) -> None:
     crop = np.full((height, width, 3), 120, np.uint8)
-    plain = Canvas(width, height, Shows())
-    labelled = LabelledCanvas(plain)
-    first, again = labelled.compose(RenderedFrame(crop)), labelled.compose(RenderedFrame(crop))
-    assert first.shape == plain.compose(RenderedFrame(crop)).shape == (height, width, 3)
+    plain = Shows(width, height)
+    labelled = Labelled(plain)
+    first, again = labelled.paste(RenderedFrame(crop)), labelled.paste(RenderedFrame(crop))
+    assert first.shape == plain.paste(RenderedFrame(crop)).shape == (height, width, 3)
     assert (first == again).all()
     assert (crop == 120).all()
     changed = (first != 120).any(axis=2)

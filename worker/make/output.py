@@ -1,0 +1,33 @@
+"""What a job has written, as it is told of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from model.renderer.prior.reach import Reach
+
+
+@dataclass(frozen=True)
+class Clamped:
+    """How many frames or images were turned less than asked, and how far the portrait can be turned."""
+
+    count: int
+    reach: Reach
+
+
+@dataclass(frozen=True)
+class Output:
+    """A jobs.schemas.Result but for the bytes and the checksum of the file; `clamped` says more than there."""
+
+    media_type: str
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+    images: int | None = None
+    frames_without_face: int | None = None
+    clamped: Clamped | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Its fields as a result has them."""
+        return {**vars(self), "clamped": self.clamped and self.clamped.count}
