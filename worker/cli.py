@@ -1,35 +1,36 @@
 """Commands of the worker side: `worker`, and `render`, `extract` and `benchmark`, which need no server."""
 
 import os
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ValidationError
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
-from jobs.documents import InvalidJsonError, read_document
+from jobs.drivers import (
+    Absolute,
+    Audio,
+    Control,
+    Driving,
+    MotionFile,
+    OptionList,
+    Portrait,
+    check_writable,
+    read_drivers,
+    read_options,
+)
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import UnusableFolderError, keep_private
-from jobs.formats import BY_SUFFIX
 from jobs.logs import configure_logging
-from jobs.media_types import IMAGES, listed, type_of
-from jobs.motions import ControlsMotion, Motion
-from jobs.schemas import MOTION, ImageOptions, MotionOptions, VideoOptions
+from jobs.media_types import type_of
+from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import InvalidSettingsError, read_settings
 from worker.queue.app import run_worker
 from worker.settings import WorkerSettings
 
-MAX_ERRORS = 10  # told of at once
-
-Options = TypeVar("Options", bound=BaseModel)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the seconds of each stage as JSON.")]
-OptionList = Annotated[
-    list[str] | None, typer.Option("--option", help="An option as in the API: fps=30, paste_back=false; repeatable.")
-]
 
 
 def worker(
@@ -67,34 +68,24 @@ def worker(
 
 
 def render(
-    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")],
+    portrait: Portrait,
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="What to write: .png, .jpg, .webp or .mp4.")],
-    control: Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")] = None,
-    absolute: Annotated[bool, typer.Option(help="Controls replace the portrait's own pose.")] = False,
-    motion: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Motion, a JSON file.")] = None,
-    audio: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Speech to speak.")] = None,
-    driving: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Image or video to follow.")] = None,
+    control: Control = None,
+    absolute: Absolute = False,
+    motion: MotionFile = None,
+    audio: Audio = None,
+    driving: Driving = None,
     option: OptionList = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Re-pose a portrait, or make it speak or follow a video, in this process and without any server."""
-    drivers = {"--control": control, "--motion": motion, "--audio": audio, "--driving": driving}
-    given = [name for name, value in drivers.items() if value]
-    if len(given) != 1 and given != ["--audio", "--driving"]:
-        allowed = f"exactly one of {', '.join(drivers)}, or --audio with --driving, is needed"
-        raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
+    drivers = read_drivers(control=control, absolute=absolute, motion=motion, audio=audio, driving=driving)
+    options = drivers.options(option or [], output)
+    check_writable(output)
     from worker.offline.offline import render_offline
 
-    render_offline(
-        portrait,
-        output,
-        motion=_motion(control, motion, relative=not absolute),
-        audio=audio,
-        driving=driving,
-        options=_render_options(output, option or [], speech=audio is not None),
-        as_json=as_json,
-    )
+    render_offline(portrait, output, drivers=drivers, options=options, as_json=as_json)
 
 
 def extract(
@@ -108,15 +99,18 @@ def extract(
     as_json: JsonFlag = False,
 ) -> None:
     """Extract the motion of the face in an image or a video."""
-    from worker.offline.offline import extract_offline
-
-    options = _options(MotionOptions, option or [])
+    options = read_options(MotionOptions, option or [])
     if options.overlay:
         raise typer.BadParameter("overlay=true is for the API; here --overlay names its file", param_hint="--option")
     video = not type_of(source).startswith("image/")
     suffix = ".mp4" if video else ".png"
     if overlay is not None and overlay.suffix.lower() != suffix:
         raise typer.BadParameter(f"{overlay.name!r}; allowed is {suffix}", param_hint="--overlay")
+    check_writable(output)
+    if overlay is not None:
+        check_writable(overlay, "--overlay")
+    from worker.offline.offline import extract_offline
+
     extract_offline(source, output, video=video, overlay=overlay, options=options, as_json=as_json)
 
 
@@ -164,48 +158,3 @@ def benchmark(
         for suffix, text in texts.items():
             (out / f"benchmark.{suffix}").write_text(text, encoding="utf-8")
     typer.echo(texts["json" if as_json else "md"], nl=False)
-
-
-def _render_options(output: Path, pairs: list[str], *, speech: bool) -> ImageOptions | VideoOptions:
-    """Those of an image or of a video, as the output's suffix says."""
-    kinds = ("video",) if speech else ("image", "video")
-    suffixes = {suffix: each for suffix, each in BY_SUFFIX.items() if each.kind in kinds}
-    found = suffixes.get(output.suffix.lower())
-    if found is None:
-        raise typer.BadParameter(f"{output.name!r}; allowed is {', '.join(suffixes)}", param_hint="--output")
-    if found.kind == "video":
-        return _options(VideoOptions, pairs, format=found.name)
-    return _options(ImageOptions, pairs, format=found.name)
-
-
-def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> Motion | None:
-    try:
-        if control:
-            return ControlsMotion.model_validate({"controls": _pairs(control), "relative": relative})
-        return None if path is None else read_document(MOTION, path.read_bytes())
-    except InvalidJsonError as error:
-        raise typer.BadParameter(str(error), param_hint="--motion") from error
-    except ValidationError as error:
-        raise typer.BadParameter(_explained(error), param_hint="--control" if control else "--motion") from error
-
-
-def _options(schema: type[Options], pairs: list[str], **defaults: Any) -> Options:
-    try:
-        return schema.model_validate({**defaults, **_pairs(pairs)})
-    except ValidationError as error:
-        raise typer.BadParameter(_explained(error), param_hint="--option") from error
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a dictionary; pydantic reads the values."""
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    if bad := [text for text in texts if "=" not in text]:
-        raise typer.BadParameter(f"{bad[0]!r} is not NAME=VALUE")
-    return pairs
-
-
-def _explained(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'motion'}: {problem['msg']}, got {problem['input']!r:.80}"
-        for problem in islice(error.errors(include_url=False), MAX_ERRORS)
-    )

@@ -134,6 +134,40 @@ def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Pat
     assert spec.options.seed == 7
 
 
+def test_the_suffix_of_what_is_written_says_the_format(server: Server, portrait_file: Path, tmp_path: Path) -> None:
+    worker = work(server, "images")
+    arguments = ["submit", str(portrait_file), "--control", "yaw=20", "-o", str(tmp_path / "y.JPG"), "--json"]
+    result = runner.invoke(app, [*arguments, "--url", server.url])
+    worker.join()
+    assert result.exit_code == 0, result.output
+    spec = server.context.store.spec(json.loads(result.stdout)["id"])
+    assert isinstance(spec, ImageSpec)
+    assert spec.options.format == "jpeg"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["-o", "y.mp4"], "'y.mp4'; allowed is .png, .jpg, .jpeg, .webp"),
+        (["-o", "y.webp", "--option", "format=png"], "format=png for 'y.webp'; allowed is webp"),
+        (["-o", "FILE/y.png"], "cannot be written: its folder is a file"),
+        (["-o", "FOLDER"], "is a folder; allowed is a file"),
+        (["--option", "colour=red"], "colour: Extra inputs are not permitted, got 'red'"),
+        (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
+    ],
+)
+def test_what_submit_cannot_do_is_said_before_anything_is_sent(
+    portrait_file: Path, tmp_path: Path, arguments: list[str], text: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    names = {"FOLDER": str(tmp_path / "folder.png")}
+    given = [names.get(each, each.replace("FILE", str(portrait_file))) for each in arguments]
+    nobody = ["--url", "http://127.0.0.1:1"]
+    result = runner.invoke(app, ["submit", str(portrait_file), "--control", "yaw=1", *given, *nobody])
+    assert result.exit_code == 2
+    assert text in " ".join(result.output.replace("│", " ").split())
+
+
 def test_submit_says_why_a_job_failed(server: Server, portrait_file: Path, tmp_path: Path) -> None:
     def fail() -> None:
         while not (jobs := server.queued_messages("images")):

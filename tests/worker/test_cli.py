@@ -1,6 +1,7 @@
 """The commands of the worker side."""
 
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
+from model.morphable.basis import MOTION_SPACE
+from model.weights import RENDERER
+from model.weights.files import released_weights
 from service.cli import app
 from worker.media.mp4 import mp4_writer
 
@@ -35,14 +39,21 @@ def run(*arguments: str | Path) -> Result:
         (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
         (["--control", "yaw=left"], "controls.yaw"),
         (["--control", "yaw=5", "--option", "colour=red"], "colour"),
-        (["--control", "yaw=5", "-o", "a.gif"], "allowed is .png, .jpg, .jpeg, .webp, .mp4"),
+        (["--control", "yaw=5", "-o", "a.gif"], "'a.gif'; allowed is .png, .jpg, .jpeg, .webp"),
+        (["--control", "yaw=5", "-o", "a.mp4"], "'a.mp4'; allowed is .png, .jpg, .jpeg, .webp"),
+        (["--control", "yaw=5", "-o", "a.jpg", "--option", "format=webp"], "format=webp for 'a.jpg'; allowed is jpeg"),
+        (["--control", "yaw=5", "-o", "PORTRAIT/a.png"], "cannot be written: its folder is a file"),
+        (["--driving", "MOTION"], "it looks like application/json; allowed is an image (JPEG"),
         (["--audio", "PORTRAIT", "-o", "a.png"], "allowed is .mp4"),
     ],
 )
 def test_what_render_cannot_do_is_said_before_anything_is_loaded(
-    portrait: Path, arguments: list[str], text: str
+    portrait: Path, tmp_path: Path, arguments: list[str], text: str
 ) -> None:
-    given = [str(portrait) if argument == "PORTRAIT" else argument for argument in arguments]
+    motion = tmp_path / "motion.json"
+    motion.write_text("{}")
+    names = {"PORTRAIT": str(portrait), "MOTION": str(motion)}
+    given = [names.get(argument, argument.replace("PORTRAIT/", f"{portrait}/")) for argument in arguments]
     result = run("render", portrait, *(() if "-o" in given else ("-o", "a.png")), *given)
     assert result.exit_code == 2
     assert text in " ".join(result.output.replace("│", " ").split())
@@ -57,6 +68,19 @@ def test_a_setting_that_is_not_allowed_ends_a_command_in_one_line(
     result = run(command, *more)
     assert result.exit_code == (2 if command == "worker" else 1)
     assert result.stderr == "error: PIRENDERER_BATCH_SIZE: Input should be greater than 0, got '0'\n"
+
+
+def test_a_wrong_control_is_named_before_weights_are_read(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIRENDERER_WEIGHTS_DIR", str(tmp_path))
+    for name in (RENDERER, MOTION_SPACE):
+        shutil.copy(released_weights() / f"{name}.json", tmp_path)
+    output = tmp_path / "a.png"
+    result = run("render", portrait, "--control", "yaw=99", "-o", output)
+    assert result.exit_code == 1
+    assert "error: motion.controls.yaw is 99; allowed is -45 to 45 degrees\n" in result.output
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +126,7 @@ def test_render_an_image(portrait: Path, tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (["--overlay", "a.mp4"], "'a.mp4'; allowed is .png"),
+        (["--overlay", "PORTRAIT/a.png"], "cannot be written: its folder is a file"),
         (["--option", "overlay=true"], "--overlay names its file"),
         (["--option", "face=-1"], "face"),
     ],
@@ -109,7 +134,8 @@ def test_render_an_image(portrait: Path, tmp_path: Path) -> None:
 def test_what_extract_cannot_do_is_said_before_anything_is_loaded(
     portrait: Path, arguments: list[str], text: str
 ) -> None:
-    result = run("extract", portrait, "-o", "a.json", *arguments)
+    given = [argument.replace("PORTRAIT", str(portrait)) for argument in arguments]
+    result = run("extract", portrait, "-o", "a.json", *given)
     assert result.exit_code == 2
     assert text in " ".join(result.output.replace("│", " ").split())
 

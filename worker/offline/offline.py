@@ -6,8 +6,9 @@ from pathlib import Path
 import typer
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.drivers import Drivers
 from jobs.logs import configure_logging
-from jobs.motions import Motion
+from jobs.motion_spaces import checked_moving, checked_still
 from jobs.problems import ProblemError
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from jobs.settings import InvalidSettingsError, read_settings
@@ -28,20 +29,32 @@ def render_offline(
     portrait: Path,
     output: Path,
     *,
-    motion: Motion | None,
-    audio: Path | None,
-    driving: Path | None,
+    drivers: Drivers,
     options: ImageOptions | VideoOptions,
     as_json: bool,
 ) -> None:
     """Make an image or a video, as the options are for the one or the other."""
 
+    def load(models: Models) -> None:
+        if drivers.motion is not None:  # a mistake in it is told at once, not after seconds
+            checked = checked_moving if isinstance(options, VideoOptions) else checked_still
+            checked(drivers.motion, models.motion_spaces, "motion")
+        models.load_all(speech=drivers.audio is not None)
+
     def job(bench: Workbench, path: Path) -> Output:
         if isinstance(options, ImageOptions):
-            return make_image(bench, portrait, path, motion=motion, driving=driving, options=options)
-        return make_video(bench, portrait, path, audio=audio, motion=motion, driving=driving, options=options)
+            return make_image(bench, portrait, path, motion=drivers.motion, driving=drivers.driving, options=options)
+        return make_video(
+            bench,
+            portrait,
+            path,
+            audio=drivers.audio,
+            motion=drivers.motion,
+            driving=drivers.driving,
+            options=options,
+        )
 
-    _run(job, output, load=lambda models: models.load_all(speech=audio is not None), as_json=as_json)
+    _run(job, output, load=load, as_json=as_json)
 
 
 def extract_offline(
@@ -52,7 +65,6 @@ def extract_offline(
     def job(bench: Workbench, path: Path) -> Output:
         if overlay is None:
             return extract_motion(bench, source, path, video=video, options=options)
-        overlay.parent.mkdir(parents=True, exist_ok=True)
         with written(overlay) as drawn:
             return extract_motion(bench, source, path, video=video, options=options, overlay=drawn)
 
@@ -65,7 +77,6 @@ def _run(
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
     start_forkserver()  # it loads beside the models
     configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
         settings = read_settings(WorkerSettings)
         credentials = ContentCredentials.of(settings)

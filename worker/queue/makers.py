@@ -40,7 +40,7 @@ class Inputs:
 
 
 class Maker(NamedTuple):
-    """For one kind of specification: writes the result to a path, says which format it will have, and counts pictures."""
+    """For one kind of specification: writes the result to a path, says its format beforehand, counts its pictures."""
 
     make: Callable[[Workbench, Any, Inputs, Path], Output]
     format_of: Callable[[Any], FormatName]
