@@ -49,6 +49,6 @@ class WorkerSettings(SharedSettings):
     @property
     def video_limits(self) -> "VideoLimits":
         """For driving videos."""
-        from worker.media.video import VideoLimits  # noqa: PLC0415
+        from worker.media.video import MOST_PIXELS, VideoLimits  # noqa: PLC0415
 
-        return VideoLimits(bytes=self.max_video_bytes, seconds=self.max_video_seconds)
+        return VideoLimits(bytes=self.max_video_bytes, seconds=self.max_video_seconds, pixels=MOST_PIXELS)

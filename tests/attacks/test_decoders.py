@@ -21,11 +21,10 @@ from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, ImageSpec, JobStatus
 from jobs.store.records import JobRecord
 from tests.support.bombs import scans
+from tests.support.limits import SOUND_LIMITS, VIDEO_LIMITS
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
 from worker import decoding
 from worker.decoding import readers
-from worker.media.audio import AudioLimits
-from worker.media.video import VideoLimits
 
 MIB = 1 << 20
 PORTRAIT = SAMPLES / "portrait.jpg"
@@ -67,7 +66,7 @@ def test_a_video_of_which_a_picture_is_larger_than_it_says(
     monkeypatch.setattr(readers, "STREAM_MEMORY", 160 * MIB)
     monkeypatch.setattr(readers, "HEADER", dataclasses.replace(readers.HEADER, memory=160 * MIB))
     path = film(tmp_path / "a.mov", "mjpeg", [jpeg(64, 64)] * small + [jpeg(16000, 16000)] * 3)
-    source = decoding.open_video(path, VideoLimits())
+    source = decoding.open_video(path, VIDEO_LIMITS)
     error = refused(lambda: list(source.frames(25)))
     assert error.problem_type is ProblemType.UNREADABLE_MEDIA
     assert "Invalid data found" in error.detail
@@ -75,7 +74,7 @@ def test_a_video_of_which_a_picture_is_larger_than_it_says(
 
 def test_a_video_of_which_a_picture_has_too_many_scans(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mov", "mjpeg", [jpeg(64, 64)] * 3 + [scans(64, 101)])
-    source = decoding.open_video(path, VideoLimits())
+    source = decoding.open_video(path, VIDEO_LIMITS)
     assert "has a picture of 102 scans; at most 100 are allowed" in refused(lambda: list(source.frames(25))).detail
 
 
@@ -83,7 +82,7 @@ def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, "PNG")
     path = film(tmp_path / "a.mov", "png", [buffer.getvalue()])
-    error = refused(lambda: decoding.open_video(path, VideoLimits()))
+    error = refused(lambda: decoding.open_video(path, VIDEO_LIMITS))
     assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "png")
     assert "encoded as png; allowed are h264, hevc, vp8, vp9, av1" in error.detail
     with av.open(str(tmp_path / "a.avi"), "w") as container:
@@ -92,7 +91,7 @@ def test_codecs_that_nobody_films_or_speaks_in(tmp_path: Path) -> None:
         frame.sample_rate = 44_100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    error = refused(lambda: decoding.read_speech(tmp_path / "a.avi", AudioLimits()))
+    error = refused(lambda: decoding.read_speech(tmp_path / "a.avi", SOUND_LIMITS))
     assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "adpcm_yamaha")
 
 
@@ -101,7 +100,7 @@ def test_a_sound_of_another_format_behind_a_tag_of_an_mp3(tmp_path: Path) -> Non
     soundfile.write(sound, np.full(16_000, 0.5), 16_000, format="AU")
     path = tmp_path / "a.mp3"
     path.write_bytes(b"ID3\4\0\0\0\0\0\n" + bytes(10) + sound.getvalue())
-    error = refused(lambda: decoding.read_speech(path, AudioLimits()))
+    error = refused(lambda: decoding.read_speech(path, SOUND_LIMITS))
     assert (error.problem_type, error.got) == (ProblemType.UNSUPPORTED_MEDIA, "AU")
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from jobs.media_types import AUDIO_TYPES, VIDEO_TYPES, type_of
 from jobs.motions import FramesMotion
 from jobs.schemas import MotionOptions
+from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS
 from tests.support.paths import ROOT
 from worker.make.motion import extract_motion
 from worker.media.audio import open_sound, read_speech
@@ -71,7 +72,8 @@ def test_motions_are_those_of_the_plain_file(
 
 def test_the_sound_keeps_its_place_where_the_video_begins_late() -> None:
     late, plain = (
-        np.concatenate([*open_sound(FILES / f"{name}.mp4").blocks()])[:, 0] for name in ("d_videolate_cover", "d_plain")
+        np.concatenate([*open_sound(FILES / f"{name}.mp4", SOUND_LIMITS).blocks()])[:, 0]
+        for name in ("d_videolate_cover", "d_plain")
     )
     cut = len(plain) - len(late)  # what sounds before the first picture
     assert cut == pytest.approx(16_000, abs=1200)
@@ -80,19 +82,19 @@ def test_the_sound_keeps_its_place_where_the_video_begins_late() -> None:
 
 @pytest.mark.parametrize(("name", "most"), [("icc_rgba.png", 1), ("icc_palette.png", 3), ("icc_rgba_alpha.webp", 1)])
 def test_photos_with_a_profile_are_the_photo_that_has_nothing_else(name: str, most: float) -> None:
-    right = read_image(FILES / "icc_rgb.png").astype(int)
+    right = read_image(FILES / "icc_rgb.png", IMAGE_LIMITS).astype(int)
     with Image.open(FILES / name) as image:
         opaque = np.asarray(image.convert("RGBA"))[:, :, 3] == 255
     assert opaque.mean() > 0.5
-    assert np.abs(read_image(FILES / name) - right)[opaque].mean() < most
+    assert np.abs(read_image(FILES / name, IMAGE_LIMITS) - right)[opaque].mean() < most
 
 
 def test_a_heic_is_read_by_whatever_brand() -> None:
     assert type_of(FILES / "brand_hevc.heic") == "image/heic"
-    assert read_image(FILES / "brand_hevc.heic").shape == (600, 512, 3)
+    assert read_image(FILES / "brand_hevc.heic", IMAGE_LIMITS).shape == (600, 512, 3)
 
 
 @pytest.mark.parametrize("name", ["a.aac", "a.amr", "a.aiff", "a_zeros.mp3", "d_mpeg4.avi", "d_ts.ts"])
 def test_sounds_are_read_and_taken(name: str) -> None:
     assert type_of(FILES / name) in AUDIO_TYPES
-    assert read_speech(FILES / name).seconds > 2.5
+    assert read_speech(FILES / name, SOUND_LIMITS).seconds > 2.5

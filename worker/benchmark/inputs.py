@@ -14,6 +14,7 @@ from model.renderer.prior.prior import Prior
 from worker.media.audio import read_speech
 from worker.media.images import read_image
 from worker.models import Models
+from worker.settings import WorkerSettings
 
 SAMPLES = Path(__file__).parents[2] / "service" / "samples"
 PORTRAIT, SPEECH = SAMPLES / "portrait.jpg", SAMPLES / "speech.flac"
@@ -47,9 +48,10 @@ def long_speech(folder: Path, seconds: float) -> Path:
 
 def speaking_scene(frames: int) -> Scene:
     """The packaged portrait at evenly spaced moments of the packaged speech, as the guided renderer is given it."""
-    models = Models()
-    face = models.extractor.extract(read_image(PORTRAIT))
-    spoken = models.speech.generate(np.concatenate([*read_speech(SPEECH)]), face.motion, identity=face.identity)
+    settings, models = WorkerSettings(), Models()
+    face = models.extractor.extract(read_image(PORTRAIT, settings.image_limits))
+    speech = np.concatenate([*read_speech(SPEECH, settings.audio_limits)])
+    spoken = models.speech.generate(speech, face.motion, identity=face.identity)
     motions = torch.from_numpy(spoken[np.linspace(0, len(spoken) - 1, frames).astype(int)])
     morphable = MorphableModel.load()
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]

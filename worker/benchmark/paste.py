@@ -23,9 +23,11 @@ FRAMES = 16
 def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any]:
     """Frames a second of video put together at 1920 x 1080, the median of `rounds`."""
     models = Models.of(settings)
-    photo = wide_photo(read_image(PORTRAIT))
+    photo = wide_photo(read_image(PORTRAIT, settings.image_limits))
     face = models.extractor.extract(photo)
-    spoken = models.speech.generate(np.concatenate([*read_speech(SPEECH)]), face.motion, identity=face.identity)
+    spoken = models.speech.generate(
+        np.concatenate([*read_speech(SPEECH, settings.audio_limits)]), face.motion, identity=face.identity
+    )
     motions = spoken[np.linspace(0, len(spoken) - 1, FRAMES).astype(int)]
     animated = [frame for batch in models.animator.animate(face, motions) for frame in batch]
     canvas = whole_photo(photo, face, None, planar=True)

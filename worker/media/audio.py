@@ -24,6 +24,9 @@ from worker.media.containers import AUDIO_CODECS, check_codec, open_container, r
 from worker.media.files import check_size, check_type
 
 SPEECH_RATE = 16_000
+LEAST_SECONDS = 0.1
+MOST_CHANNELS = 8
+SILENCE_DBFS = -60.0  # a peak below it is silence
 ALLOWED = f"a sound file ({listed(SOUNDS)}) or a video with sound"
 BLOCK = 65_536  # samples decoded at once
 LARGEST_LOSS_S = 0.25  # that a header may promise too much; more is a sound that was cut off
@@ -36,13 +39,10 @@ _SHORT_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # 
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """What is accepted: bytes of the file, seconds of sound, channels, and the least peak that is not silence."""
+    """What is accepted: bytes of the file and seconds of sound."""
 
-    bytes: int = 50 * 2**20
-    seconds: float = 300.0
-    minimum_seconds: float = 0.1
-    channels: int = 8
-    silence_dbfs: float = -60.0
+    bytes: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Speech:
         return _mono(self.sound.blocks(), self.sound.rate)
 
 
-def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Sound:
+def open_sound(path: Path, limits: AudioLimits, *, name: str = "audio") -> Sound:
     """Read the header of a sound file or of a video with sound, and refuse what is not allowed.
 
     Raises ProblemError: too-large, unreadable-media, unsupported-media or audio-too-long.
@@ -91,19 +91,19 @@ def open_sound(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "
                 sound = guessed
     except soundfile.LibsndfileError:
         sound = _open_with_ffmpeg(path, name)
-    if sound.channels > limits.channels:
+    if sound.channels > MOST_CHANNELS:
         raise ProblemError(
             ProblemType.UNREADABLE_MEDIA,
-            f"the {name} has {sound.channels} channels; at most {limits.channels} are allowed",
+            f"the {name} has {sound.channels} channels; at most {MOST_CHANNELS} are allowed",
             got=sound.channels,
-            allowed=limits.channels,
+            allowed=MOST_CHANNELS,
         )
     if sound.seconds is not None and sound.seconds > limits.seconds:
         raise _too_long(sound.seconds, limits, name)
     return sound
 
 
-def read_speech(path: Path, limits: AudioLimits = AudioLimits(), *, name: str = "audio") -> Speech:
+def read_speech(path: Path, limits: AudioLimits, *, name: str = "audio") -> Speech:
     """Go through a sound once, holding none of it, and refuse what is no speech.
 
     Raises ProblemError as `open_sound`; silent-audio for sound without samples, of silence or with NaN in it, and
@@ -146,20 +146,20 @@ def _mono(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[
 
 
 def _check_audible(seconds: float, peak: float, limits: AudioLimits, name: str) -> None:
-    if seconds < limits.minimum_seconds:
+    if seconds < LEAST_SECONDS:
         raise ProblemError(
             ProblemType.SILENT_AUDIO,
-            f"the {name} has {seconds:g} seconds of sound; at least {limits.minimum_seconds:g} are needed",
+            f"the {name} has {seconds:g} seconds of sound; at least {LEAST_SECONDS:g} are needed",
             got=seconds,
-            allowed=limits.minimum_seconds,
+            allowed=LEAST_SECONDS,
         )
     peak_dbfs = 20 * np.log10(max(peak, 1e-10))
-    if peak_dbfs < limits.silence_dbfs:
+    if peak_dbfs < SILENCE_DBFS:
         raise ProblemError(
             ProblemType.SILENT_AUDIO,
-            f"the {name} is silent: its peak is {peak_dbfs:.0f} dBFS, {limits.silence_dbfs:.0f} is the least",
+            f"the {name} is silent: its peak is {peak_dbfs:.0f} dBFS, {SILENCE_DBFS:.0f} is the least",
             got=round(peak_dbfs, 1),
-            allowed=limits.silence_dbfs,
+            allowed=SILENCE_DBFS,
         )
 
 

@@ -40,11 +40,11 @@ Pixels = NDArray[np.uint8]
 class ImageLimits:
     """What is accepted before anything is decoded: size of the file and number of pixels it unfolds to."""
 
-    bytes: int = 20 * 2**20
-    pixels: int = 50_000_000
+    bytes: int
+    pixels: int
 
 
-def read_image(path: Path, limits: ImageLimits = ImageLimits(), *, name: str = "portrait") -> Pixels:
+def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait") -> Pixels:
     """Decode a JPEG, PNG, WebP, HEIC or AVIF file to upright RGB, uint8 (H, W, 3).
 
     EXIF orientation is applied, or what stands in its place; embedded colour profiles are converted to sRGB,

@@ -18,6 +18,7 @@ from model.footage import Upright, picture_stream, pixel_ratio, square_size
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
 
+MOST_PIXELS = 3840 * 2160  # of a frame
 READ_PIXELS = 1920 * 1080  # of a frame: a face's motion needs no more, and some three dozen frames are held at a time
 SCAN = b"\xff\xda"  # begins one in a JPEG
 ALLOWED = f"a video file ({listed(VIDEOS)})"
@@ -27,9 +28,9 @@ ALLOWED = f"a video file ({listed(VIDEOS)})"
 class VideoLimits:
     """What is accepted: bytes of the file, its length in seconds and the pixels of one frame."""
 
-    bytes: int = 200 * 2**20
-    seconds: float = 300.0
-    pixels: int = 3840 * 2160
+    bytes: int
+    seconds: float
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class VideoSource:
             yield from packet.decode()
 
 
-def open_video(path: Path, limits: VideoLimits = VideoLimits(), *, name: str = "video") -> VideoSource:
+def open_video(path: Path, limits: VideoLimits, *, name: str = "video") -> VideoSource:
     """Read a video's header and refuse what is not allowed.
 
     Raises ProblemError: too-large, unreadable-media, unsupported-media, too-many-pixels or video-too-long.

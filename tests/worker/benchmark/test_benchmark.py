@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli import app
+from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS
 from worker.benchmark.inputs import PIXELS, large_portrait, long_speech
 from worker.benchmark.length import measure_length, tiny_animator
 from worker.benchmark.plot import as_svg
@@ -87,9 +88,9 @@ def test_memory_of_a_job_does_not_grow_with_its_length() -> None:
 
 
 def test_inputs_are_as_large_and_as_long_as_asked(tmp_path: Path) -> None:
-    photo = read_image(large_portrait(tmp_path, 250_000))
+    photo = read_image(large_portrait(tmp_path, 250_000), IMAGE_LIMITS)
     assert photo.shape[0] * photo.shape[1] == pytest.approx(250_000, rel=0.01)
-    assert open_sound(long_speech(tmp_path, 15.5)).seconds == pytest.approx(15.5)
+    assert open_sound(long_speech(tmp_path, 15.5), SOUND_LIMITS).seconds == pytest.approx(15.5)
 
 
 def test_tables_show_each_engine_alone_and_at_its_best() -> None:

@@ -22,6 +22,7 @@ import soundfile
 from PIL import Image
 
 from jobs.problems import ProblemError, ProblemType
+from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
 from worker import decoding
 from worker.decoding import forkserver, readers
 from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version
@@ -31,7 +32,7 @@ from worker.media import audio, images, video
 from worker.stages import Check, unchecked
 
 MIB = 1 << 20
-IMAGES, SOUNDS, VIDEOS = images.ImageLimits(), audio.AudioLimits(), video.VideoLimits()
+IMAGES, SOUNDS, VIDEOS = IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
 
 # A forkserver whose children can do a few things more, all of them bad.
 MISBEHAVING = """
@@ -353,7 +354,7 @@ def test_signals_that_stop_a_worker_are_left_to_it(picture: Path) -> None:
 
 
 def test_several_at_once(picture: Path) -> None:
-    known = images.read_image(picture)
+    known = images.read_image(picture, IMAGE_LIMITS)
     right: list[bool] = []
 
     def read() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.schemas import ImageOptions, VideoOptions
 from tests.support.films import film, swaying
+from tests.support.limits import VIDEO_LIMITS
 from worker.make.driving import Driver, apply, driven_image, driven_video, resting, starting
 from worker.make.faces import read_portrait
 from worker.make.picture import make_video
@@ -189,7 +190,7 @@ def test_two_people_doing_the_same_drive_alike(
     for name, person in (("one", portrait), ("other", astronaut)):
         filmed = tmp_path / f"{name}.mp4"
         make_video(workbench, person, filmed, motion=performance, options=VideoOptions())
-        sizes.append(workbench.models.extractor.extract(next(open_video(filmed).frames(25))).crop.side)
+        sizes.append(workbench.models.extractor.extract(next(open_video(filmed, VIDEO_LIMITS).frames(25))).crop.side)
         read.append(driven(workbench, portrait, filmed))
     assert max(sizes) > 1.5 * min(sizes)  # another face, another size of it and another framing
     assert_alike(*read, degrees=4, share=0.06)
@@ -229,6 +230,6 @@ def test_a_video_says_how_long_its_driver_was_away(
     options = VideoOptions(driving_relative=relative, paste_back=False)
     made = make_video(workbench, portrait, tmp_path / "made.mp4", driving=filmed, options=options)
     assert (made.frames, made.frames_without_face) == (14, 6)
-    rendered = [frame.astype(int) for frame in open_video(tmp_path / "made.mp4").frames(25)]
+    rendered = [frame.astype(int) for frame in open_video(tmp_path / "made.mp4", VIDEO_LIMITS).frames(25)]
     moves = [np.abs(frame - before).mean() for before, frame in pairwise(rendered)]
     assert min(moves[:6]) > 2 * max(moves[-5:])  # held to the end

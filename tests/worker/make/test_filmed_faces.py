@@ -14,6 +14,7 @@ from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import MotionOptions
 from model.extractor import Extraction
 from tests.support.films import film, sway, swaying
+from tests.support.limits import VIDEO_LIMITS
 from worker.make.faces import follow_face, from_the_start
 from worker.make.motion import extract_motion
 from worker.media.video import open_video
@@ -41,7 +42,7 @@ def other(astronaut: Path) -> np.ndarray:
 
 
 def awaited(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction | None]:
-    source = open_video(path, name="driving video")
+    source = open_video(path, VIDEO_LIMITS, name="driving video")
     return [extraction for _, extraction in follow_face(workbench, source, index)]
 
 
@@ -64,7 +65,7 @@ def test_motion_is_that_of_the_picture_and_frames_come_along(
     workbench: Workbench, woman: np.ndarray, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "a.mp4", swaying(woman, 24))
-    read = list(follow_face(workbench, open_video(path), None))
+    read = list(follow_face(workbench, open_video(path, VIDEO_LIMITS), None))
     assert rolls([extraction for _, extraction in read]) == pytest.approx(np.degrees(sway(24)[:, 0]), abs=2)
     scale = [extraction.motion[67] - read[0][1].motion[67] for _, extraction in read]
     assert scale == pytest.approx(sway(24)[:, 1], abs=0.03)
@@ -81,7 +82,7 @@ def test_large_frames_are_read_smaller_and_told_of_in_pixels_of_the_video(
     for scale in (1, 2):
         resized = (cv2.resize(picture, None, fx=scale, fy=scale) for picture in pictures)
         path = film(tmp_path / f"{scale}.mp4", resized)
-        assert {frame.shape for frame in open_video(path).frames(25)} == {(1280, 1620, 3)}
+        assert {frame.shape for frame in open_video(path, VIDEO_LIMITS).frames(25)} == {(1280, 1620, 3)}
         extract_motion(workbench, path, tmp_path / "motion.json", video=True, options=MotionOptions())
         read[scale] = json.loads((tmp_path / "motion.json").read_text())
     (small,), (large,) = (read[scale]["shots"] for scale in (1, 2))

@@ -1,6 +1,7 @@
 """Speech in, from every container a person may upload; files are made here by libsndfile and FFmpeg."""
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from jobs.problems import ProblemError, ProblemType
+from tests.support.limits import SOUND_LIMITS
 from worker.media.audio import AudioLimits, open_sound, read_speech
 from worker.media.mp4 import mp4_writer
 
@@ -65,7 +67,7 @@ def similarity(samples: np.ndarray, wanted: np.ndarray) -> float:
 def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int, subtype: str) -> None:
     path = tmp_path / name
     soundfile.write(path, tone(2, rate, channels=channels), rate, subtype=subtype)
-    speech = read_speech(path)
+    speech = read_speech(path, SOUND_LIMITS)
     samples = np.concatenate([*speech])
     assert samples.dtype == np.float32
     assert speech.seconds == pytest.approx(2, abs=0.03)
@@ -80,7 +82,7 @@ def test_libsndfile_formats(tmp_path: Path, name: str, rate: int, channels: int,
 )
 def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
     path = write_with_ffmpeg(tmp_path / name, tone(2, 48_000, channels=2), 48_000, codec)
-    speech = read_speech(path)
+    speech = read_speech(path, SOUND_LIMITS)
     assert speech.seconds == pytest.approx(2, abs=0.05)
     lead = 0 if name != "a.aac" else 1024 // 3  # raw AAC cannot say that its first frame is the encoder's own
     assert similarity(np.concatenate([*speech])[lead:], tone(2, 16_000)[:, 0]) > 0.98
@@ -88,17 +90,17 @@ def test_ffmpeg_formats(tmp_path: Path, name: str, codec: str) -> None:
 
 def test_amr(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.amr", tone(2, 8_000), 8_000, "libopencore_amrnb")
-    speech = read_speech(path)
+    speech = read_speech(path, SOUND_LIMITS)
     assert (speech.seconds, speech.sound.rate) == (pytest.approx(2, abs=0.05), 8_000)
     assert similarity(np.concatenate([*speech])[80:], tone(2, 16_000)[:, 0]) > 0.9
 
 
 def test_an_mp3_may_begin_with_zeros(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.mp3", tone(2, 48_000), 48_000, "libmp3lame", options={"id3v2_version": "0"})
-    plain = read_speech(path).seconds
+    plain = read_speech(path, SOUND_LIMITS).seconds
     assert path.read_bytes()[0] == 0xFF
     path.write_bytes(bytes(300) + path.read_bytes())
-    assert read_speech(path).seconds == pytest.approx(plain, abs=0.06)
+    assert read_speech(path, SOUND_LIMITS).seconds == pytest.approx(plain, abs=0.06)
 
 
 def test_what_an_id3_tag_hides_is_refused_like_itself(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_what_an_id3_tag_hides_is_refused_like_itself(tmp_path: Path) -> None:
 
 def refused(path: Path, limits: AudioLimits | None = None) -> ProblemError:
     with pytest.raises(ProblemError) as caught:
-        read_speech(path, limits or AudioLimits())
+        read_speech(path, limits or SOUND_LIMITS)
     return caught.value
 
 
@@ -150,21 +152,21 @@ def test_too_long_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, tone(3, 16_000), 16_000)
     with pytest.raises(ProblemError) as caught:
-        open_sound(path, AudioLimits(seconds=2))
+        open_sound(path, replace(SOUND_LIMITS, seconds=2))
     assert caught.value.problem_type is ProblemType.AUDIO_TOO_LONG
     assert "3.0 seconds long; at most 2" in caught.value.detail
 
 
 def test_too_long_without_a_header(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.aac", tone(3, 16_000), 16_000, "aac")
-    error = refused(path, AudioLimits(seconds=2))
+    error = refused(path, replace(SOUND_LIMITS, seconds=2))
     assert error.problem_type is ProblemType.AUDIO_TOO_LONG
 
 
 def test_too_many_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(1, 16_000), 16_000)
-    error = refused(path, AudioLimits(bytes=1000))
+    error = refused(path, replace(SOUND_LIMITS, bytes=1000))
     assert (error.problem_type, error.got, error.allowed) == (ProblemType.TOO_LARGE, path.stat().st_size, 1000)
 
 
@@ -200,7 +202,7 @@ def test_sound_that_was_cut_off_is_refused_and_not_served_short(tmp_path: Path, 
     else:
         soundfile.write(path, tone(4, 48_000), 48_000)
         sound = path
-    read_speech(sound)
+    read_speech(sound, SOUND_LIMITS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     error = refused(path)
     assert error.problem_type is ProblemType.UNREADABLE_MEDIA
@@ -218,7 +220,7 @@ def test_a_wav_of_a_program_that_did_not_know_its_length_is_heard_to_its_end(tmp
     data = bytearray(path.read_bytes())
     data[40:44] = struct.pack("<I", size)  # behind "data"
     path.write_bytes(data)
-    assert read_speech(path).seconds == 2
+    assert read_speech(path, SOUND_LIMITS).seconds == 2
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.aac", "aac")])
@@ -232,7 +234,7 @@ def test_a_length_guessed_from_the_first_bit_rate_is_not_believed(
     path = write_with_ffmpeg(
         tmp_path / name, samples, 16_000, codec, options={"write_xing": "0"}, variable_bit_rate=name == "a.mp3"
     )
-    speech = read_speech(path, AudioLimits(seconds=20))
+    speech = read_speech(path, replace(SOUND_LIMITS, seconds=20))
     assert speech.seconds == pytest.approx(14, abs=0.15)
     power = np.concatenate([*speech])[: 14 * 16_000].reshape(14, -1).var(axis=1)
     assert int(power.argmax()) // 2 == (6 if pause_first else 0)
@@ -241,9 +243,9 @@ def test_a_length_guessed_from_the_first_bit_rate_is_not_believed(
 
 def test_what_stands_behind_the_sound_of_an_mp3_is_passed_over(tmp_path: Path) -> None:
     path = write_with_ffmpeg(tmp_path / "a.mp3", tone(2, 48_000), 48_000, "libmp3lame", options={"write_xing": "0"})
-    seconds = read_speech(path).seconds
+    seconds = read_speech(path, SOUND_LIMITS).seconds
     path.write_bytes(path.read_bytes() + b"LYRICSBEGIN" + b"la la la " * 400)
-    assert read_speech(path).seconds == pytest.approx(seconds, abs=0.03)
+    assert read_speech(path, SOUND_LIMITS).seconds == pytest.approx(seconds, abs=0.03)
 
 
 @pytest.mark.parametrize("samples", [1, 1599])
@@ -265,10 +267,10 @@ def test_channels_that_cancel_are_silent(tmp_path: Path) -> None:
 def test_the_sound_of_a_video_is_its_speech(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     soundfile.write(tmp_path / "a.wav", tone(2, 48_000), 48_000)
-    with mp4_writer(path, width=64, height=64, fps=25, sound=open_sound(tmp_path / "a.wav")) as writer:
+    with mp4_writer(path, width=64, height=64, fps=25, sound=open_sound(tmp_path / "a.wav", SOUND_LIMITS)) as writer:
         for _ in range(50):
             writer.write(np.zeros((64, 64, 3), np.uint8))
-    speech = read_speech(path)
+    speech = read_speech(path, SOUND_LIMITS)
     assert speech.seconds == pytest.approx(2, abs=0.03)
     assert similarity(np.concatenate([*speech]), tone(2, 16_000)[:, 0]) > 0.98
 

@@ -10,6 +10,7 @@ import torch
 
 from model.extractor import Extraction, Extractor
 from model.morphable import MorphableModel
+from tests.support.limits import IMAGE_LIMITS
 from worker.media.drawing import AXES, AXIS_LENGTH, Drawing, axis_tips
 from worker.media.images import read_image
 
@@ -45,7 +46,7 @@ def extractor(weights: None) -> Extractor:
 
 @pytest.fixture(scope="module")
 def photo(portrait: Path) -> Image:
-    return read_image(portrait)
+    return read_image(portrait, IMAGE_LIMITS)
 
 
 @pytest.fixture(scope="module")

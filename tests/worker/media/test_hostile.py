@@ -18,23 +18,28 @@ MOST_MIB = 700  # the decoders themselves take 200; a bomb would take gigabytes
 
 READ = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 from model.metrics.memory import peak_resident_mib
 from jobs.problems import ProblemError
-from worker.media.audio import AudioLimits, open_sound, read_speech
-from worker.media.images import ImageLimits, read_image
-from worker.media.video import VideoLimits, open_video
+from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
+from worker.media.audio import open_sound, read_speech
+from worker.media.images import read_image
+from worker.media.video import open_video
 
 def sound(path):
-    read_speech(path, AudioLimits())
-    for _ in open_sound(path, AudioLimits()).blocks():
+    read_speech(path, SOUND_LIMITS)
+    for _ in open_sound(path, SOUND_LIMITS).blocks():
         pass
 
 def video(path):
-    for _ in open_video(path, VideoLimits(seconds=10)).frames(25):
+    for _ in open_video(path, replace(VIDEO_LIMITS, seconds=10)).frames(25):
         pass
 
-readers = {"images": lambda path: read_image(path, ImageLimits(pixels=5_000_000)), "sounds": sound, "videos": video}
+def image(path):
+    read_image(path, replace(IMAGE_LIMITS, pixels=5_000_000))
+
+readers = {"images": image, "sounds": sound, "videos": video}
 read = readers[sys.argv[1]]
 outcome = {"served": 0, "refused": 0, "faults": []}
 for path in sorted(Path(sys.argv[2]).iterdir()):

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageCms, features
 from jobs.image_headers import image_size
 from jobs.problems import ProblemError, ProblemType
 from tests.support.heif import heic
+from tests.support.limits import IMAGE_LIMITS
 from worker.media.images import ImageLimits, encode_image, read_image
 
 
@@ -30,7 +32,7 @@ def saved(path: Path, image: Image.Image, **options: object) -> Path:
 @pytest.mark.parametrize(("suffix", "tolerance"), [("png", 0), ("jpg", 6), ("webp", 6)])
 def test_three_formats_are_read(tmp_path: Path, picture: np.ndarray, suffix: str, tolerance: int) -> None:
     path = saved(tmp_path / f"a.{suffix}", Image.fromarray(picture), **({} if suffix == "png" else {"quality": 98}))
-    rgb = read_image(path)
+    rgb = read_image(path, IMAGE_LIMITS)
     assert rgb.dtype == np.uint8
     assert rgb.shape == (48, 64, 3)
     assert np.abs(rgb.astype(int) - picture).mean() <= tolerance
@@ -51,38 +53,40 @@ def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orient
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path / "a.png", Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
-    np.testing.assert_array_equal(read_image(path), picture)
+    np.testing.assert_array_equal(read_image(path, IMAGE_LIMITS), picture)
 
 
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     rgba = np.zeros((8, 8, 4), np.uint8)
     rgba[:, :4] = (255, 0, 0, 255)
-    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(rgba)))
+    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(rgba)), IMAGE_LIMITS)
     assert rgb[0, 0].tolist() == [255, 0, 0]
     assert rgb[0, 7].tolist() == [255, 255, 255]
 
 
 def test_grey_and_16_bit_keep_their_brightness(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
-    deep = read_image(saved(tmp_path / "deep.png", Image.fromarray(ramp)))
-    grey = read_image(saved(tmp_path / "grey.png", Image.fromarray((ramp >> 8).astype(np.uint8))))
+    deep = read_image(saved(tmp_path / "deep.png", Image.fromarray(ramp)), IMAGE_LIMITS)
+    grey = read_image(saved(tmp_path / "grey.png", Image.fromarray((ramp >> 8).astype(np.uint8))), IMAGE_LIMITS)
     assert np.abs(deep.astype(int) - grey).max() <= 1
     assert deep[0, -1].tolist() == [255, 255, 255]
 
 
 def test_palette_and_cmyk_become_rgb(tmp_path: Path) -> None:
     red = Image.new("RGB", (8, 8), (200, 30, 40))
-    paletted = read_image(saved(tmp_path / "p.png", red.quantize(4)))
-    cmyk = read_image(saved(tmp_path / "c.jpg", red.convert("CMYK"), quality=100))
+    paletted = read_image(saved(tmp_path / "p.png", red.quantize(4)), IMAGE_LIMITS)
+    cmyk = read_image(saved(tmp_path / "c.jpg", red.convert("CMYK"), quality=100), IMAGE_LIMITS)
     for rgb in (paletted, cmyk):
         assert np.abs(rgb[4, 4].astype(int) - [200, 30, 40]).max() <= 4
 
 
 def test_embedded_profile_is_converted_to_srgb(tmp_path: Path, picture: np.ndarray) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    plain = read_image(saved(tmp_path / "srgb.png", Image.fromarray(picture), icc_profile=profile))
+    plain = read_image(saved(tmp_path / "srgb.png", Image.fromarray(picture), icc_profile=profile), IMAGE_LIMITS)
     assert np.abs(plain.astype(int) - picture).max() <= 2
-    broken = read_image(saved(tmp_path / "broken.png", Image.fromarray(picture), icc_profile=b"no profile"))
+    broken = read_image(
+        saved(tmp_path / "broken.png", Image.fromarray(picture), icc_profile=b"no profile"), IMAGE_LIMITS
+    )
     np.testing.assert_array_equal(broken, picture)
 
 
@@ -116,7 +120,7 @@ def profile_of(primaries: tuple[tuple[float, float], ...]) -> bytes:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "PA", "RGB with a colour that is transparent"])
 def test_the_profile_counts_in_every_mode(tmp_path: Path, picture: np.ndarray, wide_gamut: bytes, mode: str) -> None:
     plain = Image.fromarray(picture // 64 * 64)  # few colours, so that a palette holds them all
-    right = read_image(saved(tmp_path / "right.png", plain, icc_profile=wide_gamut))
+    right = read_image(saved(tmp_path / "right.png", plain, icc_profile=wide_gamut), IMAGE_LIMITS)
     assert np.abs(right.astype(int) - plain).mean() > 5
     image, options = plain, {}
     if mode in ("P", "PA"):
@@ -127,29 +131,29 @@ def test_the_profile_counts_in_every_mode(tmp_path: Path, picture: np.ndarray, w
     elif mode != "RGB":
         options = {"transparency": (1, 2, 3)}
     path = saved(tmp_path / "a.png", image, icc_profile=wide_gamut, **options)
-    assert np.abs(read_image(path).astype(int) - right).mean() < 1
+    assert np.abs(read_image(path, IMAGE_LIMITS).astype(int) - right).mean() < 1
 
 
 def test_grey_is_converted_by_the_profile_of_a_colour_space_too(tmp_path: Path, wide_gamut: bytes) -> None:
     grey = Image.linear_gradient("L").resize((64, 48))
-    right = read_image(saved(tmp_path / "right.png", grey.convert("RGB"), icc_profile=wide_gamut))
+    right = read_image(saved(tmp_path / "right.png", grey.convert("RGB"), icc_profile=wide_gamut), IMAGE_LIMITS)
     for image, options in ((grey, {}), (grey, {"transparency": 300}), (grey.convert("LA"), {})):
         path = saved(tmp_path / "a.png", image, icc_profile=wide_gamut, **options)
-        assert np.abs(read_image(path).astype(int) - right).max() <= 1
+        assert np.abs(read_image(path, IMAGE_LIMITS).astype(int) - right).max() <= 1
 
 
 def test_colours_are_converted_before_they_are_laid_on_white(tmp_path: Path, wide_gamut: bytes) -> None:
     red = Image.new("RGBA", (8, 8), (200, 60, 60, 255))
-    opaque = read_image(saved(tmp_path / "a.png", red, icc_profile=wide_gamut)).astype(int)
+    opaque = read_image(saved(tmp_path / "a.png", red, icc_profile=wide_gamut), IMAGE_LIMITS).astype(int)
     red.putalpha(128)
-    half = read_image(saved(tmp_path / "b.webp", red, icc_profile=wide_gamut, lossless=True, exact=True))
+    half = read_image(saved(tmp_path / "b.webp", red, icc_profile=wide_gamut, lossless=True, exact=True), IMAGE_LIMITS)
     assert np.abs(half - (opaque * 128 + 255 * 127) / 255).max() <= 1
 
 
 def test_deep_grey_may_have_a_transparent_level(tmp_path: Path) -> None:
     deep = np.full((8, 8), 40_000, np.uint16)
     deep[:, 4:] = 10_000
-    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(deep), transparency=10_000))
+    rgb = read_image(saved(tmp_path / "a.png", Image.fromarray(deep), transparency=10_000), IMAGE_LIMITS)
     assert rgb[0, 0].tolist() == [156] * 3
     assert rgb[0, 7].tolist() == [255] * 3
 
@@ -167,7 +171,7 @@ def test_a_heic_is_turned_once_as_it_says_itself(
     seen = np.rot90(picture, turns)
     wanted = seen[:, ::-1] if mirrored else seen
     assert image_size(path, "image/heic") == wanted.shape[1::-1]
-    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+    assert np.abs(read_image(path, IMAGE_LIMITS).astype(int) - wanted).mean() < 6
 
 
 @pytest.mark.parametrize("tiles", [(1, 1), (2, 3), (3, 2)])
@@ -177,7 +181,7 @@ def test_a_heic_of_tiles_is_put_together(tmp_path: Path, picture: np.ndarray, ti
     path.write_bytes(heic(large, tiles=tiles, turns=1))
     wanted = np.rot90(large, 1)
     assert image_size(path, "image/heic") == wanted.shape[1::-1]
-    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+    assert np.abs(read_image(path, IMAGE_LIMITS).astype(int) - wanted).mean() < 6
 
 
 def test_a_damaged_heic_is_told(tmp_path: Path, picture: np.ndarray) -> None:
@@ -198,17 +202,17 @@ def test_avif_is_read(tmp_path: Path, picture: np.ndarray, orientation: int) -> 
     path = saved(tmp_path / "a.avif", Image.fromarray(picture), quality=95, exif=exif)
     wanted = {1: picture, 6: np.rot90(picture, -1), 7: picture[::-1, ::-1].transpose(1, 0, 2)}[orientation]
     assert image_size(path, "image/avif") == wanted.shape[1::-1]
-    assert np.abs(read_image(path).astype(int) - wanted).mean() < 6
+    assert np.abs(read_image(path, IMAGE_LIMITS).astype(int) - wanted).mean() < 6
 
 
 def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, picture: np.ndarray) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(picture), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    np.testing.assert_array_equal(read_image(path), picture)
+    np.testing.assert_array_equal(read_image(path, IMAGE_LIMITS), picture)
 
 
 def refused(path: Path, limits: ImageLimits | None = None) -> ProblemError:
     with pytest.raises(ProblemError) as caught:
-        read_image(path, limits or ImageLimits())
+        read_image(path, limits or IMAGE_LIMITS)
     return caught.value
 
 
@@ -244,7 +248,7 @@ def test_empty_file(tmp_path: Path) -> None:
 
 def test_too_many_bytes(tmp_path: Path, picture: np.ndarray) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(picture))
-    error = refused(path, ImageLimits(bytes=100))
+    error = refused(path, replace(IMAGE_LIMITS, bytes=100))
     assert error.problem_type is ProblemType.TOO_LARGE
     assert (error.got, error.allowed) == (path.stat().st_size, 100)
 

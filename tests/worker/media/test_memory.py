@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 import numpy as np, soundfile
 from model.metrics.memory import peak_resident_mib
+from tests.support.limits import SOUND_LIMITS, VIDEO_LIMITS
 from worker.media.audio import open_sound
 from worker.media.mp4 import mp4_writer
 from worker.media.video import open_video
@@ -23,10 +24,10 @@ with soundfile.SoundFile(wav, "w", 48_000, 2) as file:
     for second in range(frames // 25):
         file.write(np.random.default_rng(second).uniform(-0.5, 0.5, (48_000, 2)))
 frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-with mp4_writer(mp4, width=320, height=240, fps=25, sound=open_sound(wav), crf=40) as writer:
+with mp4_writer(mp4, width=320, height=240, fps=25, sound=open_sound(wav, SOUND_LIMITS), crf=40) as writer:
     for _ in range(frames):
         writer.write(frame)
-assert sum(1 for _ in open_video(mp4).frames(25)) == frames
+assert sum(1 for _ in open_video(mp4, VIDEO_LIMITS).frames(25)) == frames
 print(peak_resident_mib())
 """
 

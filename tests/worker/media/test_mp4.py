@@ -1,6 +1,7 @@
 """Videos out and in again, read back with FFmpeg."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import soundfile
 
 from jobs.problems import ProblemError, ProblemType
 from tests.support.films import add_cover, film, with_cover_first
+from tests.support.limits import SOUND_LIMITS, VIDEO_LIMITS
 from worker.media.audio import open_sound, read_speech
 from worker.media.mp4 import mp4_writer
 from worker.media.planes import to_yuv
-from worker.media.video import VideoLimits, open_video
+from worker.media.video import open_video
 
 
 def picture(level: int, size: tuple[int, int] = (64, 96)) -> np.ndarray:
@@ -54,7 +56,7 @@ def atoms(path: Path) -> list[str]:
     ("rate", "channels", "fps"), [(16_000, 1, 25.0), (44_100, 2, 25.0), (48_000, 1, 30.0), (22_050, 6, 23.976)]
 )
 def test_browsers_can_play_it(tmp_path: Path, rate: int, channels: int, fps: float) -> None:
-    sound = open_sound(clicks(tmp_path / "a.wav", [0.5, 1.5, 2.25], 3.01, rate, channels))
+    sound = open_sound(clicks(tmp_path / "a.wav", [0.5, 1.5, 2.25], 3.01, rate, channels), SOUND_LIMITS)
     path = tmp_path / "a.mp4"
     with mp4_writer(path, width=97, height=65, fps=fps, sound=sound) as writer:
         for index in range(round(3.01 * fps)):
@@ -72,7 +74,7 @@ def test_browsers_can_play_it(tmp_path: Path, rate: int, channels: int, fps: flo
     assert len(frames) == round(3.01 * fps)
     flashes = [time for time, level in frames if level > 200]
     assert flashes == pytest.approx([round(0.5 * fps) / fps, round(1.5 * fps) / fps], abs=1e-3)
-    speech = read_speech(path)
+    speech = read_speech(path, SOUND_LIMITS)
     assert onsets(np.concatenate([*speech]), 16_000) == pytest.approx([0.5, 1.5, 2.25], abs=0.004)
 
 
@@ -108,7 +110,7 @@ def test_a_failed_video_raises_what_failed(tmp_path: Path) -> None:
 
 
 def test_sound_shorter_or_longer_than_the_pictures(tmp_path: Path) -> None:
-    sound = open_sound(clicks(tmp_path / "a.wav", [0.1], 2, 16_000))
+    sound = open_sound(clicks(tmp_path / "a.wav", [0.1], 2, 16_000), SOUND_LIMITS)
     for frames, expected in ((25, 1.04), (75, 2.0)):
         path = tmp_path / f"{frames}.mp4"
         with mp4_writer(path, width=64, height=64, fps=25, sound=sound) as writer:
@@ -125,7 +127,7 @@ def written_video(path: Path, levels: list[int], **options: Any) -> Path:
 
 
 def levels_of(path: Path, fps: float) -> list[int]:
-    return [int(frame[32, 48].mean()) for frame in open_video(path).frames(fps)]
+    return [int(frame[32, 48].mean()) for frame in open_video(path, VIDEO_LIMITS).frames(fps)]
 
 
 def test_frames_at_their_own_rate_come_one_for_one(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_uneven_timestamps(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_frames_are_turned_and_mirrored_as_the_file_says(tmp_path: Path, rotation: int, mirrored: bool) -> None:
     path = written_video(tmp_path / "a.mp4", [100, 100], rotation=rotation, mirrored=mirrored)
-    frame = next(open_video(path).frames(25))
+    frame = next(open_video(path, VIDEO_LIMITS).frames(25))
     wanted = np.rot90(picture(100), rotation // 90)  # counterclockwise
     wanted = wanted[:, ::-1] if mirrored else wanted
     assert frame.shape == wanted.shape
@@ -177,7 +179,7 @@ def test_frames_are_turned_and_mirrored_as_the_file_says(tmp_path: Path, rotatio
 )
 def test_pixels_become_square(tmp_path: Path, ratio: Fraction, rotation: int, size: tuple[int, int]) -> None:
     path = written_video(tmp_path / "a.mp4", [100, 100], rotation=rotation, pixel_ratio=ratio)
-    assert [frame.shape for frame in open_video(path).frames(25)] == [(*size, 3)] * 2
+    assert [frame.shape for frame in open_video(path, VIDEO_LIMITS).frames(25)] == [(*size, 3)] * 2
 
 
 @pytest.mark.parametrize(("ratio", "size"), [(1, (64, 96)), (Fraction(2), (45, 135)), (Fraction(1, 2), (90, 67))])
@@ -186,7 +188,7 @@ def test_square_pixels_are_no_more_than_are_read(
 ) -> None:
     monkeypatch.setattr("worker.media.video.READ_PIXELS", 64 * 96)
     path = written_video(tmp_path / "a.mp4", [100, 100], pixel_ratio=ratio)
-    source = open_video(path)
+    source = open_video(path, VIDEO_LIMITS)
     assert [frame.shape for frame in source.frames(25)] == [(*size, 3)] * 2
     assert source.shrinkage == pytest.approx(max(source.width, source.height) / max(size), rel=0.02)
 
@@ -209,8 +211,8 @@ def test_a_cover_alone_is_no_picture_and_does_not_move_the_sound(tmp_path: Path)
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 24_000, Fraction(1, 48_000)
         container.mux([*sound.encode(frame), *sound.encode(None)])
     with pytest.raises(ProblemError, match="no picture in it"):
-        open_video(path)
-    assert read_speech(path).seconds == pytest.approx(1, abs=0.05)
+        open_video(path, VIDEO_LIMITS)
+    assert read_speech(path, SOUND_LIMITS).seconds == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -225,18 +227,18 @@ def test_containers(tmp_path: Path, name: str, codec: str) -> None:
 def test_limits(tmp_path: Path) -> None:
     path = written_video(tmp_path / "a.mp4", [50] * 50)
     with pytest.raises(ProblemError, match=r"2.0 seconds long; at most 1 are allowed") as caught:
-        open_video(path, VideoLimits(seconds=1))
+        open_video(path, replace(VIDEO_LIMITS, seconds=1))
     assert caught.value.problem_type is ProblemType.VIDEO_TOO_LONG
     with pytest.raises(ProblemError, match="96 x 64, 6144 pixels; at most 1000 are allowed"):
-        open_video(path, VideoLimits(pixels=1000))
+        open_video(path, replace(VIDEO_LIMITS, pixels=1000))
     with pytest.raises(ProblemError, match="at most 10 are allowed"):
-        open_video(path, VideoLimits(bytes=10))
+        open_video(path, replace(VIDEO_LIMITS, bytes=10))
 
 
 def test_a_gap_of_a_day_is_not_filled(tmp_path: Path) -> None:
     path = written_video(tmp_path / "a.mkv", [20, 120], times=[0, 25 * 86_400])
     with pytest.raises(ProblemError) as caught:
-        list(open_video(path, VideoLimits(seconds=10)).frames(25))
+        list(open_video(path, replace(VIDEO_LIMITS, seconds=10)).frames(25))
     assert caught.value.problem_type is ProblemType.VIDEO_TOO_LONG
 
 
@@ -245,10 +247,10 @@ def test_truncated_and_not_a_video(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ProblemError, match="damaged or truncated"):
-        open_video(path)
+        open_video(path, VIDEO_LIMITS)
     path.write_bytes(b"nothing of a video " * 40)
     with pytest.raises(ProblemError, match="is not a video file"):
-        open_video(path)
+        open_video(path, VIDEO_LIMITS)
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     with pytest.raises(ProblemError, match=r"is not a video file .*; it looks like audio/wav"):
-        open_video(tmp_path / "a.wav")
+        open_video(tmp_path / "a.wav", VIDEO_LIMITS)
