@@ -125,7 +125,7 @@ def evaluate_renderer(
     *,
     name: RendererOption = RENDERER,
     directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, openvino, compiled or torch.")] = "auto",
     clips: Annotated[int | None, typer.Option(min=1, help="Look at so many clips and photos only.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write a PNG there: ten people at nine motions.")] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS on AlexNet (.pth): adds its column.")] = None,

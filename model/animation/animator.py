@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from model.animation.mouth import paint_mouths
-from model.engines import Engine, EngineSettings, RenderedFrames, build_engine
-from model.engines.calibration import read_calibration
+from model.engines import ENGINE_NAMES, Engine, EngineSettings, RenderedFrames, build_engine
+from model.engines.eight_bits import read_eight_bit_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.pictures import to_image
@@ -68,14 +68,11 @@ class Animator:
             EngineError: the engine is unknown or this machine lacks it.
         """
         try:
-            settings = EngineSettings.model_validate(
-                {"engine": engine, "device": device, "cache_directory": cache_directory}
-            )
+            settings = EngineSettings(engine=engine, device=device, cache_directory=cache_directory)
         except ValidationError as error:
-            allowed = "'auto', 'torch', 'compiled' and 'openvino'"
-            raise EngineError(f"engine is {engine!r}; allowed are {allowed}") from error
+            raise EngineError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINE_NAMES))}") from error
         network, card = load_renderer(name, directory)
-        built = build_engine(network, settings, calibration=read_calibration(card))
+        built = build_engine(network, settings, calibration=read_eight_bit_calibration(card))
         if not network.config.guided:
             return cls(built, motion_space=card["motion_space"])
         morphable = MorphableModel.load()

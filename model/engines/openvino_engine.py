@@ -10,7 +10,7 @@ import structlog
 import torch
 from torch import Tensor
 
-from model.engines.calibration import Calibration
+from model.engines.eight_bits import EightBitCalibration
 from model.engines.engine import Engine, Rendering
 from model.engines.openvino_graph import build_graph, styles
 from model.errors import EngineError
@@ -39,7 +39,7 @@ def multiplies_eight_bits() -> bool:
     return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
-def best_precision(calibration: Calibration | None) -> OpenVINOPrecision:
+def best_precision(calibration: EightBitCalibration | None) -> OpenVINOPrecision:
     """The fastest that this processor has and whose picture holds."""
     if calibration is not None and calibration.good and multiplies_eight_bits():
         return "int8"
@@ -61,7 +61,7 @@ class OpenVINOEngine(Engine):
         network: PIRenderer,
         *,
         precision: OpenVINOPrecision | Literal["auto"] = "auto",
-        calibration: Calibration | None = None,
+        calibration: EightBitCalibration | None = None,
         threads: int | None = None,
         streams: int | None = None,
         batch_size: int = 1,

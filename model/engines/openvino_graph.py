@@ -59,7 +59,7 @@ def build_graph(
     Inputs by name: source (1, 3, H, W), warping_stem and editing_stem (1, H, W, C), styles (B, S) and, when the network
     is guided, prior (B, CHANNELS, H, W). Results: image (B, 3, H, W), the warped pictures that led to it and, when
     guided, mask (B, 1, H, W), which is `RendererOutput.read`, and places (B, H, W, 2).
-    Convolutions named in `ranges` read and weigh in eight bits: see model.engines.calibration.
+    Convolutions named in `ranges` read and weigh in eight bits: see model.engines.eight_bits.
     """
     config = network.config
     patch = config.patch

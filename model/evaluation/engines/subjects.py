@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.engines.builder import EngineSettings, build_engine
-from model.engines.calibration import Calibration, Example, observe_ranges, read_calibration
+from model.engines.eight_bits import EightBitCalibration, Example, observe_ranges, read_eight_bit_calibration
 from model.engines.engine import Engine
 from model.morphable import MOTION_SPACE
 from model.pictures import Frames, to_frames, to_image
@@ -36,7 +36,7 @@ class Subject:
     network: PIRenderer
     weights: str
     motion_space: str | None = None
-    calibration: Calibration | None = None
+    calibration: EightBitCalibration | None = None
 
     @classmethod
     def load(cls, name: str) -> Subject:
@@ -56,7 +56,7 @@ class Subject:
         directory = None if name in (LIGHT, RENDERER) else path.parent
         stem = path.name.removesuffix(".safetensors")
         network, card = load_renderer(stem, directory)
-        return cls(network, stem, card["motion_space"], read_calibration(card))
+        return cls(network, stem, card["motion_space"], read_eight_bit_calibration(card))
 
     @property
     def speaks(self) -> bool:
@@ -130,12 +130,12 @@ def _without_effect(block: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
         block.norm(block.conv(inputs[0]), inputs[1])
 
 
-def _calibrated(network: PIRenderer) -> Calibration:
+def _calibrated(network: PIRenderer) -> EightBitCalibration:
     """Eight bits for made weights, so that their time can be told; their picture is for the benchmark to judge."""
     scene = Scene.made(network.config, 2)
     windows = motion_windows(scene.motions, network.config.window_radius)
     examples = [Example(scene.source, windows[i : i + 1], scene.prior(slice(i, i + 1))) for i in range(len(windows))]
-    return Calibration(ranges=observe_ranges(network, examples), frames=len(examples), psnr_db=0.0)
+    return EightBitCalibration(ranges=observe_ranges(network, examples), frames=len(examples), psnr_db=0.0)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 
 from model.data.batch import Batch
 from model.data.pairs import PairData
-from model.engines.calibration import Calibration, Example, observe_ranges
+from model.engines.eight_bits import EightBitCalibration, Example, observe_ranges
 from model.engines.openvino_engine import OpenVINOEngine
 from model.engines.torch_engine import TorchEngine
 from model.metrics.images import psnr
@@ -25,7 +25,7 @@ PHOTOS = 40
 
 
 def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -> dict[str, Any]:
-    """Write the field "int8" (a `Calibration`) to the card of the packaged renderer NAME, or of the one in `directory`.
+    """Write the field "int8", an `EightBitCalibration`, to the card of a renderer: NAME as packaged, or in `directory`.
 
     Every other clip and photo gives the ranges, those between them the pictures that are compared. Photos are turned
     aside and back: heads that turn far show networks what frames of clips seldom do.
@@ -39,7 +39,7 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
         held_out = PairData(data, Path(cache), split="val", frames_per_clip=FRAMES_PER_CLIP)
         ranges = observe_ranges(network, _examples(held_out, 0, network.config.size))
         decibels = _nearness(network, ranges, _examples(held_out, 1, network.config.size))
-    calibration = Calibration(ranges=ranges, frames=len(decibels), psnr_db=round(min(decibels), 2))
+    calibration = EightBitCalibration(ranges=ranges, frames=len(decibels), psnr_db=round(min(decibels), 2))
     write_card(name, card | {"int8": calibration.model_dump(mode="json")}, directory)
     return {
         "frames": calibration.frames,
@@ -65,7 +65,7 @@ def _example(batch: Batch) -> Example:
 
 def _nearness(network: PIRenderer, ranges: dict[str, tuple[float, float]], examples: Iterator[Example]) -> list[float]:
     """Decibels of each example's picture in eight bits, against the reference."""
-    unjudged = Calibration(ranges=ranges, frames=1, psnr_db=0)
+    unjudged = EightBitCalibration(ranges=ranges, frames=1, psnr_db=0)
     engines = TorchEngine(network), OpenVINOEngine(network, precision="int8", calibration=unjudged)
     decibels = []
     for example in examples:

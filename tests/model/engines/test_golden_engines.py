@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.engines import EngineSettings, build_engine
-from model.engines.calibration import Calibration, Example, observe_ranges
+from model.engines.eight_bits import EightBitCalibration, Example, observe_ranges
 from model.engines.openvino_engine import native_precision
 from model.metrics import psnr
 from model.renderer import load_official_checkpoint
@@ -49,7 +49,7 @@ def test_eight_bits_keep_the_picture_of_weights_that_have_no_slack():
     network = load_official_checkpoint(GOLDEN / "renderer_small_checkpoint.pt")
     golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / "renderer_small.npz").items()}
     examples = [Example(golden["source"][i : i + 1], golden["motion"][i : i + 1]) for i in range(2)]
-    calibration = Calibration(ranges=observe_ranges(network, examples), frames=2, psnr_db=0)
+    calibration = EightBitCalibration(ranges=observe_ranges(network, examples), frames=2, psnr_db=0)
     settings = EngineSettings(engine="openvino", device="cpu", precision="int8", threads=1)
     built = build_engine(network, settings, calibration=calibration)
     for index, example in enumerate(examples):

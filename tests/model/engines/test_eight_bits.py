@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from model.engines import EngineSettings, build_engine
-from model.engines.calibration import (
+from model.engines.eight_bits import (
     USUAL,
-    Calibration,
+    EightBitCalibration,
     Example,
     observe_ranges,
-    read_calibration,
+    read_eight_bit_calibration,
     rounded_layers,
 )
 from model.engines.openvino_engine import OpenVINOEngine, best_precision, multiplies_eight_bits, native_precision
@@ -21,13 +21,13 @@ from model.weights import RENDERER
 from model.weights.files import read_card
 
 
-def calibration_of(case, *, decibels: float = 50) -> Calibration:
+def calibration_of(case, *, decibels: float = 50) -> EightBitCalibration:
     windows = motion_windows(case.motions, 13)
     examples = [
         Example(case.source, windows[i : i + 1], None if case.prior is None else case.prior[i : i + 1])
         for i in range(len(windows))
     ]
-    return Calibration(ranges=observe_ranges(case.network, examples), frames=3, psnr_db=decibels)
+    return EightBitCalibration(ranges=observe_ranges(case.network, examples), frames=3, psnr_db=decibels)
 
 
 def read_by_layers(case, frame: int) -> dict[str, tuple[float, float]]:
@@ -98,12 +98,12 @@ def test_eight_bits_need_a_calibration(guided_case):
 
 
 def test_cards_are_read_strictly():
-    assert read_calibration({"name": "x"}) is None
+    assert read_eight_bit_calibration({"name": "x"}) is None
     with pytest.raises(WeightsError, match="the card of 'x' holds a damaged calibration"):
-        read_calibration({"name": "x", "int8": {"ranges": {"a": [0]}}})
+        read_eight_bit_calibration({"name": "x", "int8": {"ranges": {"a": [0]}}})
 
 
 def test_the_released_renderer_is_calibrated():
-    calibration = read_calibration(read_card(RENDERER))
+    calibration = read_eight_bit_calibration(read_card(RENDERER))
     assert calibration is not None
     assert calibration.good

@@ -20,7 +20,7 @@ GOOD_PSNR_DB = 40.0
 """An engine that is farther than this from the reference is not chosen unless it is asked for by name."""
 
 
-class Calibration(BaseModel):
+class EightBitCalibration(BaseModel):
     """What eight-bit convolutions need to know of a network, and how well they did.
 
     ranges: least and largest number that each convolution reads, by module name. psnr_db: the worst of `frames` frames
@@ -39,7 +39,7 @@ class Calibration(BaseModel):
         return self.psnr_db >= GOOD_PSNR_DB
 
 
-def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
+def read_eight_bit_calibration(card: Mapping[str, Any]) -> EightBitCalibration | None:
     """What a weights card says in its field "int8"; None when it has none.
 
     Raises:
@@ -48,7 +48,7 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
     if "int8" not in card:
         return None
     try:
-        return Calibration.model_validate(card["int8"])
+        return EightBitCalibration.model_validate(card["int8"])
     except ValidationError as error:
         raise WeightsError(f"the card of {card.get('name')!r} holds a damaged calibration: {error}") from error
 
