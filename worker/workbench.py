@@ -17,8 +17,8 @@ PORTRAIT_CACHE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """The photo, uint8 (H, W, 3), and the face found in it."""
+class PreparedPortrait:
+    """A decoded photo, uint8 (H, W, 3), and the face found in it."""
 
     photo: NDArray[np.uint8]
     face: Extraction
@@ -37,16 +37,16 @@ class PortraitCache:
     def __init__(self, limit: int = PORTRAIT_CACHE_BYTES) -> None:
         self._limit = limit
         self._bytes = 0
-        self._portraits: OrderedDict[PortraitKey, Portrait] = OrderedDict()
+        self._portraits: OrderedDict[PortraitKey, PreparedPortrait] = OrderedDict()
 
-    def get(self, key: PortraitKey) -> Portrait | None:
+    def get(self, key: PortraitKey) -> PreparedPortrait | None:
         """A portrait kept under `key`."""
         portrait = self._portraits.get(key)
         if portrait is not None:
             self._portraits.move_to_end(key)
         return portrait
 
-    def put(self, key: PortraitKey, portrait: Portrait) -> None:
+    def put(self, key: PortraitKey, portrait: PreparedPortrait) -> None:
         """Keep a portrait, unless it alone is larger than the limit."""
         if portrait.photo.nbytes > self._limit or key in self._portraits:
             return

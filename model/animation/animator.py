@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,22 +17,13 @@ from model.engines.eight_bits import read_eight_bit_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.pictures import to_image
-from model.renderer.prior.prior import Heads, Prior
-from model.renderer.prior.prior import Portrait as Skinned
+from model.renderer.prior.prior import Heads, Prior, SourceFace
 from model.renderer.released import load_renderer
 from model.weights import RENDERER
 
 T = TypeVar("T")
 
 STRETCH = 256  # frames whose descriptors are made at once: what a mapping network holds meanwhile is 4 kB a frame
-
-
-class Portrait(Skinned, Protocol):
-    """What animating needs of an extraction: see `model.extractor.Extraction`."""
-
-    @property
-    def identity(self) -> np.ndarray:
-        """(80,)."""
 
 
 class Animator:
@@ -80,7 +71,7 @@ class Animator:
         return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
 
     def animate(
-        self, portrait: Portrait, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
+        self, portrait: SourceFace, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
     ) -> Iterator[RenderedFrames]:
         """Pictures of the portrait's size, in order and at most `batch_size` at a time, of motions (T, D).
 
@@ -124,7 +115,7 @@ class Animator:
     @staticmethod
     @torch.inference_mode()
     def _guide(
-        morphable: MorphableModel, prior: Prior, heads: Heads, portrait: Portrait, motions: torch.Tensor
+        morphable: MorphableModel, prior: Prior, heads: Heads, portrait: SourceFace, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
         identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]

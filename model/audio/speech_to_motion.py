@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,33 @@ POSE_ONSET_FRAMES, POSE_END_FRAMES = 12, 20  # a head is slower
 # A photo's closed lips say little of how far they part in speech, and lips that rest closed would speak through them.
 SMALLEST_MEAN_GAP = 0.034
 POSE_LIMIT = 3.0  # in deviations of people's head pose while they speak
+
+
+@dataclass(frozen=True)
+class SpeechStyle:
+    """How a portrait speaks.
+
+    seed: chooses among the many motions that fit. temperature: spread of that choice: 0 is the likeliest motion, 1 as
+    varied as people are. expression_scale and pose_scale: strength of lips and face, and of the head's movement.
+    blink_rate: blinks a minute; None: people's own rate, 0: none. still: the head rests; lips and lids go on.
+    Raises ControlError: a scale, rate or temperature is negative or not finite.
+    """
+
+    seed: int = 0
+    temperature: float = 0.7
+    expression_scale: float = 1.0
+    pose_scale: float = 1.0
+    blink_rate: float | None = None
+    still: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "expression_scale", "pose_scale", "blink_rate"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ControlError(f"{name} is {value}; a finite number of 0 or more is allowed")
+
+
+DEFAULT_STYLE = SpeechStyle()
 
 
 class SpeechToMotion:
@@ -55,41 +83,20 @@ class SpeechToMotion:
         self,
         samples: NDArray[np.float32],
         start: NDArray[np.float32],
+        style: SpeechStyle = DEFAULT_STYLE,
         *,
         identity: NDArray[np.float32] | None = None,
-        seed: int = 0,
-        temperature: float = 0.7,
-        expression_scale: float = 1.0,
-        pose_scale: float = 1.0,
-        blink_rate: float | None = None,
-        still: bool = False,
     ) -> NDArray[np.float32]:
         """Return motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,): `stream` in one piece."""
-        blocks = self.stream(
-            [samples],
-            start,
-            identity=identity,
-            seed=seed,
-            temperature=temperature,
-            expression_scale=expression_scale,
-            pose_scale=pose_scale,
-            blink_rate=blink_rate,
-            still=still,
-        )
-        return np.concatenate(list(blocks))
+        return np.concatenate(list(self.stream([samples], start, style, identity=identity)))
 
     def stream(
         self,
         pieces: Pieces,
         start: NDArray[np.float32],
+        style: SpeechStyle = DEFAULT_STYLE,
         *,
         identity: NDArray[np.float32] | None = None,
-        seed: int = 0,
-        temperature: float = 0.7,
-        expression_scale: float = 1.0,
-        pose_scale: float = 1.0,
-        blink_rate: float | None = None,
-        still: bool = False,
     ) -> Iterator[NDArray[np.float32]]:
         """Yield motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
 
@@ -100,31 +107,15 @@ class SpeechToMotion:
         Args:
             pieces: sound of any loudness, a piece (n,) at a time. It is gone through twice, so no generator will do.
             start: the portrait's motion.
+            style: how it is spoken.
             identity: the portrait's identity (80,), so that blinks close just its eyes; a mean face when not given.
-            seed: chooses among the many motions that fit.
-            temperature: spread of that choice: 0 is the likeliest motion, 1 as varied as people are.
-            expression_scale: strength of lips and face.
-            pose_scale: strength of the head's movement.
-            blink_rate: blinks a minute; people's own rate when not given, 0 for none.
-            still: the head rests; lips and lids go on.
 
         Raises:
             AudioError: the sound is not one finite channel.
             MotionSpaceError: start has not 70 finite numbers, or identity not 80.
-            ControlError: a scale, rate or temperature is negative or not finite.
         """
         start = _checked(start, MOTION, "start motion")
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
-        settings = {
-            "temperature": temperature,
-            "expression_scale": expression_scale,
-            "pose_scale": pose_scale,
-            "blink_rate": blink_rate,
-        }
-        for name, value in settings.items():
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ControlError(f"{name} is {value}; a finite number of 0 or more is allowed")
-
         sound = level(pieces)
         frames, origin, code = sound.frames, torch.from_numpy(start), self.network.code
         mean = code.speaking_mean(origin[:EXPRESSION])
@@ -134,21 +125,23 @@ class SpeechToMotion:
         speaking = torch.cat([origin[:EXPRESSION] - start_code @ code.decoder, origin[EXPRESSION:]])
         parting = self._parting(identity, start, speaking)
         closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
-        closure = torch.from_numpy(self.network.blinks.generate(frames, blink_rate, np.random.default_rng(seed)))
+        closure = torch.from_numpy(
+            self.network.blinks.generate(frames, style.blink_rate, np.random.default_rng(style.seed))
+        )
 
         mels, heard = twice(mel_blocks(pieces, sound.gain, frames))
         tracks = track_blocks(self.network, mels)
-        codes = code_blocks(self.network, tracks, seed=seed, temperature=temperature, start=start_code)
+        codes = code_blocks(self.network, tracks, seed=style.seed, temperature=style.temperature, start=start_code)
         first = 0
         for (expression, pose), (face_presence, head_presence) in zip(codes, presence_blocks(heard), strict=True):
             here = slice(first, first + len(face_presence))
             first = here.stop
             motions = origin.repeat(len(face_presence), 1)
             # what the code leaves out of the portrait's expression stays: only the difference of codes is added
-            strength = expression_scale * face_presence * face_ease[here]
+            strength = style.expression_scale * face_presence * face_ease[here]
             motions[:, :EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder + parting)
-            if not still:
-                strength = pose_scale * head_presence * head_ease[here]
+            if not style.still:
+                strength = style.pose_scale * head_presence * head_ease[here]
                 bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
                 motions[:, EXPRESSION:] += strength[:, None] * bounded
             yield (motions + closure[here, None] * closing).numpy()

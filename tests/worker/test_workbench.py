@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from worker.workbench import Portrait, PortraitCache
+from worker.workbench import PortraitCache, PreparedPortrait
 
 
-def portrait(megabytes: int) -> Portrait:
-    return Portrait(np.zeros((megabytes, 1 << 10, 1 << 10), np.uint8), None)  # type: ignore[arg-type]
+def portrait(megabytes: int) -> PreparedPortrait:
+    return PreparedPortrait(np.zeros((megabytes, 1 << 10, 1 << 10), np.uint8), None)  # type: ignore[arg-type]
 
 
 def test_the_portrait_not_used_for_longest_makes_room() -> None:

@@ -37,7 +37,7 @@ from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
 from worker.make.motions import Drive, Face, Floats, resample
-from worker.workbench import Portrait, Workbench
+from worker.workbench import PreparedPortrait, Workbench
 
 EXPRESSION = slice(0, EXPRESSION_SIZE)
 PLACE = slice(LOG_SCALE, None)
@@ -65,7 +65,7 @@ class Driver:
         return int(self.seen.argmax())
 
 
-def driven_image(bench: Workbench, subject: Portrait, driving: Path, options: ImageOptions) -> Floats:
+def driven_image(bench: Workbench, subject: PreparedPortrait, driving: Path, options: ImageOptions) -> Floats:
     """The motion (D,) of the portrait in the pose and with the expression of a face in the image `driving`."""
     face = read_portrait(bench, driving, options.driving_face, name="driving image").face
     driver = Driver(face.motion[None], np.zeros(1, np.intp), np.ones(1, np.bool_), bench.models.extractor.motion_space)
@@ -73,7 +73,9 @@ def driven_image(bench: Workbench, subject: Portrait, driving: Path, options: Im
     return target
 
 
-def driven_video(bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions, fps: float) -> Drive:
+def driven_video(
+    bench: Workbench, subject: PreparedPortrait, driving: Path, options: VideoOptions, fps: float
+) -> Drive:
     """The portrait moving at `fps` as a face in the video `driving` does, with the video's sound."""
     check = bench.stages.check
     source = open_video(driving, bench.settings.video_limits, name="driving video", check=check)

@@ -17,12 +17,12 @@ from model.extractor.follower import looked_for_faces
 from worker.decoding import read_image
 from worker.media.files import check_size
 from worker.media.video import VideoSource
-from worker.workbench import Portrait, Workbench
+from worker.workbench import PreparedPortrait, Workbench
 
 REPORT_EVERY = 8  # frames
 
 
-def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> Portrait:
+def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> PreparedPortrait:
     """Decode a photo and extract one of its faces: the `index`-th, or the largest.
 
     Raises ProblemError: what `read_image` raises, no-face or no-such-face.
@@ -37,7 +37,7 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
         photo = read_image(path, bench.settings.image_limits, name=name, check=bench.stages.check)
     with bench.stages.run("face"):
         extractor = bench.models.extractor
-        portrait = Portrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+        portrait = PreparedPortrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
     bench.portraits.put(key, portrait)
     return portrait
 

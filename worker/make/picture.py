@@ -30,7 +30,7 @@ from worker.make.speech import speaking, with_head_of
 from worker.media.audio import Speech
 from worker.media.images import encode_image
 from worker.media.mp4 import LONGEST_SIDE
-from worker.workbench import Portrait, Workbench
+from worker.workbench import PreparedPortrait, Workbench
 
 
 def make_image(
@@ -86,7 +86,9 @@ def _check_size(archive: Path, most: int, images: int) -> None:
         )
 
 
-def _rendered(bench: Workbench, subject: Portrait, target: Floats, canvas: Canvas, options: ImageOptions) -> bytes:
+def _rendered(
+    bench: Workbench, subject: PreparedPortrait, target: Floats, canvas: Canvas, options: ImageOptions
+) -> bytes:
     with bench.stages.timed("render"):
         batches = bench.models.animator.animate(subject.face, target[None], batch_size=1)
         (animated,) = next(batches)
@@ -144,35 +146,37 @@ def _heard(bench: Workbench, audio: Path) -> Speech:
     return speech
 
 
-def _by_motion(bench: Workbench, subject: Portrait, motion: MovingMotion, options: VideoOptions) -> Drive:
+def _by_motion(bench: Workbench, subject: PreparedPortrait, motion: MovingMotion, options: VideoOptions) -> Drive:
     fps = options.fps or motion.fps
     with bench.stages.run("motion"):
         return Drive(moving(motion, subject.face, bench.models.controls, fps), fps)
 
 
-def _by_speech(bench: Workbench, subject: Portrait, speech: Speech, options: VideoOptions) -> Drive:
+def _by_speech(bench: Workbench, subject: PreparedPortrait, speech: Speech, options: VideoOptions) -> Drive:
     fps = options.fps or MOTION_FPS
     with bench.stages.run("motion"):
         return Drive(resample(speaking(bench, subject.face, speech, options), MOTION_FPS, fps), fps, speech.sound)
 
 
-def _by_video(bench: Workbench, subject: Portrait, driving: Path, options: VideoOptions) -> Drive:
+def _by_video(bench: Workbench, subject: PreparedPortrait, driving: Path, options: VideoOptions) -> Drive:
     return driven_video(bench, subject, driving, options, options.fps or MOTION_FPS)
 
 
-def _by_both(bench: Workbench, subject: Portrait, speech: Speech, driving: Path, options: VideoOptions) -> Drive:
+def _by_both(
+    bench: Workbench, subject: PreparedPortrait, speech: Speech, driving: Path, options: VideoOptions
+) -> Drive:
     filmed = _by_video(bench, subject, driving, options)
     spoken = _by_speech(bench, subject, speech, options)
     mixed = with_head_of(filmed.motion, spoken.motion, subject.face.motion, options)
     return replace(filmed, motion=mixed, sound=spoken.sound)
 
 
-def _poses(bench: Workbench, subject: Portrait, wanted: Sequence[StillMotion]) -> Floats:
+def _poses(bench: Workbench, subject: PreparedPortrait, wanted: Sequence[StillMotion]) -> Floats:
     with bench.stages.run("motion"):
         return np.stack([still(motion, subject.face, bench.models.controls) for motion in wanted])
 
 
-def _reached(bench: Workbench, subject: Portrait, asked: Floats) -> tuple[Floats, Clamped | None]:
+def _reached(bench: Workbench, subject: PreparedPortrait, asked: Floats) -> tuple[Floats, Clamped | None]:
     """Motions (T, D) that can be drawn of the portrait: those asked for, turned no further than it shows enough for.
 
     A renderer without a prior is left to itself: its motions need not even have angles.
@@ -198,7 +202,7 @@ def _check_reads(bench: Workbench, what: str, got: str) -> None:
         )
 
 
-def _canvas(subject: Portrait, options: ImageOptions | VideoOptions) -> Canvas:
+def _canvas(subject: PreparedPortrait, options: ImageOptions | VideoOptions) -> Canvas:
     video = isinstance(options, VideoOptions)
     canvas: Canvas
     if not options.paste_back:

@@ -5,6 +5,7 @@ import secrets
 import numpy as np
 
 from jobs.schemas import VideoOptions
+from model.audio import SpeechStyle
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from model.morphable.upper_face import upper_face
 from worker.make.motions import Face, Floats
@@ -16,10 +17,7 @@ EXPRESSION, POSE = slice(0, EXPRESSION_SIZE), slice(EXPRESSION_SIZE, None)
 
 def speaking(bench: Workbench, face: Face, speech: Speech, options: VideoOptions) -> Floats:
     """The portrait's motion (T, D), 25 a second, as it says `speech`."""
-    blocks = bench.models.speech.stream(
-        speech,
-        face.motion,
-        identity=face.identity,
+    style = SpeechStyle(
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         temperature=options.temperature,
         expression_scale=options.expression_scale,
@@ -27,7 +25,7 @@ def speaking(bench: Workbench, face: Face, speech: Speech, options: VideoOptions
         blink_rate=options.blink_rate,
         still=options.still,
     )
-    return np.concatenate(list(blocks))
+    return np.concatenate(list(bench.models.speech.stream(speech, face.motion, style, identity=face.identity)))
 
 
 def with_head_of(driven: Floats, spoken: Floats, start: Floats, options: VideoOptions) -> Floats:

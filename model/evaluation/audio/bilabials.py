@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.audio.speech_to_motion import SpeechToMotion
+from model.audio.speech_to_motion import SpeechStyle, SpeechToMotion
 from model.errors import DataError
 from model.evaluation.audio.synchrony import opening_gradient
 from model.evaluation.audio.synthesiser import synthesise
@@ -48,9 +48,8 @@ def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
             if p.name.rstrip(":") in CLOSED
         ]
         for seed in range(SEEDS):
-            motions = speaker.generate(
-                speech, np.zeros(MOTION, np.float32), seed=SEEDS * number + seed, temperature=TEMPERATURE, blink_rate=0
-            )
+            style = SpeechStyle(seed=SEEDS * number + seed, temperature=TEMPERATURE, blink_rate=0)
+            motions = speaker.generate(speech, np.zeros(MOTION, np.float32), style)
             opening = motions[:, : len(gradient)] @ gradient
             ranks += [rank(opening, first, last) for first, last in spans]
             for first, last in spans:

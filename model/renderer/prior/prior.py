@@ -29,8 +29,8 @@ from model.renderer.prior.skinning import Skin, SkinningNetwork
 from model.renderer.warping import warp
 
 
-class Portrait(Protocol):
-    """What a prior needs of an extraction: see `model.extractor.Extraction`."""
+class SourceFace(Protocol):
+    """A portrait's face as it is animated: see `model.extractor.Extraction`."""
 
     @property
     def image(self) -> np.ndarray:
@@ -43,6 +43,10 @@ class Portrait(Protocol):
     @property
     def motion(self) -> np.ndarray:
         """The portrait's own motion (70,)."""
+
+    @property
+    def identity(self) -> np.ndarray:
+        """(80,)."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Prior:
         pictures = source.permute(0, 2, 3, 1).contiguous().numpy()
         return Heads(skin, tuple(self._completer.complete(*parts) for parts in zip(pictures, skin.each(), strict=True)))
 
-    def head_of(self, portrait: Portrait) -> Heads:
+    def head_of(self, portrait: SourceFace) -> Heads:
         """Of one portrait."""
         landmarks, motion = (torch.from_numpy(np.asarray(a, np.float32)) for a in (portrait.landmarks, portrait.motion))
         return self.heads(to_image(portrait.image), landmarks[None], motion[None])
@@ -127,17 +131,17 @@ class Prior:
         guide.doubt.copy_(doubts(flow, completed=guide.completed, opened=opened, missed=missed))
         return guide
 
-    def moved(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    def moved(self, portrait: SourceFace, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
         return guided(portrait, self.guide_of(portrait, target, motions))
 
-    def guide_of(self, portrait: Portrait, target: np.ndarray, motions: np.ndarray) -> Guide:
+    def guide_of(self, portrait: SourceFace, target: np.ndarray, motions: np.ndarray) -> Guide:
         """The guide that takes one portrait to landmarks (B, 478, 3) and motions (B, 70)."""
         size = portrait.image.shape[0]
         return self.guide(self.head_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=size)
 
 
-def guided(portrait: Portrait, guide: Guide) -> np.ndarray:
+def guided(portrait: SourceFace, guide: Guide) -> np.ndarray:
     """Pictures (B, H, W, 3) uint8 of a portrait as its guide reads and completes it, no network touching them."""
     return to_frames(guide.complete(warp(to_image(portrait.image), guide.flow, grid="aligned")))
 

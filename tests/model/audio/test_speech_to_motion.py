@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model.audio import SpeechToMotion, features
+from model.audio import SpeechStyle, SpeechToMotion, features
 from model.audio.features import log_mel
 from model.audio.presence import presence_blocks
 from model.audio.sampling import sample_codes, sound_track
@@ -38,7 +38,7 @@ def start() -> np.ndarray:
 def test_there_are_as_many_frames_as_sound(
     samples: int, speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    motions = speaker.generate(speech[:samples], start, seed=1)
+    motions = speaker.generate(speech[:samples], start, SpeechStyle(seed=1))
     assert motions.shape == (max(1, round(samples / 640)), 70)
     assert motions.dtype == np.float32
     assert np.isfinite(motions).all()
@@ -47,7 +47,7 @@ def test_there_are_as_many_frames_as_sound(
 def test_the_same_seed_gives_the_same_motion_bit_for_bit(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    first, again, other = (speaker.generate(speech, start, seed=seed) for seed in (5, 5, 6))
+    first, again, other = (speaker.generate(speech, start, SpeechStyle(seed=seed)) for seed in (5, 5, 6))
     assert np.array_equal(first, again)
     assert np.abs(first[:, 64:67] - other[:, 64:67]).max() > 1e-3
 
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_motion_bit_for_bit(
 def test_motion_leaves_from_the_portrait_and_comes_back_without_a_jump(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    motions = speaker.generate(speech, start, seed=2, blink_rate=0)
+    motions = speaker.generate(speech, start, SpeechStyle(seed=2, blink_rate=0))
     np.testing.assert_allclose(motions[0], start, atol=1e-5)
     np.testing.assert_allclose(motions[-1], start, atol=1e-5)
     for part in (slice(0, 64), slice(64, 70)):
@@ -66,10 +66,12 @@ def test_motion_leaves_from_the_portrait_and_comes_back_without_a_jump(
 def test_silence_brings_face_and_head_back_to_the_portraits_own(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    motions = speaker.generate(np.zeros(16_000 * 4, np.float32), start, seed=3, blink_rate=0)
+    motions = speaker.generate(np.zeros(16_000 * 4, np.float32), start, SpeechStyle(seed=3, blink_rate=0))
     assert np.abs(motions - start).max() < 0.01
     pause = np.zeros(16_000 * 6, np.float32)
-    moved = np.abs(speaker.generate(np.concatenate([speech, pause, speech]), start, seed=3, blink_rate=0) - start)
+    moved = np.abs(
+        speaker.generate(np.concatenate([speech, pause, speech]), start, SpeechStyle(seed=3, blink_rate=0)) - start
+    )
     assert moved[:60, :64].max() > 0.5
     assert np.degrees(moved[:60, 64:67].max()) > 1
     assert moved[100:200, :64].max() < 0.01
@@ -79,7 +81,7 @@ def test_silence_brings_face_and_head_back_to_the_portraits_own(
 
 def test_the_mouth_opens_with_the_sound(speech: np.ndarray, speaker: SpeechToMotion) -> None:
     gradient = opening_gradient(MorphableModel.load()).numpy()
-    motions = speaker.generate(speech, np.zeros(70, np.float32), seed=0, temperature=0, blink_rate=0)
+    motions = speaker.generate(speech, np.zeros(70, np.float32), SpeechStyle(seed=0, temperature=0, blink_rate=0))
     energy = log_mel(speech).reshape(-1, 256).mean(dim=1).numpy()
     assert correlation(motions[6:-8, :64] @ gradient, energy[6:-8]) > 0.2
 
@@ -117,7 +119,10 @@ def test_lips_hear_through_a_bad_recording(
 
     def opening(samples: np.ndarray) -> np.ndarray:
         rest = np.zeros(70, np.float32)
-        return speaker.generate(samples.astype(np.float32), rest, temperature=0, blink_rate=0)[:, :64] @ gradient
+        return (
+            speaker.generate(samples.astype(np.float32), rest, SpeechStyle(temperature=0, blink_rate=0))[:, :64]
+            @ gradient
+        )
 
     clean, spoilt = opening(sound), opening(spoil(sound))
     assert correlation(spoilt, clean) > agreement
@@ -128,7 +133,7 @@ def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: 
     with Image.open(ROOT / "service/samples/portrait.jpg") as photo:
         face = Extractor.load().extract(np.asarray(photo.convert("RGB")))
     assert speaker.controls.lip_gap(face.identity, face.motion) < 0.003
-    motions = speaker.generate(speech, face.motion, identity=face.identity, seed=0, blink_rate=0)[6:-8]
+    motions = speaker.generate(speech, face.motion, SpeechStyle(seed=0, blink_rate=0), identity=face.identity)[6:-8]
     gaps = np.array([speaker.controls.lip_gap(face.identity, motion) for motion in motions])
     assert 0.014 < gaps.mean() < 0.04
     assert np.mean(gaps < 0.01) < 0.6  # of the time; 0.3 in people who speak
@@ -137,15 +142,15 @@ def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: 
 def test_a_head_held_still_still_speaks_and_blinks(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    moving = speaker.generate(speech, start, seed=4)
-    still = speaker.generate(speech, start, seed=4, still=True)
+    moving = speaker.generate(speech, start, SpeechStyle(seed=4))
+    still = speaker.generate(speech, start, SpeechStyle(seed=4, still=True))
     assert (still[:, 64:] == start[64:]).all()
     np.testing.assert_array_equal(still[:, :64], moving[:, :64])
 
 
 def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray) -> None:
     def spread(**settings: float) -> tuple[float, float]:
-        moved = speaker.generate(speech, start, seed=5, blink_rate=0, **settings) - start
+        moved = speaker.generate(speech, start, SpeechStyle(seed=5, blink_rate=0, **settings)) - start
         return float(np.abs(moved[:, :64]).mean()), float(np.abs(moved[:, 64:]).mean())
 
     (face, head), (large_face, large_head) = spread(), spread(expression_scale=1.5, pose_scale=0.5)
@@ -153,7 +158,8 @@ def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: Speech
     assert large_head == pytest.approx(0.5 * head, rel=1e-3)
     silence = np.zeros(16_000 * 60, np.float32)
     blinks = [
-        np.abs(speaker.generate(silence, start, seed=6, blink_rate=rate, still=True) - start).max(axis=1) > 0.5
+        np.abs(speaker.generate(silence, start, SpeechStyle(seed=6, blink_rate=rate, still=True)) - start).max(axis=1)
+        > 0.5
         for rate in (0, None, 50)
     ]
     onsets = [int((np.diff(shut.astype(int)) == 1).sum()) for shut in blinks]
@@ -164,7 +170,7 @@ def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: Speech
 def test_a_long_speech_keeps_the_head_near_where_it_began(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
-    motions = speaker.generate(np.tile(speech, 20), start, seed=7, temperature=1.0)
+    motions = speaker.generate(np.tile(speech, 20), start, SpeechStyle(seed=7, temperature=1.0))
     moved = np.abs(motions[:, 64:] - start[64:])
     assert (moved <= 3 * speaker.network.code.pose_deviation.numpy() + 1e-4).all()
     halves = [np.abs(half.mean(axis=0)) for half in np.split(motions[:1500, 64:67] - start[64:67], 2)]
@@ -177,18 +183,20 @@ def test_how_a_sound_is_cut_changes_no_bit(
 ) -> None:
     sound = np.tile(speech, 9)[: 27 * 16_000 - 201]
     ends = list(itertools.takewhile(lambda end: end < len(sound), itertools.accumulate(itertools.cycle(sizes))))
-    streamed = list(speaker.stream(np.split(sound, ends), start, seed=3, temperature=1.0))
+    streamed = list(speaker.stream(np.split(sound, ends), start, SpeechStyle(seed=3, temperature=1.0)))
     assert [len(block) for block in streamed] == [250, 250, 175]
-    assert np.array_equal(np.concatenate(streamed), speaker.generate(sound, start, seed=3, temperature=1.0))
+    assert np.array_equal(
+        np.concatenate(streamed), speaker.generate(sound, start, SpeechStyle(seed=3, temperature=1.0))
+    )
 
 
 def test_motion_in_blocks_is_motion_in_one_pass(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = np.tile(speech, 6)
-    blocks = speaker.generate(sound, start, seed=3, temperature=1.0)
+    blocks = speaker.generate(sound, start, SpeechStyle(seed=3, temperature=1.0))
     monkeypatch.setattr(features, "BLOCK_FRAMES", 10_000)
-    (whole,) = speaker.stream([sound], start, seed=3, temperature=1.0)
+    (whole,) = speaker.stream([sound], start, SpeechStyle(seed=3, temperature=1.0))
     np.testing.assert_allclose(blocks, whole, atol=1e-4)  # a convolution of another length rounds otherwise
 
 
@@ -253,8 +261,9 @@ def test_bad_arguments_are_refused_with_what_was_got(
     change: dict, error: type[Exception], message: str, speech: np.ndarray, speaker: SpeechToMotion
 ) -> None:
     arguments = {"samples": speech, "start": np.zeros(70, np.float32)} | change
+    sound, start, identity = (arguments.pop(name, None) for name in ("samples", "start", "identity"))
     with pytest.raises(error, match=message):
-        speaker.generate(arguments.pop("samples"), arguments.pop("start"), **arguments)
+        speaker.generate(sound, start, SpeechStyle(**arguments), identity=identity)
 
 
 def test_presence_bridges_short_pauses_and_sees_long_ones() -> None:

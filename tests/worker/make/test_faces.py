@@ -18,9 +18,9 @@ from worker.make.faces import read_portrait
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages
-from worker.workbench import Portrait, Workbench
+from worker.workbench import PreparedPortrait, Workbench
 
-Read = Callable[..., Portrait]
+Read = Callable[..., PreparedPortrait]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def read(models: Models, tmp_path: Path) -> Read:
 
     def run(
         picture: np.ndarray | Image.Image, *, suffix: str = "png", face: int | None = None, **options: object
-    ) -> Portrait:
+    ) -> PreparedPortrait:
         path = tmp_path / f"photo.{suffix}"
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
         image.save(path, **options)  # type: ignore[arg-type]
