@@ -1,4 +1,4 @@
-"""How much memory this process has held, and the end of what it holds for nothing."""
+"""The most memory that this process has held, and the end of what it holds for nothing."""
 
 import ctypes
 import gc
@@ -7,11 +7,6 @@ import sys
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
-
-
-def resident_mib() -> float:
-    """The memory that is resident now, in MiB, where the kernel tells it."""
-    return _status("VmRSS:") or peak_resident_mib()
 
 
 def give_back() -> None:
@@ -31,14 +26,9 @@ def peak_resident_mib() -> float:
     The kernel's own high-water mark where it tells one: `ru_maxrss` of a child starts at the size of the parent that
     it was forked from, and would hide all that is smaller.
     """
-    known = _status("VmHWM:")
-    if known is not None:
-        return known
+    if _STATUS.is_file():
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def _status(field: str) -> float | None:
-    """A field of /proc/self/status in MiB; None where there is none."""
-    lines = _STATUS.read_text(encoding="ascii").splitlines() if _STATUS.is_file() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), None)

@@ -72,7 +72,7 @@ class Animator:
 class Speech:
     """Shakes the head while something is said."""
 
-    def stream(self, speech: object, start: np.ndarray, **options: object) -> Iterator[np.ndarray]:
+    def stream(self, speech: object, start: np.ndarray, style: object, *, identity: object) -> Iterator[np.ndarray]:
         yield np.stack([start + turned(yaw) for yaw in (0, TURNED, -TURNED)])
 
 
