@@ -1,7 +1,5 @@
 """What a video file shows: which of its streams is the picture, which way up that is, and how wide its pixels are."""
 
-from __future__ import annotations
-
 import math
 import struct
 from fractions import Fraction

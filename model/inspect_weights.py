@@ -16,8 +16,7 @@ from model.weights.files import read_card
 def inspect_weights(path: Path) -> dict[str, Any]:
     """Describe a safetensors file of ours, with its card when there is one, or a checkpoint of the authors.
 
-    Raises:
-        WeightsError: the file is missing, damaged, or neither of the two.
+    Raises WeightsError: the file is missing, damaged, or neither of the two.
     """
     path = Path(path)
     if not path.is_file():

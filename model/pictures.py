@@ -1,7 +1,5 @@
 """Pictures as networks have them, and as files have them."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch

@@ -1,11 +1,9 @@
 """Animate a portrait: a motion sequence in, pictures out, a few at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -47,16 +45,15 @@ class Animator:
         cache_directory: Path | None = None,
         name: str = RENDERER,
         directory: Path | None = None,
-    ) -> Animator:
+    ) -> Self:
         """Load the released renderer, or the weights NAME in `directory`, with the packaged morphable model.
 
         A guided one takes the skinning network from the same folder: it was trained over what that gives.
 
         engine, device and cache_directory are those of `EngineSettings`.
 
-        Raises:
-            WeightsError: weights or card are missing, damaged or do not fit.
-            EngineError: the engine is unknown or this machine lacks it.
+        Raises WeightsError: weights or card are missing, damaged or do not fit.
+        Raises EngineError: the engine is unknown or this machine lacks it.
         """
         try:
             settings = EngineSettings(engine=engine, device=device, cache_directory=cache_directory)
@@ -77,8 +74,7 @@ class Animator:
 
         With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
 
-        Raises:
-            MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
+        Raises MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
         """
         if motions.ndim != 2 or motions.shape[1] != self.dimension:
             raise MotionSpaceError(

@@ -5,12 +5,10 @@ network sees the source at `RendererConfig.size`, but the photo has more to show
 completed, is enlarged, and what is moved is read anew from the photo, which also has what lies around the crop.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -42,9 +40,7 @@ class Layer:
     places: Floats | None = None
 
     @classmethod
-    def of(
-        cls, image: NDArray[np.uint8], still: NDArray[np.uint8], mask: Floats | None, places: Floats | None
-    ) -> Layer:
+    def of(cls, image: NDArray[np.uint8], still: NDArray[np.uint8], mask: Floats | None, places: Floats | None) -> Self:
         """What an animated crop `image`, uint8 (S, S) or (S, S, C), makes of `still`, the crop before.
 
         A renderer hedges: where it is not sure of the movement it mixes in some paint, in which old edges shine

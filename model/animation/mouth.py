@@ -8,8 +8,6 @@ the upper teeth, as high as ever however far the jaw drops. The mean of real mou
 another place in each, and blur to a pink film.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -4,8 +4,6 @@ A blink is a rare event of six to ten frames that owes little to the sound. A fl
 learns when blinks come nor lets a caller choose how many there are; a renewal process does both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,13 +21,13 @@ LONGEST_FRAMES = 14  # eyes shut for longer are not blinking
 
 
 def running_median(values: NDArray[np.float32], reach: int = MOTION_FPS) -> NDArray[np.float32]:
-    """Return the median (T, ...) of each frame's neighbours up to `reach` frames away, the ends repeated."""
+    """The median (T, ...) of each frame's neighbours up to `reach` frames away, the ends repeated."""
     padded = np.concatenate([np.repeat(values[:1], reach, axis=0), values, np.repeat(values[-1:], reach, axis=0)])
     return np.asarray(np.median(sliding_window_view(padded, 2 * reach + 1, axis=0), axis=-1), dtype=np.float32)
 
 
 def lid_closure(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how far the lids are closed (T,), 0 open to 1 shut, from landmarks (T, 478, 3).
+    """How far the lids are closed (T,), 0 open to 1 shut, from landmarks (T, 478, 3).
 
     Open is the running median of the gap over two seconds, so that narrowed eyes are open ones.
     """
@@ -43,7 +41,7 @@ def lid_closure(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def find_blinks(closure: NDArray[np.float32]) -> list[int]:
-    """Return the frames at which blinks are at their most closed."""
+    """The frames at which blinks are at their most closed."""
     shut = np.concatenate([[False], closure > CLOSED, [False]])
     starts, ends = np.flatnonzero(~shut[:-1] & shut[1:]), np.flatnonzero(shut[:-1] & ~shut[1:])
     return [int(a + closure[a:b].argmax()) for a, b in zip(starts, ends, strict=True) if b - a <= LONGEST_FRAMES]
@@ -83,7 +81,7 @@ class BlinkModel(nn.Module):
         return {"blinks": float(count), "blinks_per_minute": count / max(minutes, 1e-6)}
 
     def generate(self, frames: int, rate: float | None, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return a closure track (frames,) with `rate` blinks a minute, people's own rate if None; 0 gives none."""
+        """A closure track (frames,) with `rate` blinks a minute, people's own rate if None; 0 gives none."""
         closure = np.zeros(frames + TEMPLATE, dtype=np.float32)
         mean, spread = self.log_interval.tolist()
         if rate != 0:

@@ -1,7 +1,5 @@
 """A clip of speech: its sound and motion on one clock."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -40,7 +38,7 @@ class SpeechClip:
 
 
 def smoothed(values: Tensor, deviation: float) -> Tensor:
-    """Return values (T, D) after a Gaussian of that deviation in frames, the ends repeated."""
+    """Values (T, D) after a Gaussian of that deviation in frames, the ends repeated."""
     reach = math.ceil(3 * deviation)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)
     padded = torch.nn.functional.pad(values.T[None], (reach, reach), mode="replicate")

@@ -1,7 +1,5 @@
 """Settings of the speech-to-motion network and of its training."""
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

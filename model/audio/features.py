@@ -42,12 +42,12 @@ MARGIN = (WINDOW - HOP) // 2  # samples that the first window starts before the 
 
 
 def frame_count(samples: int) -> int:
-    """Return how many video frames `samples` samples last: at least one."""
+    """How many video frames `samples` samples last: at least one."""
     return max(1, round(samples / SAMPLES_PER_FRAME))
 
 
 def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return mono samples (N,) as float32, or raise AudioError when they are of another shape or not finite."""
+    """Mono samples (N,) as float32. Raises AudioError: they are of another shape or not finite."""
     if samples.ndim != 1:
         raise AudioError(f"sound of shape {tuple(samples.shape)}; one channel of samples, shape (N,), is allowed")
     bad = int((~np.isfinite(samples)).sum())
@@ -90,7 +90,7 @@ def level(pieces: Pieces) -> Level:
 
 
 def mel_filters() -> Tensor:
-    """Return triangular filters (FFT/2+1, MELS) of unit sum, even on the mel scale m = 2595 log10(1 + f/700)."""
+    """Triangular filters (FFT/2+1, MELS) of unit sum, even on the mel scale m = 2595 log10(1 + f/700)."""
     lowest, highest = (2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HZ, HIGHEST_HZ))
     edges_mel = torch.linspace(lowest, highest, MELS + 2, dtype=torch.float64)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
@@ -102,7 +102,7 @@ def mel_filters() -> Tensor:
 
 
 def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tensor:
-    """Return loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,).
+    """Loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,).
 
     T is `frames`, or as many as the sound lasts; beyond the sound there is silence. Deterministic. Raises AudioError.
     """
@@ -111,7 +111,7 @@ def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tenso
 
 
 def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
-    """Yield the log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T = BLOCK_FRAMES or the rest.
+    """The log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T = BLOCK_FRAMES or the rest.
 
     It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
     Raises AudioError as `checked_samples`.
@@ -131,7 +131,7 @@ def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
 
 
 def _evenly(pieces: Pieces) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
+    """The samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
     size = BLOCK_FRAMES * SAMPLES_PER_FRAME
     waiting: list[NDArray[np.float32]] = []
     count = 0

@@ -69,7 +69,7 @@ class InvertibleLinear(nn.Module):
         self.log_diagonal.copy_(upper.diagonal().abs().log())
 
     def triangles(self) -> tuple[Tensor, Tensor]:
-        """Return L (D, D), with its unit diagonal, and U (D, D) with the diagonal s."""
+        """L (D, D), with its unit diagonal, and U (D, D) with the diagonal s."""
         lower = self.lower.tril(-1) + torch.eye(len(self.sign), device=self.sign.device)
         return lower, self.upper.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
 
@@ -85,7 +85,7 @@ class InvertibleLinear(nn.Module):
 
 
 def bounded(raw: Tensor) -> Tensor:
-    """Return the log scale of a coupling: `raw` kept under 2, so that one odd frame can not blow up the inverse."""
+    """The log scale of a coupling: `raw` kept under 2, so that one odd frame can not blow up the inverse."""
     return 2 * torch.tanh(raw / 2)
 
 
@@ -155,7 +155,7 @@ class ConditionalFlow(nn.Module):
     def forward(
         self, x: Tensor, condition: Tensor, state: State | None = None, *, reverse: bool = False
     ) -> tuple[Tensor, Tensor, State]:
-        """Return z (or x when reverse) (B, T, D), the log-determinant of that direction (B, T), and the next state."""
+        """The z (or x when reverse) (B, T, D), the log-determinant of that direction (B, T), and the next state."""
         log_determinant = torch.zeros(x.shape[:2], device=x.device, dtype=x.dtype)
         states: State = [torch.empty(0)] * len(self.steps)
         order = range(len(self.steps))
@@ -177,6 +177,6 @@ class ConditionalFlow(nn.Module):
         first.mix.initialise(torch.linalg.inv(torch.linalg.cholesky(covariance)).float())
 
     def nll(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Return the exact negative log-likelihood (B, T) of each frame given those before it, in nats."""
+        """The exact negative log-likelihood (B, T) of each frame given those before it, in nats."""
         z, log_determinant, _ = self.forward(x, condition)
         return 0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=-1) - log_determinant

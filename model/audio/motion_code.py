@@ -4,8 +4,6 @@ The mean of a clip says who speaks and in what mood; what speech adds to it is c
 on the principal axes of that difference under a metric that counts the lips most, since they are what speech must move.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -74,27 +72,27 @@ class MotionCode(nn.Module):
         self.mean_gain.copy_(torch.linalg.solve(between + within, between).T)
 
     def expression(self, clip: SpeechClip) -> Tensor:
-        """Return a clip's expression code (T, E), divided by its style."""
+        """A clip's expression code (T, E), divided by its style."""
         code = self.raw_expression(clip)
         return code / self.style(code)
 
     def raw_expression(self, clip: SpeechClip) -> Tensor:
-        """Return a clip's expression code (T, E) at its own strength."""
+        """A clip's expression code (T, E) at its own strength."""
         expression = clip.motion[:, :EXPRESSION]
         return (expression - expression.mean(dim=0)) @ self.encoder
 
     @staticmethod
     def style(code: Tensor) -> Tensor:
-        """Return how strongly the speaker of code (T, E) articulates, 1 being usual: a scalar."""
+        """How strongly the speaker of code (T, E) articulates, 1 being usual: a scalar."""
         return code[:, :STYLE_COMPONENTS].square().mean().sqrt().clamp(SMALLEST_STYLE, LARGEST_STYLE)
 
     def pose(self, clip: SpeechClip) -> Tensor:
-        """Return a clip's pose code (T, 6)."""
+        """A clip's pose code (T, 6)."""
         pose = clip.motion[:, EXPRESSION:]
         return (pose - pose.mean(dim=0)) / self.pose_deviation
 
     def speaking_mean(self, expression: Tensor) -> Tensor:
-        """Return the likely mean (64,) of what a face does in speech, from its expression (64,) at one moment.
+        """The likely mean (64,) of what a face does in speech, from its expression (64,) at one moment.
 
         The posterior mean under Gaussians between and within clips: mood is kept, an open mouth mostly is not.
         """

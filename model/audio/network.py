@@ -7,8 +7,6 @@ and on the last H residuals. So lips follow the sound by construction; the flow 
 Shapes: B batch, T frames, D dimensions of a code, H history, S channels of the sound track, C of the condition.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,7 +55,7 @@ class ResidualFlow(nn.Module):
         self.flow = ConditionalFlow(dimension, condition + channels + 1, steps=steps, hidden=hidden, dropout=dropout)
 
     def context(self, sound: Tensor, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the predicted residual (B, T, D) and the flow's condition.
+        """The predicted residual (B, T, D) and the flow's condition.
 
         `sound` is (B, T, C), `past` (B, T, H, D) the last residuals, newest first, `known` (B, T, 1) 0 where they are
         hidden.
@@ -67,14 +65,14 @@ class ResidualFlow(nn.Module):
         return expected, torch.cat([sound, self.past(past.flatten(2)), known], dim=-1)
 
     def nll(self, residual: Tensor, sound: Tensor, past: Tensor, known: Tensor) -> Tensor:
-        """Return the exact negative log-likelihood (B, T) in nats of residuals (B, T, D)."""
+        """The exact negative log-likelihood (B, T) in nats of residuals (B, T, D)."""
         expected, condition = self.context(sound, past, known)
         scale = known + (1 - known) * self.blind_deviation  # a frame without a past is spread wider, and so scaled
         return self.flow.nll((residual - expected) / scale, condition) + scale.log().sum(dim=-1)
 
 
 def histories(residual: Tensor, history: int) -> Tensor:
-    """Return the `history` frames before each of residual (B, T, D): (B, T, H, D), newest first, zeros at the start."""
+    """The `history` frames before each of residual (B, T, D): (B, T, H, D), newest first, zeros at the start."""
     padded = F.pad(residual, (0, 0, history, 0))
     return padded[:, :-1].unfold(1, history, 1).flip(-1).transpose(2, 3)
 
@@ -135,7 +133,7 @@ class Flows(nn.Module):
     def nll(
         self, track: Tensor, code: Tensor, past: Tensor, known: Tensor, *, margin: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Return the NLL (B, T) of expression and of pose, in nats.
+        """The NLL (B, T) of expression and of pose, in nats.
 
         `track` (B, T + 2 margin, S), `code` (B, T, E + 6) expression then pose, `past` (B, T, H, E + 6) of residuals
         and `known` (B, T, 1) as `ResidualFlow` has them.

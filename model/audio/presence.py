@@ -1,7 +1,5 @@
 """Where there is speech in a sound: the face rests in its pauses, and the head in the long ones."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 
@@ -22,7 +20,7 @@ REACH = HEAD[0] + math.ceil(3 * HEAD[1])
 
 
 def presence_blocks(mels: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the presence of speech for face and head (T,), 0..1 and smooth, of each block of mel (4 T, MELS)."""
+    """The presence of speech for face and head (T,), 0..1 and smooth, of each block of mel (4 T, MELS)."""
     for around, inside in neighbourhoods(map(_speech, mels), REACH):
         face, head = (_widened(around, *shape)[inside] for shape in (FACE, HEAD))
         yield face, head

@@ -3,8 +3,6 @@
 Shapes: B batch, T video frames, E components of the expression code.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Draw motion codes from a speech network, frame by frame; block after block, each going on where the last ended."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -21,14 +19,14 @@ SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
 
 @torch.no_grad()
 def track_blocks(network: SpeechNetwork, mels: Iterable[Tensor], fold: int | None = None) -> Iterator[Tensor]:
-    """Yield the sound track (T, S) of each block of mel (4 T, MELS)."""
+    """The sound track (T, S) of each block of mel (4 T, MELS)."""
     rows = (mel.reshape(-1, SUBFRAMES * MELS) for mel in mels)
     for around, inside in neighbourhoods(rows, network.regressors.reach):
         yield network.track(around.reshape(1, -1, MELS), fold)[0, inside]
 
 
 def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) -> Tensor:
-    """Return the sound track (T, S) of mel (4 T, MELS)."""
+    """The sound track (T, S) of mel (4 T, MELS)."""
     return torch.cat(list(track_blocks(network, mel.split(SUBFRAMES * BLOCK_FRAMES), fold)))
 
 
@@ -50,7 +48,7 @@ class QuickReverse:
         return x, states
 
     def start(self, batch: int) -> list[Tensor]:
-        """Return the states before the first frame."""
+        """The states before the first frame."""
         return [torch.zeros(batch, step.hidden) for step in self.steps]
 
 
@@ -88,7 +86,7 @@ class ResidualSampler:
         self.known = torch.ones(len(first), 1, 1)
 
     def __call__(self, sound: Tensor, noise: Tensor) -> Tensor:
-        """Return the next residuals (T, N, D) from noise (T, N, D), all takes hearing `sound` (T, C)."""
+        """The next residuals (T, N, D) from noise (T, N, D), all takes hearing `sound` (T, C)."""
         frames = []
         for heard, drawn in zip(sound, noise, strict=True):
             expected, condition = self.flow.context(heard.expand(len(drawn), 1, -1), self.past[:, None], self.known)
@@ -109,7 +107,7 @@ def code_blocks(
     takes: int = 1,
     start: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of sound track (T, S).
+    """Expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of sound track (T, S).
 
     `start` (E,) is the expression code before the first frame, the expected one when not given.
     The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature. Takes are
@@ -126,7 +124,7 @@ def code_blocks(
 def _drawn(
     network: SpeechNetwork, tracks: Iterable[Tensor], *, seed: int, temperature: float, takes: int, start: Tensor | None
 ) -> Iterator[Tensor]:
-    """Yield both codes, not yet smoothed, as blocks (T, N, E + 6)."""
+    """Both codes, not yet smoothed, as blocks (T, N, E + 6)."""
     flows, e = network.flows, network.config.components
     articulation, lip_noise, sway = network.sampling.tolist()
     generator = torch.Generator().manual_seed(seed)
@@ -148,7 +146,7 @@ def _drawn(
 def sample_codes(
     network: SpeechNetwork, track: Tensor, *, seed: int, temperature: float, takes: int = 1, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return what `code_blocks` yields of a whole sound track (T, S): codes (N, T, E) and (N, T, 6)."""
+    """What `code_blocks` yields of a whole sound track (T, S): codes (N, T, E) and (N, T, 6)."""
     blocks = code_blocks(
         network, track.split(BLOCK_FRAMES), seed=seed, temperature=temperature, takes=takes, start=start
     )
@@ -157,6 +155,6 @@ def sample_codes(
 
 
 def smoothed_takes(takes: Tensor, deviation: float) -> Tensor:
-    """Return takes (N, T, D) after a Gaussian of that deviation in frames."""
+    """Takes (N, T, D) after a Gaussian of that deviation in frames."""
     rows = takes.transpose(0, 1).flatten(1)
     return smoothed(rows, deviation).reshape(len(rows), len(takes), -1).transpose(0, 1)

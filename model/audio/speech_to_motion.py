@@ -1,11 +1,10 @@
 """Speech and a portrait's own motion in, a motion sequence out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -66,11 +65,10 @@ class SpeechToMotion:
         self.controls = controls
 
     @classmethod
-    def load(cls, directory: Path | None = None) -> SpeechToMotion:
+    def load(cls, directory: Path | None = None) -> Self:
         """Load the released weights, or those in `directory`.
 
-        Raises:
-            WeightsError: they are missing, damaged or of another motion space.
+        Raises WeightsError: they are missing, damaged or of another motion space.
         """
         state, card = load_weights(NAME, directory)
         if card.get("motion_space") != MOTION_SPACE:
@@ -87,7 +85,7 @@ class SpeechToMotion:
         *,
         identity: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,): `stream` in one piece."""
+        """Motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,): `stream` in one piece."""
         return np.concatenate(list(self.stream([samples], start, style, identity=identity)))
 
     def stream(
@@ -98,7 +96,7 @@ class SpeechToMotion:
         *,
         identity: NDArray[np.float32] | None = None,
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
+        """Motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
 
         The first frame is `start` (70,), the portrait's own motion; face and head return to it in silence and at the
         end. The same arguments give the same motions, bit for bit, and so does the same sound cut otherwise. Memory
@@ -110,9 +108,8 @@ class SpeechToMotion:
             style: how it is spoken.
             identity: the portrait's identity (80,), so that blinks close just its eyes; a mean face when not given.
 
-        Raises:
-            AudioError: the sound is not one finite channel.
-            MotionSpaceError: start has not 70 finite numbers, or identity not 80.
+        Raises AudioError: the sound is not one finite channel.
+        Raises MotionSpaceError: start has not 70 finite numbers, or identity not 80.
         """
         start = _checked(start, MOTION, "start motion")
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
@@ -155,7 +152,7 @@ class SpeechToMotion:
 
 
 def ramp(frames: int, length: int) -> Tensor:
-    """Return (frames,) that rises smoothly from 0 at the first frame to 1 at frame `length`."""
+    """A ramp (frames,) that rises smoothly from 0 at the first frame to 1 at frame `length`."""
     share = (torch.arange(frames) / length).clamp(max=1.0)
     return share.square() * (3 - 2 * share)
 

@@ -1,7 +1,5 @@
 """Long sequences in blocks: what a filter needs of the neighbours goes with each block, so that no seam shows."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -15,7 +13,7 @@ T = TypeVar("T")
 
 
 def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tensor, slice]]:
-    """Yield each block (T, ...) with up to `margin` rows before and after it, and where it lies among them.
+    """Each block (T, ...) with up to `margin` rows before and after it, and where it lies among them.
 
     There are fewer only at the two ends of the sequence, so that what a filter does there it does there alone.
     """
@@ -40,7 +38,7 @@ def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tens
 
 
 def twice(items: Iterable[T]) -> tuple[Iterator[T], Iterator[T]]:
-    """Return two iterators over items that is gone through once; held is only what one has had and the other has not.
+    """Two iterators over items that are gone through once; only what one has had and the other has not is held.
 
     `itertools.tee` holds up to 56 items more, which it lets go in bunches.
     """

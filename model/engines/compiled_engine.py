@@ -1,7 +1,5 @@
 """The network through torch.compile, and on CUDA replayed as CUDA graphs: the engine of GPUs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

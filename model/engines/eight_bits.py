@@ -1,7 +1,5 @@
 """Ranges for eight-bit convolutions: observed once on real frames, and kept in the card of the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +40,7 @@ class EightBitCalibration(BaseModel):
 def read_eight_bit_calibration(card: Mapping[str, Any]) -> EightBitCalibration | None:
     """What a weights card says in its field "int8"; None when it has none.
 
-    Raises:
-        WeightsError: the field is not a calibration.
+    Raises WeightsError: the field is not a calibration.
     """
     if "int8" not in card:
         return None

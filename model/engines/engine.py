@@ -3,8 +3,6 @@
 Letters: B frames of a batch, T frames of a sequence, D motion dimension, Z descriptor size, H W image, h w flow map.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass

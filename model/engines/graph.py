@@ -1,7 +1,5 @@
 """CUDA graphs: a run of kernels captured once and replayed, and the way of its results to main memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

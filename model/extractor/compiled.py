@@ -4,8 +4,6 @@ A stack of layers becomes a graph of one input and any batch size, built operati
 weights give the same graph and a compiled one is found again in the cache.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cuts in a video: where a frame has little of the picture before it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ Lids are a few pixels apart in a window that shows the whole face at 128 x 128, 
 places them loosely. Two small networks look at them larger: one at both eyes (the left one mirrored), one at the mouth.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

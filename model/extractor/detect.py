@@ -6,8 +6,6 @@ of the last look decides. What finds large faces cheaply comes first, and where 
 the first find.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,12 +1,11 @@
 """Photo or video -> face crop, landmarks and morphable-model coefficients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby, islice, tee
 from operator import attrgetter
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -51,12 +50,11 @@ class Extractor:
     @classmethod
     def load(
         cls, directory: Path | None = None, *, engine: ReaderEngine = "auto", cache_directory: Path | None = None
-    ) -> Extractor:
+    ) -> Self:
         """Load the released network and morphable model, or those in `directory`; see FaceReader.load for the rest.
 
-        Raises:
-            WeightsError: a file is missing, damaged or does not fit.
-            EngineError: OpenVINO was asked for by name and is not available.
+        Raises WeightsError: a file is missing, damaged or does not fit.
+        Raises EngineError: OpenVINO was asked for by name and is not available.
         """
         reader = FaceReader.load(directory, engine=engine, cache_directory=cache_directory)
         return cls(reader, MorphableModel.load(directory))
@@ -72,8 +70,7 @@ class Extractor:
     def extract(self, rgb: np.ndarray, face: Face | None = None) -> Extraction:
         """The largest face of a photo (H, W, 3) uint8, or the one given.
 
-        Raises:
-            NoFaceError: no face was found, or there is none where `face` says.
+        Raises NoFaceError: no face was found, or there is none where `face` says.
         """
         picture = Pyramid(_checked(rgb))
         if face is None:
@@ -103,9 +100,8 @@ class Extractor:
         crop and the identity. Landmarks are smoothed over five frames, two of them ahead, but not across cuts or leaps.
         Where the face is not seen, its last landmarks and motion stay.
 
-        Raises:
-            NoFaceError: no frame shows a face, or there are no frames.
-            FaceIndexError: the frame that shows a face has no such one.
+        Raises NoFaceError: no frame shows a face, or there are no frames.
+        Raises FaceIndexError: the frame that shows a face has no such one.
         """
         followed = self.follower.follow(map(_checked, frames), face)
         for shot, part in groupby(followed, key=lambda one: one and one.shot):

@@ -1,7 +1,5 @@
 """One face followed through the frames of a video: over cuts, and where it is not seen for a while."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -54,9 +52,8 @@ class FaceFollower:
         `face` counts those of the first frame that shows one, the largest first. After a cut the face most like it is
         followed. A scene that shows none belongs to the shot before it.
 
-        Raises:
-            NoFaceError: no frame shows a face, or there are no frames.
-            FaceIndexError: the frame that shows a face has no such one.
+        Raises NoFaceError: no frame shows a face, or there are no frames.
+        Raises FaceIndexError: the frame that shows a face has no such one.
         """
         return _in_courses(self._followed(frames, face))
 

@@ -1,7 +1,5 @@
 """The linear face behind the network's output: mean shape and principal components, and the 2-D pose of a face."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Window

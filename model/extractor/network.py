@@ -5,8 +5,6 @@ similarity is at the same time the next window: looking again through it shows t
 size, so that two or three looks are precise from a rough start.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,11 +1,9 @@
 """Looks of the network at windows of pictures, and the refinement of a rough window by looking again."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import structlog
@@ -56,15 +54,14 @@ class FaceReader:
     @classmethod
     def load(
         cls, directory: Path | None = None, *, engine: ReaderEngine = "auto", cache_directory: Path | None = None
-    ) -> FaceReader:
+    ) -> Self:
         """Load the released network, or the one in `directory`.
 
         engine: "auto" is OpenVINO where it is installed and torch where not; both give the same landmarks up to
         rounding. cache_directory: where OpenVINO keeps what it compiled.
 
-        Raises:
-            WeightsError: the files are missing, damaged or do not fit.
-            EngineError: OpenVINO was asked for by name and is not available.
+        Raises WeightsError: the files are missing, damaged or do not fit.
+        Raises EngineError: OpenVINO was asked for by name and is not available.
         """
         state, card = load_weights(WEIGHTS, directory)
         try:

@@ -1,7 +1,5 @@
 """Smoothing of a stream without lag: each value is seen with its neighbours before it is handed on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

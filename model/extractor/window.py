@@ -1,7 +1,5 @@
 """What the network looks at: a square of the picture, turned with the face, resampled from a pyramid."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -35,7 +33,7 @@ class Window:
         moved[..., :2] = (moved[..., :2] - (self.x, self.y)) @ self._rotation()
         return (moved * (2 / self.side)).astype(np.float32)
 
-    def compose(self, pose: np.ndarray) -> Window:
+    def compose(self, pose: np.ndarray) -> "Window":
         """The window of a face whose pose (x, y, log_scale, angle) was seen in this window's units."""
         x, y = (float(v) for v in self.points_to_source(np.asarray(pose[:2], dtype=np.float64)))
         return Window(x, y, self.side * math.exp(float(pose[2])), self.angle + float(pose[3]))
@@ -45,16 +43,16 @@ class Window:
         linear = self._rotation() * (self.side / size)
         return np.hstack([linear, np.array([[self.x], [self.y]]) - linear @ np.full((2, 1), size / 2)])
 
-    def overlap(self, other: Window) -> float:
+    def overlap(self, other: "Window") -> float:
         """Intersection over union of the two squares, their turns ignored."""
         shared = self._shared(other)
         return shared / (self.side**2 + other.side**2 - shared)
 
-    def contained(self, other: Window) -> float:
+    def contained(self, other: "Window") -> float:
         """Share of the smaller square that lies in the larger one, their turns ignored."""
         return self._shared(other) / min(self.side, other.side) ** 2
 
-    def _shared(self, other: Window) -> float:
+    def _shared(self, other: "Window") -> float:
         reach = (self.side + other.side) / 2
         width = min(reach - abs(self.x - other.x), self.side, other.side)
         height = min(reach - abs(self.y - other.y), self.side, other.side)

@@ -5,8 +5,6 @@ point at p in a crop of `size` pixels lies at x + p * side / size in the source.
 which CROP_UNITS make the crop's side, however many pixels the network that draws the face sees along it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -32,7 +30,7 @@ class Crop:
         if not (math.isfinite(self.x) and math.isfinite(self.y) and math.isfinite(self.side) and self.side > 0):
             raise ValueError(f"crop ({self.x}, {self.y}, {self.side}): allowed are finite x and y, and side > 0")
 
-    def scaled(self, factor: float) -> Crop:
+    def scaled(self, factor: float) -> "Crop":
         """The same square of a source whose sides are `factor` times as long."""
         return Crop(self.x * factor, self.y * factor, self.side * factor)
 

@@ -3,8 +3,6 @@
 "left" and "right" are the person's own; the person's right eye is at the viewer's left.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 POINTS = 478

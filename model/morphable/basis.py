@@ -1,15 +1,15 @@
 """The morphable model "open478": 478 landmarks from identity, expression and pose.
 
-S = S_mean + B_id a + B_exp b (DESIGN: the paper's shape equation), L = 128 + 128 (exp(log_scale) R S + (x, y, 0)).
+The shape is S = S_mean + B_id a + B_exp b (Ren et al., "PIRenderer", ICCV 2021, section 3.1; after Blanz and Vetter, "A
+morphable model for the synthesis of 3D faces", SIGGRAPH 1999). The landmarks, in crop units, are
+L = (128, 128, 0) + 128 (exp(log_scale) R S + (x, y, 0)).
 
 A motion is a vector of 70: expression b (64, unit variance over the corpus), yaw, pitch, roll (radians), log_scale,
 x, y (in half sides of the crop, x right, y down). It says nothing of who the person is: that is a (80).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class MorphableModel(nn.Module):
         self.register_buffer("pose_weights", torch.ones(POINTS))  # how little a point moves with expression
 
     @classmethod
-    def load(cls, directory: Path | None = None) -> MorphableModel:
+    def load(cls, directory: Path | None = None) -> Self:
         """Load the released model, or the one in `directory`."""
         state, _ = load_weights(MOTION_SPACE, directory)
         model = cls()
@@ -70,8 +70,7 @@ class MorphableModel(nn.Module):
     def landmarks(self, identity: Tensor, motion: Tensor) -> Tensor:
         """Landmarks (B, 478, 3) in crop units of identity (B, 80) and motion (B, 70).
 
-        Raises:
-            MotionSpaceError: the motion has not 70 numbers.
+        Raises MotionSpaceError: the motion has not 70 numbers.
         """
         if motion.shape[-1] != MOTION:
             raise MotionSpaceError(f"motion has {motion.shape[-1]} numbers a frame; {MOTION_SPACE} has {MOTION}")

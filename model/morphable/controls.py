@@ -6,13 +6,11 @@ and holds others still is column i of G^T (G G^T)^-1 (the conditional mean of a 
 of each other by construction, exactly, since shapes are linear; but for a share that goes along where faces have it so.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -226,7 +224,7 @@ class Controls:
         self._directions = {name: np.asarray(row, np.float32) for name, row in card["control_directions"].items()}
 
     @classmethod
-    def load(cls, model: MorphableModel | None = None, directory: Path | None = None) -> Controls:
+    def load(cls, model: MorphableModel | None = None, directory: Path | None = None) -> Self:
         """Load with the released morphable model, or the one in `directory`."""
         return cls(model or MorphableModel.load(directory), read_card(MOTION_SPACE, directory))
 
@@ -238,8 +236,7 @@ class Controls:
         Absolute replaces what is named: a pose control sets its number, and any expression control starts from the
         resting face. Lengths are in face widths of the person with `identity` (80,).
 
-        Raises:
-            ControlError: an unknown name, or a value out of its range.
+        Raises ControlError: an unknown name, or a value out of its range.
         """
         for name, value in values.items():
             self._check(name, value)

@@ -1,7 +1,5 @@
 """The triangle mesh over the 478 landmarks."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

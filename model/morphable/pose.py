@@ -5,8 +5,6 @@ Angles in radians: positive yaw turns the nose to the viewer's right, positive p
 positive roll turns the head clockwise as seen. R = R_roll R_yaw R_pitch.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

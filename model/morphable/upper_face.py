@@ -1,7 +1,5 @@
 """The part of an expression that is lids, brows and gaze, told from the mouth."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -16,7 +14,7 @@ MOUTH = ("jaw_open", "smile", "pucker")
 
 
 def upper_face(change: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the part (T, 64) of a change of expression (T, 64) that lids, brows and gaze have in it.
+    """The part (T, 64) of a change of expression (T, 64) that lids, brows and gaze have in it.
 
     It is the likeliest change that moves the measures of UPPER as `change` does and those of MOUTH not at all: with G
     the gradients of both and m the measures, G^T (G G^T)^-1 m, as in model.morphable.controls.

@@ -4,9 +4,8 @@ The prior (`model.renderer.prior`) makes it, engines hand it on, and both networ
 that batches, graphs and devices need to know nothing of its parts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -29,12 +28,12 @@ class Guide:
     prior: Tensor
 
     @classmethod
-    def made(cls, *, flow: Tensor, completion: Tensor, completed: Tensor, doubt: Tensor) -> Guide:
+    def made(cls, *, flow: Tensor, completion: Tensor, completed: Tensor, doubt: Tensor) -> Self:
         """Of parts with the shapes below."""
         return cls(torch.cat((flow, completion, completed, doubt), dim=1))
 
     @classmethod
-    def plain(cls, flow: Tensor) -> Guide:
+    def plain(cls, flow: Tensor) -> Self:
         """A flow (B, 2, S, S) that nothing completes and nobody doubts."""
         batch, channels, height, width = flow.shape
         return cls(torch.cat((flow, flow.new_zeros(batch, CHANNELS - channels, height, width)), dim=1))

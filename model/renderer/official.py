@@ -59,8 +59,8 @@ def load_official_checkpoint(path: Path | str) -> PIRenderer:
 
     Only tensors and plain containers are unpickled. Sizes are inferred from the shapes; the window's radius is 13.
 
-    Raises:
-        WeightsError: the file is no such checkpoint, or keys are missing, unknown, misshapen or not finite (all named).
+    Raises WeightsError: the file is no such checkpoint, or keys are missing, unknown, misshapen or not finite (all
+    named).
     """
     return network_from_official(read_official(path))
 
@@ -185,8 +185,7 @@ def import_official(checkpoint: Path, motion_space: str, out: Path) -> Path:
 
     The weights are kept in float32, so that the outputs stay the authors' to the last digit that matters.
 
-    Raises:
-        WeightsError: see `load_official_checkpoint`; or motion_space is no name, or one of another dimension.
+    Raises WeightsError: see `load_official_checkpoint`; or motion_space is no name, or one of another dimension.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", motion_space):
         raise WeightsError(f"motion space is {motion_space!r}; allowed are lower-case letters, digits and '-'")

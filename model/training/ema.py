@@ -14,8 +14,10 @@ M = TypeVar("M", bound=nn.Module)
 class Ema(Generic[M]):
     """Averaged copy of `module`; its decay halves a weight's share every `half_life_steps` updates.
 
-    The paper's released networks are such averages (DESIGN: decay 0.5^(32/10000) per step is a half-life of 312.5).
-    Early on the decay is bounded by (1 + n) / (10 + n), so that the random start is soon forgotten.
+    The authors of PIRenderer release such averages with the half-life of StyleGAN2's (Karras et al., CVPR 2020): 10 000
+    pictures, by their decay of 0.5^(32 / 10 000) a step in batches of 32, that is 312.5 steps. Early on the decay is
+    bounded by (1 + n) / (10 + n), as by TensorFlow's ExponentialMovingAverage, so that the random start is soon
+    forgotten.
     """
 
     def __init__(self, module: M, half_life_steps: float) -> None:

@@ -50,8 +50,7 @@ class Alignment:
         mean length is pixels per unit, and the camera's offset is where it puts the origin. Rotation is not undone:
         the network is there to see it.
 
-        Raises:
-            NoFaceError: the points are not finite or lie together, so that they tell no size.
+        Raises NoFaceError: the points are not finite or lie together, so that they tell no size.
         """
         upwards = np.asarray(points, np.float64) * (1.0, -1.0) + (0.0, height - 1.0)
         camera = np.full((4, 2), np.nan)

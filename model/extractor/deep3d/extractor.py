@@ -1,11 +1,10 @@
 """An extractor of motion in the authors' space: faces are found and cut as ever, then read by Deep3DFaceRecon's net."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -45,15 +44,12 @@ class Deep3DExtractor(Extractor):
         return ((directory or released_weights()) / f"{WEIGHTS}.json").is_file()
 
     @classmethod
-    def load_beside(
-        cls, extractor: Extractor, directory: Path | None = None, *, device: str = "auto"
-    ) -> Deep3DExtractor:
+    def load_beside(cls, extractor: Extractor, directory: Path | None = None, *, device: str = "auto") -> Self:
         """Load the network that `import_deep3d` wrote, to read what `extractor` finds.
 
         device: "auto" is CUDA where torch sees it, else the CPU.
 
-        Raises:
-            WeightsError: the files are missing, damaged or do not fit.
+        Raises WeightsError: the files are missing, damaged or do not fit.
         """
         state, _ = load_weights(WEIGHTS, directory)
         standard_face = state.pop(STANDARD_FACE, torch.empty(0))
@@ -93,8 +89,7 @@ class Deep3DExtractor(Extractor):
 
         The crop and not the photo: what the renderer was trained with was read in pictures of that size.
 
-        Raises:
-            NoFaceError: a face is too small to be aligned.
+        Raises NoFaceError: a face is too small to be aligned.
         """
         alignments = [
             Alignment.of(

@@ -23,8 +23,7 @@ Element = tuple[int, bytes]
 def read_matrix(content: bytes, name: str) -> NDArray[np.float64]:
     """The real matrix NAME of a file's content, as float64.
 
-    Raises:
-        ValueError: the content is no such file, is damaged, or has no such matrix.
+    Raises ValueError: the content is no such file, is damaged, or has no such matrix.
     """
     order = {b"IM": "<", b"MI": ">"}.get(content[HEADER - 2 : HEADER])
     if order is None or not content.startswith(b"MATLAB 5.0"):

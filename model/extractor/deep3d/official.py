@@ -27,8 +27,8 @@ def import_deep3d(checkpoint: Path, standard_face: Path, out: Path) -> Path:
 
     Only tensors and plain containers are unpickled. See `read_standard_face` for that file.
 
-    Raises:
-        WeightsError: either file is missing, damaged or another, or keys are missing, unknown, misshapen or not finite.
+    Raises WeightsError: either file is missing, damaged or another, or keys are missing, unknown, misshapen or not
+    finite.
     """
     points = read_standard_face(standard_face)
     state = read_network(checkpoint)
@@ -69,8 +69,7 @@ def read_standard_face(path: Path) -> NDArray[np.float64]:
     68 or 5 lines of three numbers, the five being the viewer's left and right eye, the tip of the nose, and the
     viewer's left and right corner of the mouth.
 
-    Raises:
-        WeightsError: the file is missing, or holds something else.
+    Raises WeightsError: the file is missing, or holds something else.
     """
     try:
         size = path.stat().st_size

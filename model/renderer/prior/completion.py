@@ -10,8 +10,6 @@ they meet; a choice for each pixel by how squarely it was seen met amid cheeks a
 Letters: P the 478 landmarks, V the vertices (landmarks, then the halo's), T triangles, N pixels, S the side of a map.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Letters: B batch, S the side of a flow, s that of the maps while they are made, half as much.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import torch

@@ -7,8 +7,6 @@ wide. What the portrait does not show at all is for `model.renderer.prior.comple
 Letters: B batch, N pixels, S the side of the map, s that of the skin's maps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

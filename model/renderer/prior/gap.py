@@ -1,7 +1,5 @@
 """The gap between the lips, and how much of what a frame shows in it the portrait did not show."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

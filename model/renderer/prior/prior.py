@@ -6,11 +6,9 @@ completed (`model.renderer.prior.completion`), and where all this is guesswork, 
 (`model.renderer.prior.doubt`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -69,11 +67,10 @@ class Prior:
         self._completer = Completer(morphable)
 
     @classmethod
-    def load(cls, morphable: MorphableModel, directory: Path | None = None) -> Prior:
+    def load(cls, morphable: MorphableModel, directory: Path | None = None) -> Self:
         """A prior with the released skinning network, or the one in `directory`.
 
-        Raises:
-            WeightsError: weights or card are missing, damaged or do not fit.
+        Raises WeightsError: weights or card are missing, damaged or do not fit.
         """
         return cls(morphable, SkinningNetwork.load(directory))
 

@@ -4,9 +4,8 @@ Beyond that a turn is reduced. Near the end it bends, so that a head in a video 
 Yaw and pitch have an end of their own each; roll hides nothing and has none.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ class Reach:
     pitch: tuple[float, float]
 
     @classmethod
-    def of(cls, own: NDArray[np.float32]) -> Reach:
+    def of(cls, own: NDArray[np.float32]) -> Self:
         """That of a portrait whose own motion is `own` (70,): its own pose is always in it."""
         yaw, pitch = _degrees(own[_TURNED])
         return cls(_range(yaw, MOST_TURN, FURTHEST_YAW), _range(pitch, MOST_NOD, FURTHEST_PITCH))

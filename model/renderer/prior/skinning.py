@@ -8,14 +8,12 @@ collars a little, walls not at all. Its depth tells where turning takes it.
 Letters: B batch, P points, S the side of the maps (SKIN_SIDE).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import cv2
 import numpy as np
@@ -98,7 +96,7 @@ class Skin:
         )
         return _as_map(cast(Tensor, moved)), _as_map(cast(Tensor, sum(parts)))
 
-    def each(self) -> Iterator[Skin]:
+    def each(self) -> "Iterator[Skin]":
         """The portraits one by one."""
         for parts in zip(self.landmarks, self.motion, self.weights, self.depth, strict=True):
             yield Skin(*(part[None] for part in parts))
@@ -155,11 +153,10 @@ class SkinningNetwork(nn.Module):
                 parameter.normal_(0, 1e-3)  # starts at what nearness alone says
 
     @classmethod
-    def load(cls, directory: Path | None = None) -> SkinningNetwork:
+    def load(cls, directory: Path | None = None) -> Self:
         """The released network, or the one in `directory`.
 
-        Raises:
-            WeightsError: weights or card are missing, damaged or do not fit.
+        Raises WeightsError: weights or card are missing, damaged or do not fit.
         """
         network = cls()
         load_into(network, load_weights(SKINNING, directory)[0], SKINNING)
