@@ -21,6 +21,7 @@ RIM = (
 RIM_OUT = 0.03  # of the way from its middle
 PARTED = 0.12  # lips a few hundredths of the face apart
 LEAST_AREA = 1e-3  # twice that of a triangle that is drawn, in square pixels
+THIN = 0.5  # pixels of a triangle's height, below which an affine function counts as even on it
 _SUBPIXEL_BITS = 4
 
 Floats = NDArray[np.float32]
@@ -135,3 +136,29 @@ def interpolated(drawing: Drawing, points: Floats, values: Floats) -> tuple[NDAr
         known += gradient[..., axis].take(of_pixel, 0) * places[:, axis, None]
     low, high = at_corners.min(1).take(of_pixel, 0), at_corners.max(1).take(of_pixel, 0)
     return pixels, np.clip(known, low, high, out=known)
+
+
+def affine_maps(number: NDArray[np.int32], corners: Floats, values: Floats) -> Floats:
+    """What the affine functions on triangles with `values` (T, 3, C) at `corners` (T, 3, 2 or more) are: (C, h, w).
+
+    number (h, w): each pixel's triangle, or -1, where they are 0. On a thin triangle, whose outline's pixels may lie
+    outside of it, a function counts as even: it would lead far away.
+    """
+    edge_1, edge_2, area = edges_and_area(corners)
+    rises = values[:, 1:] - values[:, :1]
+    wide = np.abs(area) > THIN * np.maximum(np.abs(edge_1[:, :2]).max(1), np.abs(edge_2[:, :2]).max(1))
+    share = np.where(wide, 1 / np.where(wide, area, 1), 0)[:, None]
+    along_x = (edge_2[:, 1:2] * rises[:, 0] - edge_1[:, 1:2] * rises[:, 1]) * share
+    along_y = (edge_1[:, 0:1] * rises[:, 1] - edge_2[:, 0:1] * rises[:, 0]) * share
+    middle = corners[..., :2].mean(1) - np.float32(0.5)  # counted from the pixels' centres
+    offset = values.mean(1) - along_x * middle[:, :1] - along_y * middle[:, 1:]
+    functions = np.zeros((3, values.shape[-1], len(corners) + 1), np.float32)  # the last one for where there is none
+    functions[..., :-1] = offset.T, along_x.T, along_y.T
+    height, width = number.shape
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    found = np.empty((values.shape[-1], height, width), np.float32)
+    for index, (start, step_x, step_y) in enumerate(zip(*functions, strict=True)):
+        start.take(number, out=found[index], mode="wrap")
+        found[index] += step_x.take(number, mode="wrap") * x
+        found[index] += step_y.take(number, mode="wrap") * y
+    return found

@@ -29,8 +29,8 @@ from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE
 from model.morphable.mesh import (
     RIM,
     Drawing,
+    affine_maps,
     draw_triangles,
-    edges_and_area,
     face_mesh,
     interpolated,
     normals,
@@ -49,7 +49,6 @@ SEEN = ((0.1, 0.35), (0.5, 0.75))
 HIDES = (0.34, 0.6)  # sines of the portrait's yaw between the two
 MORE = (0.15, 0.45)  # cosines by which a frame shows a point more squarely than the portrait, where it is completed
 LEAST_SHARE = 0.01
-THIN = 0.5  # pixels of a triangle's height, below which it has one place and share
 BEHIND = (2.0, 6.0)  # pixels of depth by which a landmark lies behind what is seen there, where it is hidden, and fully
 COVERED = 0.5  # cosine by which that makes it seen less squarely
 SPREADING = 3  # rounds of means over neighbours, for hiding to change smoothly
@@ -230,7 +229,7 @@ class Completer:
         of_face = drawn.number[top:bottom, left:right]
         number = np.where(of_face < 0, behind.number, of_face + np.int32(len(behind.corners)))
         corners = np.concatenate([behind.corners, drawn.corners])
-        x, y, shares = _affine(number, points[corners], np.concatenate([self._on_page, share[:, None]], 1)[corners])
+        x, y, shares = affine_maps(number, points[corners], np.concatenate([self._on_page, share[:, None]], 1)[corners])
         half = np.float32(0.5)
         read = cv2.remap(completion.page, x - half, y - half, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         *colours, head = cv2.split(read)
@@ -328,32 +327,6 @@ def poses(motions: Tensor) -> list[Pose]:
     """How heads stand in motions (B, 70)."""
     rotations, scales = rotation_matrix(motions[:, ANGLES]).numpy(), motions[:, LOG_SCALE].exp().tolist()
     return [Pose(rotation, scale) for rotation, scale in zip(rotations, scales, strict=True)]
-
-
-def _affine(number: NDArray[np.int32], corners: Floats, values: Floats) -> Floats:
-    """What the affine functions on triangles with `values` (T, 3, C) at `corners` (T, 3, 2 or more) are: (C, h, w).
-
-    number (h, w): each pixel's triangle, or -1, where they are 0. On a thin triangle, whose outline's pixels may lie
-    outside of it, a function counts as even: it would lead far away.
-    """
-    edge_1, edge_2, area = edges_and_area(corners)
-    rises = values[:, 1:] - values[:, :1]
-    wide = np.abs(area) > THIN * np.maximum(np.abs(edge_1[:, :2]).max(1), np.abs(edge_2[:, :2]).max(1))
-    share = np.where(wide, 1 / np.where(wide, area, 1), 0)[:, None]
-    along_x = (edge_2[:, 1:2] * rises[:, 0] - edge_1[:, 1:2] * rises[:, 1]) * share
-    along_y = (edge_1[:, 0:1] * rises[:, 1] - edge_2[:, 0:1] * rises[:, 0]) * share
-    middle = corners[..., :2].mean(1) - np.float32(0.5)  # counted from the pixels' centres
-    offset = values.mean(1) - along_x * middle[:, :1] - along_y * middle[:, 1:]
-    functions = np.zeros((3, values.shape[-1], len(corners) + 1), np.float32)  # the last one for where there is none
-    functions[..., :-1] = offset.T, along_x.T, along_y.T
-    height, width = number.shape
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    found = np.empty((values.shape[-1], height, width), np.float32)
-    for index, (start, step_x, step_y) in enumerate(zip(*functions, strict=True)):
-        start.take(number, out=found[index], mode="wrap")
-        found[index] += step_x.take(number, mode="wrap") * x
-        found[index] += step_y.take(number, mode="wrap") * y
-    return found
 
 
 def _read(picture: Floats, places: Floats) -> Floats:
