@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from PIL import Image
 
+from jobs.files.written import written
 from jobs.settings import SharedSettings
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -87,13 +88,8 @@ class ContentCredentials:
 
     def sign_file(self, path: Path, media_type: str, *, composite: bool) -> None:
         """Put the manifest into a file, which is replaced when that is done."""
-        temporary = path.with_name(f"{path.name}.signed")
-        try:
-            with path.open("rb") as source, temporary.open("w+b") as signed:
-                self._sign(source, signed, media_type, composite=composite)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written(path) as temporary, path.open("rb") as source, temporary.open("w+b") as signed:
+            self._sign(source, signed, media_type, composite=composite)
 
     def _sign(self, source: IO[bytes], signed: IO[bytes], media_type: str, *, composite: bool) -> None:
         kind = "compositeWithTrainedAlgorithmicMedia" if composite else "trainedAlgorithmicMedia"

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from httpx_sse import EventSource
 
+from jobs.files.written import written
 from jobs.problems import Problem
 from jobs.schemas import Job
 from jobs.store.records import Event
@@ -86,16 +87,12 @@ class Client:
     def fetch(self, job: Job, path: Path) -> None:
         """Write the job's result to `path`, whole or not at all. Raises ServiceError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
         try:
-            with self._result(job) as response, temporary.open("wb") as file:
+            with written(path) as temporary, self._result(job) as response, temporary.open("wb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
-            temporary.replace(path)
         except httpx.TransportError as error:
             raise ServiceError(f"the connection to {self._url} broke: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _result(self, job: Job) -> Iterator[httpx.Response]:

@@ -18,6 +18,7 @@ from model.data.corpus import CORPUS_SIZE, Item, read_corpus
 from model.errors import DataError
 from model.face.crop import CROP_UNITS
 from model.face.topology import mirror_permutation
+from model.files import written
 from model.morphable import MorphableModel
 
 log = structlog.get_logger(__name__)
@@ -162,19 +163,19 @@ def mirror_landmarks(landmarks: Tensor, permutation: np.ndarray) -> Tensor:
 
 def _fit(morphable: MorphableModel, clips: list[tuple[Tensor, Tensor]], path: Path) -> None:
     fits = [[tuple(morphable.fit_clip(side)[:2]) for side in sides] for sides in tqdm(clips, desc="fitting")]
-    temporary = path.with_suffix(".tmp")
-    torch.save(fits, temporary)
-    temporary.replace(path)
+    with written(path) as temporary:
+        torch.save(fits, temporary)
 
 
 def _decode(items: list[Item], chosen: list[np.ndarray], path: Path) -> None:
     total = sum(len(frames) for frames in chosen)
-    temporary = path.with_suffix(".tmp")
-    images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, CORPUS_SIZE, CORPUS_SIZE, 3))
-    row = 0
-    for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
-        for image in item.read_frames(frames.tolist()):
-            images[row] = image
-            row += 1
-    images.flush()
-    temporary.replace(path)
+    with written(path) as temporary:
+        images = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(total, CORPUS_SIZE, CORPUS_SIZE, 3)
+        )
+        row = 0
+        for item, frames in zip(tqdm(items, desc="decoding", mininterval=5.0), chosen, strict=True):
+            for image in item.read_frames(frames.tolist()):
+                images[row] = image
+                row += 1
+        images.flush()

@@ -23,6 +23,7 @@ from model.data.corpus import CORPUS_SIZE
 from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
 from model.face.crop import CROP_UNITS
+from model.files import written
 from model.footage import Upright, picture_stream, pixel_ratio
 from model.morphable.basis import MOTION_FPS
 
@@ -201,8 +202,7 @@ def _cut(sound: np.ndarray | None, start: int, frames: int) -> np.ndarray | None
 
 
 def _write_mp4(path: Path, seen: list[Extraction], sound: np.ndarray | None) -> None:
-    temporary = path.with_suffix(".tmp.mp4")
-    with av.open(str(temporary), "w") as container:
+    with written(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=MOTION_FPS, options={"crf": "16"})
         video.width = video.height = CORPUS_SIZE
         video.pix_fmt = "yuv420p"
@@ -217,7 +217,6 @@ def _write_mp4(path: Path, seen: list[Extraction], sound: np.ndarray | None) -> 
                 frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
                 container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
-    temporary.replace(path)
 
 
 def _read_rows(out: Path) -> list[dict[str, object]]:
@@ -229,12 +228,10 @@ def _read_rows(out: Path) -> list[dict[str, object]]:
 
 
 def _write_rows(out: Path, rows: list[dict[str, object]]) -> None:
-    temporary = out / "index.csv.tmp"
-    with temporary.open("w", newline="", encoding="utf-8") as stream:
+    with written(out / "index.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(out / "index.csv")
 
 
 def _read_done(out: Path) -> set[str]:

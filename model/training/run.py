@@ -27,6 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.errors import DataError, TrainingDivergedError
+from model.files import written
 from model.training.parallel import Workers
 
 log = structlog.get_logger(__name__)
@@ -163,9 +164,8 @@ class Run:
         for name, part in state.items():
             if not _finite(part):
                 raise self._diverged(f"{name} holds NaN or infinity at step {self.step}")
-        temporary = path.with_suffix(".tmp")
-        torch.save({"step": self.step, "seconds": self.seconds, "rng": _rng_state(), "state": state}, temporary)
-        temporary.replace(path)
+        with written(path) as temporary:
+            torch.save({"step": self.step, "seconds": self.seconds, "rng": _rng_state(), "state": state}, temporary)
         for old in self._checkpoints()[: -self._keep]:
             old.unlink()
         return path

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.errors import WeightsError
+from model.files import written
 
 LICENCE = "research and demonstration; the training footage belongs to others (see data)"
 
@@ -106,7 +107,7 @@ def save_weights(
         stored[key] = kept.contiguous()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.safetensors"
-    _replace(path, save(stored))
+    _write(path, save(stored))
     full_card = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -121,12 +122,12 @@ def save_weights(
 def copy_weights(name: str, directory: Path) -> None:
     """Put the packaged weights NAME and their card into `directory`."""
     for suffix in (".safetensors", ".json"):
-        _replace(directory / f"{name}{suffix}", (released_weights() / f"{name}{suffix}").read_bytes())
+        _write(directory / f"{name}{suffix}", (released_weights() / f"{name}{suffix}").read_bytes())
 
 
 def write_card(name: str, card: Mapping[str, Any], directory: Path) -> None:
     """Write the card NAME.json."""
-    _replace(directory / f"{name}.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+    _write(directory / f"{name}.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -150,10 +151,9 @@ def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -
     module.load_state_dict(dict(state))
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+def _write(path: Path, content: bytes) -> None:
+    with written(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,6 @@
-"""Files on their way in and out: sizes checked first, results complete or not there at all."""
+"""Files on their way in: their sizes, and what they are by how they begin."""
 
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from jobs.media_types import HEAD_BYTES, UNKNOWN, recognise
@@ -38,14 +36,3 @@ def check_type(path: Path, allowed: Collection[str], what: str, name: str) -> st
             allowed=list(allowed),
         )
     return media_type
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; on success it is renamed to `path`, on error removed."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import typer
 
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.drivers import Drivers
+from jobs.files.written import written
 from jobs.logs import configure_logging
 from jobs.motion_spaces import checked_moving, checked_still
 from jobs.problems import ProblemError
@@ -17,7 +18,6 @@ from worker.decoding import start_forkserver
 from worker.make.motion import extract_motion
 from worker.make.output import Output
 from worker.make.picture import make_image, make_video
-from worker.media.files import written
 from worker.models import Models
 from worker.offline.console import StageBars, show_outcome
 from worker.settings import WorkerSettings
