@@ -13,6 +13,7 @@ from torch import Tensor
 from model.errors import WeightsError
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer
+from model.weights.card import RendererCard
 from model.weights.files import save_weights
 
 NETWORK = "net_G_ema"
@@ -195,15 +196,13 @@ def import_official(checkpoint: Path, motion_space: str, out: Path) -> Path:
         raise WeightsError(
             f"the checkpoint takes motions of dimension {dimension}; {motion_space} has {MOTION_SPACES[motion_space]}"
         )
-    card = {
-        "kind": "renderer",
-        "version": 1,
-        "motion_space": motion_space,
-        "dimension": dimension,
-        "licence": "as the authors published the checkpoint: CC BY-NC 4.0 unless they say otherwise",
-        "intended_use": "what the authors' licence allows",
-        "data": "see the authors' publication",
-        "recipe": f"imported from {checkpoint.name}, {NETWORK}",
-        "config": network.config.model_dump(),
-    }
+    card = RendererCard(
+        motion_space=motion_space,
+        dimension=dimension,
+        licence="as the authors published the checkpoint: CC BY-NC 4.0 unless they say otherwise",
+        intended_use="what the authors' licence allows",
+        data="see the authors' publication",
+        recipe=f"imported from {checkpoint.name}, {NETWORK}",
+        config=network.config.model_dump(),
+    )
     return save_weights(out, f"renderer-{motion_space}", network.state_dict(), card, dtype=torch.float32)

@@ -1,11 +1,12 @@
 """A training run: its folder, budget, logs, checkpoints and resumption, the same for every model.
 
     run = Run(directory, config, {"network": network, "optimizer": optimizer}, steps=1000, minutes=30)
-    for step in run.steps():
+    for step, progress in run.steps():
         ...
         run.log(step, loss=loss)
+    run.release("thing", network, card)
 
-The folder holds `config.json`, `log.jsonl`, tensorboard events, `sheets/` and the last checkpoints.
+The folder holds `config.json`, `log.jsonl`, tensorboard events, `sheets/`, the last checkpoints and what is released.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,12 +24,15 @@ import numpy as np
 import structlog
 import torch
 from pydantic import BaseModel
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.errors import DataError, TrainingDivergedError
 from model.files import written
-from model.training.parallel import Workers
+from model.training.ranks import Ranks
+from model.weights.card import Card
+from model.weights.files import load_weights, save_weights
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +65,7 @@ class Run:
         save_every_minutes: float = 5.0,
         log_every: int = 20,
         keep: int = 2,
-        workers: Workers | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.directory = directory
         self.total_steps = steps
@@ -72,11 +76,12 @@ class Run:
         self._save_every = save_every_minutes * 60.0
         self._log_every = log_every
         self._keep = keep
-        self._workers = workers or Workers(0, 1, torch.device("cpu"))
+        self._ranks = ranks or Ranks.alone()
         self._bar: tqdm[Any] | None = None
         self._writer: SummaryWriter | None = None
         self._resume()
-        if self._workers.leads:
+        self._due = self.seconds
+        if self._ranks.leads:
             self._open(config)
 
     def _open(self, config: BaseModel) -> None:
@@ -91,18 +96,17 @@ class Run:
         by_time = self.seconds / (self.minutes * 60.0) if self.minutes else 0.0
         return min(1.0, max(self.step / self.total_steps, by_time))
 
-    def agreed_progress(self) -> float:
-        """`progress` as the first process sees it; all processes must ask for it together."""
-        return self._workers.agree(self.progress)
+    def steps(self) -> Iterator[tuple[int, float]]:
+        """Step numbers from where the run stands to its end, each with the `progress` that all processes agree on.
 
-    def steps(self) -> Iterator[int]:
-        """Step numbers from where the run stands to its end; saves at intervals and at the end."""
+        Saves at intervals and at the end.
+        """
         last = saved = time.monotonic()
-        silent = not self._workers.leads
+        silent = not self._ranks.leads
         self._bar = tqdm(total=self.total_steps, initial=self.step, unit="step", mininterval=5.0, disable=silent)
         try:
-            while self.agreed_progress() < 1.0:
-                yield self.step
+            while (progress := self._ranks.agree(self.progress)) < 1.0:
+                yield self.step, progress
                 self.step += 1
                 now = time.monotonic()
                 self.seconds, last = self.seconds + now - last, now
@@ -116,15 +120,23 @@ class Run:
             if self._writer:
                 self._writer.flush()
 
-    def log(self, step: int, **scalars: float) -> None:
-        """Write scalars every `log_every` steps, and watch all of them.
+    def due(self, minutes: float) -> bool:
+        """Whether the run has trained for so long since it was opened, or since this was last true.
+
+        Only the first process is ever told so: it measures for all.
+        """
+        if not self._ranks.leads or self.seconds - self._due < minutes * 60:
+            return False
+        self._due = self.seconds
+        return True
+
+    def log(self, step: int, **scalars: float | Tensor) -> None:
+        """Write scalars every `log_every` steps, and watch all of them; tensors () are read from their device then.
 
         Raises:
             TrainingDivergedError: a scalar is NaN or infinite; the last good checkpoint stays.
         """
-        if step % self._log_every and not any(
-            isinstance(value, float) and not math.isfinite(value) for value in scalars.values()
-        ):
+        if step % self._log_every and math.isfinite(sum(scalars.values())):  # one number tells of all
             return
         values = {name: float(value) for name, value in scalars.items()}
         for name, value in values.items():
@@ -158,7 +170,7 @@ class Run:
             TrainingDivergedError: the state holds NaN or infinity; nothing is written or dropped.
         """
         path = self.directory / f"checkpoint-{self.step:08d}.pt"
-        if not self._workers.leads:
+        if not self._ranks.leads:
             return path
         state = {name: part.state_dict() for name, part in self._state.items()}
         for name, part in state.items():
@@ -169,6 +181,31 @@ class Run:
         for old in self._checkpoints()[: -self._keep]:
             old.unlink()
         return path
+
+    def release(
+        self,
+        name: str,
+        network: nn.Module,
+        card: Card,
+        *,
+        better: Callable[[dict[str, Any]], bool] | None = None,
+        dtype: torch.dtype = torch.float16,
+    ) -> bool:
+        """Write the network as weights NAME with its card into the run's folder, and tell whether that was done.
+
+        `better` is asked, with the figures of the card that is there, whether these are better ones; without it, or
+        where nothing is there yet, they always are. The run tells the card its hours, steps and hardware.
+
+        Raises:
+            WeightsError: a weight is not finite as `dtype`; or the weights that are there are damaged.
+        """
+        if better is not None and (self.directory / f"{name}.json").is_file():
+            _, before = load_weights(name, self.directory)
+            if not better(before["figures"]):
+                return False
+        course = {"hours": round(self.seconds / 3600, 2), "steps": self.step, "hardware": self._ranks.hardware}
+        save_weights(self.directory, name, network.state_dict(), card.model_copy(update=course), dtype=dtype)
+        return True
 
     def _diverged(self, what: str) -> TrainingDivergedError:
         kept = self._checkpoints()

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from model.errors import WeightsError
 from model.files import written
-
-LICENCE = "research and demonstration; the training footage belongs to others (see data)"
+from model.weights.card import Card
 
 
 def released_weights() -> Path:
@@ -88,7 +87,7 @@ def save_weights(
     directory: Path,
     name: str,
     state: Mapping[str, Tensor],
-    card: Mapping[str, Any],
+    card: Card,
     *,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
@@ -108,14 +107,9 @@ def save_weights(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.safetensors"
     _write(path, save(stored))
-    full_card = {
-        "name": name,
-        "created": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "licence": LICENCE,
-        "sha256": _sha256(path),
-        **card,
-    }
-    write_card(name, full_card, directory)
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    full_card = card.model_copy(update={"name": name, "created": day, "sha256": _sha256(path)})
+    write_card(name, full_card.content(), directory)
     return path
 
 

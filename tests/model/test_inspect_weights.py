@@ -3,12 +3,13 @@ import torch
 
 from model.errors import WeightsError
 from model.inspect_weights import inspect_weights
+from model.weights.card import Card
 from model.weights.files import save_weights
 
 
 def test_our_weights_with_their_card(tmp_path):
     state = {"mapping.first.weight": torch.ones(2, 3), "warping.last.bias": torch.zeros(4)}
-    path = save_weights(tmp_path, "thing", state, {"kind": "renderer", "motion_space": "open478"})
+    path = save_weights(tmp_path, "thing", state, Card(kind="renderer", motion_space="open478"))
     report = inspect_weights(path)
     assert report["format"] == "safetensors"
     assert report["parameters"] == 10

@@ -14,6 +14,7 @@ from model.extractor.deep3d.coefficients import DIMENSION, MOTION_SPACE
 from model.extractor.deep3d.extractor import STANDARD_FACE, WEIGHTS
 from model.extractor.deep3d.matfile import read_matrix
 from model.extractor.deep3d.network import Deep3DNetwork
+from model.weights.card import Card
 from model.weights.files import load_into, read_state_dict, save_weights
 
 NETWORK = "net_recon"
@@ -34,16 +35,15 @@ def import_deep3d(checkpoint: Path, standard_face: Path, out: Path) -> Path:
     state = read_network(checkpoint)
     network = Deep3DNetwork()
     load_into(network, state, checkpoint.name)
-    card = {
-        "kind": "extractor",
-        "version": 1,
-        "motion_space": MOTION_SPACE,
-        "dimension": DIMENSION,
-        "licence": "as whoever gave you the checkpoint says; the Basel Face Model has terms of its own",
-        "intended_use": "what those licences allow",
-        "data": "see the publication of Deep3DFaceRecon (Deng et al., CVPRW 2019)",
-        "recipe": f"imported from {checkpoint.name}, {NETWORK}, and {standard_face.name}",
-    }
+    card = Card(
+        kind="extractor",
+        motion_space=MOTION_SPACE,
+        dimension=DIMENSION,
+        licence="as whoever gave you the checkpoint says; the Basel Face Model has terms of its own",
+        intended_use="what those licences allow",
+        data="see the publication of Deep3DFaceRecon (Deng et al., CVPRW 2019)",
+        recipe=f"imported from {checkpoint.name}, {NETWORK}, and {standard_face.name}",
+    )
     kept = {**network.state_dict(), STANDARD_FACE: torch.from_numpy(points)}
     return save_weights(out, WEIGHTS, kept, card, dtype=torch.float32)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,16 +15,17 @@ from model.evaluation.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.evaluation.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel
 from model.morphable.basis import MOTION, MOTION_FPS, MOTION_SPACE
-from model.weights.files import save_weights
+from model.training import Run
+from model.weights.card import Card
 
 LIP_NOISE = 0.5
 LARGEST_ARTICULATION, LARGEST_SWAY = 2.5, 2.0
-CALIBRATION_CLIPS = 40
+LISTENED_CLIPS = 40
 ANGLES = 3  # of a pose code
 
 
 @torch.no_grad()
-def calibrate(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequence[int]) -> None:
+def fit_sampling(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequence[int]) -> None:
     """Choose how strongly expression is sampled, on training clips as strangers' (cross-fitted) regressors see them.
 
     A regression from little data explains a fraction of lip motion. What it leaves is mostly motion that the sound did
@@ -39,7 +38,7 @@ def calibrate(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequen
     network.sampling.copy_(torch.tensor([1.0, LIP_NOISE, 1.0]))
     expected, drawn, real = [], [], []
     swayed, real_pose = [], []
-    longest = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:CALIBRATION_CLIPS]
+    longest = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:LISTENED_CLIPS]
     for number, (clip, fold) in enumerate(longest):
         track = sound_track(network, clip.mel, fold)
         code, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE)
@@ -58,34 +57,30 @@ def calibrate(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Sequen
 
 
 def release(
+    run: Run,
     network: SpeechNetwork,
     config: AudioConfig,
-    out: Path,
     *,
     clips: Sequence[SpeechClip],
     held_out: Sequence[SpeechClip],
     sources: Sequence[str],
-    hours: float,
 ) -> dict[str, Any]:
-    """Write NAME.safetensors and its card into `out`; returns the card's figures."""
+    """Write the network and its card into the run's folder; returns the card's figures."""
     figures = rounded(evaluate(network, held_out))
     trusted = sum(clip.frames * clip.trust for clip in clips) / MOTION_FPS / 60
-    card = {
-        "kind": "audio",
-        "version": 1,
-        "motion_space": MOTION_SPACE,
-        "dimension": MOTION,
-        "intended_use": "motion of a talking head from speech, for research and demonstration",
-        "data": list(sources),
-        "recipe": f"{len(clips)} clips with sound, {trusted:.1f} minutes weighted by how well picture and sound agree; "
+    card = Card(
+        kind="audio",
+        motion_space=MOTION_SPACE,
+        dimension=MOTION,
+        intended_use="motion of a talking head from speech, for research and demonstration",
+        data=list(sources),
+        recipe=f"{len(clips)} clips with sound, {trusted:.1f} minutes weighted by how well picture and sound agree; "
         "cross-fitted convolutional regressors of expression from log-mel, then conditional normalizing flows of the "
         "residual and of head pose; blinks as a renewal process",
-        "hours": round(hours, 3),
-        "hardware": f"{torch.get_num_threads()} thread(s) of {platform.machine()}",
-        "figures": figures,
-        "config": config.model_dump(),
-    }
-    save_weights(out, NAME, network.state_dict(), card, dtype=torch.float32)
+        figures=figures,
+        config=config.model_dump(),
+    )
+    run.release(NAME, network, card, dtype=torch.float32)
     return figures
 
 

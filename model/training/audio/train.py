@@ -21,9 +21,9 @@ from model.data.speech_clips import read_clips
 from model.data.speech_windows import Windows
 from model.evaluation.audio.nll import flow_nll
 from model.morphable import MorphableModel
-from model.training import Ema, Run
+from model.training import Ema, Run, Stateful
 from model.training.audio.augment import augment
-from model.training.audio.release import calibrate, release
+from model.training.audio.release import fit_sampling, release
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +79,7 @@ class Trainer:
     def __init__(self, config: AudioConfig, clips: Sequence[SpeechClip], held_out: Sequence[SpeechClip]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
+        self.steps = config.regressor_steps + config.flow_steps
         self.clips = [clip for clip in clips if clip.trust > 0]
         self.held_out = [clip for clip in held_out if clip.sync >= HELD_OUT_SYNC] or list(held_out)
         self.network = SpeechNetwork(config.network)
@@ -102,8 +103,9 @@ class Trainer:
         self.pasts: list[Tensor] = []
         self.held_out_tracks: list[Tensor] = []
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint must hold."""
+    @property
+    def state(self) -> dict[str, Stateful]:
+        """All that a checkpoint holds."""
         return {
             "network": self.network,
             "regressor_optimizer": self.regressor_optimizer,
@@ -114,7 +116,7 @@ class Trainer:
             "stage": self.stage,
         }
 
-    def regressor_step(self, rate: float) -> dict[str, float]:
+    def regressor_step(self, rate: float) -> dict[str, Tensor]:
         """Let every member learn from windows of the people it is shown."""
         config, ensemble = self.config, self.network.regressors.train()
         e, margin = config.network.components, ensemble.reach
@@ -133,7 +135,7 @@ class Trainer:
             total = total + (error * inside).sum() / inside.sum()
         _descend(self.regressor_optimizer, total, rate, self.network.regressors)
         self.regressor_ema.update()
-        return {"regression": total.item() / len(ensemble.members)}
+        return {"regression": total.detach().double() / len(ensemble.members)}
 
     def begin_flows(self, *, anew: bool) -> None:
         """Fix the regressors at their average, predict every clip with them, and let new flows start as Gaussians."""
@@ -170,7 +172,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         return torch.multinomial(weights, len(weights), replacement=True, generator=generator)
 
-    def flow_step(self, rate: float) -> dict[str, float]:
+    def flow_step(self, rate: float) -> dict[str, Tensor]:
         """Lower the negative log-likelihood of windows, the past now and then hidden or noisy."""
         config, flows = self.config, self.network.flows.train()
         margin = flows.reach
@@ -184,27 +186,30 @@ class Trainer:
         nll_expression, nll_pose = ((part * inside).sum() / inside.sum() for part in (expression, pose))
         _descend(self.flow_optimizer, nll_expression + nll_pose, rate, flows)
         self.flow_ema.update()
-        return {"nll_expression": nll_expression.item(), "nll_pose": nll_pose.item()}
+        return {"nll_expression": nll_expression.detach(), "nll_pose": nll_pose.detach()}
 
     def held_out_nll(self, flows: Flows) -> dict[str, float]:
         """Return the mean NLL a frame of held-out clips, in nats: expression, pose, and both."""
         expression, pose = flow_nll(flows, self.held_out_tracks, self.held_out_codes)
         return {"held_out_nll": expression + pose, "held_out_nll_expression": expression, "held_out_nll_pose": pose}
 
+    def step(self, progress: float) -> dict[str, Tensor]:
+        """One step of the stage that `progress` 0..1 of the run lies in: its losses ()."""
+        share = self.config.regressor_steps / self.steps
+        if self.stage.number == 0 and progress >= share:
+            self.stage.number = 1
+            self.begin_flows(anew=True)
+        if self.stage.number == 0:
+            return self.regressor_step(annealed(progress / share))
+        return self.flow_step(annealed((progress - share) / (1 - share)))
+
     def train(self, run: Run) -> None:
         """Run both stages, from wherever the run stands."""
-        share = self.config.regressor_steps / run.total_steps
         if self.stage.number == 1:
             self.begin_flows(anew=False)
-        for step in run.steps():
-            if self.stage.number == 0 and run.progress >= share:
-                self.stage.number = 1
-                self.begin_flows(anew=True)
-            if self.stage.number == 0:
-                run.log(step, **self.regressor_step(annealed(run.progress / share)))
-                continue
-            run.log(step, **self.flow_step(annealed((run.progress - share) / (1 - share))))
-            if step % self.config.evaluate_every == self.config.evaluate_every - 1:
+        for step, progress in run.steps():
+            run.log(step, **self.step(progress))
+            if self.stage.number == 1 and (step + 1) % self.config.evaluate_every == 0:
                 averaged = self.flow_ema.module
                 figures = self.held_out_nll(averaged)
                 self.best.offer(averaged, figures["held_out_nll"], step)
@@ -236,15 +241,14 @@ def train(config: AudioConfig, *, data: Path, out: Path, minutes: float | None =
     clips = read_clips(data, "train", at_most=config.clips_at_most)
     held_out = read_clips(data, "val", at_most=config.clips_at_most)
     trainer = Trainer(config, clips, held_out)
-    steps = config.regressor_steps + config.flow_steps
-    run = Run(out, config, trainer.state(), steps=steps, minutes=minutes)
+    run = Run(out, config, trainer.state, steps=trainer.steps, minutes=minutes)
     trainer.train(run)
     network = trainer.network
     network.flows.load_state_dict((trainer.best.flows if trainer.best.step else trainer.flow_ema.module).state_dict())
     network.eval()
-    calibrate(network, trainer.clips, trainer.folds)
+    fit_sampling(network, trainer.clips, trainer.folds)
     sources = sorted({item.repo for item in read_corpus(data, split="train", kind="clip") if item.audio})
-    figures = release(network, config, out, clips=clips, held_out=held_out, sources=sources, hours=run.seconds / 3600)
+    figures = release(run, network, config, clips=clips, held_out=held_out, sources=sources)
     log.info("released", **figures)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +18,12 @@ from model.extractor.linear_face import linear_face
 from model.extractor.network import FaceNetwork, NetworkConfig, Prediction
 from model.face.topology import EYES, IRISES, MOUTH, mirror_permutation
 from model.morphable import MOTION_SPACE, MorphableModel
+from model.morphable.basis import MOTION
 from model.training import Ema, Run, Stateful
 from model.training.extractor.loss import HALF_WINDOW_PX, extractor_losses
 from model.training.extractor.samples import Batch, Sampler
-from model.weights.files import load_into, load_weights, save_weights
+from model.weights.card import Card
+from model.weights.files import load_into, load_weights
 
 log = structlog.get_logger(__name__)
 
@@ -79,42 +79,58 @@ def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | No
         )
         for split, frames in (("train", config.frames_per_clip), ("val", 4))
     )
-    permutation = mirror_permutation(MorphableModel.load().mean.numpy())
-    reference, basis = linear_face(store.landmarks, permutation, config.network.components)
-    network = FaceNetwork(config.network)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.set_linear_face(torch.from_numpy(reference), torch.from_numpy(basis))
-    if config.start_from is not None:
-        start_from(network, config.start_from)
-        reference = network.reference.numpy()
-    sampler = Sampler(store, permutation, reference, config.network.sharp_size)
-    validation = _validation_batch(held_out, permutation, reference, config)
-    optimizer = _optimizer(network, config)
-    ema = Ema(network, config.ema_half_life_steps)
-    averaged = ema.module
-    state: dict[str, Stateful] = {"network": network, "optimizer": optimizer, "ema": ema}
-    run = Run(out, config, state, steps=config.steps, minutes=minutes)
-    for step in run.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * _schedule(step, run.progress, config.warmup_steps)
-        # the step's own generator: a resumed run draws what an unbroken one would have drawn
-        batch = sampler.batch(np.random.default_rng((config.seed, step)), config.batch_size)
-        network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            prediction = network(torch.from_numpy(batch.images))
-        losses = extractor_losses(prediction, *_labels(batch))
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        ema.update()
-        run.log(step, loss=losses.total.item(), **{name: value.item() for name, value in losses._asdict().items()})
+    trainer = ExtractorTrainer(config, store, held_out)
+    run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
+    for step, progress in run.steps():
+        run.log(step, **trainer.step(step, progress))
         if (step + 1) % config.evaluate_every == 0:
-            figures = validate(averaged, validation)
+            figures = validate(trainer.ema.module, trainer.validation)
             run.record(step, **figures)
-            run.sheet(step, "landmarks", overlay_sheet(averaged, validation))
-            release(averaged, config, out, data, figures, hours=run.seconds / 3600)
-    release(averaged, config, out, data, validate(averaged, validation), hours=run.seconds / 3600)
+            run.sheet(step, "landmarks", overlay_sheet(trainer.ema.module, trainer.validation))
+            release(run, trainer, data, figures)
+    release(run, trainer, data, validate(trainer.ema.module, trainer.validation))
+
+
+class ExtractorTrainer:
+    """Network, average and optimiser; knows what one step is."""
+
+    def __init__(self, config: ExtractorConfig, store: FrameStore, held_out: FrameStore) -> None:
+        self.config = config
+        permutation = mirror_permutation(MorphableModel.load().mean.numpy())
+        reference, basis = linear_face(store.landmarks, permutation, config.network.components)
+        self.network = FaceNetwork(config.network)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.set_linear_face(torch.from_numpy(reference), torch.from_numpy(basis))
+        if config.start_from is not None:
+            start_from(self.network, config.start_from)
+            reference = self.network.reference.numpy()
+        self.sampler = Sampler(store, permutation, reference, config.network.sharp_size)
+        self.validation = _validation_batch(held_out, permutation, reference, config)
+        self.optimizer = _optimizer(self.network, config)
+        self.ema = Ema(self.network, config.ema_half_life_steps)
+
+    @property
+    def state(self) -> dict[str, Stateful]:
+        """All that a checkpoint holds."""
+        return {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
+
+    def step(self, number: int, progress: float) -> dict[str, Tensor]:
+        """Step `number`, at `progress` 0..1 of the run: the losses ()."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * _schedule(number, progress, config.warmup_steps)
+        # the step's own generator: a resumed run draws what an unbroken one would have drawn
+        batch = self.sampler.batch(np.random.default_rng((config.seed, number)), config.batch_size)
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            prediction = self.network(torch.from_numpy(batch.images))
+        losses = extractor_losses(prediction, *_labels(batch))
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.ema.update()
+        return {"loss": losses.total.detach()} | {name: value.detach() for name, value in losses._asdict().items()}
 
 
 def start_from(network: FaceNetwork, directory: Path) -> None:
@@ -128,26 +144,23 @@ def start_from(network: FaceNetwork, directory: Path) -> None:
     load_into(network, fresh | released, NAME)
 
 
-def release(
-    network: FaceNetwork, config: ExtractorConfig, out: Path, data: Path, figures: dict[str, float], *, hours: float
-) -> None:
+def release(run: Run, trainer: ExtractorTrainer, data: Path, figures: dict[str, float]) -> None:
     """Write the averaged network and its card."""
+    config = trainer.config
     items = read_corpus(data, split="train")[: config.maximum_items]
     sources, people = sorted({item.repo for item in items}), len({item.person for item in items})
-    card: dict[str, Any] = {
-        "kind": "extractor",
-        "motion_space": MOTION_SPACE,
-        "dimension": 70,
-        "version": "0.1",
-        "intended_use": "find faces in photos and videos and read their motion, to drive the renderer",
-        "data": f"{len(items)} clips and stills, {people} people, of {', '.join(sources)}",
-        "recipe": "pirenderer train extractor; strong augmentation; L1 on landmarks, lips and lids first; presence",
-        "hours": round(hours, 2),
-        "hardware": f"{config.threads} core of {platform.machine()}",
-        "figures": {name: round(value, 4) for name, value in figures.items()},
-        "config": config.model_dump(mode="json"),
-    }
-    save_weights(out, NAME, network.state_dict(), card)
+    card = Card(
+        kind="extractor",
+        version="0.1",
+        motion_space=MOTION_SPACE,
+        dimension=MOTION,
+        intended_use="find faces in photos and videos and read their motion, to drive the renderer",
+        data=f"{len(items)} clips and stills, {people} people, of {', '.join(sources)}",
+        recipe="pirenderer train extractor; strong augmentation; L1 on landmarks, lips and lids first; presence",
+        figures={name: round(value, 4) for name, value in figures.items()},
+        config=config.model_dump(mode="json"),
+    )
+    run.release(NAME, trainer.ema.module, card)
 
 
 @torch.no_grad()

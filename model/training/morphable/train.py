@@ -18,6 +18,7 @@ from model.evaluation.morphable.evaluate import held_out_figures, spread_frames
 from model.morphable.basis import EXPRESSION, HALF_CROP, IDENTITY, MOTION, MOTION_SPACE, POINTS, TURNING, MorphableModel
 from model.morphable.controls import control_card, fit_control_directions
 from model.morphable.pose import rotation_angles, similarity
+from model.weights.card import MorphableCard
 from model.weights.files import save_weights
 
 log = structlog.get_logger(__name__)
@@ -44,25 +45,23 @@ def train(config: MorphableConfig, *, data: Path, out: Path, minutes: float | No
     expressions = _expressions_of_clips(model, [item for item in items if item.kind == "clip"], config.frames_per_clip)
     directions = fit_control_directions(model, expressions)
     log.info("morphable model built", **figures)
-    card = {
-        "kind": "morphable",
-        "version": 1,
-        "motion_space": MOTION_SPACE,
-        "dimension": MOTION,
-        "intended_use": "motion descriptors of faces for portrait animation",
-        "data": sorted({item.repo for item in items}),
-        "recipe": "similarity alignment weighted by stillness; identity PCA over clips and stills; "
+    card = MorphableCard(
+        motion_space=MOTION_SPACE,
+        dimension=MOTION,
+        intended_use="motion descriptors of faces for portrait animation",
+        data=sorted({item.repo for item in items}),
+        recipe="similarity alignment weighted by stillness; identity PCA over clips and stills; "
         "expression PCA over what a clip's frames add, less what turning explains",
-        "figures": figures,
-        "config": config.model_dump(),
-        "layout": {
-            "expression": [0, 64],
-            "yaw_pitch_roll_radians": [64, 67],
-            "log_scale": [67, 68],
-            "x_y_half_crop_sides": [68, 70],
+        figures=figures,
+        config=config.model_dump(),
+        layout={
+            "expression": (0, 64),
+            "yaw_pitch_roll_radians": (64, 67),
+            "log_scale": (67, 68),
+            "x_y_half_crop_sides": (68, 70),
         },
         **control_card(directions),
-    }
+    )
     save_weights(out, MOTION_SPACE, model.state_dict(), card, dtype=torch.float32)
 
 

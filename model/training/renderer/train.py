@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import structlog
@@ -28,12 +28,13 @@ from model.renderer.guide import Guide
 from model.renderer.network import PIRenderer, initialize
 from model.renderer.prior.skinning import SKINNING
 from model.renderer.released import load_renderer
-from model.training import Ema, Run, Stateful, Workers
+from model.training import Ema, Ranks, Run, Stateful
 from model.training.losses.adversarial import PatchDiscriminator, adversarial_loss, discriminator_loss
 from model.training.losses.total import RendererLoss
 from model.training.renderer.grow import grow
 from model.training.renderer.recipe import RendererTrainingConfig, defaults_for
-from model.weights.files import copy_weights, load_into, load_weights, save_weights
+from model.weights.card import RendererCard
+from model.weights.files import copy_weights, load_into, load_weights
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ def train(
         TrainingDivergedError: the loss is NaN or infinite; the last checkpoint is from before.
     """
     torch.manual_seed(config.seed)
-    workers = Workers.join()
+    ranks = Ranks.join()
     cache = cache or out / "cache"
     open_training = partial(
         open_pairs,
@@ -70,46 +71,35 @@ def train(
         warp_back=config.warp_back,
         augment=config.augment,
     )
-    if not workers.leads:
-        workers.wait()  # until the first process has decoded what all will read
-    training = open_training()
-    config.check_fits(training)
-    watched = Watched(config, training, data, cache)
-    if workers.leads:
-        workers.wait()
-    trainer = RendererTrainer(config, workers)
+    with ranks.first_alone():  # it decodes what all will read
+        training = open_training()
+        config.check_fits(training)
+        held_out = HeldOutPairs(config, training, data, cache)
+    trainer = RendererTrainer(config, ranks)
     run = Run(
-        out, config, trainer.state, steps=config.steps, minutes=minutes, keep=config.keep_checkpoints, workers=workers
+        out, config, trainer.state, steps=config.steps, minutes=minutes, keep=config.keep_checkpoints, ranks=ranks
     )
     if config.start_from is not None and run.step == 0:
-        trainer.start_from(config.start_from, watched)
-    trainer.enter_phase(run.agreed_progress(), resumed=run.step > 0)
+        trainer.start_from(config.start_from, held_out)
+    trainer.enter_phase(run.progress, resumed=run.step > 0)
     loader = Loader(
-        open_training,
-        seed=config.seed,
-        processes=config.loader_workers,
-        device=workers.device,
-        opened=training,
+        open_training, seed=config.seed, processes=config.loader_workers, device=ranks.device, opened=training
     )
-    evaluated = run.seconds
-    try:
-        for step in run.steps():
-            trainer.enter_phase(run.agreed_progress())
+    with closing(loader):
+        for step, progress in run.steps():
+            trainer.enter_phase(progress)
             phase = trainer.phase
-            pairs = tuple(workers.share(phase.pairs))
+            pairs = tuple(ranks.share(phase.pairs))
             batches = loader.batches(step, count=phase.accumulate, pairs=pairs, size=phase.size)
             run.log(step, **trainer.step(batches))
-            if workers.leads and run.seconds - evaluated >= config.evaluate_every_minutes * 60:
-                evaluated = run.seconds
-                keep_best(run, trainer, watched)
-    finally:
-        loader.close()
-    if workers.leads:
-        keep_best(run, trainer, watched)
-    workers.wait()
+            if run.due(config.evaluate_every_minutes):
+                keep_best(run, trainer, held_out)
+    if ranks.leads:
+        keep_best(run, trainer, held_out)
+    ranks.wait()
 
 
-class Watched:
+class HeldOutPairs:
     """The pairs by which a run is judged: of held-out people, or of the training itself."""
 
     def __init__(self, config: RendererTrainingConfig, training: PairSource, data: Path, cache: Path) -> None:
@@ -136,8 +126,8 @@ class Watched:
             yield from self._held_out.back_from_the_side(size, pictures=count)
 
 
-def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
-    """Measure the averaged network on the pairs watched; write it as weights when none before was better.
+def keep_best(run: Run, trainer: RendererTrainer, held_out: HeldOutPairs) -> None:
+    """Measure the averaged network on held-out pairs; write it as weights when none before was better.
 
     Better is a smaller perceptual distance, the mean of those on real pairs and, where there are any, on pictures that
     were turned aside and back: PSNR prefers what is blurred. A guided network's prior goes with it: the skinning
@@ -147,45 +137,39 @@ def keep_best(run: Run, trainer: RendererTrainer, watched: Watched) -> None:
     if distance is None:
         raise RuntimeError("the first process alone measures")
     size = config.phases[-1].size
-    figures = measure(network, watched.pairs(size, config.evaluation_clips), distance)
-    back = measure(network, watched.warped_back(size, config.evaluation_clips), distance)
+    figures = measure(network, held_out.pairs(size, config.evaluation_clips), distance)
+    back = measure(network, held_out.warped_back(size, config.evaluation_clips), distance)
     figures |= {f"warp_back_{name}": value for name, value in back.items()}
     seen = [figures[name] for name in ("perceptual_image", "warp_back_perceptual_image") if name in figures]
     figures["distance"] = round(sum(seen) / len(seen), 5)
     run.record(run.step, **figures)
-    run.sheet(run.step, watched.name, contact_sheet(network, watched.pairs(size, SHEET_PAIRS)))
+    run.sheet(run.step, held_out.name, contact_sheet(network, held_out.pairs(size, SHEET_PAIRS)))
     if back:
-        run.sheet(run.step, "warp-back", contact_sheet(network, watched.warped_back(size, SHEET_PAIRS)))
-    if (run.directory / f"{config.name}.json").is_file():
-        _, before = load_weights(config.name, run.directory)
-        if before["figures"].get("distance", math.inf) <= figures["distance"]:
-            return
-    card = {
-        "kind": "renderer",
-        "version": 1,
-        "motion_space": watched.training.motion_space,
-        "dimension": watched.training.dimension,
-        "intended_use": "animating portraits of consenting people, for research and demonstration",
-        "data": watched.training.sources,
-        "recipe": "docs/training.md",
-        "hours": round(run.seconds / 3600, 2),
-        "steps": run.step,
-        "hardware": trainer.workers.hardware,
-        "figures": figures,
-        "config": config.network.model_dump(),
-    }
-    save_weights(run.directory, config.name, network.state_dict(), card)
-    if config.network.guided:
+        run.sheet(run.step, "warp-back", contact_sheet(network, held_out.warped_back(size, SHEET_PAIRS)))
+    card = RendererCard(
+        motion_space=held_out.training.motion_space,
+        dimension=held_out.training.dimension,
+        intended_use="animating portraits of consenting people, for research and demonstration",
+        data=held_out.training.sources,
+        recipe="docs/training.md",
+        figures=figures,
+        config=config.network.model_dump(),
+    )
+
+    def nearer(before: dict[str, Any]) -> bool:
+        return bool(figures["distance"] < before.get("distance", math.inf))
+
+    if run.release(config.name, network, card, better=nearer) and config.network.guided:
         copy_weights(SKINNING, run.directory)
 
 
 class RendererTrainer:
     """Network, average, optimiser and objective; knows what one step is."""
 
-    def __init__(self, config: RendererTrainingConfig, workers: Workers | None = None) -> None:
+    def __init__(self, config: RendererTrainingConfig, ranks: Ranks | None = None) -> None:
         self.config = config
-        self.workers = workers or Workers(0, 1, torch.device("cpu"))
-        device = self.device = self.workers.device
+        self.ranks = ranks or Ranks.alone()
+        device = self.device = self.ranks.device
         generator = torch.Generator().manual_seed(config.seed)
         self.network = initialize(PIRenderer(config.network), generator).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -193,13 +177,13 @@ class RendererTrainer:
         parts_unused = not all(phase.edit for phase in config.phases)
         if config.compile:
             self.network.compile(backend=config.compile)  # in place: the keys of its weights stay
-        self.parallel = self.workers.wrap(self.network, some_unused=parts_unused)
+        self.parallel = self.ranks.wrap(self.network, some_unused=parts_unused)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=config.phases[0].learning_rate, betas=(0.5, 0.999)
         )
         self.bfloat16 = device.type == "cuda" if config.bfloat16 is None else config.bfloat16
         self.discriminator: PatchDiscriminator | None = None
-        self.distance = PerceptualDistance() if self.workers.leads else None
+        self.distance = PerceptualDistance() if self.ranks.leads else None
         if any(phase.loss.adversarial for phase in config.phases):
             self.discriminator = PatchDiscriminator().to(device)
             self.discriminator_optimizer = torch.optim.Adam(
@@ -216,7 +200,7 @@ class RendererTrainer:
             state |= {"discriminator": self.discriminator, "discriminator_optimizer": self.discriminator_optimizer}
         return state
 
-    def start_from(self, directory: Path, watched: Watched) -> None:
+    def start_from(self, directory: Path, held_out: HeldOutPairs) -> None:
         """Take network and average from released weights, or grow them from narrower ones.
 
         Raises:
@@ -228,7 +212,7 @@ class RendererTrainer:
         else:
             narrow, _ = load_renderer(self.config.grow, directory)
             generator = torch.Generator().manual_seed(self.config.seed)
-            batch = watched.training_batch(range(GROWN_ON), size=narrow.config.size)
+            batch = held_out.training_batch(range(GROWN_ON), size=narrow.config.size)
             weights = grow(narrow, self.config.network, batch, generator).state_dict()
         for network in (self.network, self.ema.module):
             load_into(network, weights, self.config.name)
@@ -247,46 +231,46 @@ class RendererTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = phase.learning_rate
 
-    def step(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """One step of the optimisers on the mean of the batches' gradients; the loss's terms, of all processes.
+    def step(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """One step of the optimisers on the mean of the batches' gradients; the loss's terms (), of all processes.
 
         Where the loss is not finite, no step is taken: to differentiate through places that are NaN can crash torch.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        scalars: dict[str, float] = {}
+        means: dict[str, Tensor] = {}
         for number, batch in enumerate(batches, start=1):
             several = isinstance(self.parallel, DistributedDataParallel) and number < len(batches)
             # Processes exchange gradients once a step.
             with cast(DistributedDataParallel, self.parallel).no_sync() if several else nullcontext():
                 total, terms = self._loss(batch)
-                seen = self.workers.mean({"loss": total.item()} | terms)
-                if not math.isfinite(seen["loss"]):
+                seen = self.ranks.mean({"loss": total} | terms)
+                if not seen["loss"].isfinite():
                     return seen
                 (total / len(batches)).backward()
             for name, value in seen.items():
-                scalars[name] = scalars.get(name, 0.0) + value / len(batches)
+                means[name] = means.get(name, 0.0) + value / len(batches)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.ema.update()
-        return scalars | {"gradient_norm": norm.item()}  # of gradients that processes share
+        return means | {"gradient_norm": norm}  # of gradients that processes share
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """What to differentiate for a batch, and its terms before weighting."""
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = render_batch(self.parallel, batch, edit=self.phase.edit)
             doubt = None if batch.prior is None else Guide(batch.prior).doubtful
             loss = self.objective(output, batch.target, region=batch.region, doubt=doubt, edited=self.phase.edit)
-        total, scalars = loss.total, {name: term.item() for name, term in loss.terms.items()}
+        total, terms = loss.total, loss.terms
         if self.phase.loss.adversarial and self.phase.edit:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 term, more = self._against_discriminator(output.image, batch.target, doubt)
-            total, scalars = total + term, scalars | more
-        return total, scalars
+            total, terms = total + term, terms | more
+        return total, terms
 
     def _against_discriminator(
         self, made: Tensor, real: Tensor, doubt: Tensor | None
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Teach the discriminator these pictures (B, 3, S, S), then ask it: the weighted loss, and its terms.
 
         doubt (B, 1, S, S) tells where it looks.
@@ -298,11 +282,11 @@ class RendererTrainer:
         judged = discriminator_loss(self.discriminator(real), self.discriminator(made.detach()), weight)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         judged.backward()
-        self.workers.average_gradients(self.discriminator.parameters())
+        self.ranks.average_gradients(self.discriminator.parameters())
         self.discriminator_optimizer.step()
         self.discriminator.requires_grad_(requires_grad=False)
         adversarial = adversarial_loss(self.discriminator(made), weight)
         return self.phase.loss.adversarial * adversarial, {
-            "discriminator": judged.item(),
-            "adversarial": adversarial.item(),
+            "discriminator": judged,
+            "adversarial": adversarial,
         }

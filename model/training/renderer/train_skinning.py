@@ -24,8 +24,8 @@ from model.pictures import to_frames
 from model.renderer.prior.prior import Prior
 from model.renderer.prior.skinning import PICTURE_SIDE, SKINNING, Skin, SkinningNetwork, inside_rim
 from model.renderer.warping import pixel_centres, warp
-from model.training import Ema, Run, Stateful, Workers
-from model.weights.files import load_weights, save_weights
+from model.training import Ema, Run, Stateful
+from model.weights.card import Card
 
 SCALES = 4  # of the picture: full, 1/2, 1/4, 1/8; the coarse ones lead a pixel that starts far off
 CHARBONNIER = 1e-3  # square of the difference below which the loss is a parabola
@@ -63,27 +63,43 @@ def train(
     cache = cache or out / "cache"
     training = ViewData(data, cache, split="train", frames_per_clip=config.frames_per_clip, size=PICTURE_SIDE)
     held_out = ViewData(data, cache, split="val", frames_per_clip=8, size=CORPUS_SIZE)
-    network = SkinningNetwork() if config.start_from is None else SkinningNetwork.load(config.start_from).train()
-    ema = Ema(network, config.ema_half_life_steps)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
-    state: dict[str, Stateful] = {"network": network, "ema": ema, "optimizer": optimizer}
-    run = Run(out, config, state, steps=config.steps, minutes=minutes)
-    evaluated = run.seconds
-    for step in run.steps():
-        rate = config.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
-        optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * run.progress)) / 2
-        views = training.batch([np.random.default_rng((config.seed, step, n)) for n in range(config.portraits)])
-        loss = skinning_loss(network, views)
-        optimizer.zero_grad(set_to_none=True)
+    trainer = SkinningTrainer(config, training)
+    run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
+    for step, progress in run.steps():
+        run.log(step, **trainer.step(step, progress))
+        if run.due(config.evaluate_every_minutes):
+            keep_best(run, trainer, held_out)
+    keep_best(run, trainer, held_out)
+
+
+class SkinningTrainer:
+    """Network, average and optimiser; knows what one step is."""
+
+    def __init__(self, config: SkinningConfig, training: ViewData) -> None:
+        self.config, self.training = config, training
+        fresh = config.start_from is None
+        self.network = SkinningNetwork() if fresh else SkinningNetwork.load(config.start_from).train()
+        self.ema = Ema(self.network, config.ema_half_life_steps)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
+
+    @property
+    def state(self) -> dict[str, Stateful]:
+        """All that a checkpoint holds."""
+        return {"network": self.network, "ema": self.ema, "optimizer": self.optimizer}
+
+    def step(self, number: int, progress: float) -> dict[str, Tensor]:
+        """Step `number`, at `progress` 0..1 of the run: its loss and the gradient's norm, ()."""
+        config = self.config
+        rate = config.learning_rate * min(1.0, (number + 1) / WARM_UP_STEPS)
+        self.optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * progress)) / 2
+        views = self.training.batch([np.random.default_rng((config.seed, number, n)) for n in range(config.portraits)])
+        loss = skinning_loss(self.network, views)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        ema.update()
-        run.log(step, loss=loss.item(), gradient_norm=norm.item())
-        if run.seconds - evaluated >= config.evaluate_every_minutes * 60:
-            evaluated = run.seconds
-            keep_best(run, ema.module, held_out, config, training.sources)
-    keep_best(run, ema.module, held_out, config, training.sources)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.ema.update()
+        return {"loss": loss.detach(), "gradient_norm": norm}
 
 
 def skinning_loss(network: SkinningNetwork, views: Views) -> Tensor:
@@ -124,11 +140,10 @@ def held_out_pictures(network: SkinningNetwork, held_out: ViewData, clip: Clip) 
 
 
 @torch.no_grad()
-def keep_best(
-    run: Run, network: SkinningNetwork, held_out: ViewData, config: SkinningConfig, sources: list[str]
-) -> None:
+def keep_best(run: Run, trainer: SkinningTrainer, held_out: ViewData) -> None:
     """Measure the averaged network on held-out real people; write it as weights when none before was better."""
-    clips = spread([clip for clip in held_out.clips if not clip.generated] or held_out.clips, config.evaluation_clips)
+    network, count = trainer.ema.module, trainer.config.evaluation_clips
+    clips = spread([clip for clip in held_out.clips if not clip.generated] or held_out.clips, count)
     figures, rows = [], []
     for clip in clips:
         views, drawn = held_out_pictures(network, held_out, clip)
@@ -137,25 +152,18 @@ def keep_best(
         maps = F.interpolate(weights, size=drawn.shape[-2:]) * 2 - 1
         row = torch.cat([views.source, maps, drawn[:, -1], views.targets[:, -1]], 3)
         rows.append(to_frames(row)[0])
-    run.record(run.step, psnr_prior=float(np.mean(figures)))
+    mean = float(np.mean(figures))
+    run.record(run.step, psnr_prior=mean)
     run.sheet(run.step, "held-out", np.concatenate(rows[:SHEET_PEOPLE]))
-    if (run.directory / f"{SKINNING}.json").is_file():
-        _, before = load_weights(SKINNING, run.directory)
-        if before["figures"]["psnr_prior"] >= np.mean(figures):
-            return
-    card = {
-        "kind": "skinning",
-        "version": 1,
-        "motion_space": MOTION_SPACE,
-        "intended_use": "the prior of guided renderers",
-        "data": sources,
-        "recipe": "docs/training.md",
-        "hours": round(run.seconds / 3600, 2),
-        "steps": run.step,
-        "hardware": Workers(0, 1, torch.device("cpu")).hardware,
-        "figures": {"psnr_prior": round(float(np.mean(figures)), 2), "clips": len(clips)},
-    }
-    save_weights(run.directory, SKINNING, network.state_dict(), card)
+    card = Card(
+        kind="skinning",
+        motion_space=MOTION_SPACE,
+        intended_use="the prior of guided renderers",
+        data=trainer.training.sources,
+        recipe="docs/training.md",
+        figures={"psnr_prior": round(mean, 2), "clips": len(clips)},
+    )
+    run.release(SKINNING, network, card, better=lambda before: mean > before["psnr_prior"])
 
 
 def _roughness(maps: Tensor) -> Tensor:

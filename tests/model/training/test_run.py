@@ -24,7 +24,7 @@ def fit_line(directory: Path, stop_after: int, total: int = 40) -> torch.Tensor:
     run = Run(
         directory, Config(), {"network": network, "average": average, "optimizer": optimizer}, steps=total, log_every=1
     )
-    for step in run.steps():
+    for step, _ in run.steps():
         x = torch.randn(8, 3)  # from the global generator: its state must be resumed too
         loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
         optimizer.zero_grad()

@@ -13,6 +13,7 @@ from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
+from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
 from worker.make.picture import make_image, make_video
 from worker.models import Models
@@ -39,7 +40,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
         editing=EditingConfig(base_channels=8, max_channels=16),
     )
     network = initialize(PIRenderer(config), torch.Generator().manual_seed(0))
-    card = {"kind": "renderer", "motion_space": SPACE, "dimension": 73, "config": config.model_dump()}
+    card = RendererCard(motion_space=SPACE, dimension=73, config=config.model_dump())
     save_weights(folder, f"renderer-{SPACE}", network.state_dict(), card, dtype=torch.float32)
     settings = WorkerSettings(weights_dir=folder, renderer=f"renderer-{SPACE}")
     return Workbench(Models.of(settings), settings)

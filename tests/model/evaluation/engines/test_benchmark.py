@@ -10,6 +10,7 @@ from model.evaluation.engines.benchmark import EAGER, benchmark, engine_settings
 from model.evaluation.engines.subjects import Eager, Scene, Subject, made
 from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
+from model.weights.card import RendererCard
 from model.weights.files import save_weights
 
 
@@ -17,7 +18,7 @@ from model.weights.files import save_weights
 def saved(guided_case, tmp_path) -> str:
     """The name of weights in a folder, with a card and without a calibration."""
     network = guided_case.network
-    card = {"config": network.config.model_dump(), "motion_space": "six"}
+    card = RendererCard(motion_space="six", config=network.config.model_dump())
     return str(save_weights(tmp_path, "tiny", network.state_dict(), card, dtype=torch.float32))
 
 

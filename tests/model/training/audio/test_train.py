@@ -54,7 +54,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
 
     def prepared(name: str) -> tuple[Trainer, Run]:
         trainer = Trainer(config, clips, held_out)
-        return trainer, Run(tmp_path / name, config, trainer.state(), steps=12)
+        return trainer, Run(tmp_path / name, config, trainer.state, steps=12)
 
     whole, run = prepared("whole")
     whole.train(run)
@@ -62,7 +62,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     cut, run = prepared("cut")
     plain, calls = getattr(cut, stage), iter(range(100))
 
-    def failing(rate: float) -> dict[str, float]:
+    def failing(rate: float) -> dict[str, torch.Tensor]:
         if next(calls) == 3:
             run.save()
             raise KeyboardInterrupt

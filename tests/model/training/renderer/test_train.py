@@ -174,7 +174,7 @@ def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path
     for name, changes in {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}.items():
         trainer = RendererTrainer(config(1).model_copy(update=changes))
         trainer.phase = trainer.phase.model_copy(update={"edit": True})
-        steps[name] = trainer.step([batch])
+        steps[name] = {term: value.item() for term, value in trainer.step([batch]).items()}
         assert set(trainer.network.state_dict()) == set(trainer.ema.module.state_dict())
     assert steps["compiled"] == pytest.approx(steps["plain"], rel=1e-3)
     # A gradient adds up many numbers of eight bits.
@@ -199,7 +199,7 @@ def interrupted_and_whole(
     step = RendererTrainer.step
     taken = 0
 
-    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: list[object]) -> dict[str, float]:
+    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: list[object]) -> dict[str, torch.Tensor]:
         nonlocal taken
         taken += 1
         if taken == 4:
@@ -249,7 +249,7 @@ def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Pa
         size = 2 // pieces
         batches = [data.batch(generators[start : start + size], 64) for start in range(0, 2, size)]
         scalars = trainer.step(batches)
-        ends.append((scalars["loss"], scalars["gradient_norm"]))
+        ends.append((scalars["loss"].item(), scalars["gradient_norm"].item()))
     assert ends[0] == pytest.approx(ends[1], rel=1e-4)
 
 
@@ -289,7 +289,7 @@ def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path)
 
 
 def test_pairs_that_processes_cannot_share_are_refused() -> None:
-    workers = training.Workers(1, 2, torch.device("cpu"))
-    assert list(workers.share(4)) == [1, 3]
+    ranks = training.Ranks(1, 2, torch.device("cpu"))
+    assert list(ranks.share(4)) == [1, 3]
     with pytest.raises(ValueError, match="3 pairs for 2 processes; allowed are multiples of 2"):
-        workers.share(3)
+        ranks.share(3)

@@ -3,10 +3,9 @@
 Started without torchrun there is one process, and nothing here costs anything.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, distributed, nn
 
 
 @dataclass(frozen=True)
-class Workers:
+class Ranks:
     """This process among those that train together."""
 
     rank: int
@@ -22,7 +21,7 @@ class Workers:
     device: torch.device
 
     @classmethod
-    def join(cls) -> Workers:
+    def join(cls) -> "Ranks":
         """Meet the other processes of torchrun, if it started this one; each has a GPU of its own, if there are any."""
         local = int(os.environ.get("LOCAL_RANK", "0"))
         device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -31,6 +30,11 @@ class Workers:
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size(), device)
+
+    @classmethod
+    def alone(cls) -> "Ranks":
+        """One process on the CPU."""
+        return cls(0, 1, torch.device("cpu"))
 
     @property
     def leads(self) -> bool:
@@ -69,13 +73,13 @@ class Workers:
                 distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.size
 
-    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Every value's mean over processes."""
-        if self.size == 1:
-            return dict(values)
-        summed = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
-        distributed.all_reduce(summed)
-        return dict(zip(values, (summed / self.size).tolist(), strict=True))
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Every value's mean over processes, () float64, without gradients; nothing is waited for."""
+        means = torch.stack([value.detach().double() for value in values.values()])
+        if self.size > 1:
+            distributed.all_reduce(means)
+            means /= self.size
+        return dict(zip(values, means.unbind(), strict=True))
 
     def agree(self, value: float) -> float:
         """The first process's value, so that all end phases and the run at the same step."""
@@ -84,6 +88,15 @@ class Workers:
         shared: Tensor = torch.tensor([value], dtype=torch.float64, device=self.device)
         distributed.broadcast(shared, 0)
         return float(shared.item())
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process through before the others, who then find on disk what it has made."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until every process is here."""
