@@ -1,6 +1,8 @@
 """The renderer's training objective: named terms, each with a weight; a weight of 0 switches its term off."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -101,36 +103,17 @@ class RendererLoss(nn.Module):
         little of the target the warped source can show; nowhere, without it. `edited` is off while the
         warping network trains alone: then only the terms of the warped source count.
         """
-        config = self.config
-        terms: dict[str, Tensor] = {}
-        wanted: list[Features] = []
-        if config.needs_features:
-            with torch.no_grad():
-                wanted = self._features(target)
-        weight = CERTAIN + DOUBTFUL * (torch.zeros_like(target[:, :1]) if doubt is None else doubt)
-        if config.perceptual_warped:
-            terms["perceptual_warped"] = self._apart(self._features(output.warped), wanted)
-        if config.l1_warped:
-            terms["l1_warped"] = multi_scale_l1(output.warped, target, scales=config.scales)
-        if edited:
-            if config.perceptual_image or config.style:
-                got = self._features(output.image)
-                terms["perceptual_image"] = self._apart(got, wanted, weight)
-                if config.style:
-                    terms["style"] = style_loss(got[0], wanted[0])
-            if config.perceptual_colour:
-                terms["perceptual_colour"] = self._apart(self._features(output.colour), wanted, weight)
-            if config.l1_image:
-                terms["l1_image"] = multi_scale_l1(output.image, target, scales=config.scales)
-            if config.l1_colour:
-                terms["l1_colour"] = region_weighted_l1(output.colour, target, weight)
-            if config.region_image and region is not None:
-                terms["region_image"] = region_weighted_l1(output.image, target, region)
-        weighted = [getattr(config, name) * term for name, term in terms.items()]
+        pair = Comparison(self, output, target, region, doubt)
+        rows = OF_WARPED | OF_EDITED if edited else OF_WARPED
+        chosen = {name: row for name, row in rows.items() if getattr(self.config, name)}
+        if region is None:
+            chosen.pop("region_image", None)
+        terms = {name: row(pair) for name, row in chosen.items()}
+        weighted = [getattr(self.config, name) * term for name, term in terms.items()]
         total = torch.stack(weighted).sum() if weighted else output.warped.new_zeros(())
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
-    def _features(self, image: Tensor) -> list[Features]:
+    def features(self, image: Tensor) -> list[Features]:
         """Features at every scale that is compared, the full one first."""
         if self.efficientnet is not None:
             return [self.efficientnet(image)]
@@ -138,8 +121,61 @@ class RendererLoss(nn.Module):
             raise RuntimeError("no term of this loss reads features")
         return [self.vgg(scaled) for scaled in image_pyramid(image, self.config.scales)]
 
-    def _apart(self, got: list[Features], wanted: list[Features], weight: Tensor | None = None) -> Tensor:
-        """The perceptual term of what `_features` gave; only EfficientNet's is weighted (B, 1, H, W)."""
+    def distance(self, got: list[Features], wanted: list[Features], weight: Tensor | None = None) -> Tensor:
+        """The perceptual term of what `features` gave; only EfficientNet's is weighted (B, 1, H, W)."""
         if self.efficientnet is not None:
             return perceptual_distance(got[0], wanted[0], weight).mean()
         return torch.stack([feature_loss(a, b) for a, b in zip(got, wanted, strict=True)]).sum()
+
+
+class Comparison:
+    """An output beside its target, as terms read them; what several of them read is computed once, if any does."""
+
+    def __init__(
+        self, loss: RendererLoss, output: RendererOutput, target: Tensor, region: Tensor | None, doubt: Tensor | None
+    ) -> None:
+        self.output, self.target = output, target
+        none = torch.zeros_like(target[:, :1])
+        self.region = none if region is None else region
+        self.weight = CERTAIN + DOUBTFUL * (none if doubt is None else doubt)
+        self._loss = loss
+
+    @cached_property
+    def wanted(self) -> list[Features]:
+        """The target's features."""
+        with torch.no_grad():
+            return self._loss.features(self.target)
+
+    @cached_property
+    def image_features(self) -> list[Features]:
+        """The image's features."""
+        return self._loss.features(self.output.image)
+
+    def perceptual(self, picture: Tensor, weight: Tensor | None = None) -> Tensor:
+        """How far a picture's features are from the target's."""
+        return self._loss.distance(self._loss.features(picture), self.wanted, weight)
+
+    def perceptual_image(self) -> Tensor:
+        """The same of the image, weighted."""
+        return self._loss.distance(self.image_features, self.wanted, self.weight)
+
+    def l1(self, picture: Tensor) -> Tensor:
+        """How far a picture's pixels are from the target's, over the scales."""
+        return multi_scale_l1(picture, self.target, scales=self._loss.config.scales)
+
+
+Term = Callable[[Comparison], Tensor]
+"""One term (), before weighting."""
+
+OF_WARPED: dict[str, Term] = {
+    "perceptual_warped": lambda pair: pair.perceptual(pair.output.warped),
+    "l1_warped": lambda pair: pair.l1(pair.output.warped),
+}
+OF_EDITED: dict[str, Term] = {
+    "perceptual_image": Comparison.perceptual_image,
+    "style": lambda pair: style_loss(pair.image_features[0], pair.wanted[0]),
+    "perceptual_colour": lambda pair: pair.perceptual(pair.output.colour, pair.weight),
+    "l1_image": lambda pair: pair.l1(pair.output.image),
+    "l1_colour": lambda pair: region_weighted_l1(pair.output.colour, pair.target, pair.weight),
+    "region_image": lambda pair: region_weighted_l1(pair.output.image, pair.target, pair.region),
+}
