@@ -24,7 +24,7 @@ from model.morphable import MorphableModel
 log = structlog.get_logger(__name__)
 
 GENERATED_WEIGHT = 0.4  # chance of a generated person relative to a real one
-SMALLEST_FACE = 125  # pixels in the source; smaller ones are too soft to teach a renderer
+SMALLEST_SHARP_FACE = 125  # pixels in the source; smaller ones are too soft to teach a renderer
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class ClipStore:
         frames_per_clip: int,
         ids: Sequence[str] = (),
     ) -> None:
-        items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= SMALLEST_FACE]
+        items = [item for item in read_corpus(data, split=split, kind="clip") if item.face_px >= SMALLEST_SHARP_FACE]
         if unknown := sorted(set(ids) - {item.id for item in items}):
             raise DataError(
                 f"no clips {', '.join(unknown)} in {data}; allowed are ids of its {split} split with faces of "
-                f"{SMALLEST_FACE} pixels and more"
+                f"{SMALLEST_SHARP_FACE} pixels and more"
             )
         items = [item for item in items if not ids or item.id in ids]
         self.sources = sorted({item.repo for item in items})

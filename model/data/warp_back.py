@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.data.clips import SMALLEST_FACE, Clip, mirror_landmarks, openings
+from model.data.clips import SMALLEST_SHARP_FACE, Clip, mirror_landmarks, openings
 from model.data.corpus import read_corpus
 from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
@@ -61,7 +61,9 @@ class Picture:
 
 def load_photos(data: Path, morphable: MorphableModel, *, split: str) -> list[Picture]:
     """The split's photos whose faces are large enough to teach a renderer."""
-    items = [item for item in read_corpus(data, split=split) if item.kind == "still" and item.face_px >= SMALLEST_FACE]
+    items = [
+        item for item in read_corpus(data, split=split) if item.kind == "still" and item.face_px >= SMALLEST_SHARP_FACE
+    ]
     if not items:
         return []
     points = torch.from_numpy(np.concatenate([item.landmarks() for item in items]))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from model.data.camera import compress, light_from_side
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.face.topology import LEFT_EYE, RIGHT_EYE
 
 DARK = (25, 22, 20)
@@ -47,7 +47,7 @@ CONDITIONS: Mapping[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]
 }
 
 
-def with_sunglasses(portrait: Portrait) -> Portrait:
+def with_sunglasses(portrait: LabelledPortrait) -> LabelledPortrait:
     """The portrait with dark round glasses drawn onto it, through which nothing is seen."""
     picture = portrait.picture.copy()
     lenses = []

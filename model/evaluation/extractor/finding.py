@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.evaluation.extractor.conditions import CONDITIONS, with_sunglasses
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.scenes import (
     Range,
     Scene,
@@ -52,7 +52,7 @@ class Tally:
 
 
 def finding_figures(
-    extractor: Extractor, portraits: list[Portrait], turned: list[Portrait], rng: np.random.Generator
+    extractor: Extractor, portraits: list[LabelledPortrait], turned: list[LabelledPortrait], rng: np.random.Generator
 ) -> dict[str, float]:
     """Recall by size, tilt, turn and condition, and false finds.
 
@@ -65,7 +65,7 @@ def finding_figures(
         turned: frames whose heads are turned.
         rng: draws the scenes.
     """
-    judge = Judge(extractor, portraits, rng)
+    judge = SceneJudge(extractor, portraits, rng)
     figures, tallies = judge.sizes_and_tilts()
     for name, tally in (judge.turned(turned) | judge.conditions()).items():
         figures |= {f"recall_{name}": tally.recall, f"scenes_{name}": float(tally.scenes)}
@@ -74,10 +74,10 @@ def finding_figures(
     return figures | judge.without_face() | judge.several()
 
 
-class Judge:
+class SceneJudge:
     """Makes scenes of portraits and looks for their faces."""
 
-    def __init__(self, extractor: Extractor, portraits: list[Portrait], rng: np.random.Generator) -> None:
+    def __init__(self, extractor: Extractor, portraits: list[LabelledPortrait], rng: np.random.Generator) -> None:
         self.detector: FaceDetector = extractor.detector
         self.portraits = portraits
         self._reference = extractor.reader.network.reference.numpy()
@@ -101,7 +101,7 @@ class Judge:
             figures |= {f"recall_tilted_{tilt[0]}_to_{tilt[1]}_degrees": each.recall} if each.scenes else {}
         return figures, whole
 
-    def turned(self, portraits: list[Portrait]) -> dict[str, Tally]:
+    def turned(self, portraits: list[LabelledPortrait]) -> dict[str, Tally]:
         """By yaw, to either side."""
         tallies = {}
         for low, high in YAWS:
@@ -150,7 +150,7 @@ class Judge:
 
     def _each(
         self,
-        portraits: list[Portrait],
+        portraits: list[LabelledPortrait],
         change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     ) -> Tally:
         tally = Tally()
@@ -160,7 +160,7 @@ class Judge:
             tally += self._look(Scene(picture, scene.faces))
         return tally
 
-    def _scene(self, portrait: Portrait, height: Range, tilt: Range) -> Scene:
+    def _scene(self, portrait: LabelledPortrait, height: Range, tilt: Range) -> Scene:
         backdrop = self._backdrop(int(self._rng.integers(len(self.portraits))))
         return scene_with_face(portrait, backdrop, self._reference, self._rng, height=height, tilt=tilt)
 

@@ -15,7 +15,7 @@ SEARCH_STEP = 5  # every so many frames of a clip are looked at for the most tur
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class LabelledPortrait:
     """A crop (S, S, 3) uint8 with its landmarks (478, 3) and the head's yaw in degrees."""
 
     picture: np.ndarray
@@ -23,12 +23,12 @@ class Portrait:
     yaw: float = 0.0
 
 
-def read_portraits(stills: list[Item]) -> list[Portrait]:
+def read_portraits(stills: list[Item]) -> list[LabelledPortrait]:
     """The photos, one a person."""
-    return [Portrait(next(iter(item.read_frames([0]))), item.landmarks()[0]) for item in stills]
+    return [LabelledPortrait(next(iter(item.read_frames([0]))), item.landmarks()[0]) for item in stills]
 
 
-def turned_portraits(clips: list[Item], morphable: MorphableModel) -> list[Portrait]:
+def turned_portraits(clips: list[Item], morphable: MorphableModel) -> list[LabelledPortrait]:
     """Of each clip the frame in which the head is turned the farthest to a side."""
     portraits = []
     for item in clips:
@@ -36,5 +36,5 @@ def turned_portraits(clips: list[Item], morphable: MorphableModel) -> list[Portr
         yaws = morphable.fit_clip(torch.from_numpy(landmarks[::SEARCH_STEP])).motion[:, ANGLES.start]
         chosen = int(yaws.abs().argmax())
         frame = next(iter(item.read_frames([chosen * SEARCH_STEP])))
-        portraits.append(Portrait(frame, landmarks[chosen * SEARCH_STEP], float(yaws[chosen].rad2deg())))
+        portraits.append(LabelledPortrait(frame, landmarks[chosen * SEARCH_STEP], float(yaws[chosen].rad2deg())))
     return portraits

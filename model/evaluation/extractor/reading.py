@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from model.data.corpus import Item
 from model.evaluation.extractor.scenes import scene_without_face
-from model.evaluation.morphable.evaluate import FAR_YAW
+from model.evaluation.morphable.evaluate import TURNED_YAW
 from model.extractor.detect import confidence_of
 from model.extractor.extractor import Extractor
 from model.extractor.linear_face import face_window
@@ -58,14 +58,14 @@ def reading_figures(
 def landmark_figures(readings: Readings, morphable: MorphableModel) -> dict[str, float]:
     """Distances in crop units; angles are those of the morphable model fitted to both landmarks.
 
-    turned_...: of the frames alone whose true yaw is FAR_YAW degrees or more, where there are any.
+    turned_...: of the frames alone whose true yaw is TURNED_YAW degrees or more, where there are any.
     """
     truth, found = readings.truth, readings.found
     error = _error(readings)
     true_fit, found_fit = (morphable.fit(torch.from_numpy(points)).motion for points in (truth, found))
     angles = (found_fit - true_fit)[:, ANGLES].abs().rad2deg()
     mean_error = error.mean(axis=1)
-    turned = (true_fit[:, ANGLES.start].abs().rad2deg() >= FAR_YAW).numpy()
+    turned = (true_fit[:, ANGLES.start].abs().rad2deg() >= TURNED_YAW).numpy()
     of_turned = {"turned_frames": float(turned.sum())}
     if turned.any():
         of_turned |= {

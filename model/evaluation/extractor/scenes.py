@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from model.data.camera import texture
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.extractor.linear_face import face_window
 from model.extractor.window import Window, warp
 
@@ -27,7 +27,7 @@ class Scene:
 
 
 def scene_with_face(
-    portrait: Portrait,
+    portrait: LabelledPortrait,
     backdrop: np.ndarray,
     reference: np.ndarray,
     rng: np.random.Generator,
@@ -51,7 +51,7 @@ def scene_with_face(
 
 
 def scene_with_faces(
-    portraits: list[Portrait], backdrop: np.ndarray, reference: np.ndarray, rng: np.random.Generator
+    portraits: list[LabelledPortrait], backdrop: np.ndarray, reference: np.ndarray, rng: np.random.Generator
 ) -> Scene:
     """Portraits side by side, upright, each in a column of its own and each smaller than the one before it."""
     side = LONGEST // len(portraits)
@@ -72,7 +72,7 @@ def scene_without_face(backdrop: np.ndarray, rng: np.random.Generator) -> Scene:
     return Scene(_background(backdrop, width, height, rng))
 
 
-def scene_with_covered_face(portrait: Portrait, backdrop: np.ndarray, rng: np.random.Generator) -> Scene:
+def scene_with_covered_face(portrait: LabelledPortrait, backdrop: np.ndarray, rng: np.random.Generator) -> Scene:
     """A portrait enlarged whose face is filled with background: hair, ears and shoulders are left."""
     extent = portrait.picture.shape[0]
     outline = cv2.convexHull(portrait.landmarks[:, :2].round().astype(np.int32))
@@ -85,7 +85,7 @@ def scene_with_covered_face(portrait: Portrait, backdrop: np.ndarray, rng: np.ra
 
 def _paste(
     scene: np.ndarray,
-    portrait: Portrait,
+    portrait: LabelledPortrait,
     reference: np.ndarray,
     rng: np.random.Generator,
     *,

@@ -16,7 +16,7 @@ from torch import nn
 
 from model.data.corpus import Item
 from model.errors import NoFaceError
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.extractor.extractor import Extractor
 from model.extractor.reader import WEIGHTS
 from model.extractor.window import Pyramid, Window
@@ -27,7 +27,7 @@ VIDEO_FRAMES = 150
 
 
 def speed_figures(
-    extractor: Extractor, clips: list[Item], portraits: list[Portrait], weights: Path | None
+    extractor: Extractor, clips: list[Item], portraits: list[LabelledPortrait], weights: Path | None
 ) -> dict[str, Any]:
     """Size of the weights in MB (10^6 bytes), and median times on the cores that this process may use.
 

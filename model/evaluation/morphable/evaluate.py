@@ -16,7 +16,7 @@ FRAMES_PER_CLIP = 20  # for the error, so that long clips do not decide it alone
 LEAK_STEP = 5  # every so many frames of a clip for the leak
 LEAKS = 0.2  # correlation from which on a coefficient counts as leaking
 CHANCE_DRAWS = 200
-FAR_YAW = 30.0  # degrees
+TURNED_YAW = 30.0  # degrees from which on a head counts as turned
 
 
 def held_out_figures(model: MorphableModel, data: Path) -> dict[str, float]:
@@ -65,11 +65,11 @@ def yaw_leak(model: MorphableModel, motions: list[Tensor]) -> dict[str, float]:
     measured = together @ (torch.stack([measure.vector() for measure in MEASURES]) @ model.expression_basis.T).T
     of_measures = (turned @ measured) / (measured.norm(dim=0).clamp(min=1e-9) * turned.norm().clamp(min=1e-9))
     slope = per_clip.sum(0) / turned.square().sum().clamp(min=1e-9)  # expression a radian
-    moved = (np.radians(FAR_YAW) * slope @ model.expression_basis).unflatten(-1, (-1, 3))[:, :2] * 128.0
+    moved = (np.radians(TURNED_YAW) * slope @ model.expression_basis).unflatten(-1, (-1, 3))[:, :2] * 128.0
     degrees = torch.cat([motion[:, ANGLES.start] for motion in motions]).abs().rad2deg()
     return {
         "yaw_frames": float(len(degrees)),
-        "yaw_beyond_30_degrees": float((degrees > FAR_YAW).float().mean()),
+        "yaw_beyond_30_degrees": float((degrees > TURNED_YAW).float().mean()),
         "yaw_largest_degrees": float(degrees.max()),
         "yaw_expression_correlation_worst": float(correlation.max()),
         "yaw_expression_correlation_from_0.2": float((correlation >= LEAKS).sum()),

@@ -36,7 +36,7 @@ from model.renderer.guide import Guide
 from model.renderer.prior.prior import Prior, guided
 from model.weights import RENDERER
 
-FAR_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
+FAR_APART_YAW = 15.0  # degrees between source and target from which on a pair is also reported apart
 TURNS = (20, 30)  # degrees of yaw by which photos are turned aside and back
 DOUBTFUL = 0.5  # of the guide's doubt in one: from here on a pixel counts as doubtful
 SHEET_PEOPLE = 10
@@ -60,7 +60,7 @@ def evaluate(
     """Tables of the packaged renderer NAME, or of that in the folder `weights`, on a corpus's val split at 256x256.
 
     same_identity: a clip's first frame driven to later ones, a good part of them the most expressive.
-    same_identity_far_yaw: those of its pairs that differ by FAR_YAW degrees or more.
+    same_identity_far_yaw: those of its pairs that differ by FAR_APART_YAW degrees or more.
     cross_identity: the same driven by another person's clip.
     warp_back_20, warp_back_30: photos turned aside by so many degrees of yaw and driven back, so that all of the truth
     is known. controls: see `follow_controls`.
@@ -206,7 +206,7 @@ class Evaluation:
 def _far(clip: HeldOutClip) -> np.ndarray:
     """Which of the clip's frames (B,) are turned far from its first."""
     turned = np.degrees(clip.motions[clip.frames, ANGLES.start] - clip.portrait.motion[ANGLES.start])
-    return np.abs(turned) >= FAR_YAW
+    return np.abs(turned) >= FAR_APART_YAW
 
 
 def _only(rows: dict[str, Row], chosen: np.ndarray) -> dict[str, Row]:

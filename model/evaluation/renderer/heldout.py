@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.data.clips import SMALLEST_FACE, choose_frames
+from model.data.clips import SMALLEST_SHARP_FACE, choose_frames
 from model.data.corpus import Item, read_corpus, spread
 from model.data.warp_back import LARGEST_YAW, moved_away
 from model.extractor import Crop, Extraction
@@ -48,7 +48,7 @@ def held_out_items(data: Path, *, clips: int | None = None) -> Sequence[Item]:
     items = [
         item
         for item in read_corpus(data, split="val", kind="clip")
-        if item.face_px >= SMALLEST_FACE and not item.generated and item.frames >= RUN
+        if item.face_px >= SMALLEST_SHARP_FACE and not item.generated and item.frames >= RUN
     ]
     return spread(items, clips)
 

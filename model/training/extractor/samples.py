@@ -14,7 +14,7 @@ from model.extractor.linear_face import face_pose, face_window
 from model.extractor.window import Window, warp
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """Windows with their labels, in window units."""
 
     images: np.ndarray  # (B, 3, S, S) uint8
@@ -52,11 +52,11 @@ class Sampler:
         self.size = size
         self._cumulative = np.cumsum(store.probability)
 
-    def batch(self, rng: np.random.Generator, count: int) -> Batch:
+    def batch(self, rng: np.random.Generator, count: int) -> WindowBatch:
         """`count` samples: most seen as in refinement, the others roughly, off the face, or without one."""
         samples = [self._sample(rng) for _ in range(count)]
         images, landmarks, poses, presence = zip(*samples, strict=True)
-        return Batch(
+        return WindowBatch(
             np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)),
             np.stack(landmarks).astype(np.float32),
             np.array(poses, np.float32),

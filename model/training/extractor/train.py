@@ -21,7 +21,7 @@ from model.morphable import MOTION_SPACE, MorphableModel
 from model.morphable.basis import MOTION
 from model.training import Ema, Run, Stateful
 from model.training.extractor.loss import HALF_WINDOW_PX, extractor_losses
-from model.training.extractor.samples import Batch, Sampler
+from model.training.extractor.samples import Sampler, WindowBatch
 from model.weights.card import Card
 from model.weights.files import load_into, load_weights
 
@@ -164,7 +164,7 @@ def release(run: Run, trainer: ExtractorTrainer, data: Path, figures: dict[str, 
 
 
 @torch.no_grad()
-def validate(network: FaceNetwork, batch: Batch) -> dict[str, float]:
+def validate(network: FaceNetwork, batch: WindowBatch) -> dict[str, float]:
     """Figures on held-out people after one look: landmark errors in crop units, presence right or wrong."""
     network.eval()
     prediction = network(torch.from_numpy(batch.images))
@@ -186,7 +186,7 @@ def validate(network: FaceNetwork, batch: Batch) -> dict[str, float]:
 
 
 @torch.no_grad()
-def overlay_sheet(network: FaceNetwork, batch: Batch, columns: int = 8) -> np.ndarray:
+def overlay_sheet(network: FaceNetwork, batch: WindowBatch, columns: int = 8) -> np.ndarray:
     """A sheet (H, W, 3) uint8 of the first windows with the landmarks found and the presence judged."""
     network.eval()
     images = batch.images[: columns * 4]
@@ -205,7 +205,7 @@ def overlay_sheet(network: FaceNetwork, batch: Batch, columns: int = 8) -> np.nd
 
 def _validation_batch(
     held_out: FrameStore, permutation: np.ndarray, reference: np.ndarray, config: ExtractorConfig
-) -> Batch:
+) -> WindowBatch:
     sampler = Sampler(held_out, permutation, reference, config.network.sharp_size)
     return sampler.batch(np.random.default_rng((config.seed, 2**32)), 256)
 
@@ -222,7 +222,7 @@ def _optimizer(network: FaceNetwork, config: ExtractorConfig) -> torch.optim.Opt
     return torch.optim.AdamW(groups)
 
 
-def _labels(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _labels(batch: WindowBatch) -> tuple[Tensor, Tensor, Tensor]:
     return torch.from_numpy(batch.landmarks), torch.from_numpy(batch.pose), torch.from_numpy(batch.presence)
 
 

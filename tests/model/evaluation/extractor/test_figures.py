@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from model.cli import evaluate as commands
 from model.evaluation.extractor.finding import Tally, finding_figures
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.reading import Readings, auroc, confidence_figures, landmark_figures
 from model.extractor import Extractor
 
@@ -77,8 +77,8 @@ def test_tallies_add_up():
 def test_finding_is_judged_by_size_tilt_turn_and_condition(portrait):
     extractor = Extractor.load()
     found = extractor.extract(portrait)
-    people = [Portrait(found.image, found.landmarks)] * 2
-    turned = [Portrait(found.image, found.landmarks, yaw) for yaw in (10.0, -50.0)]
+    people = [LabelledPortrait(found.image, found.landmarks)] * 2
+    turned = [LabelledPortrait(found.image, found.landmarks, yaw) for yaw in (10.0, -50.0)]
     figures = finding_figures(extractor, people, turned, np.random.default_rng(0))
     assert figures["scenes"] == 12
     assert figures["recall"] >= 11 / 12

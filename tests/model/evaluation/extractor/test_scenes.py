@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.extractor.conditions import CONDITIONS, with_sunglasses
-from model.evaluation.extractor.portraits import Portrait
+from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.scenes import (
     scene_with_covered_face,
     scene_with_face,
@@ -24,7 +24,7 @@ def extractor():
 @pytest.fixture(scope="module")
 def person(extractor, portrait):
     found = extractor.extract(portrait)
-    return Portrait(found.image, found.landmarks)
+    return LabelledPortrait(found.image, found.landmarks)
 
 
 @pytest.fixture(scope="module")
