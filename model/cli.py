@@ -1,7 +1,5 @@
 """Commands of the offline side: `train`, `evaluate` and `weights`."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import tomllib

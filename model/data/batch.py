@@ -1,7 +1,5 @@
 """Pairs of frames of one person for training a renderer: what a batch of them is, and where batches come from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
@@ -31,17 +29,17 @@ class Batch:
     prior: Tensor | None = None
     region: Tensor | None = None
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> "Batch":
         """The same in memory that a GPU reads from by itself."""
         return self._each(Tensor.pin_memory)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """The same on a device, images in channels_last."""
         moved = self._each(lambda tensor: tensor.to(device, non_blocking=True))
         source, target = (image.contiguous(memory_format=torch.channels_last) for image in (moved.source, moved.target))
         return replace(moved, source=source, target=target)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         there = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(tensor) for name, tensor in there.items() if tensor is not None})
 

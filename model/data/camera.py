@@ -1,7 +1,5 @@
 """What cameras, files and things in the way do to a training window: colour, blur, noise, compression, occlusion."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Frames of a corpus split in one memory-mapped file, and what the morphable model says of every clip."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +45,7 @@ class ClipStore:
     The first use decodes the videos and fits the morphable model; both are kept in the folder `cache`. With `ids` the
     clips are those alone.
 
-    Raises:
-        DataError: the folder is no corpus, or has no such clip.
+    Raises DataError: the folder is no corpus, or has no such clip.
     """
 
     def __init__(

@@ -4,8 +4,6 @@ index.csv   id, kind (clip | still), split (train | val), person, frames, ..., a
 ID.npz      first (478, 3) int16, delta (T-1, 478, 3): landmarks in quarter crop units, by differences
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,8 +77,7 @@ class Item:
 def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None) -> list[Item]:
     """Items of a corpus folder, in the index's order.
 
-    Raises:
-        DataError: there is no index.csv, or nothing in it fits.
+    Raises DataError: there is no index.csv, or nothing in it fits.
     """
     index = root / "index.csv"
     if not index.is_file():

@@ -1,7 +1,5 @@
 """Training pictures decoded once: a memory-mapped array of small frames with their landmarks."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +43,7 @@ def build_frames(
     Of each clip, half of the frames are spread evenly and half are those with the eyes most shut, the mouth most open
     and the head most turned, which are rare and matter. People weigh alike; `still_share` of the draws are stills.
 
-    Raises:
-        DataError: the corpus is not readable or has nothing of that split.
+    Raises DataError: the corpus is not readable or has nothing of that split.
     """
     items = read_corpus(data, split=split)[:maximum_items]
     wish = {"split": split, "size": size, "frames_per_clip": frames_per_clip, "items": [item.id for item in items]}

@@ -9,8 +9,6 @@
 Nothing is kept in memory: the file is mapped, and each frame is decoded when a pair needs it.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +60,7 @@ class Records:
     """The LMDB of a folder, read only."""
 
     # LMDB locks up when a process opens a file twice; train and test lists share one.
-    _opened: ClassVar[WeakValueDictionary[Path, Records]] = WeakValueDictionary()
+    _opened: ClassVar[WeakValueDictionary[Path, "Records"]] = WeakValueDictionary()
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -75,11 +73,10 @@ class Records:
             self.environment.close()
 
     @classmethod
-    def of(cls, data: Path) -> Records:
+    def of(cls, data: Path) -> "Records":
         """Those of a data set, opened once in a process.
 
-        Raises:
-            DataError: there is not one LMDB in it, or it is damaged.
+        Raises DataError: there is not one LMDB in it, or it is damaged.
         """
         folders = [data, *sorted(path for path in data.iterdir() if path.name.isdigit())]
         found = [folder.resolve() for folder in folders if (folder / "data.mdb").is_file()]
@@ -120,8 +117,7 @@ class LmdbPairs:
     def __init__(self, data: Path, *, split: str, clips: Sequence[str] = ()) -> None:
         """`clips`: names of the videos to draw from; empty is all.
 
-        Raises:
-            DataError: the folder is not laid out as above, or none of the split's videos is whole.
+        Raises DataError: the folder is not laid out as above, or none of the split's videos is whole.
         """
         self._records = Records.of(data)
         self.videos = self._whole(_listed(data / LISTS[split], clips))
@@ -139,8 +135,7 @@ class LmdbPairs:
     def first_to_farthest(self, size: int, *, clips: int) -> Iterator[Batch]:
         """See `PairSource.first_to_farthest`; how far is told by expression and angles.
 
-        Raises:
-            DataError: no pair of them could be read.
+        Raises DataError: no pair of them could be read.
         """
         read = 0
         for video in spread(self.videos, clips):

@@ -5,8 +5,6 @@ drawn before; so it is the same however many processes draw, and a run that goes
 would have seen.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

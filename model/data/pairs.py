@@ -1,7 +1,5 @@
 """Pairs out of a corpus folder's clips and photos: what landmarks and the morphable model say goes with them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path

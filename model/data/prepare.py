@@ -3,8 +3,6 @@
 Resumable: a video whose name stands in prepared.jsonl is done, and index.csv is written anew after each video.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json
@@ -57,8 +55,7 @@ def prepare(videos: Path, out: Path, *, licence: str, val_share: float = 0.1) ->
 
     Returns how many videos were read, how many clips there are now and how many segments were dropped.
 
-    Raises:
-        DataError: the folder has no videos.
+    Raises DataError: the folder has no videos.
     """
     paths = sorted(path for path in videos.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:

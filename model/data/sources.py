@@ -1,7 +1,5 @@
 """Opens the data that a renderer is trained on, whichever of the layouts a folder has."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +23,7 @@ def open_pairs(
 
     Of the latter every frame is used as it is: `frames_per_clip` and `augment` count for corpora alone.
 
-    Raises:
-        DataError: the folder is neither, has no such clips, or has no landmarks although `warp_back` needs them.
+    Raises DataError: the folder is neither, has no such clips, or has no landmarks although `warp_back` needs them.
     """
     if not is_lmdb(data):
         return PairData(

@@ -1,7 +1,5 @@
 """Speech clips for training and evaluation: log-mel and motion of the same frames, and what lips and lids did."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ SHORTEST_FRAMES = 20
 
 
 def read_sound(path: Path) -> NDArray[np.float32]:
-    """Return the sound of a media file as 16 kHz mono samples (N,)."""
+    """The sound of a media file as 16 kHz mono samples (N,)."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
     with av.open(str(path)) as container:
         if not container.streams.audio:
@@ -38,7 +36,7 @@ def read_sound(path: Path) -> NDArray[np.float32]:
 
 
 def mouth_opening(landmarks: Tensor) -> Tensor:
-    """Return the gap between the inner lips (T,), in outer eye corner distances, of landmarks (T, 478, 3)."""
+    """The gap between the inner lips (T,), in outer eye corner distances, of landmarks (T, 478, 3)."""
     eyes: Tensor = (landmarks[:, EYES[0]] - landmarks[:, EYES[1]]).norm(dim=-1)
     gap: Tensor = (landmarks[:, UPPER_LIP] - landmarks[:, LOWER_LIP]).norm(dim=-1)
     return gap / eyes
@@ -52,7 +50,7 @@ class LidDirections:
     directions: Tensor
 
     @classmethod
-    def of(cls, model: MorphableModel, card: Mapping[str, dict[str, list[float]]]) -> LidDirections:
+    def of(cls, model: MorphableModel, card: Mapping[str, dict[str, list[float]]]) -> "LidDirections":
         """Take the blink controls of the morphable model's card."""
         measures = [measure for measure in MEASURES if measure.name in ("blink_left", "blink_right")]
         rows = torch.stack([measure.vector() for measure in measures])
@@ -60,7 +58,7 @@ class LidDirections:
         return cls(rows @ model.expression_basis.T, directions)
 
     def without_blinks(self, expression: Tensor) -> Tensor:
-        """Return expression (T, 64) whose lids keep their running median."""
+        """Expression (T, 64) whose lids keep their running median."""
         shut = expression @ self.gradients.T
         usual = torch.from_numpy(running_median(shut.numpy()))
         return expression - (shut - usual) @ self.directions
@@ -90,8 +88,7 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
 def read_clips(data: Path, split: str, *, at_most: int | None = None) -> list[SpeechClip]:
     """Read a split's clips that have sound, the longer ones first when only `at_most` are wanted.
 
-    Raises:
-        DataError: the corpus has no clip with sound.
+    Raises DataError: the corpus has no clip with sound.
     """
     items = [
         item for item in read_corpus(data, split=split, kind="clip") if item.audio and item.frames >= SHORTEST_FRAMES

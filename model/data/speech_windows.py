@@ -1,7 +1,5 @@
 """Windows of clips drawn at random, each clip as often as its length and its trust say."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,14 +17,14 @@ class Windows:
     frames: int
 
     @classmethod
-    def draw(cls, lengths: Sequence[int], weights: Tensor, *, batch: int, frames: int) -> Windows:
+    def draw(cls, lengths: Sequence[int], weights: Tensor, *, batch: int, frames: int) -> "Windows":
         """Draw from torch's global generator; weights (clips,) need not sum to one."""
         chosen = torch.multinomial(weights, batch, replacement=True).tolist()
         firsts = [int(torch.randint(max(1, lengths[i] - frames + 1), ())) for i in chosen]
         return cls(chosen, firsts, frames)
 
     def cut(self, sequences: Sequence[Tensor], *, rate: int = 1, margin: int = 0) -> Tensor:
-        """Return windows (B, rate * (frames + 2 margin), ...) of sequences (rate * T, ...), zeros beyond their ends."""
+        """Windows (B, rate * (frames + 2 margin), ...) of sequences (rate * T, ...), zeros beyond their ends."""
         return torch.stack(
             [
                 cut(sequences[i], rate * (first - margin), rate * (self.frames + 2 * margin))
@@ -40,7 +38,7 @@ class Windows:
 
 
 def cut(sequence: Tensor, first: int, length: int) -> Tensor:
-    """Return rows [first, first + length) of sequence (N, ...), zeros beyond its ends."""
+    """Rows [first, first + length) of sequence (N, ...), zeros beyond its ends."""
     before, after = max(0, -first), max(0, first + length - len(sequence))
     inside = sequence[max(first, 0) : max(first + length, 0)]
     return F.pad(inside, (0, 0) * (sequence.ndim - 1) + (before, after))

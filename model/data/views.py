@@ -1,7 +1,5 @@
 """Views of one person for training what follows a head: a picture, and others of the same clip."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -7,8 +7,6 @@ learned adaptive multiplane images", SIGGRAPH 2022, call it warp-back). Photos a
 sharper, and some of them laugh: moved to a closed mouth, such a photo teaches what is inside of an opening mouth.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +46,7 @@ class Picture:
     repo: str = ""  # that carried it
 
     @classmethod
-    def of_clip(cls, clip: Clip, image: np.ndarray, number: int) -> Picture:
+    def of_clip(cls, clip: Clip, image: np.ndarray, number: int) -> "Picture":
         """The clip's stored frame of that number."""
         frame = int(clip.frames[number])
         return cls(

@@ -5,8 +5,6 @@ Networks trained with ArcFace (Deng et al., "ArcFace: additive angular margin lo
 their features tells how alike the people are. The weights are not ours to ship.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2
@@ -30,8 +28,7 @@ class ArcFace:
     def __init__(self, path: Path) -> None:
         """Read a network: an ONNX file, or OpenVINO's .xml with its .bin beside it.
 
-        Raises:
-            WeightsError: the file is missing, damaged, or does not take faces (N, 3, 112, 112) to features (N, D).
+        Raises WeightsError: the file is missing, damaged, or does not take faces (N, 3, 112, 112) to features (N, D).
         """
         core = openvino.Core()
         try:

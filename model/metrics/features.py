@@ -44,8 +44,7 @@ class VGG19(nn.Module):
     def __init__(self, *, deepest: str = "relu5_1", weights: Path | None = None) -> None:
         """Read `weights` (a state dict with torchvision's keys), or draw them when it is None; the log says which.
 
-        Raises:
-            WeightsError: the file is missing, damaged, or its tensors do not fit.
+        Raises WeightsError: the file is missing, damaged, or its tensors do not fit.
         """
         super().__init__()
         if deepest not in LAYERS:

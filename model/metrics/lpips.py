@@ -4,8 +4,6 @@ The weights are not ours to ship: the file is the state dict of the authors' `LP
 `torch.save(lpips.LPIPS(net="alex").state_dict(), "lpips-alex.pth")` writes it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,8 +34,7 @@ class AlexLPIPS(nn.Module):
     def __init__(self, weights: Path) -> None:
         """Read the state dict `weights`.
 
-        Raises:
-            WeightsError: the file is missing, damaged, or its tensors do not fit.
+        Raises WeightsError: the file is missing, damaged, or its tensors do not fit.
         """
         super().__init__()
         content = read_state_dict(weights, "LPIPS")

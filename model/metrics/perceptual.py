@@ -1,7 +1,5 @@
 """How far pictures look apart to a network that learned to tell what photos show (EfficientNet-Lite0)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -17,8 +15,7 @@ class PerceptualDistance:
     def __init__(self) -> None:
         """Read the network.
 
-        Raises:
-            WeightsError: its package is not installed, or damaged.
+        Raises WeightsError: its package is not installed, or damaged.
         """
         self._network = EfficientNetLite0()
 

@@ -50,8 +50,7 @@ class Ranks:
     def share(self, count: int) -> range:
         """Which of `count` things this process takes.
 
-        Raises:
-            ValueError: they cannot be shared out evenly, and the mean over processes would not be that over things.
+        Raises ValueError: they cannot be shared out evenly, and the mean over processes would not be that over things.
         """
         if count % self.size:
             raise ValueError(f"{count} pairs for {self.size} processes; allowed are multiples of {self.size}")

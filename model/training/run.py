@@ -9,8 +9,6 @@
 The folder holds `config.json`, `log.jsonl`, tensorboard events, `sheets/`, the last checkpoints and what is released.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random
@@ -50,8 +48,7 @@ class Stateful(Protocol):
 class Run:
     """One training run in `directory`, resumed by itself when the directory holds a checkpoint of it.
 
-    Raises:
-        DataError: the directory holds a checkpoint of another configuration.
+    Raises DataError: the directory holds a checkpoint of another configuration.
     """
 
     def __init__(
@@ -133,8 +130,7 @@ class Run:
     def log(self, step: int, **scalars: float | Tensor) -> None:
         """Write scalars every `log_every` steps, and watch all of them; tensors () are read from their device then.
 
-        Raises:
-            TrainingDivergedError: a scalar is NaN or infinite; the last good checkpoint stays.
+        Raises TrainingDivergedError: a scalar is NaN or infinite; the last good checkpoint stays.
         """
         if step % self._log_every and math.isfinite(sum(scalars.values())):  # one number tells of all
             return
@@ -166,8 +162,7 @@ class Run:
     def save(self) -> Path:
         """Write checkpoint-STEP.pt whole or not at all, and drop the oldest.
 
-        Raises:
-            TrainingDivergedError: the state holds NaN or infinity; nothing is written or dropped.
+        Raises TrainingDivergedError: the state holds NaN or infinity; nothing is written or dropped.
         """
         path = self.directory / f"checkpoint-{self.step:08d}.pt"
         if not self._ranks.leads:
@@ -196,8 +191,7 @@ class Run:
         `better` is asked, with the figures of the card that is there, whether these are better ones; without it, or
         where nothing is there yet, they always are. The run tells the card its hours, steps and hardware.
 
-        Raises:
-            WeightsError: a weight is not finite as `dtype`; or the weights that are there are damaged.
+        Raises WeightsError: a weight is not finite as `dtype`; or the weights that are there are damaged.
         """
         if better is not None and (self.directory / f"{name}.json").is_file():
             _, before = load_weights(name, self.directory)

@@ -1,7 +1,5 @@
 """Read and write released weights: a safetensors file and the JSON card that describes it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickle
@@ -29,8 +27,7 @@ def released_weights() -> Path:
 def read_card(name: str, directory: Path | None = None) -> dict[str, Any]:
     """Read the card NAME.json.
 
-    Raises:
-        WeightsError: there is no such card, or it is not a JSON object.
+    Raises WeightsError: there is no such card, or it is not a JSON object.
     """
     path = (directory or released_weights()) / f"{name}.json"
     if not path.is_file():
@@ -47,8 +44,7 @@ def read_card(name: str, directory: Path | None = None) -> dict[str, Any]:
 def load_weights(name: str, directory: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read NAME.safetensors (as float32) and its card.
 
-    Raises:
-        WeightsError: a file is missing or damaged, its checksum differs from the card's, or a number is not finite.
+    Raises WeightsError: a file is missing or damaged, its checksum differs from the card's, or a number is not finite.
     """
     card = read_card(name, directory)
     path = (directory or released_weights()) / f"{name}.safetensors"
@@ -71,8 +67,7 @@ def load_weights(name: str, directory: Path | None = None) -> tuple[dict[str, Te
 def read_state_dict(path: Path, what: str) -> Mapping[str, Any]:
     """Read a state dict that a user brings, as torch.save wrote it; nothing but tensors and containers is unpickled.
 
-    Raises:
-        WeightsError: the file, named as `what`, is missing, damaged or holds something else.
+    Raises WeightsError: the file, named as `what`, is missing, damaged or holds something else.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -93,8 +88,7 @@ def save_weights(
 ) -> Path:
     """Write NAME.safetensors (floating-point tensors as `dtype`) and NAME.json into `directory`.
 
-    Raises:
-        WeightsError: a tensor holds NaN or infinity, or leaves the range of `dtype`.
+    Raises WeightsError: a tensor holds NaN or infinity, or leaves the range of `dtype`.
     """
     stored = {}
     for key, value in state.items():
@@ -127,8 +121,7 @@ def write_card(name: str, card: Mapping[str, Any], directory: Path) -> None:
 def load_into(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load `state` into `module`, every key and shape being right.
 
-    Raises:
-        WeightsError: names the keys that are missing, unknown or misshapen.
+    Raises WeightsError: names the keys that are missing, unknown or misshapen.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())

@@ -1,7 +1,5 @@
 """Whether the lips close where p, b and m are spoken, in made speech whose sounds are known."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +25,7 @@ SEEDS, TEMPERATURE = 4, 0.7
 
 
 def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
-    """Return how closed the mouth is on p, b and m; or, where eSpeak NG is missing, what to install.
+    """How closed the mouth is on p, b and m; or, where eSpeak NG is missing, what to install.
 
     `opening_rank` is the share of the speech's frames at which the mouth is less open than at its most closed in one of
     these sounds, a mean over sounds: 0 would be always closed. `opening_rank_elsewhere` is that of as many frames at
@@ -65,5 +63,5 @@ def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
 
 
 def rank(opening: NDArray[np.float32], first: int, last: int) -> float:
-    """Return the share of frames at which the opening (T,) is less than its least in [first, last)."""
+    """The share of frames at which the opening (T,) is less than its least in [first, last)."""
     return float(np.mean(opening < opening[max(first, 0) : last].min()))

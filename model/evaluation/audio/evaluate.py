@@ -1,7 +1,5 @@
 """How well speech-to-motion does on people it never saw: likelihood, lips, and whether it moves like a person."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,12 +53,12 @@ def judged(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> Judged:
 
 
 def evaluate(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> Figures:
-    """Return all figures of a network on held-out clips; those with several columns are tables of one row."""
+    """All figures of a network on held-out clips; those with several columns are tables of one row."""
     return figures(network, judged(network, clips))
 
 
 def figures(network: SpeechNetwork, found: Judged) -> Figures:
-    """Return all figures of what was made of held-out clips."""
+    """All figures of what was made of held-out clips."""
     model = MorphableModel.load()
     return {
         "clips": float(len(found.clips)),
@@ -74,7 +72,7 @@ def figures(network: SpeechNetwork, found: Judged) -> Figures:
 
 
 def evaluate_corpus(data: Path, *, weights: Path | None = None, sheet: Path | None = None) -> dict[str, object]:
-    """Return the figures of the released network, or of that in `weights`, on a corpus' val split.
+    """The figures of the released network, or of that in `weights`, on a corpus' val split.
 
     With `sheet`, mouths under their waveforms are drawn there.
     """
@@ -86,7 +84,7 @@ def evaluate_corpus(data: Path, *, weights: Path | None = None, sheet: Path | No
 
 
 def other_people(clips: Sequence[SpeechClip]) -> list[list[int]]:
-    """Return the numbers of the next clips, in a circle, whose person is not the clip's own: as many for each clip.
+    """The numbers of the next clips, in a circle, whose person is not the clip's own: as many for each clip.
 
     Raises DataError where there is one person only.
     """
@@ -100,7 +98,7 @@ def other_people(clips: Sequence[SpeechClip]) -> list[list[int]]:
 
 
 def likelihood(network: SpeechNetwork, clips: Sequence[SpeechClip], tracks: Sequence[Tensor]) -> Figures:
-    """Return NLL a dimension in nats with the true sound, with other people's, and under a Gaussian without sound.
+    """NLL a dimension in nats with the true sound, with other people's, and under a Gaussian without sound.
 
     The Gaussian has the mean and full covariance of a frame given the one before it, fitted on the very clips it is
     judged on: as good as a linear model without sound can look. `own_sound_gain` is by how much the true sound lowers a
@@ -144,7 +142,7 @@ def _as_long(track: Tensor, code: Tensor) -> Tensor:
 
 
 def gaussian_nll(codes: Sequence[Tensor]) -> float:
-    """Return the NLL a frame, in nats, of codes (T, D) under x_t ~ N(A x_{t-1}, C), both fitted on them."""
+    """The NLL a frame, in nats, of codes (T, D) under x_t ~ N(A x_{t-1}, C), both fitted on them."""
     before, after = torch.cat([c[:-1] for c in codes]).double(), torch.cat([c[1:] for c in codes]).double()
     error = after - before @ torch.linalg.lstsq(before, after).solution
     covariance = error.T @ error / len(error)

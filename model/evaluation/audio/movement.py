@@ -1,7 +1,5 @@
 """Whether it moves like a person: spread, speed and jerk of lips and head, and blinks, beside the real ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +18,7 @@ RANGE = (5, 95)  # percentiles between which a pose's range is taken
 def movement_figures(
     network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> dict[str, float | dict[str, float]]:
-    """Return means over clips, each figure of one take, of the regressor's lips and of the real person."""
+    """Means over clips, each figure of one take, of the regressor's lips and of the real person."""
     gradient = opening_gradient(model)
     to_opening = network.code.decoder @ gradient
     rows: dict[str, list[dict[str, float]]] = {"take": [], "regressor": [], "real": []}
@@ -42,7 +40,7 @@ def movement_figures(
 
 
 def lips(opening: NDArray[np.float32]) -> dict[str, float]:
-    """Return spread, speed and jerk of the mouth's opening (T,), in half sides of the crop and seconds."""
+    """Spread, speed and jerk of the mouth's opening (T,), in half sides of the crop and seconds."""
     return {
         "opening_deviation": float(opening.std()),
         "opening_speed": float(np.abs(np.diff(opening)).mean() * MOTION_FPS),
@@ -51,7 +49,7 @@ def lips(opening: NDArray[np.float32]) -> dict[str, float]:
 
 
 def head(pose: NDArray[np.float32]) -> dict[str, float]:
-    """Return spread, range, speed and jerk of a head's angles, of pose (T, 6), in degrees and seconds."""
+    """Spread, range, speed and jerk of a head's angles, of pose (T, 6), in degrees and seconds."""
     degrees = np.degrees(pose[:, :3])
     found = {}
     for axis, name in enumerate(("yaw", "pitch", "roll")):

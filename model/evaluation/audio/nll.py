@@ -1,7 +1,5 @@
 """The likelihood of whole clips under the flows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +11,7 @@ from model.data.speech_windows import Windows
 
 @torch.no_grad()
 def clip_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
-    """Return the mean NLL a frame, in nats, of expression and pose (clips, 2): tracks (T, S), codes (T, E + 6)."""
+    """The mean NLL a frame, in nats, of expression and pose (clips, 2): tracks (T, S), codes (T, E + 6)."""
     flows.eval()
     e = flows.components
     lengths = [len(code) for code in codes]
@@ -27,13 +25,13 @@ def clip_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) ->
 
 
 def flow_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> tuple[float, float]:
-    """Return the mean NLL a frame, in nats, of expression and pose over all frames of clips, as `clip_nll` takes."""
+    """The mean NLL a frame, in nats, of expression and pose over all frames of clips, as `clip_nll` takes."""
     expression, pose = over_frames(clip_nll(flows, tracks, codes), codes).tolist()
     return expression, pose
 
 
 def over_frames(values: Tensor, codes: Sequence[Tensor]) -> Tensor:
-    """Return the mean (...) of clips' values (clips, ...), each clip as often as it has frames."""
+    """The mean (...) of clips' values (clips, ...), each clip as often as it has frames."""
     lengths = torch.tensor([float(len(code)) for code in codes])
     mean: Tensor = torch.tensordot(lengths / lengths.sum(), values, dims=1)
     return mean

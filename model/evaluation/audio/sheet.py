@@ -1,7 +1,5 @@
 """A sheet to look at: under the waveform of a sound the mouth that spoke it, and the lips that were made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +49,7 @@ def draw_sheet(
 
 
 def waveform(samples: NDArray[np.float32], width: int, height: int) -> Image.Image:
-    """Return the waveform of samples (N,) over `width` pixels: each column spans its least and its largest sample."""
+    """The waveform of samples (N,) over `width` pixels: each column spans its least and its largest sample."""
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
     largest = max(float(np.abs(samples).max(initial=0)), 1e-6)
@@ -62,7 +60,7 @@ def waveform(samples: NDArray[np.float32], width: int, height: int) -> Image.Ima
 
 
 def _lips(network: SpeechNetwork, clip: SpeechClip, made: Made) -> Tensor:
-    """Return landmarks (T, 478, 2) of the first take, the clip's own mean face saying it, about the lips' middle."""
+    """Landmarks (T, 478, 2) of the first take, the clip's own mean face saying it, about the lips' middle."""
     model = MorphableModel.load()
     expression = clip.motion[:, :EXPRESSION].mean(dim=0) + made.takes[0] @ network.code.decoder
     rest = torch.zeros(len(expression), 6)

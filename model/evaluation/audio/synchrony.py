@@ -3,8 +3,6 @@
 Shapes: N takes, T frames, E components of the expression code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -41,7 +39,7 @@ class Made:
 
 
 def opening_gradient(model: MorphableModel) -> Tensor:
-    """Return what each expression coefficient adds to the gap between the lips (64,), in half sides of the crop."""
+    """What each expression coefficient adds to the gap between the lips (64,), in half sides of the crop."""
     measure = next(measure for measure in MEASURES if measure.name == "jaw_open")
     return model.expression_basis @ measure.vector()
 
@@ -49,7 +47,7 @@ def opening_gradient(model: MorphableModel) -> Tensor:
 def lip_figures(
     network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> dict[str, float | dict[str, float]]:
-    """Return means over clips: correlations with the measured opening and with the sound's energy, and distances.
+    """Means over clips: correlations with the measured opening and with the sound's energy, and distances.
 
     `opening_correlation` is without any shift. In the curves by lag all clips are shifted alike, and at a positive lag
     what was made is compared with what the mouth did so many frames before.
@@ -83,7 +81,7 @@ def lip_figures(
 def _mouth_distances(
     network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> dict[str, float]:
-    """Return how far lip landmarks are from the true ones, each about its clip's mean; `still` are lips that rest."""
+    """How far lip landmarks are from the true ones, each about its clip's mean; `still` are lips that rest."""
     lips = model.expression_basis.reshape(EXPRESSION, POINTS, 3)[:, list(LIPS), :2].flatten(1)
     distances: dict[str, list[float]] = {}
     for clip, one in zip(clips, made, strict=True):
@@ -99,7 +97,7 @@ def _mouth_distances(
 def diversity_figures(
     network: SpeechNetwork, model: MorphableModel, made: Sequence[Made]
 ) -> dict[str, float | dict[str, float]]:
-    """Return how takes of one sound agree: the mean correlation of two seeds' openings, and of two seeds' yaw."""
+    """How takes of one sound agree: the mean correlation of two seeds' openings, and of two seeds' yaw."""
     to_opening = network.code.decoder @ opening_gradient(model)
     series: dict[str, Callable[[Made], Tensor]] = {
         "opening": lambda one: one.takes @ to_opening,
@@ -117,13 +115,13 @@ def _agreement(takes: NDArray[np.float32]) -> float:
 
 
 def correlation(a: Series, b: Series) -> float:
-    """Return the correlation of two series (T,); 0 when one does not move."""
+    """The correlation of two series (T,); 0 when one does not move."""
     a, b = a - a.mean(), b - b.mean()
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 
 def lag_curve(made: Series, truth: Series) -> NDArray[np.float64]:
-    """Return correlations (2 MOST_LAG + 1,) at lags -MOST_LAG .. MOST_LAG; positive: made comes late."""
+    """Correlations (2 MOST_LAG + 1,) at lags -MOST_LAG .. MOST_LAG; positive: made comes late."""
     n = len(made)
     return np.array(
         [

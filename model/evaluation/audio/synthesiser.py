@@ -3,8 +3,6 @@
 The interface is that of espeak-ng's speak_lib.h, of which only what is needed is declared.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ UTF8 = 1
 
 @functools.cache
 def _library() -> tuple[ctypes.CDLL, int]:
-    """Return the library and its rate in Hz. It can be set up once a process: after espeak_Terminate it hangs."""
+    """The library and its rate in Hz. It can be set up once a process: after espeak_Terminate it hangs."""
     try:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:
@@ -61,10 +59,9 @@ _Heard = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c
 
 
 def synthesise(text: str, *, voice: str = "en") -> tuple[NDArray[np.float32], list[Phoneme]]:
-    """Return speech (N,), mono at 16 kHz, and its phonemes.
+    """Speech (N,), mono at 16 kHz, and its phonemes.
 
-    Raises:
-        DataError: eSpeak NG is not installed, or has no such voice.
+    Raises DataError: eSpeak NG is not installed, or has no such voice.
     """
     library, rate = _library()
     if library.espeak_SetVoiceByName(voice.encode()):

@@ -1,7 +1,5 @@
 """Every engine of this machine against the eager network, interleaved in one run."""
 
-from __future__ import annotations
-
 import importlib.util
 import statistics
 import sys
@@ -65,8 +63,7 @@ def benchmark(
     `frames` frames is rendered, `size` pixels to a side, or as many as the network
     was made for. Memory is that of a process of its own for each engine.
 
-    Raises:
-        WeightsError: there are no such weights.
+    Raises WeightsError: there are no such weights.
     """
     subject = Subject.load(name)
     device = _device(device)

@@ -1,7 +1,5 @@
 """Where an engine's time goes, and what share of the machine's peak it reaches."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 
@@ -34,9 +32,8 @@ def profile(
     precision, timed in the same run. Kernels are timed in runs of their own, since the profiler slows what it watches;
     "busy" is the share of those runs' time in which they worked, on the CPU their share of all that torch did there.
 
-    Raises:
-        EngineError: this machine lacks the engine, or it computes outside of torch, where torch's profiler is blind.
-        ValueError: a number is below 1.
+    Raises EngineError: this machine lacks the engine, or it computes outside of torch, where torch's profiler is blind.
+    Raises ValueError: a number is below 1.
     """
     for name, value in (("batch_size", batch_size), ("runs", runs), ("top", top)):
         if value < 1:

@@ -1,7 +1,5 @@
 """What a benchmark of the engines renders: a network, and a scene for it."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +37,12 @@ class Subject:
     calibration: EightBitCalibration | None = None
 
     @classmethod
-    def load(cls, name: str) -> Subject:
+    def load(cls, name: str) -> "Subject":
         """ "light" is the released renderer, "full" the paper's size with made weights; else a file of weights.
 
         A file is NAME.safetensors with its card beside it, or a checkpoint of the authors (.pt).
 
-        Raises:
-            WeightsError: there is no such file, or it is damaged.
+        Raises WeightsError: there is no such file, or it is damaged.
         """
         if name == FULL:
             network = made(RendererConfig.full(PUBLISHED_DIMENSION))
@@ -77,7 +74,7 @@ class Scene:
     priors: Tensor | None = None
 
     @classmethod
-    def made(cls, config: RendererConfig, frames: int, size: int | None = None) -> Scene:
+    def made(cls, config: RendererConfig, frames: int, size: int | None = None) -> "Scene":
         """A smooth picture, motions that wander, and smooth flows of a pixel or so."""
         size = size or config.size
         generator = torch.Generator().manual_seed(0)

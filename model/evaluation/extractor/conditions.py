@@ -1,7 +1,5 @@
 """What makes a face hard to see: light, camera, file, and glasses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 

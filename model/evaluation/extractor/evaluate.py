@@ -1,7 +1,5 @@
 """All figures of the extractor, and the sheet to look at."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +39,8 @@ def evaluate(
         sheet: where a picture of ten photos goes: the landmarks found, and three named controls rendered from them.
         seed: of all that is drawn at random.
 
-    Raises:
-        DataError: the corpus is not readable.
-        WeightsError: the weights are not usable.
+    Raises DataError: the corpus is not readable.
+    Raises WeightsError: the weights are not usable.
     """
     extractor = Extractor(FaceReader.load(weights), MorphableModel.load())
     clips, stills = (read_corpus(data, split="val", kind=kind) for kind in ("clip", "still"))

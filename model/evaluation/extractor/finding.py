@@ -1,7 +1,5 @@
 """How many faces are found in whole pictures, and what is taken for one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -40,7 +38,7 @@ class Tally:
     found: int = 0
     false: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             self.scenes + other.scenes, self.faces + other.faces, self.found + other.found, self.false + other.false
         )

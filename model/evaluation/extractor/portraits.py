@@ -1,7 +1,5 @@
 """Held-out people as pictures with landmarks, to be pasted into scenes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How well landmarks, angles and confidence are read where a face is roughly known."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +33,7 @@ class Readings:
     confidence: np.ndarray  # (N,)
     expected_px: np.ndarray  # (N,)
 
-    def __add__(self, other: Readings) -> Readings:
+    def __add__(self, other: "Readings") -> "Readings":
         names = ("truth", "found", "presence", "confidence", "expected_px")
         return Readings(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 

@@ -1,7 +1,5 @@
 """Scenes for judging face finding: faces pasted into larger pictures, and pictures without one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

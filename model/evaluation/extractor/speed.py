@@ -1,7 +1,5 @@
 """What the extractor weighs and how fast it is on this machine."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Figures of the morphable model on people it was not built from: how near it comes, and how far yaw leaks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +23,7 @@ def held_out_figures(model: MorphableModel, data: Path) -> dict[str, float]:
     held_out_error_px: mean distance, in crop units, between landmarks and the model fitted to each frame by
     itself, on at most FRAMES_PER_CLIP frames a clip. yaw_...: see `yaw_leak`; clips are fitted with one identity each.
 
-    Raises:
-        DataError: the corpus is not readable.
+    Raises DataError: the corpus is not readable.
     """
     items = [item for item in read_corpus(data, split="val") if not item.generated]
     error = model.fit(

@@ -5,8 +5,6 @@ as it is (`copy`), its mesh moved to where the model has the landmarks (`prior`,
 where the target's landmarks truly are (`mesh`, a piecewise affine warp that is told the answer).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,9 +66,8 @@ def evaluate(
     looked at; `sheet` is where a picture of ten people at nine motions goes; `more` are further comparisons with the
     target, and `recognition` tells, as arcface, whether the person is still the portrait's.
 
-    Raises:
-        DataError: the corpus is not readable. WeightsError: weights are not usable, or those by which pictures are
-            compared are not installed.
+    Raises DataError: the corpus is not readable.
+    Raises WeightsError: weights are not usable, or those by which pictures are compared are not installed.
     """
     distance = PerceptualDistance()
     animator = Animator.load(engine=engine, name=name, directory=weights)

@@ -1,7 +1,5 @@
 """Does the picture do what the controls ask? Rendered controls on held-out stills, read back by the extractor."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Of a clip its motion, and pictures and landmarks of chosen frames; a photo may b
 of the way back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

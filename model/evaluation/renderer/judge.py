@@ -1,7 +1,5 @@
 """What a viewer's stand-in, the extractor, sees in pictures, and how far that is from what it should see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How a renderer under training stands: pairs of held-out people, measured and drawn in seconds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import cast

@@ -3,8 +3,6 @@
 All work on mel (B, 4 T, MELS) as `log_mel` gives it, drawing from torch's global generator.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +17,7 @@ PHONE_SHARE, PHONE_BANDS = 0.1, 46  # of clips; mel bands under 3.6 kHz
 
 
 def augment(mel: Tensor) -> Tensor:
-    """Return mel (B, 4 T, MELS) as another microphone, room and voice might have given it."""
+    """Mel (B, 4 T, MELS) as another microphone, room and voice might have given it."""
     batch = len(mel)
     mel = stretched(mel, 1 + VOICE_STRETCH * (2 * torch.rand(batch) - 1))
     power = torch.expm1(LOG_SPREAD * mel.clamp(max=5))
@@ -37,7 +35,7 @@ def augment(mel: Tensor) -> Tensor:
 
 
 def stretched(mel: Tensor, factors: Tensor) -> Tensor:
-    """Return mel with each clip's mel axis stretched by its factor (B,)."""
+    """Mel with each clip's mel axis stretched by its factor (B,)."""
     places = (torch.arange(MELS) * factors[:, None]).clamp(0, MELS - 1)
     lower = places.floor().long().clamp(max=MELS - 2)
     share = (places - lower)[:, None]

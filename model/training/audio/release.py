@@ -1,7 +1,5 @@
 """From a trained network to released weights: how strongly to sample, the figures, the file and its card."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +83,7 @@ def release(
 
 
 def rounded(figures: Figures) -> dict[str, Any]:
-    """Return figures to four places, as a card holds them."""
+    """Figures to four places, as a card holds them."""
     return {
         name: {key: round(part, 4) for key, part in value.items()} if isinstance(value, dict) else round(value, 4)
         for name, value in figures.items()

@@ -1,7 +1,5 @@
 """Train speech-to-motion: regressors of the lips first, then the flows of what they leave open."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence
@@ -167,7 +165,7 @@ class Trainer:
             self.flow_ema.module.load_state_dict(flows.state_dict())
 
     def _trusted_frames(self) -> Tensor:
-        """Return numbers (N,) of frames of all clips in a row, each clip's as often as it is trusted."""
+        """Numbers (N,) of frames of all clips in a row, each clip's as often as it is trusted."""
         weights = torch.cat([torch.full((clip.frames,), clip.trust) for clip in self.clips])
         generator = torch.Generator().manual_seed(self.config.seed)
         return torch.multinomial(weights, len(weights), replacement=True, generator=generator)
@@ -189,7 +187,7 @@ class Trainer:
         return {"nll_expression": nll_expression.detach(), "nll_pose": nll_pose.detach()}
 
     def held_out_nll(self, flows: Flows) -> dict[str, float]:
-        """Return the mean NLL a frame of held-out clips, in nats: expression, pose, and both."""
+        """The mean NLL a frame of held-out clips, in nats: expression, pose, and both."""
         expression, pose = flow_nll(flows, self.held_out_tracks, self.held_out_codes)
         return {"held_out_nll": expression + pose, "held_out_nll_expression": expression, "held_out_nll_pose": pose}
 
@@ -221,7 +219,7 @@ class Trainer:
 
 
 def autoregression(residuals: Sequence[Tensor], pasts: Sequence[Tensor], noise: float) -> Tensor:
-    """Return weights (H, D) of the last H frames, by least squares on residuals (T, D) and pasts (T, H, D).
+    """Weights (H, D) of the last H frames, by least squares on residuals (T, D) and pasts (T, H, D).
 
     Noise of that deviation on the past is a ridge of its variance; it keeps the recursion stable.
     """
@@ -232,7 +230,7 @@ def autoregression(residuals: Sequence[Tensor], pasts: Sequence[Tensor], noise: 
 
 
 def annealed(progress: float) -> float:
-    """Return the share of the learning rate at `progress` 0..1 of a stage: a short warm-up, then a cosine to 0."""
+    """The share of the learning rate at `progress` 0..1 of a stage: a short warm-up, then a cosine to 0."""
     return min(1.0, 0.05 + 20 * progress) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 

@@ -1,7 +1,5 @@
 """What the extractor's network is trained for."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

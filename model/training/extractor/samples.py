@@ -1,7 +1,5 @@
 """Training samples: windows on faces, near faces, beside faces and on no faces, with what the network should say."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

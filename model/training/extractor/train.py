@@ -1,7 +1,5 @@
 """Training of the extractor's network: `pirenderer train extractor`."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -60,9 +58,8 @@ class ExtractorConfig(BaseModel):
 def train(config: ExtractorConfig, *, data: Path, out: Path, minutes: float | None = None) -> None:
     """Train on a corpus folder and leave extractor.safetensors and its card in `out`; resumes what `out` holds.
 
-    Raises:
-        DataError: the corpus is not readable.
-        TrainingDivergedError: a loss became non-finite.
+    Raises DataError: the corpus is not readable.
+    Raises TrainingDivergedError: a loss became non-finite.
     """
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
@@ -136,8 +133,7 @@ class ExtractorTrainer:
 def start_from(network: FaceNetwork, directory: Path) -> None:
     """Take over the released extractor in `directory`; what it lacks of the closer look stays as it is.
 
-    Raises:
-        WeightsError: the files are missing, damaged or do not fit.
+    Raises WeightsError: the files are missing, damaged or do not fit.
     """
     released, _ = load_weights(NAME, directory)
     fresh = {name: value for name, value in network.state_dict().items() if name.startswith("details.")}

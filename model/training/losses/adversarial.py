@@ -4,8 +4,6 @@ What a portrait does not show is not to be known from it, and L1 answers with th
 A discriminator accepts any one of them. It is small, so that it costs a few per cent of a step.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import Tensor, nn

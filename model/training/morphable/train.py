@@ -3,8 +3,6 @@
 Nothing is random: two builds differ by rounding alone.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

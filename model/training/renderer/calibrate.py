@@ -1,7 +1,5 @@
 """Calibrate a renderer's weights for eight-bit convolutions on a corpus folder's held-out people."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +28,7 @@ def calibrate(data: Path, name: str = RENDERER, directory: Path | None = None) -
     Every other clip and photo gives the ranges, those between them the pictures that are compared. Photos are turned
     aside and back: heads that turn far show networks what frames of clips seldom do.
 
-    Raises:
-        WeightsError: weights or card are missing or damaged.
+    Raises WeightsError: weights or card are missing or damaged.
     """
     directory = directory or released_weights()
     network, card = load_renderer(name, directory)

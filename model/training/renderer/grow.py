@@ -9,8 +9,6 @@ is corrected for what that does to mean and deviation.
 Letters: C channels of the narrow network, W of the wide one; k kernel sides; B batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -42,8 +40,7 @@ def grow(narrow: PIRenderer, config: RendererConfig, batch: Batch, generator: to
         batch: pictures on which layer norms are corrected.
         generator: for the shares.
 
-    Raises:
-        ModelError: the shapes differ in more than channels, or a layer would be narrower.
+    Raises ModelError: the shapes differ in more than channels, or a layer would be narrower.
     """
     check_wider(narrow.config, config)
     wide = PIRenderer(config)
@@ -57,8 +54,7 @@ def grow(narrow: PIRenderer, config: RendererConfig, batch: Batch, generator: to
 def check_wider(narrow: RendererConfig, wide: RendererConfig) -> None:
     """See that a network of shape `narrow` can grow into one of shape `wide`.
 
-    Raises:
-        ModelError: the shapes differ in more than channels, or a layer would be narrower.
+    Raises ModelError: the shapes differ in more than channels, or a layer would be narrower.
     """
     channels = {"base_channels", "max_channels"}
     parts = {"warping": channels, "editing": channels}

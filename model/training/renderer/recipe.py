@@ -1,7 +1,5 @@
 """What a renderer's training can be told, and what it is told by default."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -92,8 +90,7 @@ class RendererTrainingConfig(_Config):
     def check_fits(self, data: PairSource) -> None:
         """See that network and losses can be trained on this data.
 
-        Raises:
-            DataError: the network takes other motions, or network or losses need landmarks that the data lacks.
+        Raises DataError: the network takes other motions, or network or losses need landmarks that the data lacks.
         """
         if self.network.motion_dimension != data.dimension:
             raise DataError(

@@ -4,8 +4,6 @@ A run goes through phases: each has a picture size, a batch, a learning rate and
 warping network alone for the first half, then both from a new optimiser, then a fifth of the learning rate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -53,10 +51,9 @@ def train(
     Best is the one whose pictures of held-out people look nearest to the true ones, see `keep_best`. Decoded frames are
     kept in `cache` (default: `out`/cache) for later runs. Under torchrun every process draws its share of the batches.
 
-    Raises:
-        DataError: the folder is no corpus and no LMDB of the authors' layout, or the configuration does not fit it.
-        WeightsError: those of EfficientNet-Lite0, by which pictures are compared, are not installed.
-        TrainingDivergedError: the loss is NaN or infinite; the last checkpoint is from before.
+    Raises DataError: the folder is no corpus and no LMDB of the authors' layout, or the configuration does not fit it.
+    Raises WeightsError: those of EfficientNet-Lite0, by which pictures are compared, are not installed.
+    Raises TrainingDivergedError: the loss is NaN or infinite; the last checkpoint is from before.
     """
     torch.manual_seed(config.seed)
     ranks = Ranks.join()
@@ -126,7 +123,7 @@ class HeldOutPairs:
             yield from self._held_out.back_from_the_side(size, pictures=count)
 
 
-def keep_best(run: Run, trainer: RendererTrainer, held_out: HeldOutPairs) -> None:
+def keep_best(run: Run, trainer: "RendererTrainer", held_out: HeldOutPairs) -> None:
     """Measure the averaged network on held-out pairs; write it as weights when none before was better.
 
     Better is a smaller perceptual distance, the mean of those on real pairs and, where there are any, on pictures that
@@ -203,9 +200,8 @@ class RendererTrainer:
     def start_from(self, directory: Path, held_out: HeldOutPairs) -> None:
         """Take network and average from released weights, or grow them from narrower ones.
 
-        Raises:
-            WeightsError: weights or card are missing, damaged or do not fit.
-            ModelError: the network is not a wider one of the narrower's shape.
+        Raises WeightsError: weights or card are missing, damaged or do not fit.
+        Raises ModelError: the network is not a wider one of the narrower's shape.
         """
         if self.config.grow is None:
             weights, _ = load_weights(self.config.name, directory)

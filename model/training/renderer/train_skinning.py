@@ -4,8 +4,6 @@ A portrait is moved as its skin says, and shall look like other frames of the cl
 is wall. Cameras move too, but seldom in step with the head.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
