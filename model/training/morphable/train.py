@@ -65,38 +65,60 @@ def train(config: MorphableConfig, *, data: Path, out: Path, minutes: float | No
 
 def build(points: Tensor, owner: Tensor, config: MorphableConfig) -> tuple[MorphableModel, dict[str, float]]:
     """Build from landmarks (F, 478, 3) in crop units; `owner` (F,) numbers the clip or still of each frame."""
-    centred = (points - points.new_tensor([HALF_CROP, HALF_CROP, 0.0])) / HALF_CROP
-    owners = int(owner.max()) + 1
-    count = torch.bincount(owner, minlength=owners).float()
-    share = 1.0 / count[owner]  # every clip and still counts the same, however long
-
-    def owner_means(values: Tensor) -> Tensor:
-        sums = values.new_zeros(owners, *values.shape[1:]).index_add_(0, owner, values)
-        return sums / count.view(-1, *[1] * (values.dim() - 1))
-
-    mean, weights = (centred * share.view(-1, 1, 1)).sum(0) / owners, torch.ones(POINTS)
-    mean = mean - mean.mean(0)
+    alignment = Alignment(points, owner)
     for _ in range(config.alignment_rounds):
-        # Aligning to the own clip's mean shape from the second round on keeps identity out of the pose.
-        scale, rotation, translation = similarity(mean.expand_as(centred), centred, weights)
-        aligned = ((centred - translation.unsqueeze(1)) @ rotation) / scale.view(-1, 1, 1)
-        person = owner_means(aligned)
-        moved = ((aligned - person[owner]).square().sum(-1) * share.unsqueeze(-1)).sum(0) / owners
-        weights = 1.0 / (moved + moved.median() * 0.25)
-        weights = weights / weights.sum()
-        mean = person.mean(0)
-        mean = mean - (weights.unsqueeze(-1) * mean).sum(0)
-    pivot = _pivot(centred, owner, share, mean, weights)
-    mean = mean - pivot
-    # Scale so that log_scale is 0 for the typical crop.
-    typical = scale.log().median().exp()
-    mean, aligned, person = mean * typical, (aligned - pivot) * typical, (person - pivot) * typical
+        alignment.step()
+    return _model_of(alignment)
 
+
+class Alignment:
+    """Frames (F, 478, 3) on one mean shape (478, 3), by similarities that weigh what moves least the most, (478,).
+
+    In half sides of the crop. `person` (owners, 478, 3) is the mean of each clip's or still's aligned frames; `share`
+    (F,) lets every clip and still count the same, however long.
+    """
+
+    def __init__(self, points: Tensor, owner: Tensor) -> None:
+        self.centred = (points - points.new_tensor([HALF_CROP, HALF_CROP, 0.0])) / HALF_CROP
+        self.owner, self.owners = owner, int(owner.max()) + 1
+        self.count = torch.bincount(owner, minlength=self.owners).float()
+        self.share = 1.0 / self.count[owner]
+        mean = (self.centred * self.share.view(-1, 1, 1)).sum(0) / self.owners
+        self.mean, self.weights = mean - mean.mean(0), torch.ones(POINTS)
+        self.scale = self.rotation = self.aligned = self.person = torch.empty(0)  # by the first step
+
+    def step(self) -> None:
+        """Align the frames to the mean, and take mean and weights anew of what that gives."""
+        mean, weights = self.mean, self.weights
+        self.scale, self.rotation, translation = similarity(mean.expand_as(self.centred), self.centred, weights)
+        aligned = ((self.centred - translation.unsqueeze(1)) @ self.rotation) / self.scale.view(-1, 1, 1)
+        person = self.owner_means(aligned)
+        # Stillness is told from the own mean shape: that keeps identity out of the pose.
+        moved = ((aligned - person[self.owner]).square().sum(-1) * self.share.unsqueeze(-1)).sum(0) / self.owners
+        weights = 1.0 / (moved + moved.median() * 0.25)
+        self.weights = weights / weights.sum()
+        mean = person.mean(0)
+        self.mean = mean - (self.weights.unsqueeze(-1) * mean).sum(0)
+        self.aligned, self.person = aligned, person
+
+    def owner_means(self, values: Tensor) -> Tensor:
+        """Means (owners, ...) of values (F, ...)."""
+        sums = values.new_zeros(self.owners, *values.shape[1:]).index_add_(0, self.owner, values)
+        return sums / self.count.view(-1, *[1] * (values.dim() - 1))
+
+
+def _model_of(alignment: Alignment) -> tuple[MorphableModel, dict[str, float]]:
+    owner, share = alignment.owner, alignment.share
+    pivot = _pivot(alignment)
+    # Scale so that log_scale is 0 for the typical crop.
+    typical = alignment.scale.log().median().exp()
+    shapes = (alignment.mean, alignment.aligned, alignment.person)
+    mean, aligned, person = ((shape - pivot) * typical for shape in shapes)
     residual = (aligned - person[owner]).flatten(1)
-    many = count[owner] > 1
-    turning = _explained_by_turning(residual, rotation_angles(rotation), owner)
+    many = alignment.count[owner] > 1
+    turning = _explained_by_turning(residual, rotation_angles(alignment.rotation), owner)
     residual = residual - turning
-    identity_basis = _principal((person - mean).flatten(1), torch.ones(owners), IDENTITY)
+    identity_basis = _principal((person - mean).flatten(1), torch.ones(alignment.owners), IDENTITY)
     expression_basis = _principal(residual[many], share[many], EXPRESSION)
 
     model = MorphableModel()
@@ -104,7 +126,7 @@ def build(points: Tensor, owner: Tensor, config: MorphableConfig) -> tuple[Morph
     model.identity_basis.copy_(identity_basis)
     model.expression_basis.copy_(expression_basis)
     model.turning_basis.copy_(_principal(turning[many], share[many], TURNING))
-    model.pose_weights.copy_(weights)
+    model.pose_weights.copy_(alignment.weights)
     left = residual[many] - residual[many] @ torch.linalg.pinv(expression_basis) @ expression_basis
     figures = {
         "expression_px": float(HALF_CROP * residual[many].unflatten(-1, (POINTS, 3))[..., :2].norm(dim=-1).mean()),
@@ -129,19 +151,17 @@ def _expressions_of_clips(model: MorphableModel, items: list[Item], frames_per_c
     return expressions
 
 
-def _pivot(centred: Tensor, owner: Tensor, share: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
+def _pivot(alignment: Alignment) -> Tensor:
     """Point of the head that moves least when the head turns: sum |t + s R o - its clip's mean|^2 minimal over o.
 
     With the origin there, a turn by itself looks like a turn and translation stays free of rotation.
     """
-    scale, rotation, translation = similarity(mean.expand_as(centred), centred, weights)
+    centred, share = alignment.centred, alignment.share
+    scale, rotation, translation = similarity(alignment.mean.expand_as(centred), centred, alignment.weights)
     moved = scale.view(-1, 1, 1) * rotation
-    owners = int(owner.max()) + 1
-    count = torch.bincount(owner, minlength=owners).float()
 
     def within(values: Tensor) -> Tensor:
-        sums = values.new_zeros(owners, *values.shape[1:]).index_add_(0, owner, values)
-        return values - (sums / count.view(-1, *[1] * (values.dim() - 1)))[owner]
+        return values - alignment.owner_means(values)[alignment.owner]
 
     # x and y only: depth has no observed translation.
     matrix = (within(moved)[:, :2] * share.sqrt().view(-1, 1, 1)).flatten(0, 1)
