@@ -10,6 +10,8 @@ from torch import nn
 
 from model.errors import DataError, TrainingDivergedError
 from model.training import Ema, Run
+from model.weights.card import Card
+from model.weights.files import load_weights
 
 
 class Config(BaseModel):
@@ -106,3 +108,30 @@ def test_a_checkpoint_of_another_configuration_is_named_and_left_alone(tmp_path:
         with pytest.raises(DataError, match=r"checkpoint-00000000\.pt does not fit this configuration"):
             Run(tmp_path, Config(seed=2), state, steps=1)
     assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
+
+
+def test_a_run_releases_what_is_better_and_says_how_it_was_made(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1, bias=False)
+    run = Run(tmp_path, Config(), {"network": network}, steps=10)
+    run.step, run.seconds = 7, 1800.0
+    for loss, better in ((2.0, True), (3.0, False), (1.0, True)):
+        nn.init.constant_(network.weight, loss)
+        card = Card(kind="renderer", motion_space="open478", figures={"loss": loss})
+        assert run.release("thing", network, card, better=lambda before, now=loss: now < before["loss"]) is better
+    state, kept = load_weights("thing", tmp_path)
+    assert state["weight"].item() == kept["figures"]["loss"] == 1.0
+    assert (kept["name"], kept["steps"], kept["hours"]) == ("thing", 7, 0.5)
+    assert kept["hardware"].startswith("1 x ")
+
+
+def test_a_measurement_is_due_after_minutes_of_training(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), {"network": nn.Linear(1, 1)}, steps=10)
+    found = []
+    for run.seconds in (59.0, 61.0, 119.0, 121.0):
+        found.append(run.due(1.0))
+    assert found == [False, True, False, True]
+
+
+def test_every_step_comes_with_its_progress(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), {"network": nn.Linear(1, 1)}, steps=4)
+    assert list(run.steps()) == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
