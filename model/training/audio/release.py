@@ -18,7 +18,7 @@ from model.weights.card import Card
 
 LIP_NOISE = 0.5
 LARGEST_ARTICULATION, LARGEST_SWAY = 2.5, 2.0
-LISTENED_CLIPS = 40
+FITTED_CLIPS = 40  # those whose picture and sound agree best
 ANGLES = 3  # of a pose code
 
 
@@ -36,8 +36,8 @@ def fit_sampling(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Seq
     network.sampling.copy_(torch.tensor([1.0, LIP_NOISE, 1.0]))
     expected, drawn, real = [], [], []
     swayed, real_pose = [], []
-    longest = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:LISTENED_CLIPS]
-    for number, (clip, fold) in enumerate(longest):
+    chosen = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:FITTED_CLIPS]
+    for number, (clip, fold) in enumerate(chosen):
         track = sound_track(network, clip.mel, fold)
         code, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE)
         mean = smoothed(track[:, :e], EXPRESSION_SMOOTHING)
