@@ -1,4 +1,8 @@
-"""What the weight cards say: which models are installed, their motion spaces and controls. Plain JSON, no torch."""
+"""What the weight cards say: which models are installed, their motion spaces and controls. Plain JSON, no torch.
+
+Cards are written as model/weights/card.py has them. The front-end imports nothing of `model`, so what it reads of them
+is declared here, and a test holds both together.
+"""
 
 import importlib.util
 import json
