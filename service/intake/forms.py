@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from jobs.files.keys import ID
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
+from jobs.motion_spaces import Spaces
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile
-from service.catalogue import MotionSpace
 from service.http.openapi import REFERENCE
 from service.http.problems import ProblemError, validation_error
 from service.settings import Settings
@@ -22,7 +22,7 @@ MAX_NUMBER_BYTES = 32
 
 Schema = dict[str, Any]  # JSON Schema
 Limit = Callable[[Settings], int]  # in bytes
-FileCheck = Callable[[Path, Mapping[str, MotionSpace]], int]
+FileCheck = Callable[[Path, Spaces], int]
 Options = TypeVar("Options", bound=BaseModel)
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageOptions, ImageSpec, InputFile, JobKind, JobSpec, MotionOptions, MotionSpec, VideoSpec
+from worker.make.output import Output
 from worker.queue.makers import MAKERS
 
 PHOTO = InputFile(key="a", media_type="image/jpeg", bytes=1, sha256="")
@@ -25,3 +26,16 @@ def test_a_result_is_called_by_its_format(spec: JobSpec, name: str) -> None:
 
 def test_each_kind_of_job_has_a_maker() -> None:
     assert set(MAKERS) == set(JobKind)
+
+
+@pytest.mark.parametrize(
+    ("spec", "made", "counted"),
+    [
+        (ImageSpec(portrait=PHOTO, motion=POSE), Output("image/png"), {"images": 1}),
+        (ImageSpec(portrait=PHOTO, motions=[POSE, POSE]), Output("application/zip", images=2), {"images": 2}),
+        (VideoSpec(portrait=PHOTO, audio=PHOTO), Output("video/mp4", frames=50), {"frames": 50}),
+        (MotionSpec(source=PHOTO), Output("application/json", frames=50), {}),
+    ],
+)
+def test_pictures_are_counted(spec: JobSpec, made: Output, counted: dict[str, int]) -> None:
+    assert MAKERS[spec.kind].counted(made) == counted
