@@ -9,6 +9,8 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from model.arrays import Array, Pixels
+
 WIDEST_PIXEL = 4  # and as high: what is further from square than anything that is filmed is a mistake
 
 
@@ -37,7 +39,7 @@ class Upright:
         self._rotation: int | None = None  # of the frame whose matrix was read last
         self._matrix: bytes | None = None
 
-    def __call__(self, frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | None = None) -> np.ndarray:
+    def __call__(self, frame: Any, ratio: Fraction = Fraction(1), *, most_pixels: int | None = None) -> Pixels:
         """An av.VideoFrame as (H, W, 3) uint8 RGB, turned and mirrored as its display matrix says.
 
         A stored pixel is `ratio` times as wide as high. A picture of more than `most_pixels` is made smaller.
@@ -58,7 +60,7 @@ class Upright:
         return self._matrix
 
 
-def _turned(rgb: np.ndarray, matrix: bytes | None) -> np.ndarray:
+def _turned(rgb: Array, matrix: bytes | None) -> Array:
     """In the nearest of the eight ways to turn and mirror: column x goes to a x + c y, row y to b x + d y."""
     if matrix is None:
         return rgb

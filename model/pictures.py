@@ -1,14 +1,10 @@
 """Pictures as networks have them, and as files have them."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Frames = npt.NDArray[np.uint8]
-"""RGB pictures (B, H, W, 3)."""
-
-Floats = npt.NDArray[np.float32]
+from model.arrays import Frames
 
 
 def to_levels(images: Tensor) -> Tensor:

@@ -4,10 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jobs.credentials import ContentCredentials
+from model.arrays import Pixels
 from model.extractor import Extraction
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -20,7 +18,7 @@ PORTRAIT_CACHE_BYTES = 256 << 20
 class PreparedPortrait:
     """A decoded photo, uint8 (H, W, 3), and the face found in it."""
 
-    photo: NDArray[np.uint8]
+    photo: Pixels
     face: Extraction
 
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from model.animation.mouth import paint_mouths
+from model.arrays import Floats
 from model.engines import ENGINE_NAMES, Engine, EngineSettings, RenderedFrames, build_engine
 from model.engines.eight_bits import read_eight_bit_calibration
 from model.errors import EngineError, MotionSpaceError
@@ -68,7 +69,7 @@ class Animator:
         return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
 
     def animate(
-        self, portrait: SourceFace, motions: np.ndarray, *, batch_size: int = 8, frames: Sequence[int] | None = None
+        self, portrait: SourceFace, motions: Floats, *, batch_size: int = 8, frames: Sequence[int] | None = None
     ) -> Iterator[RenderedFrames]:
         """Pictures of the portrait's size, in order and at most `batch_size` at a time, of motions (T, D).
 

@@ -8,12 +8,12 @@ completed, is enlarged, and what is moved is read anew from the photo, which als
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Array, Floats, Frames, Pixels
 from model.engines import RenderedFrames
 from model.face.crop import Crop
 
@@ -23,8 +23,6 @@ SURE = 0.9  # of the mask: from here on only what is moved is shown
 BAND = 128  # rows laid at once, so that a large photo needs little memory beside itself
 CUBIC = 400_000  # larger crops have detail to spare
 OVERLAP = 2  # rows of neighbours that enlarging a band looks at
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +38,7 @@ class Layer:
     places: Floats | None = None
 
     @classmethod
-    def of(cls, image: NDArray[np.uint8], still: NDArray[np.uint8], mask: Floats | None, places: Floats | None) -> Self:
+    def of(cls, image: Pixels, still: Pixels, mask: Floats | None, places: Floats | None) -> Self:
         """What an animated crop `image`, uint8 (S, S) or (S, S, C), makes of `still`, the crop before.
 
         A renderer hedges: where it is not sure of the movement it mixes in some paint, in which old edges shine
@@ -68,9 +66,7 @@ class Composite:
     several times as fast as from any other.
     """
 
-    def __init__(
-        self, photo: NDArray[np.uint8], crop: Crop, size: int, *, fades: bool = True, cubic: int = CUBIC
-    ) -> None:
+    def __init__(self, photo: Pixels, crop: Crop, size: int, *, fades: bool = True, cubic: int = CUBIC) -> None:
         """The photo, uint8 (H, W) or (H, W, C); where the crop lies in it; the sides of layers in pixels.
 
         Unless it `fades`, a layer covers the crop and what it moves goes on moving beyond. The photo is read by cubics
@@ -105,7 +101,7 @@ class Composite:
         self._painted = smoothstep(inside / FEATHER) if fades else np.ones_like(inside)
         self._moved = smoothstep((inside + BEYOND) / (BEYOND + WITHIN)) if fades else self._painted
 
-    def lay(self, layer: Layer) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    def lay(self, layer: Layer) -> Iterator[tuple[slice, Pixels]]:
         """Rows of the photo and what they show between `columns`, uint8 (h, w) or (h, w, C), from top to bottom."""
         rest = _times(self._on_grid(self._fitted(layer.rest)), self._painted)
         mask, places = 1 - self._painted, None
@@ -167,7 +163,7 @@ class Composite:
         return band
 
 
-def composed(still: NDArray[np.uint8], frames: RenderedFrames) -> NDArray[np.uint8]:
+def composed(still: Pixels, frames: RenderedFrames) -> Frames:
     """Pictures (B, S, S, 3) uint8 as they are shown, of a portrait that is no larger than its crop `still`."""
     composite = Composite(still, Crop(0, 0, len(still)), len(still), fades=False)
     pictures = np.empty_like(frames.images)
@@ -195,7 +191,7 @@ def _centres(size: int) -> Floats:
     return np.dstack(np.meshgrid(along, along))
 
 
-def _times(image: NDArray[Any], factor: Floats) -> Floats:
+def _times(image: Array, factor: Floats) -> Floats:
     """Pixels (H, W) or (H, W, C) by factors (H, W), in float32."""
     if image.ndim > factor.ndim:
         factor = cv2.merge([factor] * image.shape[2])

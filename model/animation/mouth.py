@@ -11,6 +11,7 @@ another place in each, and blur to a pink film.
 import cv2
 import numpy as np
 
+from model.arrays import Array, Landmarks, Pixels
 from model.engines import RenderedFrames
 from model.face.crop import CROP_UNITS
 from model.renderer.prior.gap import between_lips, gap, newness, openness
@@ -34,7 +35,7 @@ _SKULL = [1, 4, 5, 6, 168, 195, 197, 98, 327, 2, 9, 8, 117, 346, 123, 352]  # wh
 _FACE = (10, 284, 454, 397, 152, 172, 234, 54)
 
 
-def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray, portrait: np.ndarray) -> None:
+def paint_mouths(frames: RenderedFrames, source: Landmarks, target: Landmarks, portrait: Pixels) -> None:
     """Give newly opened mouths an inside, of which nothing is the source's.
 
     Args:
@@ -75,12 +76,12 @@ def paint_mouths(frames: RenderedFrames, source: np.ndarray, target: np.ndarray,
 class _Inside:
     """What a portrait shows between its lips."""
 
-    def __init__(self, portrait: np.ndarray, landmarks: np.ndarray) -> None:
+    def __init__(self, portrait: Pixels, landmarks: Landmarks) -> None:
         """portrait (S, S, 3) uint8; its landmarks (478, 3) in pixels."""
         self.portrait, self.landmarks = portrait, landmarks
         self.gap = cv2.GaussianBlur(between_lips(landmarks, 1.0, len(portrait)), (0, 0), SOFTNESS)
 
-    def at(self, target: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, target: Landmarks, points: Array) -> tuple[Array, Array, Array]:
         """Colours (n, 3), how far there is something to see (n,), 0..1, and where it is (n, 2), -1..1.
 
         At points (n, 2), in pixels, of a frame with landmarks `target` (478, 3). It moves as the skull does, by the
@@ -102,7 +103,7 @@ class _Inside:
         return read[0].astype(np.float64), read[1], (places / (len(self.portrait) / 2) - 1).astype(np.float32)
 
 
-def _inside(landmarks: np.ndarray, points: np.ndarray, *, teeth: float) -> np.ndarray:
+def _inside(landmarks: Landmarks, points: Array, *, teeth: float) -> Array:
     """Colour (n, 3), as shares of the face's light, of the mouth's inside at points (n, 2) in pixels.
 
     teeth: how much of them is seen, 0..1.
@@ -124,19 +125,19 @@ def _inside(landmarks: np.ndarray, points: np.ndarray, *, teeth: float) -> np.nd
     shade *= 1.0 - 0.25 * np.exp(-((between / 0.02) ** 2))
     depth = np.clip(below_lip / height, 0.0, 1.0)[:, None] ** 3
     behind = CAVITY + depth * (1.0 - bend[:, None] ** 2) * (TONGUE - CAVITY)
-    colour: np.ndarray = behind + covers * (shade[:, None] * TEETH - behind)
+    colour: Array = behind + covers * (shade[:, None] * TEETH - behind)
     return colour
 
 
-def _outline(landmarks: np.ndarray, loop: tuple[int, ...]) -> np.ndarray:
+def _outline(landmarks: Landmarks, loop: tuple[int, ...]) -> Array:
     return np.rint((landmarks[list(loop), :2] - 0.5) * 16).astype(np.int32)
 
 
-def _light(portrait: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def _light(portrait: Pixels, landmarks: Landmarks) -> Array:
     """Colour (3,) of the face's light: halfway from grey to skin, as bright as the brightest tenth of the face."""
     face = np.zeros(portrait.shape[:2], np.uint8)
     cv2.fillPoly(face, [_outline(landmarks, _FACE)], 1, shift=4)
     pixels = portrait[face > 0] if face.any() else portrait.reshape(-1, 3)
     brightness = np.percentile(pixels @ np.array([0.299, 0.587, 0.114]), 90)
-    colour: np.ndarray = 0.5 * (brightness + np.percentile(pixels, 90, axis=0))
+    colour: Array = 0.5 * (brightness + np.percentile(pixels, 90, axis=0))
     return colour

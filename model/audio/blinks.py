@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.arrays import Floats, Landmarks
 from model.morphable.basis import MOTION_FPS
 
 LIDS = ((386, 374, 263, 362), (159, 145, 33, 133))  # upper lid, lower lid, outer and inner corner; left, right eye
@@ -20,13 +20,13 @@ CLOSED = 0.45  # closure over this is a blink
 LONGEST_FRAMES = 14  # eyes shut for longer are not blinking
 
 
-def running_median(values: NDArray[np.float32], reach: int = MOTION_FPS) -> NDArray[np.float32]:
+def running_median(values: Floats, reach: int = MOTION_FPS) -> Floats:
     """The median (T, ...) of each frame's neighbours up to `reach` frames away, the ends repeated."""
     padded = np.concatenate([np.repeat(values[:1], reach, axis=0), values, np.repeat(values[-1:], reach, axis=0)])
     return np.asarray(np.median(sliding_window_view(padded, 2 * reach + 1, axis=0), axis=-1), dtype=np.float32)
 
 
-def lid_closure(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+def lid_closure(landmarks: Landmarks) -> Floats:
     """How far the lids are closed (T,), 0 open to 1 shut, from landmarks (T, 478, 3).
 
     Open is the running median of the gap over two seconds, so that narrowed eyes are open ones.
@@ -40,7 +40,7 @@ def lid_closure(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(1 - gap / np.maximum(open_gap, 1e-3), 0, 1), dtype=np.float32)
 
 
-def find_blinks(closure: NDArray[np.float32]) -> list[int]:
+def find_blinks(closure: Floats) -> list[int]:
     """The frames at which blinks are at their most closed."""
     shut = np.concatenate([[False], closure > CLOSED, [False]])
     starts, ends = np.flatnonzero(~shut[:-1] & shut[1:]), np.flatnonzero(shut[:-1] & ~shut[1:])
@@ -58,7 +58,7 @@ class BlinkModel(nn.Module):
         self.register_buffer("template", torch.zeros(TEMPLATE))  # closure 0..1
         self.register_buffer("log_interval", torch.tensor([1.1, 0.6]))  # mean and deviation of ln(seconds)
 
-    def fit(self, closures: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    def fit(self, closures: Sequence[Floats]) -> dict[str, float]:
         """Set shape and intervals from clips' closures (T,); returns the rate a minute and the count."""
         half = TEMPLATE // 2
         shapes, gaps = [], []
@@ -80,7 +80,7 @@ class BlinkModel(nn.Module):
             self.log_interval.copy_(torch.tensor([mean, spread], dtype=torch.float32))
         return {"blinks": float(count), "blinks_per_minute": count / max(minutes, 1e-6)}
 
-    def generate(self, frames: int, rate: float | None, random: np.random.Generator) -> NDArray[np.float32]:
+    def generate(self, frames: int, rate: float | None, random: np.random.Generator) -> Floats:
         """A closure track (frames,) with `rate` blinks a minute, people's own rate if None; 0 gives none."""
         closure = np.zeros(frames + TEMPLATE, dtype=np.float32)
         mean, spread = self.log_interval.tolist()

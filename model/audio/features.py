@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Samples
 from model.audio.streams import BLOCK_FRAMES
 from model.errors import AudioError
 from model.morphable.basis import MOTION_FPS
 
-Pieces = Iterable[NDArray[np.float32]]  # of one sound, samples (n,) each, of any lengths
+Pieces = Iterable[Samples]  # of one sound, samples (n,) each, of any lengths
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // MOTION_FPS  # 640
@@ -46,7 +46,7 @@ def frame_count(samples: int) -> int:
     return max(1, round(samples / SAMPLES_PER_FRAME))
 
 
-def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def checked_samples(samples: Samples) -> Samples:
     """Mono samples (N,) as float32. Raises AudioError: they are of another shape or not finite."""
     if samples.ndim != 1:
         raise AudioError(f"sound of shape {tuple(samples.shape)}; one channel of samples, shape (N,), is allowed")
@@ -101,7 +101,7 @@ def mel_filters() -> Tensor:
     return (filters / filters.sum(dim=0)).float()
 
 
-def log_mel(samples: NDArray[np.float32], *, frames: int | None = None) -> Tensor:
+def log_mel(samples: Samples, *, frames: int | None = None) -> Tensor:
     """Loudness-normalised log-mel (SUBFRAMES * T, MELS) of mono 16 kHz samples (N,).
 
     T is `frames`, or as many as the sound lasts; beyond the sound there is silence. Deterministic. Raises AudioError.
@@ -130,10 +130,10 @@ def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
         held = held[length - 2 * MARGIN :]
 
 
-def _evenly(pieces: Pieces) -> Iterator[NDArray[np.float32]]:
+def _evenly(pieces: Pieces) -> Iterator[Samples]:
     """The samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
     size = BLOCK_FRAMES * SAMPLES_PER_FRAME
-    waiting: list[NDArray[np.float32]] = []
+    waiting: list[Samples] = []
     count = 0
     for whole in pieces:
         piece = checked_samples(whole)

@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Floats, Samples
 from model.audio.config import NetworkConfig
 from model.audio.features import Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
@@ -79,23 +79,23 @@ class SpeechToMotion:
 
     def generate(
         self,
-        samples: NDArray[np.float32],
-        start: NDArray[np.float32],
+        samples: Samples,
+        start: Floats,
         style: SpeechStyle = DEFAULT_STYLE,
         *,
-        identity: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
+        identity: Floats | None = None,
+    ) -> Floats:
         """Motions (T, 70), T = max(1, round(N / 640)), for mono 16 kHz samples (N,): `stream` in one piece."""
         return np.concatenate(list(self.stream([samples], start, style, identity=identity)))
 
     def stream(
         self,
         pieces: Pieces,
-        start: NDArray[np.float32],
+        start: Floats,
         style: SpeechStyle = DEFAULT_STYLE,
         *,
-        identity: NDArray[np.float32] | None = None,
-    ) -> Iterator[NDArray[np.float32]]:
+        identity: Floats | None = None,
+    ) -> Iterator[Floats]:
         """Motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
 
         The first frame is `start` (70,), the portrait's own motion; face and head return to it in silence and at the
@@ -143,7 +143,7 @@ class SpeechToMotion:
                 motions[:, EXPRESSION:] += strength[:, None] * bounded
             yield (motions + closure[here, None] * closing).numpy()
 
-    def _parting(self, identity: NDArray[np.float32], start: NDArray[np.float32], mean: Tensor) -> Tensor:
+    def _parting(self, identity: Floats, start: Floats, mean: Tensor) -> Tensor:
         """What to add to the `mean` motion (70,) of a speaking portrait for its lips to be apart: expression (64,)."""
         missing = SMALLEST_MEAN_GAP - self.controls.lip_gap(identity, mean.numpy())
         opened = self.controls.apply(identity, start, {"jaw_open": 1.0})
@@ -157,7 +157,7 @@ def ramp(frames: int, length: int) -> Tensor:
     return share.square() * (3 - 2 * share)
 
 
-def _checked(values: NDArray[np.float32], length: int, name: str) -> NDArray[np.float32]:
+def _checked(values: Floats, length: int, name: str) -> Floats:
     values = np.array(values, dtype=np.float32)
     if values.shape != (length,) or not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.arrays import Array, Pixels
+
 WINDOW_RADIUS = 13
 WINDOW = 2 * WINDOW_RADIUS + 1
 
@@ -68,7 +70,7 @@ class PairSource(Protocol):
         """
 
 
-def to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor:
+def to_tensor(image: Pixels, size: int, *, mirrored: bool = False) -> Tensor:
     """A square picture (S, S, 3) uint8 as (3, size, size) in [-1, 1]."""
     if size != image.shape[0]:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
@@ -77,6 +79,6 @@ def to_tensor(image: np.ndarray, size: int, *, mirrored: bool = False) -> Tensor
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def window_of(frame: int, length: int) -> np.ndarray:
+def window_of(frame: int, length: int) -> Array:
     """Numbers (27,) of the frames around one of `length` frames; those beyond the ends are the first or the last."""
     return np.arange(frame - WINDOW_RADIUS, frame + WINDOW_RADIUS + 1).clip(0, length - 1)

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
+from model.arrays import Array, Pixels
+
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
 
 
-def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def distort(image: Pixels, rng: np.random.Generator) -> Array:
     """A window (S, S, 3) uint8 as a worse camera would have it; the order is that of light, lens, sensor and file."""
     if rng.random() < 0.8:
         image = _recolour(image, rng)
@@ -25,7 +27,7 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def occlude(image: np.ndarray, cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def occlude(image: Pixels, cover: Array, rng: np.random.Generator) -> Array:
     """Cover up to about a fifth of a window with a shape cut out of the picture `cover` (same size)."""
     size = image.shape[0]
     mask = np.zeros((size, size), np.uint8)
@@ -39,11 +41,11 @@ def occlude(image: np.ndarray, cover: np.ndarray, rng: np.random.Generator) -> n
     if rng.random() < 0.5:
         mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 4))
     share = mask[..., None].astype(np.float32) / 255 * rng.choice([1.0, rng.uniform(0.4, 1.0)])
-    covered: np.ndarray = (image * (1 - share) + cover * share).astype(np.uint8)
+    covered: Array = (image * (1 - share) + cover * share).astype(np.uint8)
     return covered
 
 
-def texture(size: int, rng: np.random.Generator) -> np.ndarray:
+def texture(size: int, rng: np.random.Generator) -> Array:
     """A picture (size, size, 3) uint8 of nothing: plain colour, clouds, stripes, checks, shapes or writing."""
     kind = rng.choice(["plain", "clouds", "stripes", "shapes", "writing"], p=[0.25, 0.35, 0.1, 0.15, 0.15])
     base = rng.integers(0, 256, 3)
@@ -77,23 +79,23 @@ def texture(size: int, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def light_from_side(image: np.ndarray, strength: float, angle: float) -> np.ndarray:
+def light_from_side(image: Pixels, strength: float, angle: float) -> Array:
     """Brighter towards `angle` (radians) by exp(strength) at the middle of that side, and darker on the other."""
     height, width = image.shape[:2]
     u, v = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     light = np.exp(strength * (u * np.cos(angle) + v * np.sin(angle)))
-    lit: np.ndarray = np.clip(image * light[..., None], 0, 255).astype(np.uint8)
+    lit: Array = np.clip(image * light[..., None], 0, 255).astype(np.uint8)
     return lit
 
 
-def compress(image: np.ndarray, quality: int) -> np.ndarray:
+def compress(image: Pixels, quality: int) -> Array:
     """The picture as a JPEG file of that quality (1..100) has it."""
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded: np.ndarray = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
+    decoded: Array = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
     return decoded
 
 
-def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _recolour(image: Pixels, rng: np.random.Generator) -> Array:
     ramp = np.linspace(0, 1, 256)[:, None]
     gamma = np.exp(rng.normal(0, 0.3))
     gain = np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.08, 3))
@@ -109,16 +111,16 @@ def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def _lower_resolution(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _lower_resolution(image: Pixels, rng: np.random.Generator) -> Array:
     size = image.shape[0]
     small = int(rng.uniform(0.25, 0.9) * size)
     shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
     way_back = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-    enlarged: np.ndarray = cv2.resize(shrunk, (size, size), interpolation=way_back)
+    enlarged: Array = cv2.resize(shrunk, (size, size), interpolation=way_back)
     return enlarged
 
 
-def _move_camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _move_camera(image: Pixels, rng: np.random.Generator) -> Array:
     length = int(rng.integers(3, 8))
     kernel = np.zeros((length, length), np.float32)
     angle = rng.uniform(0, np.pi)
@@ -126,5 +128,5 @@ def _move_camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     step = np.array([np.cos(angle), np.sin(angle)]) * half
     first, last = np.round(middle - step).astype(int).tolist(), np.round(middle + step).astype(int).tolist()
     cv2.line(kernel, first, last, 1.0)
-    moved: np.ndarray = cv2.filter2D(image, -1, kernel / kernel.sum())
+    moved: Array = cv2.filter2D(image, -1, kernel / kernel.sum())
     return moved

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from model.arrays import Array, Landmarks
 from model.data.corpus import CORPUS_SIZE, Item, read_corpus
 from model.errors import DataError
 from model.face.crop import CROP_UNITS
@@ -32,9 +33,9 @@ class Clip:
     person: str
     generated: bool
     rows: slice  # of the store's images
-    frames: np.ndarray  # (n,) frame numbers of the stored pictures
+    frames: Array  # (n,) frame numbers of the stored pictures
     landmarks: tuple[Tensor, Tensor]  # (n, 478, 3) in crop units
-    openings: np.ndarray  # (n, 2) eyes and mouth, see `openings`
+    openings: Array  # (n, 2) eyes and mouth, see `openings`
     motions: tuple[Tensor, Tensor]  # (T, 70)
     identity: tuple[Tensor, Tensor]  # (1, 80)
 
@@ -128,17 +129,17 @@ class People:
         return int(numbers[generator.integers(len(numbers))])
 
 
-def openings(landmarks: np.ndarray) -> np.ndarray:
+def openings(landmarks: Landmarks) -> Array:
     """How far eyes and mouth are open (T, 2) of landmarks (T, 478, 3), as shares of the eyes' width and face height."""
 
-    def gap(a: int, b: int) -> np.ndarray:
+    def gap(a: int, b: int) -> Array:
         return np.linalg.norm(landmarks[:, a, :2] - landmarks[:, b, :2], axis=1)
 
     eyes = (gap(159, 145) + gap(386, 374)) / (gap(33, 133) + gap(263, 362))
     return np.stack([eyes, gap(13, 14) / gap(10, 152)], 1)
 
 
-def choose_frames(landmarks: np.ndarray, count: int) -> np.ndarray:
+def choose_frames(landmarks: Landmarks, count: int) -> Array:
     """Frame numbers, at most `count`: most spread evenly, a quarter of them the most closed eyes and most open mouths.
 
     Blinks are a few frames in a hundred; a network that hardly ever sees one does not learn to blink.
@@ -151,7 +152,7 @@ def choose_frames(landmarks: np.ndarray, count: int) -> np.ndarray:
     return np.unique(np.concatenate([spread, *picked]))
 
 
-def mirror_landmarks(landmarks: Tensor, permutation: np.ndarray) -> Tensor:
+def mirror_landmarks(landmarks: Tensor, permutation: Array) -> Tensor:
     """Landmarks (T, 478, 3) of the mirrored pictures, in crop units."""
     mirrored = landmarks[:, permutation].clone()
     mirrored[..., 0] = CROP_UNITS - mirrored[..., 0]
@@ -164,7 +165,7 @@ def _fit(morphable: MorphableModel, clips: list[tuple[Tensor, Tensor]], path: Pa
         torch.save(fits, temporary)
 
 
-def _decode(items: list[Item], chosen: list[np.ndarray], path: Path) -> None:
+def _decode(items: list[Item], chosen: list[Array], path: Path) -> None:
     total = sum(len(frames) for frames in chosen)
     with written(path) as temporary:
         images = np.lib.format.open_memmap(

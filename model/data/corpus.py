@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 
+from model.arrays import Array, Landmarks
 from model.errors import DataError
 
 CORPUS_SIZE = 256  # side of its pictures in pixels
@@ -47,7 +48,7 @@ class Item:
             / (self.id + (".mp4" if self.kind == "clip" else ".jpg"))
         )
 
-    def landmarks(self) -> np.ndarray:
+    def landmarks(self) -> Landmarks:
         """Landmarks (T, 478, 3) float32 in crop units, z towards the camera negative."""
         with np.load(self.media.with_suffix(".npz"), allow_pickle=False) as stored:
             first, delta = stored["first"].astype(np.int32), stored["delta"].astype(np.int32)
@@ -55,7 +56,7 @@ class Item:
             np.float32
         )
 
-    def read_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+    def read_frames(self, indices: Sequence[int]) -> Iterator[Array]:
         """RGB frames (S, S, 3) uint8 of the ascending `indices`, decoding once from the start."""
         if self.kind == "still":
             image = cv2.imread(str(self.media))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import structlog
 
+from model.arrays import Array, Frames, Landmarks
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
 from model.face.crop import CROP_UNITS
@@ -20,9 +21,9 @@ log = structlog.get_logger(__name__)
 class FrameStore:
     """Pictures (N, S, S, 3) uint8, landmarks (N, 478, 3) float32 in their pixels, and each one's share of the draws."""
 
-    pictures: np.ndarray
-    landmarks: np.ndarray
-    probability: np.ndarray
+    pictures: Frames
+    landmarks: Landmarks
+    probability: Array
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -68,7 +69,7 @@ def build_frames(
     )
 
 
-def _decode(item: Item, indices: np.ndarray, pictures: np.ndarray, at: int) -> int:
+def _decode(item: Item, indices: Array, pictures: Frames, at: int) -> int:
     size = pictures.shape[1]
     frames = 0
     for frame in item.read_frames(indices.tolist()):
@@ -81,7 +82,7 @@ def _decode(item: Item, indices: np.ndarray, pictures: np.ndarray, at: int) -> i
     return at + frames
 
 
-def _choose(landmarks: np.ndarray, count: int) -> np.ndarray:
+def _choose(landmarks: Landmarks, count: int) -> Array:
     """Ascending indices of at most `count` frames of a clip (T, 478, 3)."""
     total = len(landmarks)
     if total <= count:
@@ -93,20 +94,20 @@ def _choose(landmarks: np.ndarray, count: int) -> np.ndarray:
     return np.unique(np.concatenate([even, *rare]))
 
 
-def _aperture(landmarks: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+def _aperture(landmarks: Landmarks, pairs: tuple[tuple[int, int], ...]) -> Array:
     upper, lower = np.array(pairs).T
-    gap: np.ndarray = np.linalg.norm(landmarks[:, upper, :2] - landmarks[:, lower, :2], axis=-1).mean(axis=-1)
+    gap: Array = np.linalg.norm(landmarks[:, upper, :2] - landmarks[:, lower, :2], axis=-1).mean(axis=-1)
     return gap
 
 
-def _turn(landmarks: np.ndarray) -> np.ndarray:
+def _turn(landmarks: Landmarks) -> Array:
     """Where the nose tip lies between the outer eye corners, a cheap stand-in for yaw."""
     left, right, nose = landmarks[:, 263, 0], landmarks[:, 33, 0], landmarks[:, 1, 0]
-    turn: np.ndarray = (nose - (left + right) / 2) / np.maximum(np.abs(left - right), 1.0)
+    turn: Array = (nose - (left + right) / 2) / np.maximum(np.abs(left - right), 1.0)
     return turn
 
 
-def _probabilities(items: list[Item], chosen: dict[str, np.ndarray], still_share: float) -> np.ndarray:
+def _probabilities(items: list[Item], chosen: dict[str, Array], still_share: float) -> Array:
     weights = []
     people = {kind: {item.person for item in items if item.kind == kind} for kind in ("clip", "still")}
     of_person: dict[tuple[str, str], int] = {}
@@ -117,5 +118,5 @@ def _probabilities(items: list[Item], chosen: dict[str, np.ndarray], still_share
         weight = share / len(people[item.kind]) / of_person[item.kind, item.person]
         weights.append(np.full(len(chosen[item.id]), weight))
     joined = np.concatenate(weights)
-    probability: np.ndarray = joined / joined.sum()
+    probability: Array = joined / joined.sum()
     return probability

@@ -20,10 +20,10 @@ import lmdb
 import numpy as np
 import structlog
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from model.arrays import Floats, Pixels
 from model.data.batch import Batch, to_tensor, window_of
 from model.data.clips import People
 from model.data.corpus import spread
@@ -168,13 +168,13 @@ class LmdbPairs:
         raise DataError(f"{TRIES} pairs one after the other could not be read; the log names their records")
 
     def _pair(
-        self, video: Video, motions: NDArray[np.float32], source: int, target: int, size: int
+        self, video: Video, motions: Floats, source: int, target: int, size: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         window = motions[window_of(target, len(motions))].T
         pictures = [to_tensor(self._picture(video, frame), size) for frame in (source, target)]
         return pictures[0], pictures[1], torch.from_numpy(np.ascontiguousarray(window))
 
-    def _motions(self, video: Video) -> NDArray[np.float32]:
+    def _motions(self, video: Video) -> Floats:
         """The video's motions (T, 73)."""
         record = self._records.read(f"{video.name}-coeff_3dmm")
         motions = motion_of_lmdb(np.frombuffer(record, np.float32).reshape(video.frames, LMDB_ROW))
@@ -182,7 +182,7 @@ class LmdbPairs:
             raise UnreadableError(f"{video.name}-coeff_3dmm holds NaN or infinity; allowed are finite numbers")
         return motions
 
-    def _picture(self, video: Video, frame: int) -> NDArray[np.uint8]:
+    def _picture(self, video: Video, frame: int) -> Pixels:
         """A frame (S, S, 3), RGB."""
         name = f"{video.name}-{frame:07d}"
         try:

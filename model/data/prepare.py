@@ -17,6 +17,7 @@ import structlog
 from av.filter import Graph
 from tqdm import tqdm
 
+from model.arrays import Array, Pixels
 from model.data.corpus import CORPUS_SIZE
 from model.errors import DataError, NoFaceError
 from model.extractor import Extraction, Extractor
@@ -43,8 +44,8 @@ COLUMNS = (
 class Segment:
     """Frames (n, H, W, 3) uint8 at 25 a second, and what sounds meanwhile, (m,) float32 at 16 kHz, if anything."""
 
-    frames: list[np.ndarray]
-    sound: np.ndarray | None
+    frames: list[Pixels]
+    sound: Array | None
 
 
 def prepare(videos: Path, out: Path, *, licence: str, val_share: float = 0.1) -> dict[str, int]:
@@ -103,7 +104,7 @@ def read_segments(path: Path) -> Iterator[Segment]:
     """A video's frames, brought to 25 a second, in pieces of SEGMENT_SECONDS; too short a rest is left out."""
     sound = _read_sound(path)
     length = round(SEGMENT_SECONDS * MOTION_FPS)
-    frames: list[np.ndarray] = []
+    frames: list[Pixels] = []
     start = 0
     for frame in _read_frames(path):
         frames.append(frame)
@@ -160,7 +161,7 @@ def _longest_shot(followed: list[Extraction | None]) -> tuple[int, list[Extracti
     return shots.index(longest), [extraction for extraction in followed if extraction and extraction.shot == longest]
 
 
-def _read_frames(path: Path) -> Iterator[np.ndarray]:
+def _read_frames(path: Path) -> Iterator[Pixels]:
     with av.open(str(path)) as container:
         stream = picture_stream(container)
         if stream is None:
@@ -181,7 +182,7 @@ def _read_frames(path: Path) -> Iterator[np.ndarray]:
                     yield upright(pulled, pixel_ratio(stream))
 
 
-def _read_sound(path: Path) -> np.ndarray | None:
+def _read_sound(path: Path) -> Array | None:
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
@@ -190,7 +191,7 @@ def _read_sound(path: Path) -> np.ndarray | None:
     return np.concatenate(parts) if parts else None
 
 
-def _cut(sound: np.ndarray | None, start: int, frames: int) -> np.ndarray | None:
+def _cut(sound: Array | None, start: int, frames: int) -> Array | None:
     """What sounds during frames start ... start + frames - 1, silence where it has ended; None where all is silence."""
     if sound is None:
         return None
@@ -198,7 +199,7 @@ def _cut(sound: np.ndarray | None, start: int, frames: int) -> np.ndarray | None
     return np.pad(part, (0, frames * SOUND_RATE // MOTION_FPS - len(part))) if part.any() else None
 
 
-def _write_mp4(path: Path, seen: list[Extraction], sound: np.ndarray | None) -> None:
+def _write_mp4(path: Path, seen: list[Extraction], sound: Array | None) -> None:
     with written(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=MOTION_FPS, options={"crf": "16"})
         video.width = video.height = CORPUS_SIZE

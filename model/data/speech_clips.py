@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Samples
 from model.audio.blinks import lid_closure, running_median
 from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, SpeechClip, smoothed
 from model.audio.features import SAMPLE_RATE, log_mel
@@ -24,7 +24,7 @@ UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
 SHORTEST_FRAMES = 20
 
 
-def read_sound(path: Path) -> NDArray[np.float32]:
+def read_sound(path: Path) -> Samples:
     """The sound of a media file as 16 kHz mono samples (N,)."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
     with av.open(str(path)) as container:

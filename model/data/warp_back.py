@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.arrays import Array, Pixels
 from model.data.clips import SMALLEST_SHARP_FACE, Clip, mirror_landmarks, openings
 from model.data.corpus import read_corpus
 from model.face.topology import mirror_permutation
@@ -39,14 +40,14 @@ HALF_PROFILE = 30.0 * np.pi / 180  # of yaw; a photo turned so far is chosen thr
 class Picture:
     """One photo or frame, and its mirror image (index 0 and 1)."""
 
-    image: np.ndarray  # (S, S, 3) uint8
+    image: Pixels  # (S, S, 3) uint8
     landmarks: tuple[Tensor, Tensor]  # (478, 3) in crop units
     motions: tuple[Tensor, Tensor]  # (70,)
     identities: tuple[Tensor, Tensor]  # (1, 80)
     repo: str = ""  # that carried it
 
     @classmethod
-    def of_clip(cls, clip: Clip, image: np.ndarray, number: int) -> "Picture":
+    def of_clip(cls, clip: Clip, image: Pixels, number: int) -> "Picture":
         """The clip's stored frame of that number."""
         frame = int(clip.frames[number])
         return cls(
@@ -80,12 +81,12 @@ def load_photos(data: Path, morphable: MorphableModel, *, split: str) -> list[Pi
     ]
 
 
-def chances(photos: list[Picture]) -> np.ndarray:
+def chances(photos: list[Picture]) -> Array:
     """How often each photo is drawn (n,): open mouths and half profiles, which are rare, more often than others."""
     mouth = np.array([openings(photo.landmarks[0].numpy()[None])[0, 1] for photo in photos])
     yaw = np.array([abs(float(photo.motions[0][ANGLES.start])) for photo in photos])
     favoured = 1 + 2 * np.minimum(mouth / OPEN_MOUTH, 1) + 2 * np.minimum(yaw / HALF_PROFILE, 1) ** 2
-    chance: np.ndarray = favoured / favoured.sum()
+    chance: Array = favoured / favoured.sum()
     return chance
 
 

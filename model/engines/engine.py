@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.pictures import Floats, Frames, to_frames
+from model.arrays import Floats, Frames
+from model.pictures import to_frames
 from model.renderer.network import PIRenderer, PortraitState
 
 

@@ -1,11 +1,11 @@
 """CUDA graphs: a run of kernels captured once and replayed, and the way of its results to main memory."""
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from model.arrays import Array
 
 WARM_UP_RUNS = 3  # before a capture, so that kernels are chosen and workspaces allocated outside of it
 
@@ -56,7 +56,7 @@ class CapturedRun:
         return self._outputs
 
 
-def to_host(*tensors: Tensor) -> list[npt.NDArray[Any]]:
+def to_host(*tensors: Tensor) -> list[Array]:
     """Tensors of one device -> main memory; from CUDA by way of page-locked memory, which is faster."""
     device = tensors[0].device
     if device.type != "cuda":

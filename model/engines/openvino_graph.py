@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 import torch
 from openvino import opset13 as ops
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.arrays import Integers
 from model.engines.fusion import enlarging_kernel, neighbours_kernel
 from model.renderer.editing import DecoderBlock as EditingDecoderBlock
 from model.renderer.editing import ResidualBlock
@@ -246,7 +246,7 @@ def _one() -> Node:
     return ops.constant(np.float32(1))
 
 
-def _integers(*values: int) -> npt.NDArray[np.int64]:
+def _integers(*values: int) -> Integers:
     return np.array(values, np.int64)
 
 

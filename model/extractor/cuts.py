@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from model.arrays import Pixels
 from model.extractor.window import Pyramid
 
 # Mean absolute difference of two thumbnails, of 255, that makes a cut. Between neighbouring frames of the corpus it is
@@ -11,13 +12,13 @@ from model.extractor.window import Pyramid
 CUT = 30.0
 
 
-def uncut(frames: Iterable[np.ndarray], longest: int) -> Iterator[tuple[bool, list[Pyramid]]]:
+def uncut(frames: Iterable[Pixels], longest: int) -> Iterator[tuple[bool, list[Pyramid]]]:
     """Frames (H, W, 3) uint8 in batches of up to `longest`, and whether there is a cut before each batch; none inside.
 
     Where the frames change their size there is a cut, too.
     """
     batch: list[Pyramid] = []
-    thumbnail: np.ndarray | None = None
+    thumbnail: Pixels | None = None
     cut = False
     for frame in frames:
         picture = Pyramid(frame)

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from model.arrays import Pixels
 from model.extractor.reader import FaceReader, Sighting
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Pyramid, Window
 
@@ -62,11 +63,11 @@ class FaceDetector:
         folder = Path(cv2.__file__).parent / "data"
         self._cascades = [cv2.CascadeClassifier(str(folder / name)) for name in CASCADES]
 
-    def find(self, rgb: np.ndarray, *, every: bool = True) -> list[Face]:
+    def find(self, rgb: Pixels, *, every: bool = True) -> list[Face]:
         """Faces of a photo (H, W, 3) uint8, largest first; none is an empty list. See `sightings` for `every`."""
         return [face_of(sighting) for sighting in self.sightings(rgb, every=every)]
 
-    def sightings(self, rgb: np.ndarray, *, every: bool = True, thorough: bool = True) -> list[Sighting]:
+    def sightings(self, rgb: Pixels, *, every: bool = True, thorough: bool = True) -> list[Sighting]:
         """The last look at each face, largest first.
 
         every: look for small faces though large ones were found, which takes a second or more; otherwise the first
@@ -104,7 +105,7 @@ class FaceDetector:
         certain = [s for s in promising if certainty_of(s) >= CERTAIN and _plausible(s, picture)]
         return suppress(certain)
 
-    def _cascade_windows(self, rgb: np.ndarray, extent: int, *, profiles: bool) -> list[Window]:
+    def _cascade_windows(self, rgb: Pixels, extent: int, *, profiles: bool) -> list[Window]:
         height, width = rgb.shape[:2]
         scale = min(1.0, extent / max(height, width))
         shrunk = cv2.resize(

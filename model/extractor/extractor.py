@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from model.arrays import Floats, Landmarks, Pixels
 from model.errors import NoFaceError
 from model.extractor.detect import Face, FaceDetector, confidence_of
 from model.extractor.follower import BATCH_FRAMES, LOST, FaceFollower, Followed, looked_for_faces
@@ -27,10 +28,10 @@ class Extraction:
     """A face as the renderer takes it."""
 
     crop: Crop
-    image: np.ndarray  # (S, S, 3) uint8, the crop
-    landmarks: np.ndarray  # (478, 3) float32 in crop units
-    identity: np.ndarray  # (80,) float32
-    motion: np.ndarray  # (D,) float32, of the extractor's motion space
+    image: Pixels  # (S, S, 3) uint8, the crop
+    landmarks: Landmarks  # (478, 3) float32 in crop units
+    identity: Floats  # (80,) float32
+    motion: Floats  # (D,) float32, of the extractor's motion space
     confidence: float  # 0..1
     seen: bool = True  # of a video's frame: whether the face is in it, and not the one seen last
     shot: int = 0  # of a video's frame: counts the stretches between cuts
@@ -59,7 +60,7 @@ class Extractor:
         reader = FaceReader.load(directory, engine=engine, cache_directory=cache_directory)
         return cls(reader, MorphableModel.load(directory))
 
-    def find_faces(self, rgb: np.ndarray, *, every: bool = True) -> list[Face]:
+    def find_faces(self, rgb: Pixels, *, every: bool = True) -> list[Face]:
         """Faces of a photo (H, W, 3) uint8, largest first; an empty list where there is none.
 
         Unless `every`, the search ends with the first proposals that hold a face, which is several times as fast and
@@ -67,7 +68,7 @@ class Extractor:
         """
         return self.detector.find(_checked(rgb), every=every)
 
-    def extract(self, rgb: np.ndarray, face: Face | None = None) -> Extraction:
+    def extract(self, rgb: Pixels, face: Face | None = None) -> Extraction:
         """The largest face of a photo (H, W, 3) uint8, or the one given.
 
         Raises NoFaceError: no face was found, or there is none where `face` says.
@@ -90,7 +91,7 @@ class Extractor:
             crop, crop.cut(rgb), landmarks, fit.identity[0].numpy(), fit.motion[0].numpy(), confidence_of(sighting)
         )
 
-    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction | None]:
+    def extract_video(self, frames: Iterable[Pixels], face: int = 0) -> Iterator[Extraction | None]:
         """A face of a video followed to its end: one extraction for each frame, in order; None before it comes.
 
         `face` counts those of the first frame that shows one, the largest first. Frames (H, W, 3) uint8 are streamed;
@@ -124,21 +125,21 @@ class Extractor:
                 image, known = crop.cut(one.frame), identity[0].numpy()
                 yield Extraction(crop, image, points, known, motion, one.confidence, seen=one.seen, shot=one.shot)
 
-    def _largest(self, rgb: np.ndarray) -> Sighting:
+    def _largest(self, rgb: Pixels) -> Sighting:
         found = self.detector.sightings(rgb, every=False)
         if not found:
             raise NoFaceError(f"no face in the picture of {rgb.shape[1]} x {rgb.shape[0]} pixels; {looked_for_faces()}")
         return found[0]
 
 
-def _smoothed(followed: Iterable[Followed], crop: Crop) -> Iterator[tuple[Followed, np.ndarray]]:
+def _smoothed(followed: Iterable[Followed], crop: Crop) -> Iterator[tuple[Followed, Landmarks]]:
     """Each with its landmarks in crop units, smoothed along the course that they are on."""
     for _, course in groupby(followed, key=attrgetter("course")):
         ahead, here = tee(course)
         yield from zip(here, smoothed(crop.points_to_crop(one.landmarks) for one in ahead), strict=True)
 
 
-def _checked(rgb: np.ndarray) -> np.ndarray:
+def _checked(rgb: Pixels) -> Pixels:
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
         raise ValueError(f"picture of shape {rgb.shape} and type {rgb.dtype}; allowed is (height, width, 3) uint8")
     return rgb

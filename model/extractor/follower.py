@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from model.arrays import Array, Landmarks, Pixels
 from model.errors import FaceIndexError, NoFaceError
 from model.extractor.cuts import uncut
 from model.extractor.detect import SMALLEST_FACE, FaceDetector, confidence_of
@@ -30,8 +31,8 @@ LEAP, SUDDENLY = 0.05, 3.0
 class Followed:
     """A frame and where the face is in it."""
 
-    frame: np.ndarray
-    landmarks: np.ndarray  # (478, 3) in source pixels; where the face is not seen, as it was seen last
+    frame: Pixels
+    landmarks: Landmarks  # (478, 3) in source pixels; where the face is not seen, as it was seen last
     confidence: float  # 0..1
     seen: bool
     shot: int = 0  # counts the stretches between cuts, as far as they show the face
@@ -46,7 +47,7 @@ class FaceFollower:
         self.detector = detector
         self.morphable = morphable
 
-    def follow(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Followed | None]:
+    def follow(self, frames: Iterable[Pixels], face: int = 0) -> Iterator[Followed | None]:
         """The face in each of `frames` (H, W, 3) uint8, which are streamed; None before any has shown one.
 
         `face` counts those of the first frame that shows one, the largest first. After a cut the face most like it is
@@ -57,7 +58,7 @@ class FaceFollower:
         """
         return _in_courses(self._followed(frames, face))
 
-    def _followed(self, frames: Iterable[np.ndarray], face: int) -> Iterator[Followed | None]:
+    def _followed(self, frames: Iterable[Pixels], face: int) -> Iterator[Followed | None]:
         last: Sighting | None = None
         shot, count = 0, 0
         search: _Search | None = _Search(self.detector)  # while it is not known where the face is
@@ -120,7 +121,7 @@ class _Search:
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
         self._frames = 0
-        self._bare: np.ndarray | None = None  # thumbnail of the picture last searched thoroughly
+        self._bare: Array | None = None  # thumbnail of the picture last searched thoroughly
 
     def among(self, pictures: list[Pyramid], *, every: bool) -> list[Sighting]:
         """Faces in the first of the pictures that shows any; not all are searched."""
@@ -186,7 +187,7 @@ def _in_courses(followed: Iterable[Followed | None]) -> Iterator[Followed | None
         yield replace(now, course=course)
 
 
-def _step(before: np.ndarray, now: np.ndarray) -> float:
+def _step(before: Array, now: Array) -> float:
     """How far landmarks (478, 3) moved, on average over them, in heights of the face."""
     moved = np.linalg.norm(now[:, :2] - before[:, :2], axis=1).mean()
     return float(moved / np.ptp(before[:, 1]))

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from model.arrays import Array, Landmarks
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Window
 
 
-def face_pose(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def face_pose(landmarks: Landmarks, reference: Array) -> Array:
     """Poses (..., 4) of landmarks (..., N, 3) against `reference` (N, 3): x, y, log_scale, angle.
 
     The similarity that lays the reference onto the landmarks with least squares in the picture's plane; written with
@@ -20,15 +21,15 @@ def face_pose(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.stack([place.real, place.imag, np.log(np.abs(factor)), np.angle(factor)], axis=-1)
 
 
-def face_window(landmarks: np.ndarray, reference: np.ndarray) -> Window:
+def face_window(landmarks: Landmarks, reference: Array) -> Window:
     """The window in which landmarks (N, 3), in source pixels, stand upright, centred and at the reference's size."""
     x, y, log_scale, angle = face_pose(landmarks, reference)
     return Window(float(x), float(y), 2 * float(np.exp(log_scale)), float(angle))
 
 
 def linear_face(
-    landmarks: np.ndarray, permutation: np.ndarray | None, components: int, *, maximum: int = 4000
-) -> tuple[np.ndarray, np.ndarray]:
+    landmarks: Landmarks, permutation: Array | None, components: int, *, maximum: int = 4000
+) -> tuple[Array, Array]:
     """Mean face (478, 3) in units of its window and its components (K, 478 * 3) of unit variance.
 
     Every face (N, 478, 3) is first laid onto the mean by a similarity in the picture's plane, with its mirror image
@@ -51,14 +52,14 @@ def linear_face(
     return mean.astype(np.float32), basis.astype(np.float32)
 
 
-def _in_window_units(shape: np.ndarray) -> np.ndarray:
+def _in_window_units(shape: Array) -> Array:
     low, high = shape.min(axis=0), shape.max(axis=0)
     centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, 0.0])
-    scaled: np.ndarray = (shape - centre) * (2.0 / WINDOW_PER_FACE_HEIGHT / (high[1] - low[1]))
+    scaled: Array = (shape - centre) * (2.0 / WINDOW_PER_FACE_HEIGHT / (high[1] - low[1]))
     return scaled
 
 
-def _aligned(faces: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def _aligned(faces: Array, reference: Array) -> Array:
     pose = face_pose(faces, reference)
     factor = np.exp(pose[:, 2] + 1j * pose[:, 3])[:, None]
     plane = (faces[..., 0] + 1j * faces[..., 1] - (pose[:, 0] + 1j * pose[:, 1])[:, None]) / factor

@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 import torch
 
+from model.arrays import Array, Landmarks
 from model.errors import EngineError, WeightsError
 from model.extractor.network import FaceNetwork, NetworkConfig
 from model.extractor.window import Pyramid, Window
@@ -28,7 +29,7 @@ STEADYING_POSES = ((0.0, 0.0, 0.0, 0.0), (0.04, 0.03, 0.06, 0.05), (-0.04, 0.03,
 class Sighting:
     """What one look gave: landmarks (478, 3) in source pixels, the face's own window, and how sure it is."""
 
-    landmarks: np.ndarray
+    landmarks: Landmarks
     window: Window  # upright and centred on the face; where to look next
     presence: float  # 0..1: a whole face is there
     error_px: float  # the landmarks' expected mean error in crop units
@@ -101,9 +102,7 @@ class FaceReader:
         return sightings
 
     @torch.inference_mode()
-    def _predict(
-        self, cuts: np.ndarray, *, mirrored: bool, closely: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _predict(self, cuts: Array, *, mirrored: bool, closely: bool) -> tuple[Array, Array, Array, Array]:
         """Landmarks, poses, presence and expected error for windows (B, S, S, 3)."""
         images = torch.from_numpy(cuts).permute(0, 3, 1, 2)
         prediction = self.network(images.flip(-1) if mirrored else images, closely=closely)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model.arrays import Array, Floats, Pixels
+
 WINDOW_PER_FACE_HEIGHT = 1.4  # side of the window that a face's own pose asks for, in heights of the mean face
 
 
@@ -21,24 +23,24 @@ class Window:
     side: float
     angle: float = 0.0
 
-    def points_to_source(self, points: np.ndarray) -> np.ndarray:
+    def points_to_source(self, points: Array) -> Floats:
         """Points (..., 2 or 3) from window units to source pixels; depth is scaled alike."""
-        moved: np.ndarray = np.asarray(points, dtype=np.float64) * (self.side / 2)
+        moved: Array = np.asarray(points, dtype=np.float64) * (self.side / 2)
         moved[..., :2] = moved[..., :2] @ self._rotation().T + (self.x, self.y)
         return moved.astype(np.float32)
 
-    def points_to_window(self, points: np.ndarray) -> np.ndarray:
+    def points_to_window(self, points: Array) -> Array:
         """Points (..., 2 or 3) from source pixels to window units; depth is scaled alike."""
-        moved: np.ndarray = np.array(points, dtype=np.float64)
+        moved: Array = np.array(points, dtype=np.float64)
         moved[..., :2] = (moved[..., :2] - (self.x, self.y)) @ self._rotation()
         return (moved * (2 / self.side)).astype(np.float32)
 
-    def compose(self, pose: np.ndarray) -> "Window":
+    def compose(self, pose: Array) -> "Window":
         """The window of a face whose pose (x, y, log_scale, angle) was seen in this window's units."""
         x, y = (float(v) for v in self.points_to_source(np.asarray(pose[:2], dtype=np.float64)))
         return Window(x, y, self.side * math.exp(float(pose[2])), self.angle + float(pose[3]))
 
-    def to_source(self, size: int) -> np.ndarray:
+    def to_source(self, size: int) -> Array:
         """Affine matrix (2, 3) from pixels of the window resampled to `size` to source pixels, middles at halves."""
         linear = self._rotation() * (self.side / size)
         return np.hstack([linear, np.array([[self.x], [self.y]]) - linear @ np.full((2, 1), size / 2)])
@@ -58,7 +60,7 @@ class Window:
         height = min(reach - abs(self.y - other.y), self.side, other.side)
         return max(0.0, width) * max(0.0, height)
 
-    def _rotation(self) -> np.ndarray:
+    def _rotation(self) -> Array:
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return np.array([[cosine, -sine], [sine, cosine]])
 
@@ -66,7 +68,7 @@ class Window:
 class Pyramid:
     """A picture (H, W, 3) uint8 and its halvings, from which windows of any size are cut without aliasing."""
 
-    def __init__(self, rgb: np.ndarray) -> None:
+    def __init__(self, rgb: Pixels) -> None:
         self.height, self.width = rgb.shape[:2]
         self._levels = [np.ascontiguousarray(rgb)]
         while min(self._levels[-1].shape[:2]) >= 32:
@@ -75,16 +77,16 @@ class Pyramid:
             self._levels.append(cv2.resize(self._levels[-1], half, interpolation=cv2.INTER_AREA))
 
     @property
-    def rgb(self) -> np.ndarray:
+    def rgb(self) -> Pixels:
         """The picture itself."""
         return self._levels[0]
 
-    def thumbnail(self) -> np.ndarray:
+    def thumbnail(self) -> Pixels:
         """The whole picture as (32, 32, 3) uint8, whatever its proportions."""
-        thumbnail: np.ndarray = cv2.resize(self._levels[-1], (32, 32), interpolation=cv2.INTER_AREA)
+        thumbnail: Pixels = cv2.resize(self._levels[-1], (32, 32), interpolation=cv2.INTER_AREA)
         return thumbnail
 
-    def cut(self, window: Window, size: int) -> np.ndarray:
+    def cut(self, window: Window, size: int) -> Pixels:
         """The window as (size, size, 3) uint8; outside the picture its border pixels are repeated."""
         level = min(max(0, round(math.log2(max(window.side / size, 1e-6)) - 0.1)), len(self._levels) - 1)
         picture = self._levels[level]
@@ -94,16 +96,16 @@ class Pyramid:
 
 
 def warp(
-    picture: np.ndarray,
-    to_source: np.ndarray,
+    picture: Pixels,
+    to_source: Array,
     size: int,
     *,
     scale: tuple[float, float] = (1.0, 1.0),
     border: int = cv2.BORDER_REPLICATE,
-) -> np.ndarray:
+) -> Array:
     """Resample `picture` bilinearly through `to_source` (2, 3), a map of continuous coordinates; (size, size, C)."""
     matrix = to_source * np.array([[scale[0]], [scale[1]]])
     matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5  # warpAffine counts from pixel middles
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped: np.ndarray = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border)
+    warped: Array = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border)
     return warped

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model.arrays import Array, Floats, Pixels
+
 SIDE_PER_FACE_HEIGHT = 1.65
 LIFT_PER_FACE_HEIGHT = 0.08  # the crop's centre lies this much above the middle of the landmarks' box
 SMALLEST_SIDE_PER_HEIGHT = 1.35  # what a crop may shrink to so that it stays inside its frame
@@ -34,7 +36,7 @@ class Crop:
         """The same square of a source whose sides are `factor` times as long."""
         return Crop(self.x * factor, self.y * factor, self.side * factor)
 
-    def cut(self, rgb: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
+    def cut(self, rgb: Pixels, size: int = CROP_UNITS) -> Pixels:
         """The crop of `rgb` (H, W, 3) uint8 as (size, size, 3) uint8; what lies outside the picture is mirrored.
 
         When shrinking, each pixel is the mean of the area it covers; when enlarging, bicubic.
@@ -44,7 +46,7 @@ class Crop:
         # warpAffine's coordinates are those of pixel middles, hence the halves
         to_source = np.array([[step, 0.0, self.x + 0.5 * step - 0.5], [0.0, step, self.y + 0.5 * step - 0.5]])
         interpolation = cv2.INTER_LINEAR if samples > 1 else cv2.INTER_CUBIC
-        sampled: np.ndarray = cv2.warpAffine(
+        sampled: Pixels = cv2.warpAffine(
             np.ascontiguousarray(rgb),
             to_source,
             (size * samples, size * samples),
@@ -53,24 +55,24 @@ class Crop:
         )
         if samples == 1:
             return sampled
-        averaged: np.ndarray = cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
+        averaged: Array = cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
         return averaged
 
-    def points_to_crop(self, points: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
+    def points_to_crop(self, points: Array, size: int = CROP_UNITS) -> Floats:
         """Points (..., 2 or 3) from source pixels to those of the crop, or to crop units; depth is scaled alike."""
-        moved: np.ndarray = (np.asarray(points, dtype=np.float32) - self._origin(points)) * np.float32(size / self.side)
+        moved: Array = (np.asarray(points, dtype=np.float32) - self._origin(points)) * np.float32(size / self.side)
         return moved
 
-    def points_to_source(self, points: np.ndarray, size: int = CROP_UNITS) -> np.ndarray:
+    def points_to_source(self, points: Array, size: int = CROP_UNITS) -> Floats:
         """Points (..., 2 or 3) from pixels of the crop, or crop units, to source pixels; depth is scaled alike."""
-        moved: np.ndarray = np.asarray(points, dtype=np.float32) * np.float32(self.side / size) + self._origin(points)
+        moved: Array = np.asarray(points, dtype=np.float32) * np.float32(self.side / size) + self._origin(points)
         return moved
 
-    def _origin(self, points: np.ndarray) -> np.ndarray:
+    def _origin(self, points: Array) -> Array:
         return np.array([self.x, self.y, 0.0][: np.shape(points)[-1]], dtype=np.float32)
 
 
-def crop_from_landmarks(points: np.ndarray, frame_size: tuple[int, int]) -> Crop:
+def crop_from_landmarks(points: Array, frame_size: tuple[int, int]) -> Crop:
     """The crop of a face by its landmarks.
 
     The side is 1.65 times the (median) height of the landmarks' box, more where the landmarks need it, and not larger

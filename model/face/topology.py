@@ -5,6 +5,8 @@
 
 import numpy as np
 
+from model.arrays import Array
+
 POINTS = 478
 
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -44,7 +46,7 @@ LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
 GAZE_PAIRS = ((468, 33), (468, 133), (473, 263), (473, 362))
 
 
-def mirror_permutation(shape: np.ndarray) -> np.ndarray:
+def mirror_permutation(shape: Array) -> Array:
     """Which point takes each point's place when the picture is mirrored: (N,) with p[p] = identity.
 
     Args:
@@ -69,7 +71,7 @@ def mirror_permutation(shape: np.ndarray) -> np.ndarray:
     return permutation
 
 
-def _matching(distance: np.ndarray) -> np.ndarray:
+def _matching(distance: Array) -> Array:
     """Pair points (or a point with itself) greedily by a symmetric (N, N) distance, nearest first."""
     count = len(distance)
     permutation = np.full(count, -1)

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 
+from model.arrays import Floats, Frames, Landmarks, Pixels
 from model.errors import WeightsError
 
 SIDE = 112
@@ -47,18 +47,18 @@ class ArcFace:
         model.reshape([1, 3, SIDE, SIDE])  # one shape, compiled once, however many faces are asked for
         self._compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
-    def features(self, pictures: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def features(self, pictures: Frames, landmarks: Landmarks) -> Floats:
         """Unit vectors (B, D) of RGB pictures (B, H, W, 3) with landmarks (B, 478, 2 or 3) in their pixels."""
         read = [
             self._compiled(_normalised(aligned(picture, points)))[0][0]
             for picture, points in zip(pictures, landmarks, strict=True)
         ]
         features = np.stack(read).astype(np.float32)
-        unit: NDArray[np.float32] = features / np.linalg.norm(features, axis=1, keepdims=True)
+        unit: Floats = features / np.linalg.norm(features, axis=1, keepdims=True)
         return unit
 
 
-def aligned(picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+def aligned(picture: Pixels, landmarks: Landmarks) -> Pixels:
     """The face (112, 112, 3), turned and scaled so that its five points are nearest to where the networks want them.
 
     The similarity x -> a x + b in complex numbers that is least off in squares.
@@ -68,10 +68,10 @@ def aligned(picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArr
     a = (centred.conj() * goal).sum() / (np.abs(centred) ** 2).sum()
     b = wanted.mean() - a * points.mean()
     matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
-    face: NDArray[np.uint8] = cv2.warpAffine(picture, matrix, (SIDE, SIDE))
+    face: Pixels = cv2.warpAffine(picture, matrix, (SIDE, SIDE))
     return face
 
 
-def _normalised(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _normalised(face: Pixels) -> Floats:
     """RGB bytes (H, W, 3) as (1, 3, H, W) in [-1, 1]."""
     return np.ascontiguousarray(face.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1.0

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.arrays import Array, Frames
 from model.errors import WeightsError
 from model.weights.files import read_state_dict
 
@@ -58,13 +59,13 @@ class AlexLPIPS(nn.Module):
         return distance
 
     @torch.inference_mode()
-    def compare(self, pictures: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def compare(self, pictures: Frames, target: Array) -> Array:
         """Distances (B,) of pictures (B, H, W, 3) uint8."""
         ours, theirs = (
             torch.from_numpy(np.ascontiguousarray(side)).permute(0, 3, 1, 2).float() / 127.5 - 1
             for side in (pictures, target)
         )
-        distance: np.ndarray = self(ours, theirs).numpy()
+        distance: Array = self(ours, theirs).numpy()
         return distance
 
     def _features(self, image: Tensor) -> list[Tensor]:

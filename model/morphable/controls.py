@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.arrays import Array, Floats
 from model.errors import ControlError
 from model.morphable.basis import ANGLES, EXPRESSION, LOG_SCALE, MOTION_SPACE, OFFSET, POINTS, MorphableModel
 from model.weights.files import read_card
@@ -228,9 +229,7 @@ class Controls:
         """Load with the released morphable model, or the one in `directory`."""
         return cls(model or MorphableModel.load(directory), read_card(MOTION_SPACE, directory))
 
-    def apply(
-        self, identity: np.ndarray, motion: np.ndarray, values: Mapping[str, float], *, relative: bool = True
-    ) -> np.ndarray:
+    def apply(self, identity: Floats, motion: Floats, values: Mapping[str, float], *, relative: bool = True) -> Floats:
         """Motion (70,) with the controls' `values` on top of `motion` (relative) or instead of it (absolute).
 
         Absolute replaces what is named: a pose control sets its number, and any expression control starts from the
@@ -252,11 +251,11 @@ class Controls:
         self._apply_pose(result, identity, values, relative=relative)
         return result
 
-    def blink(self, identity: np.ndarray, motion: np.ndarray, amount: float) -> np.ndarray:
+    def blink(self, identity: Floats, motion: Floats, amount: float) -> Floats:
         """Motion (70,) with both eyes closed by `amount` (0..1)."""
         return self.apply(identity, motion, {"blink_left": amount, "blink_right": amount})
 
-    def lip_gap(self, identity: np.ndarray, motion: np.ndarray) -> float:
+    def lip_gap(self, identity: Floats, motion: Floats) -> float:
         """How far the inner lips are apart, as a share of the face's height; below 0 where they are pressed."""
         shape = self._shape(identity, motion[:EXPRESSION])
         return float((shape[14, 1] - shape[13, 1]) / (shape[152, 1] - shape[10, 1]))
@@ -270,9 +269,7 @@ class Controls:
                 f"control {name} is {value}; allowed is {allowed['minimum']} to {allowed['maximum']} {allowed['unit']}"
             )
 
-    def _apply_pose(
-        self, result: np.ndarray, identity: np.ndarray, values: Mapping[str, float], *, relative: bool
-    ) -> None:
+    def _apply_pose(self, result: Array, identity: Floats, values: Mapping[str, float], *, relative: bool) -> None:
         for index, name in enumerate(("yaw", "pitch", "roll"), start=ANGLES.start):
             if name in values:
                 result[index] = math.radians(values[name]) + (result[index] if relative else 0.0)
@@ -283,15 +280,15 @@ class Controls:
             if name in values:
                 result[index] = sign * values[name] * width + (result[index] if relative else 0.0)
 
-    def _face_width(self, identity: np.ndarray) -> float:
+    def _face_width(self, identity: Floats) -> float:
         shape = self._shape(identity, np.zeros(EXPRESSION, np.float32))
         return float(shape[454, 0] - shape[234, 0])
 
-    def _lid_openings(self, identity: np.ndarray, motion: np.ndarray) -> dict[str, float]:
+    def _lid_openings(self, identity: Floats, motion: Floats) -> dict[str, float]:
         shape = self._shape(identity, motion[:EXPRESSION])
         return {name: max(0.0, float(shape[lower, 1] - shape[upper, 1])) for name, (upper, lower) in LIDS.items()}
 
-    def _shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    def _shape(self, identity: Floats, expression: Array) -> Array:
         with torch.no_grad():
             shape = self._model.shape(
                 torch.as_tensor(identity, dtype=torch.float32)[None],

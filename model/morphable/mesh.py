@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.arrays import Array, Floats, Integers
 from model.morphable.basis import MorphableModel
 from model.morphable.controls import MEASURES
 
@@ -24,8 +25,6 @@ LEAST_AREA = 1e-3  # twice that of a triangle that is drawn, in square pixels
 THIN = 0.5  # pixels of a triangle's height, below which an affine function counts as even on it
 _SUBPIXEL_BITS = 4
 
-Floats = NDArray[np.float32]
-
 
 class Drawing(NamedTuple):
     """Which triangle of a mesh is seen where.
@@ -34,7 +33,7 @@ class Drawing(NamedTuple):
     """
 
     number: NDArray[np.int32]
-    corners: NDArray[np.int64]
+    corners: Integers
 
 
 def unfolded(morphable: MorphableModel) -> Tensor:
@@ -52,7 +51,7 @@ def unfolded(morphable: MorphableModel) -> Tensor:
     return shape
 
 
-def face_mesh(morphable: MorphableModel) -> np.ndarray:
+def face_mesh(morphable: MorphableModel) -> Array:
     """Corners (T, 3) of the triangles that the landmarks span, clockwise as seen from in front.
 
     They are the Delaunay triangulation of `unfolded`.
@@ -74,7 +73,7 @@ def face_mesh(morphable: MorphableModel) -> np.ndarray:
     return found
 
 
-def edges_and_area(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def edges_and_area(corners: Floats) -> tuple[Floats, Floats, Floats]:
     """Of triangles (T, 3, 2 or more) the edges from the first corner to the others, (T, 2 or more) each, and the area.
 
     The area (T,) is twice that in the picture's plane, positive where the corners go clockwise as seen.
@@ -91,9 +90,7 @@ def normals(points: Tensor, triangles: Tensor) -> Tensor:
     return F.normalize(summed, dim=-1)
 
 
-def draw_triangles(
-    points: Floats, triangles: NDArray[np.int64], size: tuple[int, int], *, both_sides: bool = False
-) -> Drawing:
+def draw_triangles(points: Floats, triangles: Integers, size: tuple[int, int], *, both_sides: bool = False) -> Drawing:
     """Which of `triangles` (T, 3) over `points` (V, 3), in pixels, is seen at each pixel of a map of `size` (H, W).
 
     Far ones are drawn first. They wind clockwise as seen, and what is turned away is not seen, unless `both_sides` are.
@@ -110,12 +107,12 @@ def draw_triangles(
     return Drawing(number, triangles[order])
 
 
-def pixel_places(pixels: NDArray[np.int64], width: int) -> Floats:
+def pixel_places(pixels: Integers, width: int) -> Floats:
     """Centres (N, 2) of pixels (N,), counted row by row, of a map that is `width` pixels wide."""
     return np.stack([pixels % width, pixels // width], -1).astype(np.float32) + np.float32(0.5)
 
 
-def interpolated(drawing: Drawing, points: Floats, values: Floats) -> tuple[NDArray[np.int64], Floats]:
+def interpolated(drawing: Drawing, points: Floats, values: Floats) -> tuple[Integers, Floats]:
     """Pixels (N,) of a drawing, counted row by row, and what values (V, C) of its vertices are there: (N, C).
 
     points (V, 2 or more): where the vertices were drawn. Pixels on a triangle's outline may lie a little outside it,

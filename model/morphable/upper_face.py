@@ -2,10 +2,9 @@
 
 import functools
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.morphable.basis import MorphableModel
 from model.morphable.controls import MEASURES
 
@@ -13,7 +12,7 @@ UPPER = ("blink_left", "blink_right", "brow_raise", "gaze_x", "gaze_y")
 MOUTH = ("jaw_open", "smile", "pucker")
 
 
-def upper_face(change: NDArray[np.float32]) -> NDArray[np.float32]:
+def upper_face(change: Floats) -> Floats:
     """The part (T, 64) of a change of expression (T, 64) that lids, brows and gaze have in it.
 
     It is the likeliest change that moves the measures of UPPER as `change` does and those of MOUTH not at all: with G
@@ -23,9 +22,9 @@ def upper_face(change: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @functools.cache
-def _projection() -> NDArray[np.float32]:
+def _projection() -> Floats:
     rows = {measure.name: measure.vector() for measure in MEASURES}
     gradients = torch.stack([rows[name] for name in UPPER + MOUTH]) @ MorphableModel.load().expression_basis.T
     directions = torch.linalg.pinv(gradients.double())[:, : len(UPPER)].T
-    projection: NDArray[np.float32] = (gradients[: len(UPPER)].double().T @ directions).float().numpy()
+    projection: Floats = (gradients[: len(UPPER)].double().T @ directions).float().numpy()
     return projection

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from model.arrays import Pixels
 from model.errors import DataError, TrainingDivergedError
 from model.files import written
 from model.training.ranks import Ranks
@@ -152,7 +153,7 @@ class Run:
         with (self.directory / "log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
-    def sheet(self, step: int, name: str, image: np.ndarray) -> None:
+    def sheet(self, step: int, name: str, image: Pixels) -> None:
         """Keep an RGB picture (H, W, 3) uint8 of how training looks."""
         if self._writer is None:
             return

@@ -6,8 +6,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Pixels
 from worker.benchmark.inputs import PORTRAIT, SPEECH
 from worker.make.canvas import whole_photo
 from worker.media.audio import read_speech
@@ -46,7 +46,7 @@ def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any
     }
 
 
-def wide_photo(portrait: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def wide_photo(portrait: Pixels) -> Pixels:
     """The portrait, enlarged, in the middle of a frame of 1920 x 1080 uint8; what is missing is mirrored."""
     width, height = FRAME
     crop_side = 349 / portrait.shape[0]  # of the packaged portrait, over its height
@@ -54,7 +54,5 @@ def wide_photo(portrait: NDArray[np.uint8]) -> NDArray[np.uint8]:
     large = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:height]
     above = height - len(large)
     left = (width - large.shape[1]) // 2
-    framed: NDArray[np.uint8] = cv2.copyMakeBorder(
-        large, 0, above, left, width - large.shape[1] - left, cv2.BORDER_REFLECT_101
-    )
+    framed: Pixels = cv2.copyMakeBorder(large, 0, above, left, width - large.shape[1] - left, cv2.BORDER_REFLECT_101)
     return framed

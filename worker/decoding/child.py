@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.problems import ProblemError
+from model.arrays import Array, Floats
 from worker.decoding import wire
 from worker.decoding.confinement import Bounds, confine
 from worker.media.audio import AudioLimits, Sound
@@ -21,7 +21,7 @@ from worker.media.images import read_image as read_image_here
 from worker.media.video import VideoLimits, VideoSource
 from worker.media.video import open_video as open_video_here
 
-Message = tuple[wire.Header, NDArray[Any] | None]
+Message = tuple[wire.Header, Array | None]
 
 BLOCK_BYTES = 1 << 18
 
@@ -50,7 +50,7 @@ def sound(path: Path, *, limits: dict[str, Any], name: str) -> Iterator[Message]
 
 def blocks(path: Path, *, name: str, **header: Any) -> Iterator[Message]:
     """The samples of a sound, float32 (n, channels) each."""
-    gathered: list[NDArray[np.float32]] = []
+    gathered: list[Floats] = []
     for block in Sound(path, name=name, **header).blocks():  # FFmpeg's are of some thousand samples
         gathered.append(block)
         if sum(each.nbytes for each in gathered) >= BLOCK_BYTES:

@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from jobs.problems import ProblemError, ProblemType
+from model.arrays import Array, Doubles
 from worker.decoding import forkserver, wire
 from worker.decoding.confinement import Bounds
 from worker.stages import Check
@@ -97,13 +98,13 @@ class Decoding:
             raise self._memory_lacks()
         return header
 
-    def array(self, dtype: DTypeLike) -> NDArray[Any]:
+    def array(self, dtype: DTypeLike) -> Array:
         """The one array that comes, with which the child ends. Raises as `header` does."""
         array = self._mapped(self.header(), dtype)
         self._end()  # so that nobody else can write into it
         return array
 
-    def arrays(self, dtype: DTypeLike) -> Iterator[NDArray[Any]]:
+    def arrays(self, dtype: DTypeLike) -> Iterator[Array]:
         """The arrays that come, while the child is at the next. Raises as `header` does."""
         with contextlib.suppress(EOFError):
             while True:
@@ -112,7 +113,7 @@ class Decoding:
                     self._channel.send(TAKEN)
                 yield array
 
-    def _mapped(self, header: wire.Header, dtype: DTypeLike) -> NDArray[Any]:
+    def _mapped(self, header: wire.Header, dtype: DTypeLike) -> Array:
         shape = tuple(header["shape"])
         size = math.prod(shape)
         length = size * np.dtype(dtype).itemsize
@@ -150,7 +151,7 @@ class Decoding:
             f"decoding the {self._name} hangs: for {STALL_S:g} seconds nothing came of it",
         )
 
-    def _threads(self) -> dict[str, NDArray[np.float64]]:
+    def _threads(self) -> dict[str, Doubles]:
         """For how many seconds each of the child's threads has run and has waited for a core, if the system tells."""
         threads = {}
         for task in Path(f"/proc/{self._child}/task").glob("*/schedstat"):

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Pixels, Samples
 from worker.decoding.confinement import Bounds
 from worker.decoding.decoding import Decoding
 from worker.decoding.wire import Header
@@ -29,9 +29,7 @@ VIDEO_EFFORT, SOUND_EFFORT = 5.0, 0.5
 LARGEST_BLOCK = 64 * MIB  # of samples that come at once
 
 
-def read_image(
-    path: Path, limits: ImageLimits, *, name: str = "portrait", check: Check = unchecked
-) -> NDArray[np.uint8]:
+def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait", check: Check = unchecked) -> Pixels:
     """As `worker.media.images.read_image`."""
     arguments = {"limits": asdict(limits), "name": name}
     with Decoding(
@@ -63,7 +61,7 @@ class _Video(VideoSource):
     header: Header = field(default_factory=dict, compare=False)
     check: Check = unchecked
 
-    def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
+    def frames(self, fps: float) -> Iterator[Pixels]:
         arguments = {"limits": asdict(self.limits), "name": self.name, "fps": fps, **self.header}
         bounds = Bounds(memory=STREAM_MEMORY, seconds=_computing_s(self.seconds, self.limits.seconds, VIDEO_EFFORT))
         with Decoding(
@@ -84,7 +82,7 @@ class _Sound(Sound):
     seconds_of_computing: int = HEADER.seconds
     check: Check = unchecked
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    def blocks(self) -> Iterator[Samples]:
         arguments = {"name": self.name, **self.header}
         bounds = Bounds(memory=STREAM_MEMORY, seconds=self.seconds_of_computing)
         with Decoding(

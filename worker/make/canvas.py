@@ -3,15 +3,12 @@
 from typing import Protocol
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from model.animation.composite import Composite, Layer
+from model.arrays import Pixels
 from model.engines import RenderedFrame
 from model.face.crop import Crop
 from worker.media.paste import Paster, PlanarPaster
-
-Image = NDArray[np.uint8]
 
 MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
 
@@ -25,7 +22,7 @@ class CutFace(Protocol):
         ...
 
     @property
-    def image(self) -> Image:
+    def image(self) -> Pixels:
         """The crop before animation."""
         ...
 
@@ -36,12 +33,12 @@ class Canvas(Protocol):
     width: int
     height: int
 
-    def paste(self, animated: RenderedFrame) -> Image:
+    def paste(self, animated: RenderedFrame) -> Pixels:
         """One frame of the result, uint8 (height, width, 3), or as yuv420p, with `animated` in its place."""
         ...
 
 
-def whole_photo(photo: Image, face: CutFace, longest_side: int | None, *, planar: bool = False) -> Canvas:
+def whole_photo(photo: Pixels, face: CutFace, longest_side: int | None, *, planar: bool = False) -> Canvas:
     """The photo, uint8 (H, W, 3), shrunk or enlarged to `longest_side` pixels (None: as it is).
 
     With `planar` frames are composed for video: see `PlanarPaster`.
@@ -59,7 +56,7 @@ def whole_photo(photo: Image, face: CutFace, longest_side: int | None, *, planar
 class SquareCrop:
     """The crop alone, of `side` x `side` pixels; it is made with a margin around it, which is not shown."""
 
-    def __init__(self, photo: Image, face: CutFace, side: int) -> None:
+    def __init__(self, photo: Pixels, face: CutFace, side: int) -> None:
         self.width = self.height = side
         margin = round(side * MARGIN)
         beyond = margin * face.crop.side / side
@@ -69,7 +66,7 @@ class SquareCrop:
         self._picture = around.cut(photo, side + 2 * margin)
         self._composite = Composite(self._picture, Crop(margin, margin, side), len(face.image), fades=False)
 
-    def paste(self, animated: RenderedFrame) -> Image:
+    def paste(self, animated: RenderedFrame) -> Pixels:
         """One frame, uint8 (side, side, 3)."""
         image = self._picture.copy()
         for rows, pixels in self._composite.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
@@ -77,7 +74,7 @@ class SquareCrop:
         return image[self._shown, self._shown]
 
 
-def _resized(image: Image, width: int, height: int) -> Image:
+def _resized(image: Pixels, width: int, height: int) -> Pixels:
     shrinks = width < image.shape[1]
-    resized: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    resized: Pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return resized

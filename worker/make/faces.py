@@ -6,11 +6,9 @@ from dataclasses import replace
 from itertools import repeat, tee
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jobs.motions import MOTION_FPS
 from jobs.problems import ProblemError, ProblemType
+from model.arrays import Pixels
 from model.errors import FaceIndexError, NoFaceError
 from model.extractor import Extraction, Extractor, Face
 from model.extractor.follower import looked_for_faces
@@ -42,7 +40,7 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
     return portrait
 
 
-def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None, *, name: str) -> Face:
+def choose_face(extractor: Extractor, rgb: Pixels, index: int | None, *, name: str) -> Face:
     """The `index`-th of the faces in a picture, the largest first; the largest when no index is given.
 
     Raises ProblemError: no-face or no-such-face.
@@ -66,9 +64,7 @@ def choose_face(extractor: Extractor, rgb: NDArray[np.uint8], index: int | None,
     return faces[index or 0]
 
 
-def follow_face(
-    bench: Workbench, source: VideoSource, index: int | None
-) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
+def follow_face(bench: Workbench, source: VideoSource, index: int | None) -> Iterator[tuple[Pixels, Extraction | None]]:
     """Each frame of a video, at 25 frames a second, with the face followed in it: the `index`-th or the largest.
 
     None before it comes, which `max_seconds_before_face` bounds. Frames stream; few are held at a time. Raises

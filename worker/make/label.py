@@ -1,9 +1,9 @@
 """The visible label of a synthetic picture, for those who look at it."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from model.arrays import Pixels
 from model.engines import RenderedFrame
 from worker.make.canvas import Canvas
 
@@ -20,7 +20,7 @@ class Labelled:
         self._canvas = canvas
         self._label = _label(canvas.width, canvas.height)
 
-    def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
+    def paste(self, animated: RenderedFrame) -> Pixels:
         """One frame of the result with the label on it, uint8 (height, width, 3)."""
         frame = self._canvas.paste(animated).copy()
         height, width = self._label.shape
@@ -31,7 +31,7 @@ class Labelled:
         return frame
 
 
-def _label(width: int, height: int) -> NDArray[np.uint8]:
+def _label(width: int, height: int) -> Pixels:
     """White text on nothing: how opaque it is at each pixel, uint8 (h, w), of at most the frame's size."""
     size = max(LEAST_PIXELS, round(HEIGHT * min(width, height)))
     font = ImageFont.load_default(size)

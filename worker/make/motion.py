@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.formats import FORMATS
 from jobs.motions import MOTION_FPS
 from jobs.schemas import MotionOptions
+from model.arrays import Floats, Pixels
 from model.extractor import Crop, Extraction
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
@@ -113,7 +112,7 @@ def _read_video(
     )
 
 
-def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
+def _video_drawing(bench: Workbench, frame: Pixels) -> Drawing:
     """As large as the video's frames, with even sides and no side longer than most devices play."""
     height, width = frame.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
@@ -124,10 +123,10 @@ def _video_drawing(bench: Workbench, frame: NDArray[np.uint8]) -> Drawing:
 def _drawn(
     bench: Workbench,
     video: VideoSource,
-    followed: Iterator[tuple[NDArray[np.uint8], Extraction | None]],
+    followed: Iterator[tuple[Pixels, Extraction | None]],
     drawing: Drawing,
     overlay: Path,
-) -> Iterator[tuple[NDArray[np.uint8], Extraction | None]]:
+) -> Iterator[tuple[Pixels, Extraction | None]]:
     """Pass the frames on and write each with its drawing to `overlay`."""
     sound = None
     if video.has_sound:
@@ -147,5 +146,5 @@ def _described(crop: Crop, scale: float = 1.0) -> dict[str, float]:
     return {name: round(value, 2) for name, value in asdict(crop.scaled(scale)).items()}
 
 
-def _rounded(row: NDArray[np.float32]) -> list[float]:
+def _rounded(row: Floats) -> list[float]:
     return [round(float(value), 5) for value in row]

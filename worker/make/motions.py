@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion
+from model.arrays import Doubles, Floats
 from worker.media.audio import Sound
-
-Floats = NDArray[np.float32]
 
 
 class AppliesControls(Protocol):
@@ -80,7 +78,7 @@ def resample(frames: Floats, from_fps: float, to_fps: float) -> Floats:
     return np.asarray(frames[before] * (1 - share) + frames[after] * share, np.float32)
 
 
-def interpolate(times: NDArray[np.float64], values: Floats, at: NDArray[np.float64]) -> Floats:
+def interpolate(times: Doubles, values: Floats, at: Doubles) -> Floats:
     """Values (K, D) at rising `times` (K,), at other times (T,): smooth, and never beyond the values on either side.
 
     Monotone piecewise cubic (Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980) with the harmonic

@@ -16,6 +16,7 @@ from jobs.motion_spaces import checked_moving, checked_still
 from jobs.motions import MOTION_FPS, Motion, MovingMotion, StillMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
+from model.arrays import Floats
 from model.morphable.basis import MOTION_SPACE
 from model.renderer.prior.reach import Reach, within_reach
 from worker.decoding import read_speech
@@ -23,7 +24,7 @@ from worker.make.canvas import Canvas, SquareCrop, whole_photo
 from worker.make.driving import driven_image, driven_video
 from worker.make.faces import read_portrait
 from worker.make.label import Labelled
-from worker.make.motions import Drive, Floats, moving, resample, still
+from worker.make.motions import Drive, moving, resample, still
 from worker.make.output import Clamped, Output
 from worker.make.render import render_video
 from worker.make.speech import speaking, with_head_of

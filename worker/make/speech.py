@@ -5,10 +5,11 @@ import secrets
 import numpy as np
 
 from jobs.schemas import VideoOptions
+from model.arrays import Floats
 from model.audio import SpeechStyle
 from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
 from model.morphable.upper_face import upper_face
-from worker.make.motions import Face, Floats
+from worker.make.motions import Face
 from worker.media.audio import Speech
 from worker.workbench import Workbench
 

@@ -15,10 +15,10 @@ import av
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 
 from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, listed
 from jobs.problems import ProblemError, ProblemType
+from model.arrays import Floats, Samples
 from model.footage import picture_stream
 from worker.media.containers import AUDIO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
@@ -59,7 +59,7 @@ class Sound:
     with_ffmpeg: bool
     name: str = "audio"
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    def blocks(self) -> Iterator[Samples]:
         """Decode from the start. Raises ProblemError unreadable-media where the file is damaged."""
         return _ffmpeg_blocks(self) if self.with_ffmpeg else _sndfile_blocks(self)
 
@@ -71,7 +71,7 @@ class Speech:
     sound: Sound
     seconds: float
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[Floats]:
         """Decode from the start: mono samples (n,) at 16 kHz, channels averaged."""
         return _mono(self.sound.blocks(), self.sound.rate)
 
@@ -138,7 +138,7 @@ def checked_speech(sound: Sound, limits: AudioLimits) -> Speech:
     return Speech(sound, seconds)
 
 
-def _mono(blocks: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+def _mono(blocks: Iterator[Floats], rate: int) -> Iterator[Samples]:
     resampler = soxr.ResampleStream(rate, SPEECH_RATE, 1, dtype="float32")
     for block in blocks:
         yield resampler.resample_chunk(block.mean(axis=1))
@@ -194,7 +194,7 @@ def _of_libsndfile(file: soundfile.SoundFile, path: Path, name: str) -> Sound:
     return Sound(path, file.samplerate, file.channels, seconds, with_ffmpeg=False, name=name)
 
 
-def _sndfile_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
+def _sndfile_blocks(sound: Sound) -> Iterator[Samples]:
     try:
         with soundfile.SoundFile(sound.path) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
@@ -226,7 +226,7 @@ def _promised_seconds(container: Any, stream: Any) -> float | None:
     return None if stream.duration is None else float(stream.duration * stream.time_base)
 
 
-def _ffmpeg_blocks(sound: Sound) -> Iterator[NDArray[np.float32]]:
+def _ffmpeg_blocks(sound: Sound) -> Iterator[Samples]:
     """Decode the first sound track so that it stays in step with the picture, if there is one.
 
     Sound from before the first picture is cut, a late start is filled with silence.
@@ -267,11 +267,11 @@ def _lead(container: Any, first: Any) -> float:
     return float(picture.start_time * picture.time_base) - float(first.time)
 
 
-def _silence(length: int, channels: int) -> Iterator[NDArray[np.float32]]:
+def _silence(length: int, channels: int) -> Iterator[Samples]:
     for start in range(0, length, BLOCK):
         yield np.zeros((min(BLOCK, length - start), channels), np.float32)
 
 
-def _interleaved(frame: Any) -> NDArray[np.float32]:
-    samples: NDArray[np.float32] = frame.to_ndarray()
+def _interleaved(frame: Any) -> Floats:
+    samples: Samples = frame.to_ndarray()
     return samples.reshape(-1, frame.layout.nb_channels)

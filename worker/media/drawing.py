@@ -3,16 +3,14 @@
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from model.arrays import Floats, Pixels
 from model.extractor import Extraction
 from model.face.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from model.morphable.basis import ANGLES, MOTION, MorphableModel
 from model.morphable.mesh import edges_and_area, face_mesh
 from model.morphable.pose import rotation_matrix
 
-Image = NDArray[np.uint8]
-Points = NDArray[np.float32]
 Colour = tuple[int, int, int]
 
 OUTLINES = (OUTER_LIPS, INNER_LIPS, RIGHT_EYE, LEFT_EYE)
@@ -40,7 +38,7 @@ class Drawing:
         self.width = width
         self.height = height
 
-    def draw(self, picture: Image, face: Extraction | None) -> Image:
+    def draw(self, picture: Pixels, face: Extraction | None) -> Pixels:
         """`picture`, uint8 (H, W, 3), in this drawing's size, with what `face`, if any, says of it on top."""
         drawn = picture.copy()
         if picture.shape[:2] != (self.height, self.width):
@@ -62,14 +60,14 @@ class Drawing:
         _write_numbers(drawn, angles, face.confidence)
         return drawn
 
-    def _angles(self, face: Extraction) -> Points:
+    def _angles(self, face: Extraction) -> Floats:
         """Yaw, pitch and roll (3,) in radians; fitted to the landmarks where the motion is of another space."""
         if len(face.motion) == MOTION:
             return np.asarray(face.motion[ANGLES], np.float32)
         fit = self._morphable.fit(torch.from_numpy(face.landmarks)[None], torch.from_numpy(face.identity)[None])
         return np.asarray(fit.motion[0, ANGLES].numpy(), np.float32)
 
-    def _with_mesh(self, picture: Image, points: Points, confidence: float, width: int) -> Image:
+    def _with_mesh(self, picture: Pixels, points: Floats, confidence: float, width: int) -> Pixels:
         """The triangles that face the viewer, translucent."""
         _, _, area = edges_and_area(points[self._mesh])
         facing = self._mesh[area > 0]
@@ -80,11 +78,11 @@ class Drawing:
         )
         layer = picture.copy()
         _draw_lines(layer, list(points[edges]), (red, green, blue), width)
-        blended: Image = cv2.addWeighted(layer, MESH_SHARE, picture, 1 - MESH_SHARE, 0)
+        blended: Pixels = cv2.addWeighted(layer, MESH_SHARE, picture, 1 - MESH_SHARE, 0)
         return blended
 
 
-def axis_tips(origin: Points, angles: Points, side: float) -> Points:
+def axis_tips(origin: Floats, angles: Floats, side: float) -> Floats:
     """Ends (3, 2) of the head's axes drawn from `origin` (2,): its right as the viewer sees it, up, and forward.
 
     angles: yaw, pitch and roll (3,) in radians; side: the crop's, in pixels of the picture.
@@ -94,7 +92,7 @@ def axis_tips(origin: Points, angles: Points, side: float) -> Points:
     return np.asarray(origin + AXIS_LENGTH * side * directions.T, np.float32)
 
 
-def _draw_outlines(picture: Image, points: Points, width: int) -> None:
+def _draw_outlines(picture: Pixels, points: Floats, width: int) -> None:
     _draw_lines(picture, [points[list(ring)] for ring in OUTLINES], OUTLINE, width, closed=True)
     _draw_lines(picture, [points[list(brow)] for brow in BROWS], OUTLINE, width)
     for centre, rim in IRISES:
@@ -104,7 +102,7 @@ def _draw_outlines(picture: Image, points: Points, width: int) -> None:
         _draw_lines(picture, [circle], OUTLINE, width, closed=True)
 
 
-def _write_numbers(picture: Image, angles: Points, confidence: float) -> None:
+def _write_numbers(picture: Pixels, angles: Floats, confidence: float) -> None:
     """The pose in degrees and the confidence along the lower edge."""
     yaw, pitch, roll = np.degrees(angles)
     text = f"yaw {yaw:+.0f}  pitch {pitch:+.0f}  roll {roll:+.0f}  confidence {confidence:.2f}"
@@ -116,7 +114,7 @@ def _write_numbers(picture: Image, angles: Points, confidence: float) -> None:
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, max(1, round(stroke)), cv2.LINE_AA)
 
 
-def _draw_lines(picture: Image, lines: list[Points], colour: Colour, width: int, *, closed: bool = False) -> None:
+def _draw_lines(picture: Pixels, lines: list[Floats], colour: Colour, width: int, *, closed: bool = False) -> None:
     """Lines through points (N, 2) each. A pixel's centre lies half a pixel in; OpenCV counts from the centres."""
     fixed = [np.rint((line - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32) for line in lines]
     cv2.polylines(picture, fixed, closed, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -8,11 +8,9 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.image_headers import Box, boxes_in, primary_of, properties_in, read_meta
-
-Pixels = NDArray[np.uint8]
+from model.arrays import Pixels
 
 CODED = (b"hvc1", b"hev1")
 MOST_TILES = 4096

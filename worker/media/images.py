@@ -12,13 +12,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from jobs.formats import ImageFormat
 from jobs.image_headers import ImageHeaderError, check_image, check_pixels
 from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemError, ProblemType
+from model.arrays import Pixels
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic
 from worker.media.marking import XMP, png_mark
@@ -32,8 +32,6 @@ _DAMAGED = (
     *(RuntimeError, ImageHeaderError, av.FFmpegError, struct.error, zlib.error),
 )
 STRIP_PIXELS = 1 << 20  # what is converted at once: a whole photo's copies would take more memory than it does
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

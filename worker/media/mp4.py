@@ -13,8 +13,8 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from numpy.typing import NDArray
 
+from model.arrays import Floats, Pixels
 from worker.media.audio import Sound
 from worker.media.marking import mark_mp4
 from worker.media.planes import yuv_frame
@@ -52,7 +52,7 @@ class Mp4Writer:
         """Length of the pictures written so far."""
         return float(self.frames / self.fps)
 
-    def write(self, picture: NDArray[np.uint8]) -> None:
+    def write(self, picture: Pixels) -> None:
         """Append one frame: RGB, uint8 (height, width, 3), or yuv420p, uint8 (height * 3 / 2, width), sides even."""
         frame = yuv_frame(picture if picture.ndim == 2 else picture[: self.height, : self.width])
         frame.pts = self.frames
@@ -97,7 +97,7 @@ class _SoundTrack:
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
 
-    def _encode(self, chunk: NDArray[np.float32]) -> None:
+    def _encode(self, chunk: Floats) -> None:
         if not len(chunk):
             return
         packed = np.ascontiguousarray(np.clip(chunk, -1, 1)).reshape(1, -1)
@@ -135,5 +135,5 @@ def mp4_writer(
         mark_mp4(path)
 
 
-def _at_most_stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def _at_most_stereo(block: Floats) -> Floats:
     return block if block.shape[1] <= 2 else np.repeat(block.mean(axis=1, keepdims=True), 2, axis=1)

@@ -2,9 +2,9 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from model.animation.composite import Composite, Layer, edge_distance, smoothstep
+from model.arrays import Floats, Pixels
 from model.engines import RenderedFrame
 from model.face.crop import Crop
 from worker.media.planes import planes, to_yuv
@@ -25,7 +25,7 @@ class Paster:
     SIGGRAPH 2003, with a Gaussian kernel in place of the harmonic one.)
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Crop, still: NDArray[np.uint8]) -> None:
+    def __init__(self, photo: Pixels, crop: Crop, still: Pixels) -> None:
         """Prepare for crops of `photo`, uint8 (H, W, 3); `still` is the crop as cut from it, uint8 (S, S, 3)."""
         self.height, self.width = photo.shape[:2]
         self._photo = photo
@@ -40,7 +40,7 @@ class Paster:
         self._ring_weight = self._blur(self._ring) + 1e-3
         self._fade = 1 - smoothstep(edge / (3 * REACH))
 
-    def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
+    def paste(self, animated: RenderedFrame) -> Pixels:
         """The whole photo, uint8 (H, W, 3), with `animated`, of S x S pixels, in its place."""
         image = self._photo.copy()
         layer = Layer.of(self.matched(animated), self._still, animated.mask, animated.places)
@@ -48,7 +48,7 @@ class Paster:
             image[rows, self._composite.columns] = pixels
         return image
 
-    def matched(self, animated: RenderedFrame) -> NDArray[np.uint8]:
+    def matched(self, animated: RenderedFrame) -> Pixels:
         """An animated crop, uint8 (S, S, 3), whose colours at the edge are the photo's."""
         if animated.mask is not None:
             return animated.image
@@ -57,19 +57,17 @@ class Paster:
         spread = self._blur(difference * self._ring[:, :, None]) / self._ring_weight[:, :, None]
         size = animated.image.shape[1], animated.image.shape[0]
         correction = cv2.resize(spread * self._fade[:, :, None], size, interpolation=cv2.INTER_LINEAR)
-        matched: NDArray[np.uint8] = cv2.add(animated.image, correction, dtype=cv2.CV_8U)
+        matched: Pixels = cv2.add(animated.image, correction, dtype=cv2.CV_8U)
         return matched
 
     @staticmethod
-    def _coarse(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        coarse: NDArray[np.float32] = cv2.resize(
-            image.astype(np.float32), (COARSE, COARSE), interpolation=cv2.INTER_AREA
-        )
+    def _coarse(image: Pixels) -> Floats:
+        coarse: Floats = cv2.resize(image.astype(np.float32), (COARSE, COARSE), interpolation=cv2.INTER_AREA)
         return coarse
 
     @staticmethod
-    def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        blurred: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), REACH * COARSE, borderType=cv2.BORDER_CONSTANT)
+    def _blur(image: Floats) -> Floats:
+        blurred: Floats = cv2.GaussianBlur(image, (0, 0), REACH * COARSE, borderType=cv2.BORDER_CONSTANT)
         return blurred
 
 
@@ -79,7 +77,7 @@ class PlanarPaster(Paster):
     Only the crop is converted for each frame, the rest of the photo but once. An odd last row or column is left out.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], crop: Crop, still: NDArray[np.uint8]) -> None:
+    def __init__(self, photo: Pixels, crop: Crop, still: Pixels) -> None:
         """As for `Paster`."""
         height, width = (side // 2 * 2 for side in photo.shape[:2])
         super().__init__(photo[:height, :width], crop, still)
@@ -89,7 +87,7 @@ class PlanarPaster(Paster):
         self._chroma = Composite(np.dstack(chroma), crop.scaled(1 / 2), len(still) // 2, cubic=0)
         self._still_luma, self._still_chroma = _apart(still)
 
-    def paste(self, animated: RenderedFrame) -> NDArray[np.uint8]:
+    def paste(self, animated: RenderedFrame) -> Pixels:
         """The whole photo, uint8 (H * 3 / 2, W): the planes Y, U and V one after the other."""
         image = self._planar.copy()
         luma, *chroma = planes(image)
@@ -105,12 +103,12 @@ class PlanarPaster(Paster):
         return image
 
 
-def _apart(crop: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _apart(crop: Pixels) -> tuple[Pixels, Pixels]:
     """Luma (S, S) and chroma (S / 2, S / 2, 2) of a crop (S, S, 3) in RGB."""
     luma, *chroma = planes(to_yuv(crop))
     return luma, np.dstack(chroma)
 
 
-def _halved(layer: NDArray[np.float32]) -> NDArray[np.float32]:
-    half: NDArray[np.float32] = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+def _halved(layer: Floats) -> Floats:
+    half: Floats = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return half

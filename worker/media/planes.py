@@ -5,16 +5,17 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
-from numpy.typing import NDArray
+
+from model.arrays import Pixels
 
 
-def to_yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def to_yuv(rgb: Pixels) -> Pixels:
     """Convert uint8 (H, W, 3), whose sides must be even, to yuv420p: (H * 3 / 2, W)."""
-    converted: NDArray[np.uint8] = yuv_frame(rgb).to_ndarray()
+    converted: Pixels = yuv_frame(rgb).to_ndarray()
     return converted
 
 
-def yuv_frame(picture: NDArray[np.uint8]) -> Any:
+def yuv_frame(picture: Pixels) -> Any:
     """An av.VideoFrame of RGB, uint8 (H, W, 3), converted; or of what is yuv420p already, uint8 (H * 3 / 2, W)."""
     if picture.ndim == 2:
         return av.VideoFrame.from_ndarray(picture, format="yuv420p")
@@ -22,7 +23,7 @@ def yuv_frame(picture: NDArray[np.uint8]) -> Any:
     return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
 
 
-def planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+def planes(picture: Pixels) -> tuple[Pixels, Pixels, Pixels]:
     """Views of Y (H, W), U and V (H / 2, W / 2) in yuv420p, contiguous uint8 (H * 3 / 2, W)."""
     height, width = len(picture) * 2 // 3, picture.shape[1]
     luma, chroma = picture[:height], picture[height:].reshape(2, height // 2, width // 2)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from numpy.typing import NDArray
 
 from jobs.image_headers import MOST_SCANS
 from jobs.media_types import VIDEO_TYPES, VIDEOS, listed
 from jobs.problems import ProblemError, ProblemType
+from model.arrays import Pixels
 from model.footage import Upright, picture_stream, pixel_ratio, square_size
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
@@ -45,7 +44,7 @@ class VideoSource:
     limits: VideoLimits
     name: str = "video"
 
-    def frames(self, fps: float) -> Iterator[NDArray[np.uint8]]:
+    def frames(self, fps: float) -> Iterator[Pixels]:
         """Decode to uint8 (H, W, 3) frames at times n / fps from the first picture: each time's nearest picture.
 
         They are upright, unmirrored and of square pixels, as the file says, and no larger than READ_PIXELS. Raises

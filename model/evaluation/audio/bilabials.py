@@ -1,8 +1,8 @@
 """Whether the lips close where p, b and m are spoken, in made speech whose sounds are known."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Doubles, Floats
 from model.audio.speech_to_motion import SpeechStyle, SpeechToMotion
 from model.errors import DataError
 from model.evaluation.audio.synchrony import opening_gradient
@@ -34,7 +34,7 @@ def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
     """
     gradient = opening_gradient(MorphableModel.load()).numpy()
     ranks: list[float] = []
-    elsewhere: list[NDArray[np.float64]] = []
+    elsewhere: list[Doubles] = []
     for number, (text, voice) in enumerate((text, voice) for text in SENTENCES for voice in VOICES):
         try:
             speech, phonemes = synthesise(text, voice=voice)
@@ -62,6 +62,6 @@ def bilabial_figures(speaker: SpeechToMotion) -> dict[str, float | str]:
     }
 
 
-def rank(opening: NDArray[np.float32], first: int, last: int) -> float:
+def rank(opening: Floats, first: int, last: int) -> float:
     """The share of frames at which the opening (T,) is less than its least in [first, last)."""
     return float(np.mean(opening < opening[max(first, 0) : last].min()))

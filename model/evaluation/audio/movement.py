@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.audio.blinks import find_blinks
 from model.audio.clip import SpeechClip
 from model.audio.network import SpeechNetwork
@@ -39,7 +39,7 @@ def movement_figures(
     return found | {"blinks_per_minute": {name: count / minutes for name, count in blinks.items()}}
 
 
-def lips(opening: NDArray[np.float32]) -> dict[str, float]:
+def lips(opening: Floats) -> dict[str, float]:
     """Spread, speed and jerk of the mouth's opening (T,), in half sides of the crop and seconds."""
     return {
         "opening_deviation": float(opening.std()),
@@ -48,7 +48,7 @@ def lips(opening: NDArray[np.float32]) -> dict[str, float]:
     }
 
 
-def head(pose: NDArray[np.float32]) -> dict[str, float]:
+def head(pose: Floats) -> dict[str, float]:
     """Spread, range, speed and jerk of a head's angles, of pose (T, 6), in degrees and seconds."""
     degrees = np.degrees(pose[:, :3])
     found = {}

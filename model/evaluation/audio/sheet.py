@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from model.arrays import Landmarks, Samples
 from model.audio.clip import SpeechClip
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
@@ -48,7 +48,7 @@ def draw_sheet(
     sheet.save(path)
 
 
-def waveform(samples: NDArray[np.float32], width: int, height: int) -> Image.Image:
+def waveform(samples: Samples, width: int, height: int) -> Image.Image:
     """The waveform of samples (N,) over `width` pixels: each column spans its least and its largest sample."""
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
@@ -74,7 +74,7 @@ def _outline(draw: ImageDraw.ImageDraw, points: Tensor, corner: tuple[int, int])
         draw.polygon([tuple(point) for point in placed[list(ring)].tolist()], fill=colour)
 
 
-def _around(landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
+def _around(landmarks: Landmarks) -> tuple[int, int, int, int]:
     x, y = landmarks[list(LIPS), :2].mean(axis=0)
     half = SHOWN // 2
     return round(x) - half, round(y) - half, round(x) + half, round(y) + half

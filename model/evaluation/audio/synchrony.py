@@ -9,9 +9,9 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Doubles, Floats
 from model.audio.clip import SpeechClip
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
@@ -21,7 +21,7 @@ from model.morphable.controls import MEASURES
 
 MOST_LAG = 4  # frames
 
-Series = NDArray[np.float32]
+Series = Floats
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def diversity_figures(
     }
 
 
-def _agreement(takes: NDArray[np.float32]) -> float:
+def _agreement(takes: Floats) -> float:
     return float(np.mean([correlation(a, b) for a, b in combinations(takes, 2)]))
 
 
@@ -120,7 +120,7 @@ def correlation(a: Series, b: Series) -> float:
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 
-def lag_curve(made: Series, truth: Series) -> NDArray[np.float64]:
+def lag_curve(made: Series, truth: Series) -> Doubles:
     """Correlations (2 MOST_LAG + 1,) at lags -MOST_LAG .. MOST_LAG; positive: made comes late."""
     n = len(made)
     return np.array(

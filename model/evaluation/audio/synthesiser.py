@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.audio.features import SAMPLE_RATE
 from model.errors import DataError
 
@@ -58,7 +59,7 @@ class _Event(ctypes.Structure):
 _Heard = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-def synthesise(text: str, *, voice: str = "en") -> tuple[NDArray[np.float32], list[Phoneme]]:
+def synthesise(text: str, *, voice: str = "en") -> tuple[Floats, list[Phoneme]]:
     """Speech (N,), mono at 16 kHz, and its phonemes.
 
     Raises DataError: eSpeak NG is not installed, or has no such voice.

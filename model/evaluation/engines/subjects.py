@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.arrays import Frames
 from model.engines.builder import EngineSettings, build_engine
 from model.engines.eight_bits import EightBitCalibration, Example, observe_ranges, read_eight_bit_calibration
 from model.engines.engine import Engine
 from model.morphable import MOTION_SPACE
-from model.pictures import Frames, to_frames, to_image
+from model.pictures import to_frames, to_image
 from model.renderer.config import RendererConfig
 from model.renderer.editing import ResidualBlock
 from model.renderer.guide import Guide

@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from model.arrays import Array, Pixels
 from model.data.camera import compress, light_from_side
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.face.topology import LEFT_EYE, RIGHT_EYE
@@ -13,31 +14,31 @@ from model.face.topology import LEFT_EYE, RIGHT_EYE
 DARK = (25, 22, 20)
 
 
-def dark(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def dark(picture: Pixels, rng: np.random.Generator) -> Array:
     """A sixth of the light, with the noise of a sensor (standard deviation 3 of 255)."""
-    noisy: np.ndarray = picture / 6.0 + rng.normal(0, 3.0, picture.shape)
+    noisy: Array = picture / 6.0 + rng.normal(0, 3.0, picture.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def lit_from_a_side(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def lit_from_a_side(picture: Pixels, rng: np.random.Generator) -> Array:
     """Five times as much light from one side as from the other."""
     return light_from_side(picture, 0.8, rng.uniform(0, 2 * np.pi))
 
 
-def grey(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def grey(picture: Pixels, rng: np.random.Generator) -> Array:
     """Without colours."""
     del rng
     plane = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return np.repeat(plane[..., None], 3, axis=2)
 
 
-def compressed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def compressed(picture: Pixels, rng: np.random.Generator) -> Array:
     """A JPEG of quality 10."""
     del rng
     return compress(picture, 10)
 
 
-CONDITIONS: Mapping[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+CONDITIONS: Mapping[str, Callable[[Array, np.random.Generator], Array]] = {
     "dark": dark,
     "lit_from_a_side": lit_from_a_side,
     "grey": grey,

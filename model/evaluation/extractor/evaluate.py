@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model.arrays import Pixels
 from model.data.corpus import read_corpus, spread
 from model.evaluation.extractor.finding import finding_figures
 from model.evaluation.extractor.portraits import read_portraits, turned_portraits
@@ -55,7 +56,7 @@ def evaluate(
     return found
 
 
-def _draw(extractor: Extractor, photos: list[np.ndarray], path: Path) -> None:
+def _draw(extractor: Extractor, photos: list[Pixels], path: Path) -> None:
     # here, since a renderer is only needed for this
     from model.animation.animator import Animator  # noqa: PLC0415
     from model.evaluation.renderer.fidelity import control_sheet  # noqa: PLC0415

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from model.arrays import Array
 from model.evaluation.extractor.conditions import CONDITIONS, with_sunglasses
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.scenes import (
@@ -149,7 +150,7 @@ class SceneJudge:
     def _each(
         self,
         portraits: list[LabelledPortrait],
-        change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        change: Callable[[Array, np.random.Generator], Array] | None = None,
     ) -> Tally:
         tally = Tally()
         for portrait in portraits:
@@ -162,7 +163,7 @@ class SceneJudge:
         backdrop = self._backdrop(int(self._rng.integers(len(self.portraits))))
         return scene_with_face(portrait, backdrop, self._reference, self._rng, height=height, tilt=tilt)
 
-    def _backdrop(self, number: int) -> np.ndarray:
+    def _backdrop(self, number: int) -> Array:
         return self.portraits[(number + 1) % len(self.portraits)].picture
 
     def _look(self, scene: Scene) -> Tally:

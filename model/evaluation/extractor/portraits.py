@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
+from model.arrays import Landmarks, Pixels
 from model.data.corpus import Item
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
@@ -16,8 +16,8 @@ SEARCH_STEP = 5  # every so many frames of a clip are looked at for the most tur
 class LabelledPortrait:
     """A crop (S, S, 3) uint8 with its landmarks (478, 3) and the head's yaw in degrees."""
 
-    picture: np.ndarray
-    landmarks: np.ndarray
+    picture: Pixels
+    landmarks: Landmarks
     yaw: float = 0.0
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from model.arrays import Array
 from model.data.corpus import Item
 from model.evaluation.extractor.scenes import scene_without_face
 from model.evaluation.morphable.evaluate import TURNED_YAW
@@ -27,11 +28,11 @@ ELSEWHERE = 256  # windows without a face against which presence is judged
 class Readings:
     """Frames read, and what the reader said of itself."""
 
-    truth: np.ndarray  # landmarks (N, 478, 3) in crop units
-    found: np.ndarray  # (N, 478, 3)
-    presence: np.ndarray  # (N,)
-    confidence: np.ndarray  # (N,)
-    expected_px: np.ndarray  # (N,)
+    truth: Array  # landmarks (N, 478, 3) in crop units
+    found: Array  # (N, 478, 3)
+    presence: Array  # (N,)
+    confidence: Array  # (N,)
+    expected_px: Array  # (N,)
 
     def __add__(self, other: "Readings") -> "Readings":
         names = ("truth", "found", "presence", "confidence", "expected_px")
@@ -103,7 +104,7 @@ def confidence_figures(readings: Readings) -> dict[str, float]:
     }
 
 
-def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+def auroc(positive: Array, negative: Array) -> float:
     """Area under the ROC curve: how often a value of `positive` is above one of `negative`; ties count half."""
     above = np.sign(positive[:, None] - negative[None])
     return float((above.mean() + 1) / 2)
@@ -112,7 +113,7 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
 def _read(extractor: Extractor, items: list[Item], rng: np.random.Generator) -> Readings:
     """Each frame from a start that is off by up to 15 % in place, 25 % in size and 20 degrees of turn."""
     reference = extractor.reader.network.reference.numpy()
-    truths: list[np.ndarray] = []
+    truths: list[Array] = []
     sightings: list[Sighting] = []
     for item in tqdm(items, unit="item", mininterval=5.0):
         landmarks = item.landmarks()
@@ -136,7 +137,7 @@ def _read(extractor: Extractor, items: list[Item], rng: np.random.Generator) -> 
     )
 
 
-def _presence_elsewhere(extractor: Extractor, stills: list[Item], rng: np.random.Generator) -> np.ndarray:
+def _presence_elsewhere(extractor: Extractor, stills: list[Item], rng: np.random.Generator) -> Array:
     """Presence (ELSEWHERE,) after three looks that start anywhere in scenes without a face."""
     portraits = [next(iter(item.read_frames([0]))) for item in stills]
     pictures, windows = [], []
@@ -148,23 +149,23 @@ def _presence_elsewhere(extractor: Extractor, stills: list[Item], rng: np.random
     return np.array([sighting.presence for sighting in extractor.reader.refine(pictures, windows)])
 
 
-def _error(readings: Readings) -> np.ndarray:
+def _error(readings: Readings) -> Array:
     """(N, 478) pixels."""
-    distance: np.ndarray = np.linalg.norm((readings.found - readings.truth)[..., :2], axis=-1)
+    distance: Array = np.linalg.norm((readings.found - readings.truth)[..., :2], axis=-1)
     return distance
 
 
-def _gap_correlation(truth: np.ndarray, found: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> float:
+def _gap_correlation(truth: Array, found: Array, pairs: tuple[tuple[int, int], ...]) -> float:
     upper, lower = np.array(pairs).T
     both = np.stack([truth, found])[..., :2]
     return _correlation(np.linalg.norm(both[:, :, upper] - both[:, :, lower], axis=-1).mean(axis=-1))
 
 
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _rank_correlation(first: Array, second: Array) -> float:
     return _correlation(np.argsort(np.argsort(np.stack([first, second]), axis=1), axis=1))
 
 
-def _correlation(pair: np.ndarray) -> float:
+def _correlation(pair: Array) -> float:
     """Of two rows (2, N)."""
     centred = pair - pair.mean(axis=1, keepdims=True)
     return float((centred[0] @ centred[1]) / max(np.sqrt(np.square(centred).sum(axis=1).prod()), 1e-12))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model.arrays import Array, Pixels
 from model.data.camera import texture
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.extractor.linear_face import face_window
@@ -20,14 +21,14 @@ Range = tuple[float, float]
 class Scene:
     """A picture (H, W, 3) uint8 and the windows of the faces in it."""
 
-    picture: np.ndarray
+    picture: Pixels
     faces: tuple[Window, ...] = ()
 
 
 def scene_with_face(
     portrait: LabelledPortrait,
-    backdrop: np.ndarray,
-    reference: np.ndarray,
+    backdrop: Array,
+    reference: Array,
     rng: np.random.Generator,
     *,
     height: Range,
@@ -49,7 +50,7 @@ def scene_with_face(
 
 
 def scene_with_faces(
-    portraits: list[LabelledPortrait], backdrop: np.ndarray, reference: np.ndarray, rng: np.random.Generator
+    portraits: list[LabelledPortrait], backdrop: Array, reference: Array, rng: np.random.Generator
 ) -> Scene:
     """Portraits side by side, upright, each in a column of its own and each smaller than the one before it."""
     side = LONGEST // len(portraits)
@@ -64,13 +65,13 @@ def scene_with_faces(
     return Scene(scene, tuple(faces))
 
 
-def scene_without_face(backdrop: np.ndarray, rng: np.random.Generator) -> Scene:
+def scene_without_face(backdrop: Array, rng: np.random.Generator) -> Scene:
     """A corner of a portrait enlarged, or a texture, of a random format."""
     height, width = (int(side) for side in rng.integers(SHORTEST, LONGEST, 2))
     return Scene(_background(backdrop, width, height, rng))
 
 
-def scene_with_covered_face(portrait: LabelledPortrait, backdrop: np.ndarray, rng: np.random.Generator) -> Scene:
+def scene_with_covered_face(portrait: LabelledPortrait, backdrop: Array, rng: np.random.Generator) -> Scene:
     """A portrait enlarged whose face is filled with background: hair, ears and shoulders are left."""
     extent = portrait.picture.shape[0]
     outline = cv2.convexHull(portrait.landmarks[:, :2].round().astype(np.int32))
@@ -82,9 +83,9 @@ def scene_with_covered_face(portrait: LabelledPortrait, backdrop: np.ndarray, rn
 
 
 def _paste(
-    scene: np.ndarray,
+    scene: Array,
     portrait: LabelledPortrait,
-    reference: np.ndarray,
+    reference: Array,
     rng: np.random.Generator,
     *,
     height: Range,
@@ -116,12 +117,12 @@ def _paste(
     return face_window(np.concatenate([turned + shift, landmarks[:, 2:] * scale], axis=1), reference)
 
 
-def _turn(angle: float) -> np.ndarray:
+def _turn(angle: float) -> Array:
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def _background(backdrop: np.ndarray, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+def _background(backdrop: Array, width: int, height: int, rng: np.random.Generator) -> Array:
     size = max(width, height)
     if rng.random() < 0.3:
         return texture(size, rng)[:height, :width].copy()

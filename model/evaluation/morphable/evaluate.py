@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.arrays import Array
 from model.data.corpus import Item, read_corpus
 from model.morphable.basis import ANGLES, EXPRESSION, MorphableModel
 from model.morphable.controls import MEASURES
@@ -76,7 +77,7 @@ def yaw_leak(model: MorphableModel, motions: list[Tensor]) -> dict[str, float]:
     }
 
 
-def spread_frames(item: Item, count: int) -> np.ndarray:
+def spread_frames(item: Item, count: int) -> Array:
     """Landmarks (T, 478, 3) of at most `count` frames, evenly spread over the clip."""
     landmarks = item.landmarks()
     return landmarks[np.unique(np.linspace(0, len(landmarks) - 1, min(len(landmarks), count)).astype(int))]

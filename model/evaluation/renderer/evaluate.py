@@ -15,6 +15,7 @@ from torch import Tensor
 
 from model.animation.animator import Animator
 from model.animation.composite import composed
+from model.arrays import Array, Floats, Frames
 from model.data.batch import WINDOW, Batch
 from model.data.corpus import spread
 from model.engines.torch_engine import TorchEngine
@@ -39,7 +40,7 @@ TURNS = (20, 30)  # degrees of yaw by which photos are turned aside and back
 DOUBTFUL = 0.5  # of the guide's doubt in one: from here on a pixel counts as doubtful
 SHEET_PEOPLE = 10
 
-Row = dict[str, np.ndarray]
+Row = dict[str, Array]
 """One method on one clip: (B,) of each figure, and () of those of the whole."""
 
 
@@ -162,7 +163,7 @@ class Evaluation:
         table: dict[str, Any] = {"photos": len(photos), "pairs": len(rows)}
         return table | ({"doubtful_share": round(float(np.mean(doubtful)), 4)} | _means(rows) if rows else {})
 
-    def _ways_back(self, source: Extraction, motion: np.ndarray, guide: Guide) -> Iterator[tuple[str, np.ndarray]]:
+    def _ways_back(self, source: Extraction, motion: Floats, guide: Guide) -> Iterator[tuple[str, Array]]:
         """Pictures (1, S, S, 3) of the source in a motion (70,), to which the guide leads, by method.
 
         `colour`, the editing network's paint without what is moved, is told where the engine runs the plain network.
@@ -178,7 +179,7 @@ class Evaluation:
 
     def _methods(
         self, portrait: Extraction, driver: HeldOutClip, frames: list[int], *, told: bool
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    ) -> Iterator[tuple[str, Array]]:
         """Pictures (B, S, S, 3) of the driver's frames by method; `told`: the true landmarks are known."""
         drawn = self.animator.animate(portrait, driver.motions, frames=frames)
         yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
@@ -187,11 +188,11 @@ class Evaluation:
         yield "prior", guided(portrait, self._guide(portrait, driver.motions[frames]))
         yield "copy", np.repeat(portrait.image[None], len(frames), 0)
 
-    def _guide(self, portrait: Extraction, motions: np.ndarray) -> Guide:
+    def _guide(self, portrait: Extraction, motions: Floats) -> Guide:
         """What leads the portrait to motions (B, 70) as it is served."""
         return self._prior.guide_of(portrait, self._landmarks(portrait, motions), motions)
 
-    def _landmarks(self, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+    def _landmarks(self, portrait: Extraction, motions: Floats) -> Array:
         """Where the model has the portrait's landmarks (B, 478, 3) under motions (B, 70)."""
         points, own, identity = map(torch.from_numpy, (portrait.landmarks, portrait.motion, portrait.identity))
         return self.morphable.move(points, identity[None], own, torch.from_numpy(motions)).numpy()
@@ -200,13 +201,13 @@ class Evaluation:
         return self.judge.read(portrait.image[None], portrait.landmarks[None])
 
 
-def _far(clip: HeldOutClip) -> np.ndarray:
+def _far(clip: HeldOutClip) -> Array:
     """Which of the clip's frames (B,) are turned far from its first."""
     turned = np.degrees(clip.motions[clip.frames, ANGLES.start] - clip.portrait.motion[ANGLES.start])
     return np.abs(turned) >= FAR_APART_YAW
 
 
-def _only(rows: dict[str, Row], chosen: np.ndarray) -> dict[str, Row]:
+def _only(rows: dict[str, Row], chosen: Array) -> dict[str, Row]:
     """Rows of the chosen frames (B,) alone; figures of the whole are left out."""
     return {
         name: {figure: values[chosen] for figure, values in row.items() if values.ndim} for name, row in rows.items()
@@ -232,11 +233,11 @@ def _means(parts: list[dict[str, Row]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _mean(figures: np.ndarray) -> float:
+def _mean(figures: Array) -> float:
     """Of those that are known; NaN where none is."""
     known = figures[~np.isnan(figures)]
     return float(known.mean()) if known.size else float("nan")
 
 
-def _tensor(pictures: np.ndarray) -> Tensor:
+def _tensor(pictures: Frames) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)

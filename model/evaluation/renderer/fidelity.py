@@ -9,6 +9,7 @@ import torch
 
 from model.animation.animator import Animator
 from model.animation.composite import composed
+from model.arrays import Array, Floats, Frames, Landmarks, Pixels
 from model.data.clips import openings
 from model.errors import NoFaceError
 from model.extractor import Extraction, Extractor
@@ -100,37 +101,37 @@ def control_sheet(
     cv2.imwrite(str(path), np.concatenate([caption, *rows])[..., ::-1])
 
 
-def _with_landmarks(portrait: Extraction) -> np.ndarray:
+def _with_landmarks(portrait: Extraction) -> Array:
     marked = portrait.image.copy()
     for x, y in (portrait.landmarks[:, :2] - 0.5).round().astype(int).tolist():
         cv2.circle(marked, (x, y), 1, (0, 255, 120), -1)
     return marked
 
 
-def draw_stills(animator: Animator, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+def draw_stills(animator: Animator, portrait: Extraction, motions: Floats) -> Frames:
     """Pictures (B, S, S, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
     return np.concatenate(
         [composed(portrait.image, next(animator.animate(portrait, motion[None]))) for motion in motions]
     )
 
 
-def _motions(controls: Controls, portrait: Extraction, asked: list[Mapping[str, float]]) -> np.ndarray:
+def _motions(controls: Controls, portrait: Extraction, asked: list[Mapping[str, float]]) -> Array:
     """The portrait's own motion, then it with each of the controls `asked`: (1 + n, 70)."""
     own = portrait.motion
     return np.stack([own, *(controls.apply(portrait.identity, own, values) for values in asked)]).astype(np.float32)
 
 
-def _landmarks(morphable: MorphableModel, portrait: Extraction, motions: np.ndarray) -> np.ndarray:
+def _landmarks(morphable: MorphableModel, portrait: Extraction, motions: Floats) -> Array:
     points, own, identity = map(torch.from_numpy, (portrait.landmarks, portrait.motion, portrait.identity))
-    moved: np.ndarray = morphable.move(points, identity[None], own, torch.from_numpy(motions)).numpy()
+    moved: Array = morphable.move(points, identity[None], own, torch.from_numpy(motions)).numpy()
     return moved
 
 
-def _read(extractor: Extractor, picture: np.ndarray) -> dict[str, np.ndarray]:
+def _read(extractor: Extractor, picture: Pixels) -> dict[str, Array]:
     found = extractor.extract(picture)
     return _measures(np.degrees(found.motion[ANGLES]), found.crop.points_to_source(found.landmarks[:, :2]))
 
 
-def _measures(angles: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+def _measures(angles: Array, landmarks: Landmarks) -> dict[str, Array]:
     """Angles (3,) in degrees, and openings (2,) of eyes and mouth of landmarks (478, 2 or 3)."""
     return {"angle": angles, "opening": openings(landmarks[None])[0]}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.arrays import Array, Floats, Landmarks, Pixels
 from model.data.clips import SMALLEST_SHARP_FACE, choose_frames
 from model.data.corpus import Item, read_corpus, spread
 from model.data.warp_back import LARGEST_YAW, moved_away
@@ -30,13 +31,13 @@ class HeldOutClip:
     """One clip, its first frame as the portrait."""
 
     portrait: Extraction
-    motions: np.ndarray  # (T, 70), fitted to the landmarks
+    motions: Floats  # (T, 70), fitted to the landmarks
     frames: list[int]  # numbers of the other stored frames
     run: list[int]  # numbers of RUN consecutive frames
-    pictures: dict[int, np.ndarray]  # (S, S, 3) uint8 of frames and run
-    landmarks: np.ndarray  # (T, 478, 3) in crop units: the corpus's, by the parabola that driving videos get
+    pictures: dict[int, Array]  # (S, S, 3) uint8 of frames and run
+    landmarks: Landmarks  # (T, 478, 3) in crop units: the corpus's, by the parabola that driving videos get
 
-    def shown(self, numbers: list[int]) -> np.ndarray:
+    def shown(self, numbers: list[int]) -> Array:
         """Pictures (n, S, S, 3) of those frames."""
         return np.stack([self.pictures[number] for number in numbers])
 
@@ -91,5 +92,5 @@ def turned_aside(photo: Extraction, degrees: float, morphable: MorphableModel, p
     return _portrait(to_frames(image)[0], landmarks.numpy(), photo.identity, moved.numpy())
 
 
-def _portrait(image: np.ndarray, landmarks: np.ndarray, identity: np.ndarray, motion: np.ndarray) -> Extraction:
+def _portrait(image: Pixels, landmarks: Landmarks, identity: Floats, motion: Floats) -> Extraction:
     return Extraction(Crop(0, 0, len(image)), image, landmarks, identity, motion, confidence=1.0)

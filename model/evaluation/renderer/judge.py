@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.arrays import Array, Floats, Frames, Landmarks, Pixels
 from model.extractor import Extractor
 from model.extractor.linear_face import face_window
 from model.extractor.window import Pyramid
@@ -16,7 +17,7 @@ from model.metrics.images import crops, l1, psnr, sharpness, ssim
 from model.metrics.perceptual import PerceptualDistance, perceptual_distance
 from model.morphable.basis import ANGLES, EXPRESSION
 
-Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Compare = Callable[[Array, Array], Array]
 """Two batches of pictures (B, S, S, 3) uint8 -> one number a pair (B,)."""
 
 
@@ -24,9 +25,9 @@ Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Reading:
     """landmarks (B, 478, 3) in crop units, identity (B, 80), motion (B, 70) under the identity asked for."""
 
-    landmarks: np.ndarray
-    identity: np.ndarray
-    motion: np.ndarray
+    landmarks: Landmarks
+    identity: Floats
+    motion: Floats
 
 
 class Judge:
@@ -48,7 +49,7 @@ class Judge:
         self._more = more or {}
         self._recognition = recognition
 
-    def read(self, pictures: np.ndarray, near: np.ndarray, person: np.ndarray | None = None) -> Reading:
+    def read(self, pictures: Frames, near: Array, person: Array | None = None) -> Reading:
         """Read pictures (B, S, S, 3), starting where landmarks `near` (B, 478, 3) say that the face should be.
 
         person (80,): under whose identity motions are fitted; without it each picture's own.
@@ -63,7 +64,7 @@ class Judge:
             motion = self._morphable.fit(torch.from_numpy(landmarks), torch.from_numpy(person)[None]).motion
         return Reading(landmarks, fit.identity.numpy(), motion.numpy())
 
-    def likeness(self, pictures: np.ndarray, target: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+    def likeness(self, pictures: Frames, target: Array, landmarks: Landmarks) -> dict[str, Array]:
         """How near pictures come to targets (B, S, S, 3) with those landmarks (B, 478, 3): (B,) of each figure."""
         ours, theirs = _tensor(pictures), _tensor(target)
         mouths = torch.from_numpy(landmarks[:, MOUTH, :2].mean(1))
@@ -72,7 +73,7 @@ class Judge:
         return figures | {name: compare(pictures, target) for name, compare in self._more.items()}
 
     @torch.no_grad()
-    def perceived(self, pictures: np.ndarray, target: np.ndarray, doubt: Tensor) -> dict[str, np.ndarray]:
+    def perceived(self, pictures: Frames, target: Array, doubt: Tensor) -> dict[str, Array]:
         """How far pictures look from targets (B, S, S, 3), whole and where it is doubtful: (B,) of each figure.
 
         doubt (B, 1, S, S), 0..1, is `Guide.doubtful`; where it is less than a pixel in all, the figure is NaN.
@@ -83,15 +84,13 @@ class Judge:
             "perceptual_doubtful": _if_doubted(perceptual_distance(ours, theirs, doubt), doubt),
         }
 
-    def restored(self, pictures: np.ndarray, target: np.ndarray, doubt: Tensor) -> dict[str, np.ndarray]:
+    def restored(self, pictures: Frames, target: Array, doubt: Tensor) -> dict[str, Array]:
         """`perceived`, and PSNR likewise."""
         ours, theirs = _tensor(pictures), _tensor(target)
         found = {"psnr": psnr(ours, theirs).numpy(), "psnr_doubtful": _if_doubted(psnr(ours, theirs, doubt), doubt)}
         return found | self.perceived(pictures, target, doubt)
 
-    def resemblance(
-        self, pictures: np.ndarray, seen: Reading, image: np.ndarray, portrait: Reading
-    ) -> dict[str, np.ndarray]:
+    def resemblance(self, pictures: Frames, seen: Reading, image: Pixels, portrait: Reading) -> dict[str, Array]:
         """`arcface`: cosine (B,) of the features of a recognising network, if there is one, to the image's."""
         if self._recognition is None:
             return {}
@@ -99,7 +98,7 @@ class Judge:
         return {"arcface": _cosine(self._recognition.features(pictures, seen.landmarks), own)}
 
     @staticmethod
-    def obedience(seen: Reading, asked: Reading, portrait: Reading) -> dict[str, np.ndarray]:
+    def obedience(seen: Reading, asked: Reading, portrait: Reading) -> dict[str, Array]:
         """How well pictures follow a motion and keep the person: (B,) of each figure.
 
         aed: mean absolute difference of the 64 expression coefficients, each of unit variance over people.
@@ -110,21 +109,21 @@ class Judge:
         return {"aed": expression, "apd": angles, "identity": _cosine(seen.identity, portrait.identity)}
 
 
-def landmark_px(seen: Reading, target: Reading) -> np.ndarray:
+def landmark_px(seen: Reading, target: Reading) -> Array:
     """Mean distance (B,) of the 478 landmarks read in both, in crop units."""
-    distance: np.ndarray = np.linalg.norm(seen.landmarks[..., :2] - target.landmarks[..., :2], axis=-1).mean(-1)
+    distance: Array = np.linalg.norm(seen.landmarks[..., :2] - target.landmarks[..., :2], axis=-1).mean(-1)
     return distance
 
 
-def _if_doubted(figures: Tensor, doubt: Tensor) -> np.ndarray:
-    known: np.ndarray = figures.where(doubt.sum((1, 2, 3)) >= 1, torch.nan).numpy()
+def _if_doubted(figures: Tensor, doubt: Tensor) -> Array:
+    known: Array = figures.where(doubt.sum((1, 2, 3)) >= 1, torch.nan).numpy()
     return known
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    cosine: np.ndarray = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+def _cosine(a: Array, b: Array) -> Array:
+    cosine: Array = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
     return cosine
 
 
-def _tensor(pictures: np.ndarray) -> Tensor:
+def _tensor(pictures: Frames) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)

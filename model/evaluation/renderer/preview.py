@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.arrays import Array
 from model.data.batch import Batch
 from model.metrics.images import l1, psnr, ssim
 from model.metrics.perceptual import PerceptualDistance, perceptual_distance
@@ -63,7 +64,7 @@ def measure(network: PIRenderer, batches: Iterator[Batch], distance: PerceptualD
 
 
 @torch.no_grad()
-def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> np.ndarray:
+def contact_sheet(network: PIRenderer, batches: Iterator[Batch]) -> Array:
     """RGB uint8, a row a pair: source, warped, image, target, flow and, when guided, the colour and the mask.
 
     Flow is where each pixel was read less where it is: its direction as hue, its length as strength of the colour.

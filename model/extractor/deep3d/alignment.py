@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.arrays import Doubles, Pixels
 from model.errors import NoFaceError
 from model.extractor.deep3d.network import WINDOW_SIZE
 
@@ -22,10 +23,8 @@ FIVE_POINTS = ((33, 133), (362, 263), (4,), (61,), (291,))
 # The same of the 68 points of the iBUG scheme, counted from 0.
 FIVE_OF_68 = ((36, 39), (42, 45), (30,), (48,), (54,))
 
-Floats = NDArray[np.float64]
 
-
-def five_points(landmarks: NDArray[np.floating], groups: tuple[tuple[int, ...], ...] = FIVE_POINTS) -> Floats:
+def five_points(landmarks: NDArray[np.floating], groups: tuple[tuple[int, ...], ...] = FIVE_POINTS) -> Doubles:
     """The five points (5, C) of landmarks (N, C): the means over `groups`."""
     return np.stack([np.asarray(landmarks, np.float64)[list(group)].mean(axis=0) for group in groups])
 
@@ -41,7 +40,7 @@ class Alignment:
     y: float  # source pixels, upwards from the bottom row
 
     @classmethod
-    def of(cls, points: Floats, standard_face: Floats, width: int, height: int) -> "Alignment":
+    def of(cls, points: Doubles, standard_face: Doubles, width: int, height: int) -> "Alignment":
         """From five points (5, 2) in a source of width x height pixels and a standard face (5, 3).
 
         The points' y goes downwards, and (0, 0) is the middle of the first pixel.
@@ -65,7 +64,7 @@ class Alignment:
         return cls(width, height, float(STANDARD_SCALE / size), float(camera[3, 0]), float(camera[3, 1]))
 
     @property
-    def numbers(self) -> Floats:
+    def numbers(self) -> Doubles:
         """(5,): width, height, scale, x and y, as the authors' coefficient files have them."""
         return np.array([self.width, self.height, self.scale, self.x, self.y])
 
@@ -82,7 +81,7 @@ class Alignment:
         middle_y = height / 2 + (self.height / 2 - self.y) * self.scale
         return int(middle_x - WINDOW_SIZE / 2), int(middle_y - WINDOW_SIZE / 2)
 
-    def cut(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def cut(self, rgb: Pixels) -> Pixels:
         """The window (224, 224, 3) of the source (height, width, 3), uint8; black where it reaches outside."""
         if rgb.shape != (self.height, self.width, 3):
             raise ValueError(f"picture of shape {rgb.shape}; this alignment is of {(self.height, self.width, 3)}")
@@ -90,12 +89,12 @@ class Alignment:
         scaled = Image.fromarray(rgb).resize(self.scaled_size, Image.Resampling.BICUBIC)
         return np.array(scaled.crop((left, top, left + WINDOW_SIZE, top + WINDOW_SIZE)))
 
-    def points_to_window(self, points: Floats) -> Floats:
+    def points_to_window(self, points: Doubles) -> Doubles:
         """Points (..., 2) of the source to pixels of the window, y downwards in both; edges of pictures are at 0."""
         ratio = np.array(self.scaled_size) / (self.width, self.height)
         return np.asarray(points, np.float64) * ratio - self.corner
 
-    def points_to_source(self, points: Floats) -> Floats:
+    def points_to_source(self, points: Doubles) -> Doubles:
         """The inverse of `points_to_window`."""
         ratio = np.array(self.scaled_size) / (self.width, self.height)
         return (np.asarray(points, np.float64) + self.corner) / ratio

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Floats
+
 MOTION_SPACE = "bfm-deep3d"
 DIMENSION = 73
 
@@ -28,8 +30,6 @@ ANGLES = slice(64, 67)
 CROP_SCALE = 70  # the larger, the smaller is the face in its picture
 CROP_OFFSET = slice(71, 73)
 POSE = slice(64, 73)  # angles, translation and crop
-
-Floats = NDArray[np.float32]
 
 
 def motion_of(rows: NDArray[np.floating]) -> Floats:

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from model.arrays import Array, Pixels
 from model.errors import WeightsError
 from model.extractor.deep3d.alignment import Alignment, five_points
 from model.extractor.deep3d.coefficients import MOTION_SPACE, motion_of
@@ -31,7 +32,7 @@ class Deep3DExtractor(Extractor):
     motion_space = MOTION_SPACE
 
     def __init__(
-        self, reader: FaceReader, morphable: MorphableModel, network: Deep3DNetwork, standard_face: np.ndarray
+        self, reader: FaceReader, morphable: MorphableModel, network: Deep3DNetwork, standard_face: Array
     ) -> None:
         """`standard_face` (5, 3) is what faces are aligned to, in the network's own units."""
         super().__init__(reader, morphable)
@@ -61,12 +62,12 @@ class Deep3DExtractor(Extractor):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(extractor.reader, extractor.morphable, network.to(device), standard_face.double().numpy())
 
-    def extract(self, rgb: np.ndarray, face: Face | None = None) -> Extraction:
+    def extract(self, rgb: Pixels, face: Face | None = None) -> Extraction:
         """See `Extractor.extract`."""
         extraction = super().extract(rgb, face)
         return replace(extraction, motion=motion_of(self.rows([extraction]))[0])
 
-    def extract_video(self, frames: Iterable[np.ndarray], face: int = 0) -> Iterator[Extraction | None]:
+    def extract_video(self, frames: Iterable[Pixels], face: int = 0) -> Iterator[Extraction | None]:
         """See `Extractor.extract_video`; where the face is not seen, the motion read last stays here, too."""
         for come, part in groupby(super().extract_video(frames, face), key=lambda one: one is not None):
             if come:
@@ -75,7 +76,7 @@ class Deep3DExtractor(Extractor):
                 yield from part
 
     def _read(self, extractions: Iterator[Extraction]) -> Iterator[Extraction]:
-        held: np.ndarray | None = None
+        held: Array | None = None
         while batch := list(islice(extractions, SHOT_FRAMES)):  # in as many as that, the first has a face
             motions = motion_of(self.rows(batch))
             if held is None:
@@ -84,7 +85,7 @@ class Deep3DExtractor(Extractor):
                 held = motion if extraction.seen else held
                 yield replace(extraction, motion=held)
 
-    def rows(self, extractions: Sequence[Extraction]) -> np.ndarray:
+    def rows(self, extractions: Sequence[Extraction]) -> Array:
         """Coefficients and alignment numbers (B, 262) of crops, which are the pictures that are aligned.
 
         The crop and not the photo: what the renderer was trained with was read in pictures of that size.

@@ -8,7 +8,8 @@ import struct
 import zlib
 
 import numpy as np
-from numpy.typing import NDArray
+
+from model.arrays import Doubles
 
 HEADER = 128  # bytes: text, version and byte order
 LARGEST = 1 << 22  # bytes of a matrix, once inflated
@@ -20,7 +21,7 @@ COMPLEX = 0x0800  # a flag of an array
 Element = tuple[int, bytes]
 
 
-def read_matrix(content: bytes, name: str) -> NDArray[np.float64]:
+def read_matrix(content: bytes, name: str) -> Doubles:
     """The real matrix NAME of a file's content, as float64.
 
     Raises ValueError: the content is no such file, is damaged, or has no such matrix.
@@ -67,7 +68,7 @@ def _inflated(data: bytes, order: str) -> Element:
     return next(iter(_elements(whole, order)), (0, b""))
 
 
-def _matrix(flags: Element, shape: Element, numbers: Element, order: str) -> NDArray[np.float64]:
+def _matrix(flags: Element, shape: Element, numbers: Element, order: str) -> Doubles:
     flag = struct.unpack_from(f"{order}I", flags[1].ljust(4, b"\0"))[0]
     if flag & 0xFF not in NUMERIC_CLASSES or flag & COMPLEX or numbers[0] not in NUMBERS:
         raise ValueError(f"a matrix of flags {flag:#x} and type {numbers[0]}; allowed are real numbers")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from model.arrays import Doubles
 from model.errors import WeightsError
 from model.extractor.deep3d.alignment import FIVE_OF_68, five_points
 from model.extractor.deep3d.coefficients import DIMENSION, MOTION_SPACE
@@ -62,7 +62,7 @@ def read_network(checkpoint: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def read_standard_face(path: Path) -> NDArray[np.float64]:
+def read_standard_face(path: Path) -> Doubles:
     """Five points (5, 3) of the standard face: x to the right, y up, z to the viewer, in decimetres.
 
     A MATLAB file has 68 points of the iBUG scheme as `lm` (Deep3DFaceRecon's similarity_Lm3D_all.mat); a text file has

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.arrays import Floats, Integers
 from model.face.crop import CROP_UNITS
 from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
@@ -80,9 +80,6 @@ CLEAR_BELOW = (0.15, 0.35)  # from the bridge of the nose down, in half crops of
 CLEARED = (0.04, 0.25)  # sines by which a frame is turned back to the front, from which on it is, and in full
 
 _BRIDGE, _MIDDLE = 168, [168, 6, 2, 0, 17, 152]  # landmarks
-
-Floats = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -315,7 +312,7 @@ def _page(portrait: Floats, mirrored: Floats, gain: Floats, head: Floats) -> Flo
     return np.dstack([np.clip(colours, -1, 1), head])
 
 
-def _skirt(rings: Numbers) -> Numbers:
+def _skirt(rings: Integers) -> Integers:
     """Triangles (T, 3) between rings (R, n) of vertices, clockwise as the rings are, from the outermost inwards."""
     inner, outer = rings[:-1][::-1], rings[1:][::-1]
     after, beyond = np.roll(inner, -1, 1), np.roll(outer, -1, 1)

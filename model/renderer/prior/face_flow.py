@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.arrays import Floats
 from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
@@ -40,8 +40,6 @@ EAR_FROM, EAR_TO = (-0.5, -0.15), (0.4, 0.75)
 # or not.
 ASIDE, HIDDEN = 0.6, 0.3
 _BRIDGE, _CHIN, _FOREHEAD = 6, 152, 10  # landmarks
-
-Floats = NDArray[np.float32]
 
 
 class FaceFlow:

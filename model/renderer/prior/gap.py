@@ -2,16 +2,14 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from model.arrays import Floats
 from model.face.crop import CROP_UNITS
 from model.face.topology import INNER_LIPS
 
 CLOSED, OPEN = 0.02, 0.06  # area of the gap over the squared width of the mouth: closed up to, and open from
 KEPT, LOST = 1.15, 1.5  # how often the portrait's own gap may be stretched before that is seen
 _SUBPIXEL_BITS = 4
-
-Floats = NDArray[np.float32]
 
 
 def gap(landmarks: Floats) -> float:

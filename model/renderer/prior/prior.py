@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.arrays import Floats, Frames, Landmarks, Pixels
 from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.pictures import to_frames, to_image
@@ -31,19 +32,19 @@ class SourceFace(Protocol):
     """A portrait's face as it is animated: see `model.extractor.Extraction`."""
 
     @property
-    def image(self) -> np.ndarray:
+    def image(self) -> Pixels:
         """The face crop, RGB uint8 (S, S, 3)."""
 
     @property
-    def landmarks(self) -> np.ndarray:
+    def landmarks(self) -> Landmarks:
         """(478, 3) in crop units."""
 
     @property
-    def motion(self) -> np.ndarray:
+    def motion(self) -> Floats:
         """The portrait's own motion (70,)."""
 
     @property
-    def identity(self) -> np.ndarray:
+    def identity(self) -> Floats:
         """(80,)."""
 
 
@@ -128,17 +129,17 @@ class Prior:
         guide.doubt.copy_(doubts(flow, completed=guide.completed, opened=opened, missed=missed))
         return guide
 
-    def moved(self, portrait: SourceFace, target: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    def moved(self, portrait: SourceFace, target: Landmarks, motions: Floats) -> Frames:
         """Pictures (B, H, W, 3) uint8 of a portrait warped to landmarks (B, 478, 3) and motions (B, 70)."""
         return guided(portrait, self.guide_of(portrait, target, motions))
 
-    def guide_of(self, portrait: SourceFace, target: np.ndarray, motions: np.ndarray) -> Guide:
+    def guide_of(self, portrait: SourceFace, target: Landmarks, motions: Floats) -> Guide:
         """The guide that takes one portrait to landmarks (B, 478, 3) and motions (B, 70)."""
         size = portrait.image.shape[0]
         return self.guide(self.head_of(portrait), torch.from_numpy(target), torch.from_numpy(motions), size=size)
 
 
-def guided(portrait: SourceFace, guide: Guide) -> np.ndarray:
+def guided(portrait: SourceFace, guide: Guide) -> Frames:
     """Pictures (B, H, W, 3) uint8 of a portrait as its guide reads and completes it, no network touching them."""
     return to_frames(guide.complete(warp(to_image(portrait.image), guide.flow, grid="aligned")))
 

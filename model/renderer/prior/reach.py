@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Doubles, Floats
 from model.morphable.basis import ANGLES
 
 # All in degrees. docs/api.md and docs/controls.md tell them.
@@ -32,15 +33,13 @@ class Reach:
     pitch: tuple[float, float]
 
     @classmethod
-    def of(cls, own: NDArray[np.float32]) -> Self:
+    def of(cls, own: Floats) -> Self:
         """That of a portrait whose own motion is `own` (70,): its own pose is always in it."""
         yaw, pitch = _degrees(own[_TURNED])
         return cls(_range(yaw, MOST_TURN, FURTHEST_YAW), _range(pitch, MOST_NOD, FURTHEST_PITCH))
 
 
-def within_reach(
-    own: NDArray[np.float32], motions: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def within_reach(own: Floats, motions: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Motions (T, 70), in radians, turned no further than a portrait with the motion `own` (70,) allows.
 
     Both are of the space open478. Also tells which were noticeably reduced (T,). What ends `BEND` or more before the
@@ -60,7 +59,7 @@ def _range(own: float, most: float, furthest: float) -> tuple[float, float]:
     return min(own, max(own - most, -furthest)), max(own, min(own + most, furthest))
 
 
-def _excess(asked: NDArray[np.float64], own: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.float64]:
+def _excess(asked: Doubles, own: Doubles, most: Doubles) -> Doubles:
     """What is to be taken from angles (T, 2), so that they approach `most` (2,), and leave `own` (2,) as it is.
 
     Slope and curvature go on at the knee. The nearer `own` is to `most`, the shorter is the bend.
@@ -71,5 +70,5 @@ def _excess(asked: NDArray[np.float64], own: NDArray[np.float64], most: NDArray[
     return beyond - bend * np.tanh(beyond / np.maximum(bend, _LEAST_BEND))
 
 
-def _degrees(radians: NDArray[np.float32]) -> NDArray[np.float64]:
+def _degrees(radians: Floats) -> Doubles:
     return np.degrees(radians.astype(np.float64))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from model.arrays import Array, Frames, Landmarks, Pixels
 from model.data.camera import distort, occlude, texture
 from model.data.face_frames import FrameStore
 from model.extractor.linear_face import face_pose, face_window
@@ -15,13 +16,13 @@ from model.extractor.window import Window, warp
 class WindowBatch(NamedTuple):
     """Windows with their labels, in window units."""
 
-    images: np.ndarray  # (B, 3, S, S) uint8
-    landmarks: np.ndarray  # (B, 478, 3) float32; arbitrary where `presence` is 0
-    pose: np.ndarray  # (B, 4) float32: x, y, log_scale, angle of the similarity from the reference to them
-    presence: np.ndarray  # (B,) float32, 0..1
+    images: Frames  # (B, 3, S, S) uint8
+    landmarks: Landmarks  # (B, 478, 3) float32; arbitrary where `presence` is 0
+    pose: Array  # (B, 4) float32: x, y, log_scale, angle of the similarity from the reference to them
+    presence: Array  # (B,) float32, 0..1
 
 
-def presence_of(pose: np.ndarray, visible: np.ndarray | float = 1.0) -> np.ndarray:
+def presence_of(pose: Array, visible: Array | float = 1.0) -> Array:
     """How far a window shows a whole, roughly centred face, 0..1: from its pose (..., 4) and the share in the picture.
 
     1 within 0.3 half sides of the middle, a factor 1.35 of the right size and 50 degrees of upright; 0 from 0.9 half
@@ -31,19 +32,19 @@ def presence_of(pose: np.ndarray, visible: np.ndarray | float = 1.0) -> np.ndarr
     off_size = _ramp(np.abs(pose[..., 2]), math.log(1.35), math.log(2.6))
     off_upright = _ramp(np.abs(pose[..., 3]), math.radians(50), math.radians(90))
     hidden = _ramp(1.0 - np.asarray(visible), 0.15, 0.5)
-    worst: np.ndarray = np.minimum(np.minimum(off_centre, off_size), np.minimum(off_upright, hidden))
+    worst: Array = np.minimum(np.minimum(off_centre, off_size), np.minimum(off_upright, hidden))
     return worst
 
 
-def _ramp(value: np.ndarray, good: float, bad: float) -> np.ndarray:
-    share: np.ndarray = np.clip((bad - value) / (bad - good), 0.0, 1.0)
+def _ramp(value: Array, good: float, bad: float) -> Array:
+    share: Array = np.clip((bad - value) / (bad - good), 0.0, 1.0)
     return share
 
 
 class Sampler:
     """Draws batches from a store; the same generator state gives the same batch."""
 
-    def __init__(self, store: FrameStore, permutation: np.ndarray, reference: np.ndarray, size: int) -> None:
+    def __init__(self, store: FrameStore, permutation: Array, reference: Array, size: int) -> None:
         self.store = store
         self.permutation = permutation
         self.reference = reference
@@ -61,7 +62,7 @@ class Sampler:
             np.array(presence, np.float32),
         )
 
-    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def _sample(self, rng: np.random.Generator) -> tuple[Array, Array, Array, float]:
         picture, landmarks = self._face(rng)
         window = self._window(landmarks, picture.shape[0], rng)
         local = window.points_to_window(landmarks)
@@ -75,7 +76,7 @@ class Sampler:
             image = occlude(image, self._backdrop(rng), rng)
         return distort(image, rng) if rng.random() < 0.7 else image, local, pose, presence
 
-    def _face(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _face(self, rng: np.random.Generator) -> tuple[Array, Array]:
         index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.store) - 1)
         picture, landmarks = self.store.pictures[index], self.store.landmarks[index]
         if rng.random() < 0.5:
@@ -84,7 +85,7 @@ class Sampler:
             return np.ascontiguousarray(picture[:, ::-1]), mirrored
         return np.ascontiguousarray(picture), landmarks
 
-    def _window(self, landmarks: np.ndarray, extent: int, rng: np.random.Generator) -> Window:
+    def _window(self, landmarks: Landmarks, extent: int, rng: np.random.Generator) -> Window:
         face = face_window(landmarks, self.reference)
         draw = rng.random()
         if draw < 0.7:  # as a second look finds it
@@ -97,7 +98,7 @@ class Sampler:
             return Window(rng.uniform(0, extent), rng.uniform(0, extent), side, rng.normal(0, 0.3))
         return face.compose(np.array(pose))
 
-    def _look(self, picture: np.ndarray, window: Window, rng: np.random.Generator) -> np.ndarray:
+    def _look(self, picture: Pixels, window: Window, rng: np.random.Generator) -> Array:
         """Resample the window; what lies outside the picture is mirrored, repeated or another background."""
         extent, size = picture.shape[0], self.size
         matrix = window.to_source(size)
@@ -113,10 +114,10 @@ class Sampler:
         if cover.min() == 255:
             return warp(picture, matrix, size)
         share = cover[..., None].astype(np.float32) / 255
-        blended: np.ndarray = (warp(picture, matrix, size) * share + self._backdrop(rng) * (1 - share)).astype(np.uint8)
+        blended: Array = (warp(picture, matrix, size) * share + self._backdrop(rng) * (1 - share)).astype(np.uint8)
         return blended
 
-    def _backdrop(self, rng: np.random.Generator) -> np.ndarray:
+    def _backdrop(self, rng: np.random.Generator) -> Array:
         """A window's worth of something that is no face: a corner of some picture, or a texture."""
         if rng.random() < 0.4:
             return texture(self.size, rng)
@@ -127,9 +128,7 @@ class Sampler:
         corner = Window(x, y, side, rng.uniform(-0.5, 0.5))
         return warp(np.ascontiguousarray(picture), corner.to_source(self.size), self.size, border=cv2.BORDER_REFLECT)
 
-    def _without_face(
-        self, image: np.ndarray, picture: np.ndarray, presence: float, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _without_face(self, image: Pixels, picture: Pixels, presence: float, rng: np.random.Generator) -> Array:
         """What is alike but no face: shuffled tiles, a face on its head, a face covered whole, plain backgrounds."""
         size = self.size
         kind = rng.choice(["shuffled", "upside_down", "covered", "backdrop"], p=[0.25, 0.2, 0.25, 0.3])
@@ -149,6 +148,6 @@ class Sampler:
             share = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 6))[..., None].astype(np.float32) / 255
             whole = Window(picture.shape[0] / 2, picture.shape[0] / 2, picture.shape[0])
             around = warp(picture, whole.to_source(size), size)
-            covered: np.ndarray = (around * (1 - share) + self._backdrop(rng) * share).astype(np.uint8)
+            covered: Array = (around * (1 - share) + self._backdrop(rng) * share).astype(np.uint8)
             return covered
         return self._backdrop(rng)

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from model.arrays import Array
 from model.data.corpus import CORPUS_SIZE, read_corpus
 from model.data.face_frames import FrameStore, build_frames
 from model.extractor.linear_face import linear_face
@@ -182,7 +183,7 @@ def validate(network: FaceNetwork, batch: WindowBatch) -> dict[str, float]:
 
 
 @torch.no_grad()
-def overlay_sheet(network: FaceNetwork, batch: WindowBatch, columns: int = 8) -> np.ndarray:
+def overlay_sheet(network: FaceNetwork, batch: WindowBatch, columns: int = 8) -> Array:
     """A sheet (H, W, 3) uint8 of the first windows with the landmarks found and the presence judged."""
     network.eval()
     images = batch.images[: columns * 4]
@@ -200,7 +201,7 @@ def overlay_sheet(network: FaceNetwork, batch: WindowBatch, columns: int = 8) ->
 
 
 def _validation_batch(
-    held_out: FrameStore, permutation: np.ndarray, reference: np.ndarray, config: ExtractorConfig
+    held_out: FrameStore, permutation: Array, reference: Array, config: ExtractorConfig
 ) -> WindowBatch:
     sampler = Sampler(held_out, permutation, reference, config.network.sharp_size)
     return sampler.batch(np.random.default_rng((config.seed, 2**32)), 256)
