@@ -1,17 +1,42 @@
-"""What all tests share: a real Redis and a real S3 server."""
+"""What all tests share: a real Redis and a real S3 server, and how they are run."""
 
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
 from jobs.store.jobs import JobStore
 from service.running.embedded import find_redis_server
 from tests.support.buckets import CREDENTIALS, Bucket, S3Server
+from tests.support.costs import Costs
+from tests.support.paths import ROOT
+
+# Read when torch is imported, here and in the processes that tests start: two lanes of one thread use two cores better
+# than one of two, above all for networks as small as those of tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ROOT / ".pytest_cache" / "inductor"))
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--costs",
+        type=int,
+        metavar="N",
+        help="show the N tests that take most processor time, and fail those that take more than 3 s unmarked",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (shown := config.getoption("--costs")) is not None:
+        config.pluginmanager.register(Costs(shown))
 
 
 @pytest.fixture(scope="session")

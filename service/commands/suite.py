@@ -4,22 +4,42 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}
 
+# More lanes than these would each need a gigabyte for a worker of its own.
+SIDE_BY_SIDE = ["-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
+OUTCOMES = {0: "passed", 1: "failed", 5: "no tests"}  # by exit codes of pytest
+NO_TESTS = 5
 
-def test(context: typer.Context) -> None:
-    """Run the tests; further arguments go to pytest."""
+
+def test(
+    context: typer.Context,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out what is slow, and what must run alone.")] = False,
+    marks: Annotated[str, typer.Option("-m", help="Only tests with these marks, as pytest's -m.")] = "",
+) -> None:
+    """Run the tests: most side by side, then those that measure time or memory alone. Further arguments go to pytest."""
     root = Path(__file__).parents[2]
     if not (root / "tests").is_dir():
         typer.echo(f"error: there are no tests beside {root / 'service'}; run this in a clone of the project", err=True)
         raise typer.Exit(1)
-    if importlib.util.find_spec("pytest") is None:
-        typer.echo('error: pytest is not installed; install "pirenderer[worker,train,standalone,dev]"', err=True)
+    if importlib.util.find_spec("xdist") is None:
+        typer.echo('error: pytest-xdist is not installed; install "pirenderer[worker,train,standalone,dev]"', err=True)
         raise typer.Exit(1)
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "pytest", *context.args], cwd=root, check=False).returncode)
+    wanted = [f"({marks})"] if marks else []
+    runs = {"side by side": (SIDE_BY_SIDE, [*wanted, "not alone", *(["not slow"] if fast else [])])}
+    if not fast:
+        runs["alone"] = ([], [*wanted, "alone"])
+    ended: dict[str, int] = {}
+    for name, (arguments, marked) in runs.items():
+        command = [sys.executable, "-m", "pytest", *arguments, "-m", " and ".join(marked), *context.args]
+        ended[name] = subprocess.run(command, cwd=root, check=False).returncode
+    codes = [code for code in ended.values() if code != NO_TESTS] or [NO_TESTS]
+    typer.echo("; ".join(f"{name}: {OUTCOMES.get(code, f'ended with {code}')}" for name, code in ended.items()))
+    raise typer.Exit(next((code for code in codes if code), 0))
 
 
 test.context_settings = context_settings  # type: ignore[attr-defined] # read where the command is mounted

@@ -124,11 +124,15 @@ def test_what_is_not_ours_is_left_alone(opened: Open, bucket: Bucket) -> None:
     assert sorted(bucket.names()) == sorted(strangers)
 
 
-def test_a_job_with_more_objects_than_a_page_lists_goes_whole(opened: Open, bucket: Bucket) -> None:
+def test_a_job_with_more_objects_than_a_page_lists_goes_whole(
+    opened: Open, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     artifacts = opened()
     job_id = make_job(artifacts)
-    for number in range(1001):
+    for number in range(21):
         bucket.put(f"{job_id}/x{number}")
+    assert len(bucket.names()) == 5
     artifacts.delete_folder(job_id)
     assert bucket.names() == []
 
