@@ -24,7 +24,7 @@ from tests.support.bombs import MOTIONS, PHOTOS, SOUNDS, VIDEOS
 from tests.support.inputs import pictures
 from tests.support.processes import PLAIN, SWAY, TURN, Service, need_weights, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MIB = 1 << 20
 API_MIB, WORKER_MIB, STALL_S = 64, 1024, 0.25

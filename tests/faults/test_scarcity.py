@@ -19,7 +19,7 @@ from PIL import Image
 from service.running.connections import FILES_BESIDE, FILES_EACH, LOTS
 from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MIB = 1 << 20
 LARGE = json.dumps({"size": 512, "paste_back": False})

@@ -75,6 +75,10 @@ class Service:
             "PIRENDERER_REDIS_URL": f"redis://127.0.0.1:{port}/0",
             "PIRENDERER_DATA_DIR": str(self.folder / "data"),
             "PIRENDERER_HOUSEKEEPING_S": "0.5",
+            # A third of what they are, so that tests need not wait as long for what is dead or lost.
+            "PIRENDERER_LEASE_S": "10",
+            "PIRENDERER_LIVE_S": "6",
+            "PIRENDERER_RESEND_AFTER_S": "10",
             "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }

@@ -9,6 +9,8 @@ from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from tests.jobs.conftest import claim, create
 
+pytestmark = pytest.mark.alone
+
 
 def test_a_lease_outlives_its_length_and_tells_of_cancellation(store: JobStore) -> None:
     job_id = create(store)

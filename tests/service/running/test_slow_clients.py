@@ -10,7 +10,7 @@ import pytest
 
 from tests.service.conftest import Server, Start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LIMIT_S = 0.6
 PATIENCE_S = 10.0  # of the test; the machine may be busy

@@ -1,0 +1,29 @@
+"""Weights for tests that do not look at pixels: the released ones, but for a renderer of next to no channels."""
+
+from pathlib import Path
+
+import torch
+
+from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from model.renderer.network import PIRenderer, initialize
+from model.weights import RENDERER
+from model.weights.files import released_weights, save_weights
+
+
+def write_tiny_weights(folder: Path) -> Path:
+    config = RendererConfig(
+        motion_dimension=70,
+        descriptor_size=16,
+        adain_hidden=16,
+        warping=WarpingConfig(base_channels=4, max_channels=8),
+        editing=EditingConfig(base_channels=4, max_channels=8, layers=1, residual_blocks=1),
+        guided=True,
+        grid="aligned",
+    )
+    for path in released_weights().glob("*.*"):
+        if path.suffix in (".json", ".safetensors") and path.stem != RENDERER:
+            (folder / path.name).symlink_to(path)
+    network = initialize(PIRenderer(config), torch.Generator().manual_seed(0))
+    card = {"kind": "renderer", "motion_space": "open478", "dimension": 70, "config": config.model_dump()}
+    save_weights(folder, RENDERER, network.state_dict(), card, dtype=torch.float32)
+    return folder
