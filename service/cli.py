@@ -32,7 +32,7 @@ COMMANDS = {
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
 }
 if (Path(__file__).parents[1] / "tests").is_dir():  # in a clone of the project
-    COMMANDS["test"] = ("service.commands.suite:test", "Run the tests.")
+    COMMANDS["test"] = ("service.commands.suite:suite", "Run the tests.")
 
 # What these keep is the service's; what the others write is the user's, who has a umask for that.
 KEEPERS = {"serve", "api", "worker", "keys"}

@@ -16,12 +16,12 @@ OUTCOMES = {0: "passed", 1: "failed", 5: "no tests"}  # by exit codes of pytest
 NO_TESTS = 5
 
 
-def test(
+def suite(
     context: typer.Context,
     fast: Annotated[bool, typer.Option("--fast", help="Leave out what is slow, and what must run alone.")] = False,
     marks: Annotated[str, typer.Option("-m", help="Only tests with these marks, as pytest's -m.")] = "",
 ) -> None:
-    """Run the tests: most side by side, then those that measure time or memory alone. Further arguments go to pytest."""
+    """Run the tests, most side by side, then those that measure time or memory. Further arguments go to pytest."""
     root = Path(__file__).parents[2]
     if not (root / "tests").is_dir():
         typer.echo(f"error: there are no tests beside {root / 'service'}; run this in a clone of the project", err=True)
@@ -37,9 +37,9 @@ def test(
     for name, (arguments, marked) in runs.items():
         command = [sys.executable, "-m", "pytest", *arguments, "-m", " and ".join(marked), *context.args]
         ended[name] = subprocess.run(command, cwd=root, check=False).returncode
-    codes = [code for code in ended.values() if code != NO_TESTS] or [NO_TESTS]
     typer.echo("; ".join(f"{name}: {OUTCOMES.get(code, f'ended with {code}')}" for name, code in ended.items()))
-    raise typer.Exit(next((code for code in codes if code), 0))
+    failed = [code for code in ended.values() if code not in (0, NO_TESTS)]
+    raise typer.Exit(failed[0] if failed else min(ended.values()))
 
 
-test.context_settings = context_settings  # type: ignore[attr-defined] # read where the command is mounted
+suite.context_settings = context_settings  # type: ignore[attr-defined] # read where the command is mounted

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.extractor import Extractor
 from model.morphable import MorphableModel
 from tests.support.drawn_faces import astronaut, drawn_corpus, portrait, portrait_box  # noqa: F401
-from tests.support.engine_cases import case, doubtful_case, guided_case, plain_case  # noqa: F401
+from tests.support.engine_cases import case, guided_case, plain_case  # noqa: F401
 from tests.support.speech_corpus import speech, speech_corpus  # noqa: F401
 
 FRAMES = 30
@@ -37,6 +38,12 @@ COLUMNS = [
 @pytest.fixture(scope="session")
 def morphable() -> MorphableModel:
     return MorphableModel.load()
+
+
+@pytest.fixture(scope="session")
+def extractor() -> Extractor:
+    """The released one; to load it takes half a second."""
+    return Extractor.load()
 
 
 def random_motions(generator: np.random.Generator, frames: int) -> torch.Tensor:

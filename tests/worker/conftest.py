@@ -21,6 +21,8 @@ from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
+from worker.models import Models
+from worker.settings import WorkerSettings
 
 SAMPLES = ROOT / "service" / "samples"
 WEIGHTS = ROOT / "model" / "weights"
@@ -69,6 +71,12 @@ def weights() -> None:
 def speech_weights() -> None:
     """The same for what makes motion from speech."""
     _need("audio-flow")
+
+
+@pytest.fixture(scope="session")
+def models(weights: None, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The released ones, loaded as they are needed, as in a worker."""
+    return Models.of(WorkerSettings(data_dir=tmp_path_factory.mktemp("models")))
 
 
 def _need(*names: str) -> None:

@@ -28,9 +28,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    settings = WorkerSettings(data_dir=tmp_path_factory.mktemp("data"))
-    return Workbench(Models.of(settings), settings)
+def workbench(models: Models) -> Workbench:
+    return Workbench(models, WorkerSettings())
 
 
 @pytest.fixture(scope="module")

@@ -129,9 +129,11 @@ def test_lips_hear_through_a_bad_recording(
     assert 0.6 < spoilt.std() / clean.std() < 1.4
 
 
-def test_lips_closed_in_the_portrait_part_to_speak(speech: np.ndarray, speaker: SpeechToMotion) -> None:
+def test_lips_closed_in_the_portrait_part_to_speak(
+    speech: np.ndarray, speaker: SpeechToMotion, extractor: Extractor
+) -> None:
     with Image.open(ROOT / "service/samples/portrait.jpg") as photo:
-        face = Extractor.load().extract(np.asarray(photo.convert("RGB")))
+        face = extractor.extract(np.asarray(photo.convert("RGB")))
     assert speaker.controls.lip_gap(face.identity, face.motion) < 0.003
     motions = speaker.generate(speech, face.motion, SpeechStyle(seed=0, blink_rate=0), identity=face.identity)[6:-8]
     gaps = np.array([speaker.controls.lip_gap(face.identity, motion) for motion in motions])

@@ -20,10 +20,9 @@ from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
-def videos(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def videos(tiny_corpus: Path, extractor: Extractor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people's clips, one in a folder of its own, and a file that is no video."""
     folder = tmp_path_factory.mktemp("videos")
-    extractor = Extractor.load()
     clips = [clip for clip in sorted((tiny_corpus / "clips").glob("*.mp4")) if _shows_a_face(extractor, clip)]
     (folder / "talks").mkdir()
     shutil.copy(clips[0], folder / "anna.mp4")
@@ -70,7 +69,7 @@ def test_a_folder_of_videos_becomes_a_corpus(videos: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_of_a_segment_with_cuts_the_longest_shot_is_kept_with_its_sound(tmp_path: Path) -> None:
+def test_of_a_segment_with_cuts_the_longest_shot_is_kept_with_its_sound(extractor: Extractor, tmp_path: Path) -> None:
     root = ROOT
     portrait, astronaut = (
         np.asarray(Image.open(root / path)) for path in ("service/samples/portrait.jpg", "tests/samples/astronaut.jpg")
@@ -79,7 +78,6 @@ def test_of_a_segment_with_cuts_the_longest_shot_is_kept_with_its_sound(tmp_path
     tone = 0.5 * np.sin(np.arange(42 * 640) / 6).astype(np.float32)
     tone[: 10 * 640] = tone[36 * 640 :] = 0  # other people are silent
     (tmp_path / "clips").mkdir()
-    extractor = Extractor.load()
     row = write_clip(extractor, Segment(frames, tone), tmp_path, "cut")
     assert row is not None
     assert (row["frames"], row["audio"]) == (26, 1)

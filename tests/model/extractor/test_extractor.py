@@ -8,11 +8,6 @@ from model.errors import FaceIndexError, NoFaceError, WeightsError
 from model.extractor import Extractor, Face
 
 
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor.load()
-
-
 def test_extraction_of_a_portrait(extractor, portrait, portrait_box):
     found = extractor.extract(portrait)
     assert found.image.shape == (256, 256, 3)

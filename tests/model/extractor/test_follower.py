@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.extractor import Extractor
 from tests.support.films import swaying
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor.load()
 
 
 def panned(photo, count, *, size=(360, 300), zoom=0.6, step=3.0):

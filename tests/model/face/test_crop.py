@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.extractor import Extractor
 from model.face.crop import Crop, crop_from_landmarks
 
 
@@ -95,11 +94,6 @@ def filmed(portrait, count, *, pan=0.0, zoom=1.0):
         where = np.array([[scale, 0, width / 2 * (1 - scale) + pan * t], [0, scale, height / 2 * (1 - scale)]])
         frame = cv2.warpAffine(portrait, where, (width, height), borderMode=cv2.BORDER_REFLECT)
         yield np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8), where
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor.load()
 
 
 def face_heights(extractions):

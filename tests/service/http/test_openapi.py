@@ -36,7 +36,7 @@ def test_schemathesis_finds_nothing(start: Start) -> None:
         "--max-examples",
         "5",
         "--max-time",
-        "25",
+        "12",
         "--generation-database",
         "none",
     ]

@@ -136,9 +136,8 @@ def test_after_a_cut_size_and_place_start_again_and_the_rest_goes_on() -> None:
 
 
 @pytest.fixture(scope="module")
-def workbench(weights: None, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    settings = WorkerSettings(data_dir=tmp_path_factory.mktemp("data"))
-    return Workbench(Models.of(settings), settings)
+def workbench(models: Models) -> Workbench:
+    return Workbench(models, WorkerSettings())
 
 
 def driven(workbench: Workbench, portrait: Path, driving: Path, **options: object) -> np.ndarray:

@@ -23,11 +23,6 @@ from worker.workbench import PreparedPortrait, Workbench
 Read = Callable[..., PreparedPortrait]
 
 
-@pytest.fixture(scope="module")
-def models(weights: None) -> Models:
-    return Models()
-
-
 @pytest.fixture
 def read(models: Models, tmp_path: Path) -> Read:
     """Saves a picture and reads it as a job does."""

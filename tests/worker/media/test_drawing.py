@@ -13,6 +13,7 @@ from model.morphable import MorphableModel
 from tests.support.limits import IMAGE_LIMITS
 from worker.media.drawing import AXES, AXIS_LENGTH, Drawing, axis_tips
 from worker.media.images import read_image
+from worker.models import Models
 
 Image = np.ndarray
 
@@ -40,8 +41,8 @@ def test_axes_point_where_the_head_does(angles: dict[str, float], axis: int, dir
 
 
 @pytest.fixture(scope="module")
-def extractor(weights: None) -> Extractor:
-    return Extractor.load()
+def extractor(models: Models) -> Extractor:
+    return models.extractor
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_a_worker_told_to_stop_finishes_its_job(bench: Bench, portrait: Path) ->
 
 def test_a_worker_told_to_stop_soon_gives_its_job_back(bench: Bench, portrait: Path) -> None:
     worker = bench.start_worker(REMAP_SIGTERM="SIGQUIT")
-    job_id = bench.submit_sway(portrait, 200)
+    job_id = bench.submit_sway(portrait, 60)
     bench.rendering(job_id)
     worker.process.terminate()
     worker.process.wait(60)

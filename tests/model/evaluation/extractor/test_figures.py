@@ -12,7 +12,6 @@ from model.cli import evaluate as commands
 from model.evaluation.extractor.finding import Tally, finding_figures
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.reading import Readings, auroc, confidence_figures, landmark_figures
-from model.extractor import Extractor
 
 
 def readings(morphable, error_px, confidence):
@@ -74,8 +73,7 @@ def test_tallies_add_up():
     assert tally.recall == 0.75
 
 
-def test_finding_is_judged_by_size_tilt_turn_and_condition(portrait):
-    extractor = Extractor.load()
+def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait):
     found = extractor.extract(portrait)
     people = [LabelledPortrait(found.image, found.landmarks)] * 2
     turned = [LabelledPortrait(found.image, found.landmarks, yaw) for yaw in (10.0, -50.0)]

@@ -12,13 +12,7 @@ from model.evaluation.extractor.scenes import (
     scene_with_faces,
     scene_without_face,
 )
-from model.extractor import Extractor
 from model.extractor.window import WINDOW_PER_FACE_HEIGHT, Pyramid
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor.load()
 
 
 @pytest.fixture(scope="module")

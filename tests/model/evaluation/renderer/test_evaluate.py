@@ -146,9 +146,11 @@ def test_obedience_is_in_degrees_and_unit_coefficients() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_read_from_a_still_is_near_its_landmarks(tiny_corpus: Path, morphable: MorphableModel) -> None:
+def test_what_is_read_from_a_still_is_near_its_landmarks(
+    tiny_corpus: Path, morphable: MorphableModel, extractor: Extractor
+) -> None:
     clip = held_out_clip(held_out_items(tiny_corpus)[0], morphable)
-    judge = Judge(Extractor.load(), PerceptualDistance())
+    judge = Judge(extractor, PerceptualDistance())
     target = clip.shown(clip.frames)
     figures = judge.likeness(target, target, clip.landmarks[clip.frames])
     assert (figures["l1_mouth"] == 0).all()

@@ -105,10 +105,8 @@ def test_an_untrained_network_goes_by_nearness(morphable: MorphableModel) -> Non
 
 
 @pytest.fixture(scope="module")
-def portrait() -> Extraction:
-    return Extractor.load().extract(
-        np.asarray(Image.open(ROOT / "service" / "samples" / "portrait.jpg").convert("RGB"))
-    )
+def portrait(extractor: Extractor) -> Extraction:
+    return extractor.extract(np.asarray(Image.open(ROOT / "service" / "samples" / "portrait.jpg").convert("RGB")))
 
 
 def test_in_the_packaged_portrait_the_head_follows_and_the_wall_stays(
