@@ -27,7 +27,7 @@ def suite(
         typer.echo(f"error: there are no tests beside {root / 'service'}; run this in a clone of the project", err=True)
         raise typer.Exit(1)
     if importlib.util.find_spec("xdist") is None:
-        typer.echo('error: pytest-xdist is not installed; install "pirenderer[worker,train,standalone,dev]"', err=True)
+        typer.echo("error: pytest-xdist is not installed; `./pirenderer test` installs it", err=True)
         raise typer.Exit(1)
     wanted = [f"({marks})"] if marks else []
     runs = {"side by side": (SIDE_BY_SIDE, [*wanted, "not alone", *(["not slow"] if fast else [])])}
