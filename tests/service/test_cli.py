@@ -82,7 +82,7 @@ def test_a_command_whose_libraries_are_missing_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "needs the module no_such_module" in done.stderr
-    assert "pirenderer[worker" in done.stderr
+    assert "with the extras worker" in done.stderr
 
 
 def work(server: Server, queue: str) -> threading.Thread:
@@ -140,7 +140,7 @@ def test_the_suffix_of_what_is_written_says_the_format(server: Server, portrait_
     result = runner.invoke(app, [*arguments, "--url", server.url])
     worker.join()
     assert result.exit_code == 0, result.output
-    spec = server.context.store.spec(json.loads(result.stdout)["id"])
+    spec = server.context.store.lookups.spec(json.loads(result.stdout)["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.options.format == "jpeg"
 

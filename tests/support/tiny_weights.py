@@ -7,6 +7,7 @@ import torch
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
 from model.weights import RENDERER
+from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
 
 
@@ -24,6 +25,6 @@ def write_tiny_weights(folder: Path) -> Path:
         if path.suffix in (".json", ".safetensors") and path.stem != RENDERER:
             (folder / path.name).symlink_to(path)
     network = initialize(PIRenderer(config), torch.Generator().manual_seed(0))
-    card = {"kind": "renderer", "motion_space": "open478", "dimension": 70, "config": config.model_dump()}
+    card = RendererCard(motion_space="open478", dimension=70, config=config.model_dump())
     save_weights(folder, RENDERER, network.state_dict(), card, dtype=torch.float32)
     return folder

