@@ -2,7 +2,6 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from jobs.motion_spaces import MotionSpace
 from model.animation.animator import Animator
@@ -12,16 +11,9 @@ from model.extractor.deep3d import Deep3DExtractor
 from model.morphable.basis import MOTION_SPACE
 from model.morphable.controls import Controls
 from model.weights import RENDERER
+from model.weights.card import Control
 from model.weights.files import read_card
 from worker.settings import WorkerSettings
-
-
-class Range(NamedTuple):
-    """Of a named control (jobs.motion_spaces.Control)."""
-
-    minimum: float
-    maximum: float
-    unit: str
 
 
 class Models:
@@ -58,14 +50,14 @@ class Models:
         )
 
     @cached_property
-    def motion_spaces(self) -> dict[str, MotionSpace[Range]]:
+    def motion_spaces(self) -> dict[str, MotionSpace[Control]]:
         """The one that the renderer takes, as the cards say: no weights are loaded for it."""
         card = read_card(self._renderer, self._directory)
         name, controls = card["motion_space"], []
         if name == MOTION_SPACE:
             controls = read_card(MOTION_SPACE, self._directory)["controls"]
-        ranges = {each["name"]: Range(each["minimum"], each["maximum"], each["unit"]) for each in controls}
-        return {name: MotionSpace(name, card["dimension"], ranges)}
+        named = {each["name"]: Control.model_validate(each) for each in controls}
+        return {name: MotionSpace(name, card["dimension"], named)}
 
     @cached_property
     def extractor(self) -> Extractor:
