@@ -73,7 +73,7 @@ def test_ctrl_c_cancels_the_job_that_is_followed(server: Server, weights_dir: Pa
         terminal.wait_for("queued")
         terminal.press(CTRL_C)
         assert terminal.process.wait(SECONDS) == 130, terminal.text
-        (record,), _ = server.context.store.page("everyone")
+        (record,), _ = server.context.store.lookups.page("everyone")
         assert record.status == "canceled"
         assert f"job {record.id} is canceled" in terminal.text
 
