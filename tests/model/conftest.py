@@ -1,10 +1,7 @@
 """A small corpus folder of synthetic talking heads, laid out as docs/training.md describes."""
 
-import csv
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -12,27 +9,12 @@ import torch
 
 from model.extractor import Extractor
 from model.morphable import MorphableModel
+from tests.support.corpus import Item, write_corpus
 from tests.support.drawn_faces import astronaut, drawn_corpus, portrait, portrait_box  # noqa: F401
-from tests.support.engine_cases import case, guided_case, plain_case  # noqa: F401
+from tests.support.engine_cases import case, doubtful_case, guided_case, plain_case  # noqa: F401
 from tests.support.speech_corpus import speech, speech_corpus  # noqa: F401
 
 FRAMES = 30
-COLUMNS = [
-    "id",
-    "kind",
-    "split",
-    "person",
-    "frames",
-    "seconds",
-    "audio",
-    "generated",
-    "face_px",
-    "repo",
-    "commit",
-    "path",
-    "licence",
-    "sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -70,54 +52,24 @@ def draw_face(landmarks: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory, morphable: MorphableModel) -> Path:
     """Four clips with a tone for sound, two stills; people do not cross the splits."""
-    root = tmp_path_factory.mktemp("corpus")
-    (root / "clips").mkdir()
-    (root / "stills").mkdir()
     generator = np.random.default_rng(0)
-    rows = []
-    for number, (kind, split) in enumerate(
-        [("clip", "train"), ("clip", "train"), ("clip", "val"), ("clip", "val"), ("still", "train"), ("still", "val")]
+    items = []
+    for number, (frames, split) in enumerate(
+        [(FRAMES, "train"), (FRAMES, "train"), (FRAMES, "val"), (FRAMES, "val"), (1, "train"), (1, "val")]
     ):
-        name = f"{number:010x}"
-        frames = FRAMES if kind == "clip" else 1
         identity = torch.from_numpy(generator.normal(size=(1, 80)) * 0.7).float()
-        landmarks = morphable.landmarks(identity.expand(frames, -1), random_motions(generator, max(frames, 2))[:frames])
-        quarter = np.rint(landmarks.numpy() * 4).astype(np.int32)
-        folder = root / f"{kind}s"
-        np.savez(
-            folder / f"{name}.npz",
-            first=quarter[0].astype(np.int16),
-            delta=np.diff(quarter, axis=0).astype(np.int16),
-            crop=np.array([0, 0, 256], np.int32),
-        )
+        motions = random_motions(generator, max(frames, 2))[:frames]
+        landmarks = morphable.landmarks(identity.expand(frames, -1), motions).numpy()
         colour = tuple(int(value) for value in generator.integers(90, 220, 3))
-        pictures = [draw_face(points / 4.0, colour) for points in quarter]
-        if kind == "clip":
-            _write_clip(folder / f"{name}.mp4", pictures, generator)
-        else:
-            cv2.imwrite(str(folder / f"{name}.jpg"), pictures[0][..., ::-1])
-        rows.append(
-            [name, kind, split, f"p{number}", frames, frames / 25, int(kind == "clip"), 0, 200, "", "", "", "", 0.5]
-        )
-    with (root / "index.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([COLUMNS, *rows])
-    return root
+        pictures = [draw_face(np.rint(points * 4) / 4, colour) for points in landmarks]
+        sound = None if frames == 1 else tone(generator, frames)
+        columns = {"seconds": frames / 25, "sync": 0.5}
+        items.append(Item(f"{number:010x}", split, f"p{number}", landmarks, pictures, sound, columns))
+    return write_corpus(tmp_path_factory.mktemp("corpus"), items)
 
 
-def _write_clip(path: Path, pictures: list[np.ndarray], generator: np.random.Generator) -> None:
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "12"})
-        video.width = video.height = 256
-        video.pix_fmt = "yuv420p"
-        audio = container.add_stream("aac", rate=16000, layout="mono")
-        for picture in pictures:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode(None))
-        count = len(pictures) * 640
-        envelope = np.interp(np.arange(count), np.linspace(0, count, 12), generator.uniform(0, 0.5, 12))
-        sound = (envelope * np.sin(np.arange(count) * 0.1 * np.pi)).astype(np.float32)
-        for start in range(0, count, 1024):
-            frame = av.AudioFrame.from_ndarray(sound[None, start : start + 1024], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = 16000, start, Fraction(1, 16000)
-            container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
+def tone(generator: np.random.Generator, frames: int) -> np.ndarray:
+    """800 Hz that swells and fades, (640 T,)."""
+    count = frames * 640
+    envelope = np.interp(np.arange(count), np.linspace(0, count, 12), generator.uniform(0, 0.5, 12))
+    return (envelope * np.sin(np.arange(count) * 0.1 * np.pi)).astype(np.float32)

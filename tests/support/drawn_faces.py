@@ -1,9 +1,7 @@
 """Drawn faces: the morphable model's landmarks painted as simple pictures, in the layout of a corpus folder."""
 
-import csv
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import torch
 
 from model.face.topology import INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from model.morphable import MorphableModel
+from tests.support.corpus import Item, write_corpus
 from tests.support.paths import ROOT
 
 
@@ -37,59 +36,21 @@ def drawn_face(landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 @pytest.fixture(scope="session")
 def drawn_corpus(tmp_path_factory) -> Path:
     """Six people's stills and one clip to train on, two people's stills held out."""
-    root = tmp_path_factory.mktemp("corpus")
-    (root / "stills").mkdir()
-    (root / "clips").mkdir()
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     model = MorphableModel.load()
-    rows = []
+    items = []
     for person in range(9):
         frames = 12 if person == 8 else 1
         motion = 0.5 * torch.randn(frames, 70)
         motion[:, 64:67] *= 0.3
         motion[:, 67:] = torch.tensor([-0.45, 0.0, 0.1])
         landmarks = model.landmarks(0.7 * torch.randn(1, 80).expand(frames, -1), motion).numpy()
-        quarters = (4 * landmarks).round().astype(np.int16)
+        split = "val" if person in (6, 7) else "train"
         pictures = [drawn_face(points, rng) for points in landmarks]
-        kind = "still" if frames == 1 else "clip"
-        stem = root / f"{kind}s" / f"face{person}"
-        delta = np.diff(quarters.astype(np.int32), axis=0).astype(np.int16)
-        np.savez(stem.with_suffix(".npz"), first=quarters[0], delta=delta, crop=np.array([0, 0, 256], np.int32))
-        if kind == "still":
-            cv2.imwrite(str(stem.with_suffix(".jpg")), pictures[0][..., ::-1])
-        else:
-            _write_clip(stem.with_suffix(".mp4"), pictures)
-        rows.append(
-            {
-                "id": stem.name,
-                "kind": kind,
-                "split": "val" if person in (6, 7) else "train",
-                "person": f"p{person}",
-                "frames": frames,
-                "audio": 0,
-                "generated": 1,
-                "face_px": 155,
-                "repo": "drawn",
-                "licence": "none",
-                "sync": "",
-            }
-        )
-    with (root / "index.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return root
-
-
-def _write_clip(path: Path, pictures: list[np.ndarray]) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width = stream.height = 256
-        stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+        columns = {"generated": 1, "face_px": 155, "repo": "drawn", "licence": "none"}
+        items.append(Item(f"face{person}", split, f"p{person}", landmarks, pictures, columns=columns))
+    return write_corpus(tmp_path_factory.mktemp("corpus"), items)
 
 
 @pytest.fixture(scope="session")

@@ -17,14 +17,14 @@ class Case:
     prior: Tensor | None
 
 
-def make_case(*, guided: bool, doubt: bool = False, frames: int = 3, encoder_layers: int = 3) -> Case:
+def make_case(*, guided: bool, doubt: bool = False, frames: int = 3) -> Case:
     """A small network of random weights that moves the source by pixels, a smooth picture and smooth priors."""
     torch.manual_seed(7)
     config = RendererConfig(
         motion_dimension=6,
         descriptor_size=16,
         adain_hidden=16,
-        warping=WarpingConfig(base_channels=8, max_channels=32, encoder_layers=encoder_layers, decoder_layers=1),
+        warping=WarpingConfig(base_channels=8, max_channels=32, encoder_layers=3, decoder_layers=1),
         editing=EditingConfig(base_channels=8, max_channels=32, layers=1, residual_blocks=1),
         guided=guided,
         doubt=doubt,
@@ -57,6 +57,11 @@ def case(request) -> Case:
 @pytest.fixture
 def guided_case() -> Case:
     return make_case(guided=True)
+
+
+@pytest.fixture
+def doubtful_case() -> Case:
+    return make_case(guided=True, doubt=True)
 
 
 @pytest.fixture

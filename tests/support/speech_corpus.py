@@ -1,21 +1,16 @@
 """A tiny corpus whose lips are driven by its sound, so that training has something true to find."""
 
-import csv
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
 
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
+from tests.support.corpus import Item, write_corpus
 
 FRAMES = 60
-COLUMNS = tuple(
-    "id kind split person frames seconds audio generated face_px repo commit path licence sync".split()  # noqa: SIM905
-)
 
 
 def syllables(frames: int, seed: int) -> np.ndarray:
@@ -33,22 +28,6 @@ def sound_of(loudness: np.ndarray, seed: int) -> np.ndarray:
     return (0.2 * level * np.sign(np.sin(2 * np.pi * 140 * time)) + 1e-3 * noise).astype(np.float32)
 
 
-def write_clip(path: Path, sound: np.ndarray, frames: int) -> None:
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25)
-        video.width = video.height = 256
-        video.pix_fmt = "yuv420p"
-        audio = container.add_stream("aac", rate=16_000, layout="mono")
-        for _ in range(frames):
-            picture = av.VideoFrame.from_ndarray(np.zeros((256, 256, 3), np.uint8), format="rgb24")
-            container.mux(video.encode(picture))
-        container.mux(video.encode(None))
-        block = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        block.sample_rate, block.pts, block.time_base = 16_000, 0, Fraction(1, 16_000)
-        container.mux(audio.encode(block))
-        container.mux(audio.encode(None))
-
-
 @pytest.fixture(scope="session")
 def speech() -> np.ndarray:
     return sound_of(syllables(75, 3), 3)
@@ -56,10 +35,9 @@ def speech() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def speech_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("corpus")
-    (root / "clips").mkdir()
-    model, rows = MorphableModel.load(), []
+    model, items = MorphableModel.load(), []
     controls = Controls.load(model)
+    black = np.zeros((256, 256, 3), np.uint8)
     for number in range(8):
         loudness = syllables(FRAMES, number)
         identity = np.random.default_rng(number).standard_normal(80).astype(np.float32) * 0.3
@@ -67,20 +45,7 @@ def speech_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         motions = np.stack([controls.apply(identity, rest, {"jaw_open": float(value)}) for value in loudness])
         motions[:, 64] = 0.1 * np.sin(np.arange(FRAMES) / 9 + number)
         landmarks = model.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(motions)).numpy()
-        quarter = np.round(landmarks * 4).astype(np.int32)
-        name = f"clip{number}"
-        np.savez(
-            root / "clips" / f"{name}.npz",
-            first=quarter[0].astype(np.int16),
-            delta=np.diff(quarter, axis=0).astype(np.int16),
-            crop=np.array([0, 0, 256], np.int32),
-        )
-        write_clip(root / "clips" / f"{name}.mp4", sound_of(loudness, number), FRAMES)
-        row = dict.fromkeys(COLUMNS, "") | {"id": name, "kind": "clip", "split": "val" if number >= 6 else "train"}
-        row |= {"person": f"p{number}", "frames": str(FRAMES), "audio": "1", "generated": "0", "face_px": "200"}
-        rows.append(row | {"repo": "made/up", "sync": "0.9"})
-    with (root / "index.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    return root
+        split = "val" if number >= 6 else "train"
+        sound, columns = sound_of(loudness, number), {"repo": "made/up", "sync": 0.9}
+        items.append(Item(f"clip{number}", split, f"p{number}", landmarks, [black] * FRAMES, sound, columns))
+    return write_corpus(tmp_path_factory.mktemp("corpus"), items)

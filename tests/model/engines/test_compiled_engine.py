@@ -12,7 +12,6 @@ from model.engines.torch_engine import TorchEngine
 from model.errors import EngineError
 from model.metrics import psnr
 from model.pictures import to_frames
-from tests.support.engine_cases import make_case
 
 
 def images(engine, case):
@@ -39,8 +38,8 @@ def test_a_batch_below_the_smallest_size_is_filled_up():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, as it loads its compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_compiled_is_the_reference_in_any_number_of_frames():
-    case = make_case(guided=True, doubt=True, encoder_layers=2)  # a layer more is another ten seconds of compiling
+def test_compiled_is_the_reference_in_any_number_of_frames(doubtful_case):
+    case = doubtful_case
     engine = CompiledEngine(case.network, device="cpu", precision="float32", batch_sizes=(2,))
     with capture_logs() as logs:
         fast = images(engine, case)  # three frames: a whole batch, and one that is filled up
