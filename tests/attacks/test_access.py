@@ -277,6 +277,7 @@ def test_doctor_tells_of_a_folder_that_others_may_look_into(tmp_path: Path) -> N
     assert found().verdict is Verdict.OK
 
 
+@pytest.mark.slow
 def test_what_commands_write_for_the_user_follows_the_users_own_umask() -> None:
     script = (
         "import os\n"

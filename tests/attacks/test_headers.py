@@ -93,6 +93,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
+@pytest.mark.slow
 def test_no_file_takes_a_check_long_or_much_memory(tmp_path: Path) -> None:
     """Those that are refused, and those that are taken after their scan has been gone through."""
     whole = jpeg()[:-2]

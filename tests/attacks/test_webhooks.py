@@ -92,6 +92,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_one_owners_tarpit_holds_nobody_elses_messages(
     start: Start, tarpit: Tarpit, told: tuple[str, dict[str, float]]
 ) -> None:

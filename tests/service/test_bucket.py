@@ -239,6 +239,7 @@ def test_a_bucket_that_hangs_holds_up_nobody_else(start: Start, bucket: Bucket, 
     refused(answers[0], ProblemType.UNAVAILABLE)
 
 
+@pytest.mark.slow
 def test_doctor_tries_the_bucket(
     redis_url: str, s3_server: S3Server, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_settings_of_the_bucket_are_checked() -> None:
         Settings(s3_url_lifetime_s=604_801)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["api", "serve", "worker"])
 def test_no_command_begins_with_a_store_that_cannot_be_used(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

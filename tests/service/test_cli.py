@@ -198,6 +198,7 @@ def test_submit_without_a_server_says_how_to_start_one(portrait_file: Path) -> N
     assert "is `pirenderer serve` running?" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["api", "serve", "doctor"])
 def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIRENDERER_QUEUE_LIMIT", "many")

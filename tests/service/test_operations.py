@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.problems import Problem, ProblemType
@@ -135,6 +136,7 @@ def test_an_id_goes_from_the_request_to_the_job(server: Server, portrait: bytes)
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["x-request-id"])
 
 
+@pytest.mark.slow
 def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_dir: Path, portrait: bytes) -> None:
     port, log = free_port(), tmp_path / "api.log"
     environment = {

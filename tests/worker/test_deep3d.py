@@ -115,6 +115,7 @@ def rendered(bench: Workbench, portrait: Path, path: Path, **what: object) -> np
         return np.array(picture)
 
 
+@pytest.mark.slow
 def test_a_photos_motion_is_read_and_rendered(bench: Workbench, portrait: Path, driver: Path, tmp_path: Path) -> None:
     pictures = []
     for number, source in enumerate((portrait, driver)):
@@ -153,6 +154,7 @@ def test_a_driving_image_is_taken_as_the_authors_take_it(
     assert np.abs(driven.astype(int) - rendered(bench, portrait, tmp_path / "b.png", motion=given)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_driving_video_is_read_frame_by_frame(bench: Workbench, portrait: Path, video: Path, tmp_path: Path) -> None:
     extract_motion(bench, video, tmp_path / "motion.json", video=True, options=MotionOptions())
     motion = FramesMotion.model_validate_json((tmp_path / "motion.json").read_bytes())
@@ -189,11 +191,13 @@ def test_controls_and_speech_stay_refused(bench: Workbench, portrait: Path, spee
         assert SPACE in error.value.detail
 
 
+@pytest.mark.slow
 def test_a_renderer_of_ours_is_given_motions_of_ours(folder: Path) -> None:
     (folder / "renderer-ours.json").write_text('{"motion_space": "open478"}')
     assert Models(directory=folder, renderer="renderer-ours").extractor.motion_space == "open478"
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_and_drives_in_that_space(
     folder: Path, portrait: Path, driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_an_error_while_making_reaches_the_user():
     assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [None, [0, 30, 31, 32, 33, 64, 69]])
 def test_motions_in_stretches_are_motions_in_one(frames, monkeypatch):
     config = RendererConfig(

@@ -94,6 +94,7 @@ def test_the_linear_map_starts_as_a_rotation() -> None:
     assert log_determinant.item() == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_whitening_starts_the_flow_as_the_gaussian_of_its_data() -> None:
     torch.manual_seed(3)
     data = torch.randn(5000, 4) @ torch.randn(4, 4) + torch.randn(4)

@@ -150,6 +150,7 @@ def test_a_head_held_still_still_speaks_and_blinks(
     np.testing.assert_array_equal(still[:, :64], moving[:, :64])
 
 
+@pytest.mark.slow
 def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray) -> None:
     def spread(**settings: float) -> tuple[float, float]:
         moved = speaker.generate(speech, start, SpeechStyle(seed=5, blink_rate=0, **settings)) - start
@@ -169,6 +170,7 @@ def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: Speech
     assert 4 <= onsets[1] < onsets[2]
 
 
+@pytest.mark.slow
 def test_a_long_speech_keeps_the_head_near_where_it_began(
     speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
 ) -> None:
@@ -179,6 +181,7 @@ def test_a_long_speech_keeps_the_head_near_where_it_began(
     assert max(float(half.max()) for half in halves) < np.radians(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(640,), (1, 17, 4_000, 70_001), (160_000,)])
 def test_how_a_sound_is_cut_changes_no_bit(
     sizes: tuple[int, ...], speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray
@@ -202,6 +205,7 @@ def test_motion_in_blocks_is_motion_in_one_pass(
     np.testing.assert_allclose(blocks, whole, atol=1e-4)  # a convolution of another length rounds otherwise
 
 
+@pytest.mark.slow
 def test_no_more_of_a_sound_is_read_than_its_next_motions_need(speaker: SpeechToMotion, start: np.ndarray) -> None:
     read: list[int] = []  # for each time that the sound was gone through, the frames read so far
 

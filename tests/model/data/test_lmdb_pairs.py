@@ -118,6 +118,7 @@ def test_lists_and_data_may_lie_in_one_folder(layout: Path, tmp_path: Path) -> N
     assert torch.equal(ours.source, theirs.source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

@@ -64,6 +64,7 @@ def test_the_card_names_where_photos_come_from(tiny_corpus: Path, tmp_path: Path
     assert "photos/of" not in alone.sources  # who names clips wants these alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photos", [True, False])
 def test_a_pair_leads_back_to_the_picture(
     photos: bool, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ def overlap(face, box):
     return shared / (face.width * face.height + width * height - shared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.35, 1.0, 2.5])
 def test_the_face_of_a_portrait_is_found_at_any_size(detector, portrait, portrait_box, scale):
     size = (round(portrait.shape[1] * scale), round(portrait.shape[0] * scale))
@@ -31,6 +32,7 @@ def test_the_face_of_a_portrait_is_found_at_any_size(detector, portrait, portrai
     assert faces[0].confidence > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [-30, 30])
 def test_a_tilted_face_is_found_and_its_tilt_read(detector, portrait, portrait_box, degrees):
     middle = (portrait_box[0] + portrait_box[2] / 2, portrait_box[1] + portrait_box[3] / 2)
@@ -69,6 +71,7 @@ def test_where_one_face_is_enough_a_large_one_needs_no_cascade(detector, portrai
     assert len(detector.sightings(portrait, every=False)) == 1
 
 
+@pytest.mark.slow
 def test_where_one_face_is_enough_a_small_one_is_found_all_the_same(detector, portrait):
     scene = np.full((1100, 1600, 3), (90, 110, 80), np.uint8)
     small = cv2.resize(portrait, None, fx=0.34, fy=0.34, interpolation=cv2.INTER_AREA)  # a face of 70 pixels
@@ -79,6 +82,7 @@ def test_where_one_face_is_enough_a_small_one_is_found_all_the_same(detector, po
     assert 50 < face.height < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_textures_have_no_face(detector, seed):
     assert detector.find(texture(480, np.random.default_rng(seed))) == []

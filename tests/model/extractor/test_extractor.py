@@ -24,6 +24,7 @@ def test_extraction_of_a_portrait(extractor, portrait, portrait_box):
     assert np.abs(points[:, :2].max(axis=0) - (x + width, y + height)).max() < 0.15 * height
 
 
+@pytest.mark.slow
 def test_the_face_asked_for_is_extracted(extractor, portrait):
     pair = np.hstack([portrait, portrait])
     faces = sorted(extractor.find_faces(pair), key=lambda face: face.x)
@@ -48,6 +49,7 @@ def test_the_fitted_model_lies_on_the_landmarks(extractor, portrait):
     assert np.linalg.norm((rebuilt[0].numpy() - found.landmarks)[:, :2], axis=-1).mean() < 2.0
 
 
+@pytest.mark.slow
 def test_a_picture_without_face_says_what_was_looked_for(extractor):
     with pytest.raises(NoFaceError, match=r"no face in the picture of 400 x 400 pixels; looked for whole faces"):
         extractor.extract(texture(400, np.random.default_rng(0)))
@@ -85,6 +87,7 @@ def test_a_video_has_one_crop_and_one_identity_and_its_motion_follows(extractor,
     assert np.array_equal(found[5].image, found[5].crop.cut(list(panning(small, 21))[5]))
 
 
+@pytest.mark.slow
 def test_another_face_than_the_largest_can_be_followed(extractor, portrait):
     small = cv2.resize(portrait, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     pair = np.full((portrait.shape[0], portrait.shape[1] + small.shape[1], 3), 90, np.uint8)
@@ -112,6 +115,7 @@ def test_a_video_is_streamed(extractor, portrait):
     results.close()
 
 
+@pytest.mark.slow
 def test_a_face_that_comes_late_is_waited_for_and_one_that_goes_early_is_held(extractor, portrait):
     small = np.ascontiguousarray(portrait[::2, ::2])
     empty = np.full_like(small, 60)

@@ -29,6 +29,7 @@ def test_frames_fitted_together_have_the_motion_that_each_has_alone(extractor, p
     assert all(extraction.seen for extraction in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [9, 20])
 def test_a_shot_is_read_as_if_it_were_alone(extractor, portrait, astronaut, first):
     shots = [list(panned(portrait, first)), list(panned(astronaut, 12, zoom=0.9, step=-2.0))]
@@ -57,6 +58,7 @@ def test_a_leap_is_not_smoothed(extractor, portrait):
     assert np.delete(steps, 9).max() < 1
 
 
+@pytest.mark.slow
 def test_a_person_is_followed_to_the_other_side_of_a_cut(extractor, portrait, astronaut):
     left, right = (list(panned(photo, 8, zoom=zoom)) for photo, zoom in ((portrait, 0.6), (astronaut, 0.8)))
     before = [np.hstack(pair) for pair in zip(left, right, strict=True)]
@@ -74,6 +76,7 @@ def test_a_person_is_followed_to_the_other_side_of_a_cut(extractor, portrait, as
         assert (middle[-1] < 360) == (person is astronaut)
 
 
+@pytest.mark.slow
 def test_the_last_motion_stays_while_no_face_is_seen(extractor, portrait, astronaut):
     empty = np.full((300, 360, 3), 60, np.uint8)
     found = list(extractor.extract_video([*panned(portrait, 8), *[empty] * 10, *panned(astronaut, 8, zoom=0.9)]))

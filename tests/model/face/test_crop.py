@@ -102,6 +102,7 @@ def face_heights(extractions):
     return points[..., 1].max(axis=1) - points[..., 1].min(axis=1)
 
 
+@pytest.mark.slow
 def test_a_still_face_neither_shakes_nor_zooms(extractor, portrait):
     found = list(extractor.extract_video(frame for frame, _ in filmed(portrait, 30)))
     assert len({e.crop for e in found}) == 1
@@ -112,6 +113,7 @@ def test_a_still_face_neither_shakes_nor_zooms(extractor, portrait):
     assert np.ptp(places, axis=0).max() < 0.01 * found[0].crop.side
 
 
+@pytest.mark.slow
 def test_a_camera_that_moves_and_zooms_is_seen_in_the_motion_and_not_in_the_crop(extractor, portrait):
     frames = list(filmed(portrait, 30, pan=1.5, zoom=1.004))
     found = list(extractor.extract_video(frame for frame, _ in frames))

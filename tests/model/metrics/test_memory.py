@@ -25,6 +25,7 @@ print(held - resident_mib())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked to")
 def test_holes_are_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", LEAVE_HOLES], cwd=ROOT, check=True, capture_output=True, text=True)

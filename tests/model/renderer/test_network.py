@@ -155,6 +155,7 @@ def test_refuses_what_does_not_fit():
         tiny(guided=False, doubt=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "whole", "portrait"), [(RendererConfig.full(73), 101.4, 1.85), (RendererConfig.light(70), 9.70, 0.31)]
 )

@@ -43,6 +43,7 @@ def test_small_network_from_the_checkpoint_file():
     assert_agrees(network, "renderer_small.npz")
 
 
+@pytest.mark.slow
 def test_full_network_from_weights_made_key_by_key():
     shapes = json.loads((GOLDEN / "renderer_full_keys.json").read_text())
     network = network_from_official({key: made_weights(key, shape) for key, shape in shapes.items()})

@@ -85,6 +85,7 @@ def test_it_says_when_it_is_ready_and_when_it_stops(
         assert notices.recv(64) == b"STOPPING=1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("listens", "reason"), [(None, "Bad file descriptor"), (False, "it does not listen")])
 def test_what_is_no_listening_socket_is_refused(tmp_path: Path, listens: bool | None, reason: str) -> None:
     with socket.socket() as handed:

@@ -162,6 +162,7 @@ def all_gone(picture: Path) -> bool:
     return not server().children() and decoding.read_image(picture, IMAGES).shape == (64, 48, 3)
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path: Path) -> None:
     turned = Image.Exif()
     turned[0x112] = 6

@@ -48,6 +48,7 @@ def known(models: Models, photo: np.ndarray) -> Extraction:
     return models.extractor.extract(photo)
 
 
+@pytest.mark.slow
 def test_a_photo_that_another_owner_sent_before_takes_as_long_as_ever(models: Models, portrait: Path) -> None:
     first = Workbench(models, WorkerSettings(), owner="team-a")
 
@@ -140,6 +141,7 @@ def test_a_photo_too_small_for_a_face_says_how_small_one_may_be(
     assert "at least 40 pixels high" in error.detail
 
 
+@pytest.mark.slow
 def test_a_photo_without_a_face_says_what_was_looked_for(read: Read, photo: np.ndarray) -> None:
     error = refused(read, photo[400:])  # the uniform below the chin
     assert error.problem_type is ProblemType.NO_FACE
@@ -147,6 +149,7 @@ def test_a_photo_without_a_face_says_what_was_looked_for(read: Read, photo: np.n
     assert "looked for whole faces" in error.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_photo_on_its_side_without_exif_says_how_far_a_face_may_tilt(
     read: Read, photo: np.ndarray, turns: int
@@ -169,6 +172,7 @@ def cut(photo: np.ndarray, known: Extraction, side: str, share: float) -> tuple[
     }[side]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
 def test_a_face_that_the_border_cuts_a_little_is_read_and_one_cut_in_half_is_refused(
     read: Read, photo: np.ndarray, known: Extraction, side: str
@@ -207,6 +211,7 @@ def test_a_face_turned_far_is_read_as_turned_that_way(models: Models, read: Read
     assert abs(turned) > 10  # as far as a frontal photo's mesh can show it
 
 
+@pytest.mark.slow
 def test_faces_are_counted_by_size_and_the_one_asked_for_is_read(
     read: Read, photo: np.ndarray, known: Extraction
 ) -> None:

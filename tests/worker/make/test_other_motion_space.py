@@ -46,6 +46,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     return Workbench(Models.of(settings), settings)
 
 
+@pytest.mark.slow
 def test_its_coefficients_are_rendered(bench: Workbench, portrait: Path, tmp_path: Path) -> None:
     made = make_image(bench, portrait, tmp_path / "a.png", motion=POSE, options=ImageOptions(paste_back=False))
     assert (made.width, made.height) == (256, 256)

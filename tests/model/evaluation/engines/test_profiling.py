@@ -10,6 +10,7 @@ from model.evaluation.renderer.cost import count_flops
 PLAIN = EngineSettings(engine="torch", device="cpu", precision="float32")
 
 
+@pytest.mark.slow
 def test_tells_kernels_and_share_of_peak(case):
     found = profile(Subject(case.network, "made"), PLAIN, batch_size=2, runs=2, size=64, top=5)
     assert (found["engine"], found["batch_size"]) == ("torch-cpu-float32", 2)

@@ -74,6 +74,7 @@ def test_tallies_add_up():
     assert tally.recall == 0.75
 
 
+@pytest.mark.slow
 def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait):
     found = extractor.extract(portrait)
     people = [LabelledPortrait(found.image, found.landmarks)] * 2
@@ -101,6 +102,7 @@ def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait):
     assert figures["scenes_without_face"] == 6
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_subject(tiny_corpus, monkeypatch):
     monkeypatch.setattr(speed, "REPEATS", 2)
     monkeypatch.setattr(speed, "VIDEO_FRAMES", 12)

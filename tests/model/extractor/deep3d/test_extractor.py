@@ -26,6 +26,7 @@ def extractor(plain, imported) -> Deep3DExtractor:
     return Deep3DExtractor.load_beside(plain, imported, device="cpu")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_portraits_motion_is_that_of_its_aligned_crop(plain, extractor, portrait):
     own, theirs = plain.extract(portrait), extractor.extract(portrait)
@@ -55,6 +56,7 @@ def test_the_size_of_the_photo_does_not_count(extractor, portrait):
     assert first[71:] == pytest.approx(second[71:], abs=4)
 
 
+@pytest.mark.slow
 def test_each_frame_of_a_video_is_read_by_itself(plain, extractor, portrait):
     frames = list(panned(portrait, 10))
     found = list(extractor.extract_video(frames))
@@ -67,6 +69,7 @@ def test_each_frame_of_a_video_is_read_by_itself(plain, extractor, portrait):
     assert np.diff(motions[:, 71]).mean() > 0  # the face goes to the right in a crop that stays
 
 
+@pytest.mark.slow
 def test_nothing_is_read_before_a_face_comes_and_the_motion_read_last_stays_when_it_has_gone(extractor, portrait):
     frames = list(panned(portrait, 5))
     nothing = [np.full_like(frames[0], 127)] * 6
@@ -81,6 +84,7 @@ def test_nothing_is_read_before_a_face_comes_and_the_motion_read_last_stays_when
     assert (motions[last] != motions[0]).any()
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_named(plain, imported, tmp_path):
     with pytest.raises(WeightsError, match=r"no weights card 'extractor-bfm-deep3d\.json'"):
         Deep3DExtractor.load_beside(plain, tmp_path)

@@ -125,6 +125,7 @@ def test_nothing_is_completed_in_the_portraits_own_pose_and_beyond(morphable: Mo
     )
 
 
+@pytest.mark.slow
 def test_it_comes_and_goes_smoothly(morphable: MorphableModel, prior: Prior) -> None:
     yaws = np.linspace(0.7, 0.0, 71)
     _, guide = completed(prior, morphable, 0.7, *yaws.tolist())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -10,6 +11,7 @@ from model.training.morphable.train import MorphableConfig, train
 from model.weights.files import read_card
 
 
+@pytest.mark.slow
 def test_training_repeats_and_is_usable(tiny_corpus: Path, tmp_path: Path) -> None:
     config = MorphableConfig(frames_per_clip=20)
     for name in ("first", "second"):
