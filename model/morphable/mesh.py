@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.arrays import Array, Floats, Integers
-from model.morphable.basis import MorphableModel
+from model.morphable.basis import HALF_CROP, MorphableModel
 from model.morphable.controls import MEASURES
 
 IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)  # they overlap the lids, so they are no corners of the mesh
@@ -56,7 +56,7 @@ def face_mesh(morphable: MorphableModel) -> Array:
 
     They are the Delaunay triangulation of `unfolded`.
     """
-    points = (unfolded(morphable)[:, :2] * 128.0 + 128.0).numpy().astype(np.float32)
+    points = (unfolded(morphable)[:, :2] * HALF_CROP + HALF_CROP).numpy().astype(np.float32)
     low, high = points.min(0) - 8, points.max(0) + 8
     division = cv2.Subdiv2D((int(low[0]), int(low[1]), int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1))
     numbers = {}
