@@ -33,7 +33,7 @@ class Windows:
         )
 
     def inside(self, lengths: Sequence[int]) -> Tensor:
-        """Return (B, frames) of 1 where the window is within its clip, else 0."""
+        """(B, frames) of 1 where the window is within its clip, else 0."""
         return self.cut([torch.ones(length) for length in lengths])
 
 

@@ -35,7 +35,7 @@ def rotation_angles(rotation: Tensor) -> Tensor:
 
 
 def similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale s, rotation R and translation t that minimise sum w |s R source + t - target|^2.
+    """Scale s (...), rotation R (..., 3, 3) and translation t (..., 3) that minimise sum w |s R source + t - target|^2.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
 
@@ -43,9 +43,6 @@ def similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor,
         source: points (..., N, 3).
         target: points (..., N, 3).
         weights: (N,), non-negative.
-
-    Returns:
-        scale (...), rotation (..., 3, 3), translation (..., 3).
     """
     weight = (weights / weights.sum()).unsqueeze(-1)
     source_mean = (weight * source).sum(-2, keepdim=True)

@@ -54,7 +54,7 @@ class Card(BaseModel):
 
 
 class RendererCard(Card):
-    """`int8` is a model.engines.calibration.Calibration, if there is one."""
+    """`int8` is a model.engines.eight_bits.EightBitCalibration, if there is one."""
 
     kind: Literal["renderer"] = "renderer"
     int8: dict[str, Any] | None = None

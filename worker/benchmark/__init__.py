@@ -31,8 +31,7 @@ def measure(
 ) -> dict[str, Any]:
     """Measure `parts` of PARTS, the engines on each of `renderers` (see `Subject.load`); `engines` go to `benchmark`.
 
-    Raises:
-        WeightsError: there are no such weights.
+    Raises WeightsError: there are no such weights.
     """
     report: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe_machine()}
     if "engines" in parts:

@@ -44,7 +44,7 @@ def stretched(mel: Tensor, factors: Tensor) -> Tensor:
 
 
 def kept_bands(batch: int) -> Tensor:
-    """Return (B, 1, MELS) of ones with zeros where a run of bands, or all a telephone does not carry, is lost."""
+    """(B, 1, MELS) of ones with zeros where a run of bands, or all a telephone does not carry, is lost."""
     band = torch.arange(MELS)
     first = torch.randint(MELS, (batch, 1))
     width = torch.randint(LOST_BANDS, (batch, 1)) * (torch.rand(batch, 1) < LOST_SHARE)
