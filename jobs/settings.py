@@ -11,8 +11,8 @@ from jobs.redis_url import checked_redis_url
 LEASE_S = 30.0
 LIVE_S = 20
 MIB = 1 << 20
-SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 GIB = 1 << 30
+SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

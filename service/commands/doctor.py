@@ -24,14 +24,13 @@ from jobs.kinds import KINDS, SPEECH_MODEL
 from jobs.logs import configure_logging
 from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.settings import GIB, InvalidSettingsError, read_settings
 from service.catalogue import Catalogue, packaged_weights
 from service.running.embedded import find_redis_server
 from service.running.releases import Release
 from service.settings import Settings
 from service.variables import unknown_variables
 
-GIB = 1 << 30
 DISK_GIB = 2.0
 MEMORY_GIB = 2.0
 WORKER_MODULES = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs.settings import MIB
 from model.arrays import Pixels, Samples
 from worker.decoding.confinement import Bounds
 from worker.decoding.decoding import Decoding
@@ -18,8 +19,6 @@ from worker.media.audio import AudioLimits, Sound, Speech, checked_speech
 from worker.media.images import ImageLimits
 from worker.media.video import VideoLimits, VideoSource
 from worker.stages import Check, unchecked
-
-MIB = 1 << 20
 
 HEADER = Bounds(memory=512 * MIB, seconds=8)
 IMAGE = Bounds(memory=832 * MIB, seconds=9)
