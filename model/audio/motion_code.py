@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from model.audio.clip import LARGEST_STYLE, SMALLEST_STYLE, SpeechClip
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION, POINTS
+from model.morphable.basis import EXPRESSION, EXPRESSION_SIZE, POINTS, POSE, POSE_SIZE
 
-POSE = 6  # yaw, pitch, roll, log_scale, x, y
 LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95),
     *(185, 40, 39, 37, 0, 267, 269, 270, 409, 415, 310, 311, 312, 13, 82, 81, 42, 183, 78, 80, 191),
@@ -34,12 +33,12 @@ class MotionCode(nn.Module):
 
     def __init__(self, components: int) -> None:
         super().__init__()
-        self.register_buffer("encoder", torch.zeros(EXPRESSION, components))
-        self.register_buffer("decoder", torch.zeros(components, EXPRESSION))
+        self.register_buffer("encoder", torch.zeros(EXPRESSION_SIZE, components))
+        self.register_buffer("decoder", torch.zeros(components, EXPRESSION_SIZE))
         self.register_buffer("importance", torch.ones(components))  # share of lip-weighted motion, mean 1
-        self.register_buffer("pose_deviation", torch.ones(POSE))
-        self.register_buffer("mean_prior", torch.zeros(EXPRESSION))
-        self.register_buffer("mean_gain", torch.eye(EXPRESSION))
+        self.register_buffer("pose_deviation", torch.ones(POSE_SIZE))
+        self.register_buffer("mean_prior", torch.zeros(EXPRESSION_SIZE))
+        self.register_buffer("mean_gain", torch.eye(EXPRESSION_SIZE))
 
     @torch.no_grad()
     def fit(self, clips: Sequence[SpeechClip], model: MorphableModel) -> None:
@@ -48,13 +47,13 @@ class MotionCode(nn.Module):
         weights = weights / weights.sum()
         motions = [clip.motion.double() for clip in clips]
         moved = torch.cat([motion - motion.mean(dim=0) for motion in motions])
-        expression, pose = moved[:, :EXPRESSION], moved[:, EXPRESSION:]
+        expression, pose = moved[:, EXPRESSION], moved[:, POSE]
         points = torch.ones(POINTS, 3, dtype=torch.float64)
         points[list(LIPS)] = LIP_WEIGHT
         points[:, 2] *= DEPTH_WEIGHT
         basis = model.expression_basis.double()
         metric = (basis * points.flatten()) @ basis.T
-        root = torch.linalg.cholesky(metric + 1e-9 * metric.trace() * torch.eye(EXPRESSION, dtype=torch.float64))
+        root = torch.linalg.cholesky(metric + 1e-9 * metric.trace() * torch.eye(EXPRESSION_SIZE, dtype=torch.float64))
         within = (expression * weights[:, None]).T @ expression
         variance, axes = torch.linalg.eigh(root.T @ within @ root)
         components = self.encoder.shape[1]
@@ -66,9 +65,9 @@ class MotionCode(nn.Module):
         # clips where the camera moves would set the scale for all: outliers are cut before it is measured
         limit = torch.quantile(pose.abs(), 0.98, dim=0)
         self.pose_deviation.copy_((pose.clamp(-limit, limit).square() * weights[:, None]).sum(dim=0).sqrt())
-        means = torch.stack([motion[:, :EXPRESSION].mean(dim=0) for motion in motions])
+        means = torch.stack([motion[:, EXPRESSION].mean(dim=0) for motion in motions])
         self.mean_prior.copy_(means.mean(dim=0))
-        between = torch.cov(means.T) + 1e-3 * torch.eye(EXPRESSION, dtype=torch.float64)
+        between = torch.cov(means.T) + 1e-3 * torch.eye(EXPRESSION_SIZE, dtype=torch.float64)
         self.mean_gain.copy_(torch.linalg.solve(between + within, between).T)
 
     def expression(self, clip: SpeechClip) -> Tensor:
@@ -78,7 +77,7 @@ class MotionCode(nn.Module):
 
     def raw_expression(self, clip: SpeechClip) -> Tensor:
         """A clip's expression code (T, E) at its own strength."""
-        expression = clip.motion[:, :EXPRESSION]
+        expression = clip.motion[:, EXPRESSION]
         return (expression - expression.mean(dim=0)) @ self.encoder
 
     @staticmethod
@@ -88,7 +87,7 @@ class MotionCode(nn.Module):
 
     def pose(self, clip: SpeechClip) -> Tensor:
         """A clip's pose code (T, 6)."""
-        pose = clip.motion[:, EXPRESSION:]
+        pose = clip.motion[:, POSE]
         return (pose - pose.mean(dim=0)) / self.pose_deviation
 
     def speaking_mean(self, expression: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from model.audio.blinks import BlinkModel
 from model.audio.config import NetworkConfig
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow
-from model.audio.motion_code import POSE, MotionCode
+from model.audio.motion_code import MotionCode
 from model.audio.regressor import DilatedBlocks, RegressorEnsemble
+from model.morphable.basis import POSE_SIZE
 
 NAME = "audio-flow"  # of the released weights
 BANDS = 16  # of the coarse mel that the flows see beside the regressors' prediction
@@ -120,7 +121,7 @@ class Flows(nn.Module):
             dropout=c.flow_dropout,
         )
         self.pose = ResidualFlow(
-            POSE,
+            POSE_SIZE,
             c.condition_channels,
             history=c.history_frames,
             channels=c.history_channels,

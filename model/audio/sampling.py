@@ -10,9 +10,9 @@ from torch import Tensor
 from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow, FlowStep, bounded
-from model.audio.motion_code import POSE
 from model.audio.network import ResidualFlow, SpeechNetwork
 from model.audio.streams import BLOCK_FRAMES, neighbourhoods
+from model.morphable.basis import POSE_SIZE
 
 SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
 
@@ -128,7 +128,7 @@ def _drawn(
     flows, e = network.flows, network.config.components
     articulation, lip_noise, sway = network.sampling.tolist()
     generator = torch.Generator().manual_seed(seed)
-    pose_sampler = ResidualSampler(flows.pose, torch.zeros(takes, POSE))
+    pose_sampler = ResidualSampler(flows.pose, torch.zeros(takes, POSE_SIZE))
     expression_sampler: ResidualSampler | None = None
     for around, inside in neighbourhoods(tracks, flows.reach):
         expected = articulation * around[inside, :e]
@@ -136,7 +136,7 @@ def _drawn(
             first = torch.zeros(e) if start is None else start - expected[0]
             expression_sampler = ResidualSampler(flows.expression, first.expand(takes, -1))
         # frame by frame, so that the numbers do not hang on how long a block is
-        rows = [torch.randn(takes, e + POSE, generator=generator) for _ in expected]
+        rows = [torch.randn(takes, e + POSE_SIZE, generator=generator) for _ in expected]
         noise = temperature * torch.stack(rows)
         expression = expression_sampler(flows.expression_sound(around[None])[0, inside], lip_noise * noise[..., :e])
         pose = pose_sampler(flows.pose_sound(around[None])[0, inside], noise[..., e:])

@@ -18,7 +18,7 @@ from model.audio.presence import presence_blocks
 from model.audio.sampling import code_blocks, track_blocks
 from model.audio.streams import twice
 from model.errors import ControlError, MotionSpaceError, WeightsError
-from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE
+from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE, POSE
 from model.morphable.controls import Controls
 from model.weights.files import load_into, load_weights
 
@@ -115,11 +115,11 @@ class SpeechToMotion:
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
         sound = level(pieces)
         frames, origin, code = sound.frames, torch.from_numpy(start), self.network.code
-        mean = code.speaking_mean(origin[:EXPRESSION])
-        start_code = (origin[:EXPRESSION] - mean) @ code.encoder
+        mean = code.speaking_mean(origin[EXPRESSION])
+        start_code = (origin[EXPRESSION] - mean) @ code.encoder
         face_ease = ramp(frames, ONSET_FRAMES) * ramp(frames, END_FRAMES).flip(0)
         head_ease = ramp(frames, POSE_ONSET_FRAMES) * ramp(frames, POSE_END_FRAMES).flip(0)
-        speaking = torch.cat([origin[:EXPRESSION] - start_code @ code.decoder, origin[EXPRESSION:]])
+        speaking = torch.cat([origin[EXPRESSION] - start_code @ code.decoder, origin[POSE]])
         parting = self._parting(identity, start, speaking)
         closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
         closure = torch.from_numpy(
@@ -136,11 +136,11 @@ class SpeechToMotion:
             motions = origin.repeat(len(face_presence), 1)
             # what the code leaves out of the portrait's expression stays: only the difference of codes is added
             strength = style.expression_scale * face_presence * face_ease[here]
-            motions[:, :EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder + parting)
+            motions[:, EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder + parting)
             if not style.still:
                 strength = style.pose_scale * head_presence * head_ease[here]
                 bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
-                motions[:, EXPRESSION:] += strength[:, None] * bounded
+                motions[:, POSE] += strength[:, None] * bounded
             yield (motions + closure[here, None] * closing).numpy()
 
     def _parting(self, identity: Floats, start: Floats, mean: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class SpeechToMotion:
         missing = SMALLEST_MEAN_GAP - self.controls.lip_gap(identity, mean.numpy())
         opened = self.controls.apply(identity, start, {"jaw_open": 1.0})
         gained = self.controls.lip_gap(identity, opened) - self.controls.lip_gap(identity, start)
-        return torch.from_numpy((opened - start)[:EXPRESSION]) * max(missing, 0.0) / gained
+        return torch.from_numpy((opened - start)[EXPRESSION]) * max(missing, 0.0) / gained
 
 
 def ramp(frames: int, length: int) -> Tensor:

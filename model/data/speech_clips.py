@@ -16,7 +16,7 @@ from model.audio.features import SAMPLE_RATE, log_mel
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION, MOTION_SPACE
+from model.morphable.basis import EXPRESSION, MOTION_SPACE, POSE
 from model.morphable.controls import MEASURES
 from model.weights.files import read_card
 
@@ -69,9 +69,9 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
     landmarks = item.landmarks()
     tensor = torch.from_numpy(landmarks)
     fit = model.fit_clip(tensor)
-    expression = lids.without_blinks(fit.motion[:, :EXPRESSION])
+    expression = lids.without_blinks(fit.motion[:, EXPRESSION])
     motion = torch.cat(
-        [smoothed(expression, EXPRESSION_SMOOTHING), smoothed(fit.motion[:, EXPRESSION:], POSE_SMOOTHING)], dim=1
+        [smoothed(expression, EXPRESSION_SMOOTHING), smoothed(fit.motion[:, POSE], POSE_SMOOTHING)], dim=1
     )
     return SpeechClip(
         id=item.id,

@@ -21,7 +21,7 @@ from model.data.clips import SMALLEST_SHARP_FACE, Clip, mirror_landmarks, openin
 from model.data.corpus import read_corpus
 from model.face.topology import mirror_permutation
 from model.morphable import MorphableModel
-from model.morphable.basis import ANGLES, EXPRESSION, MOTION
+from model.morphable.basis import ANGLES, EXPRESSION, POSE, POSE_SIZE
 from model.renderer.guide import Guide
 from model.renderer.prior.prior import Prior
 from model.renderer.warping import pixel_centres
@@ -96,14 +96,14 @@ def moved_motion(
     """A motion (70,) for the source: the picture's pose turned at random, the expression of one of `others` (n, 70)."""
     own, identity = picture.motions[mirrored], picture.identities[mirrored]
     candidates = own.repeat(len(others), 1)
-    candidates[:, :EXPRESSION] = others[:, :EXPRESSION]
+    candidates[:, EXPRESSION] = others[:, EXPRESSION]
     chosen = 0
     if generator.random() < CLOSED_SHARE:
         shapes = morphable.landmarks(identity.expand(len(others), -1), candidates)
         chosen = int(openings(shapes.numpy())[:, 1].argmin())
     motion = candidates[chosen]
-    spread = np.concatenate([POSE_SPREAD, np.full(MOTION - EXPRESSION - 3, SHIFT_SPREAD)])
-    motion[EXPRESSION:] += torch.from_numpy((generator.standard_normal(len(spread)) * spread).astype(np.float32))
+    spread = np.concatenate([POSE_SPREAD, np.full(POSE_SIZE - 3, SHIFT_SPREAD)])
+    motion[POSE] += torch.from_numpy((generator.standard_normal(len(spread)) * spread).astype(np.float32))
     motion[ANGLES.start] = motion[ANGLES.start].clamp(-LARGEST_YAW, LARGEST_YAW)
     return motion
 

@@ -21,9 +21,11 @@ from model.weights.files import load_into, load_weights
 
 MOTION_SPACE = "open478"
 MOTION_FPS = 25  # the space's rate; jobs.motions says it to those who load no model
-POINTS, IDENTITY, EXPRESSION, MOTION = 478, 80, 64, 70
+POINTS, IDENTITY, MOTION = 478, 80, 70
+EXPRESSION_SIZE, POSE_SIZE = 64, 6  # of a motion, one after the other
 TURNING = 16
-ANGLES, LOG_SCALE, OFFSET = slice(64, 67), 67, slice(68, 70)
+EXPRESSION, POSE = slice(0, 64), slice(64, 70)
+ANGLES, LOG_SCALE, OFFSET = slice(64, 67), 67, slice(68, 70)  # yaw, pitch, roll; x, y: the pose
 HALF_CROP = CROP_UNITS / 2
 
 
@@ -48,7 +50,7 @@ class MorphableModel(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(POINTS, 3))
         self.register_buffer("identity_basis", torch.zeros(IDENTITY, POINTS * 3))  # rows scaled to unit variance
-        self.register_buffer("expression_basis", torch.zeros(EXPRESSION, POINTS * 3))
+        self.register_buffer("expression_basis", torch.zeros(EXPRESSION_SIZE, POINTS * 3))
         # What the landmarks of a turned head add, being 2D estimates with rough depth. `fit` explains it by these
         # coefficients and drops them: otherwise turning would pass for an expression.
         self.register_buffer("turning_basis", torch.zeros(TURNING, POINTS * 3))
@@ -74,7 +76,7 @@ class MorphableModel(nn.Module):
         """
         if motion.shape[-1] != MOTION:
             raise MotionSpaceError(f"motion has {motion.shape[-1]} numbers a frame; {MOTION_SPACE} has {MOTION}")
-        posed = self.shape(identity, motion[..., :EXPRESSION]) @ rotation_matrix(motion[..., ANGLES]).transpose(-1, -2)
+        posed = self.shape(identity, motion[..., EXPRESSION]) @ rotation_matrix(motion[..., ANGLES]).transpose(-1, -2)
         scaled = posed * motion[..., LOG_SCALE, None, None].exp()
         offset = torch.nn.functional.pad(motion[..., OFFSET], (0, 1)).unsqueeze(-2)
         centre = scaled.new_tensor([HALF_CROP, HALF_CROP, 0.0])
@@ -108,7 +110,9 @@ class MorphableModel(nn.Module):
         ridge = (noise_px / HALF_CROP) ** 2
         normal = (basis * weight) @ basis.T + ridge * torch.eye(len(basis), device=basis.device)
         solve = torch.linalg.solve(normal, basis * weight)  # (coefficients, 478 * 3)
-        known = self.mean if identity is None else self.shape(identity, identity.new_zeros(len(identity), EXPRESSION))
+        known = self.mean
+        if identity is not None:
+            known = self.shape(identity, identity.new_zeros(len(identity), EXPRESSION_SIZE))
         known = known.expand(batch, POINTS, 3)
         shape = known
         for _ in range(iterations):
@@ -119,7 +123,12 @@ class MorphableModel(nn.Module):
         scale, rotation, translation = similarity(shape, points, self.pose_weights)
         found = identity.expand(batch, -1) if identity is not None else coefficients[:, :IDENTITY]
         motion = torch.cat(
-            [coefficients[:, -EXPRESSION:], rotation_angles(rotation), scale.log().unsqueeze(-1), translation[:, :2]],
+            [
+                coefficients[:, -EXPRESSION_SIZE:],
+                rotation_angles(rotation),
+                scale.log().unsqueeze(-1),
+                translation[:, :2],
+            ],
             -1,
         )
         error = (self.landmarks(found, motion)[..., :2] - landmarks[..., :2]).norm(dim=-1).mean(-1)

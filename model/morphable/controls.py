@@ -18,7 +18,16 @@ from torch import Tensor
 
 from model.arrays import Array, Floats
 from model.errors import ControlError
-from model.morphable.basis import ANGLES, EXPRESSION, LOG_SCALE, MOTION_SPACE, OFFSET, POINTS, MorphableModel
+from model.morphable.basis import (
+    ANGLES,
+    EXPRESSION,
+    EXPRESSION_SIZE,
+    LOG_SCALE,
+    MOTION_SPACE,
+    OFFSET,
+    POINTS,
+    MorphableModel,
+)
 from model.weights.files import read_card
 
 
@@ -241,13 +250,13 @@ class Controls:
             self._check(name, value)
         result = np.array(motion, np.float32)
         if not relative and any(name in self._directions for name in values):
-            result[:EXPRESSION] = 0.0
+            result[EXPRESSION] = 0.0
         opening = self._lid_openings(identity, result)
         for name, value in values.items():
             if name in LIDS:
-                result[:EXPRESSION] += value * opening[name] * self._directions[name]
+                result[EXPRESSION] += value * opening[name] * self._directions[name]
             elif name in self._directions:
-                result[:EXPRESSION] += value * self._directions[name]
+                result[EXPRESSION] += value * self._directions[name]
         self._apply_pose(result, identity, values, relative=relative)
         return result
 
@@ -257,7 +266,7 @@ class Controls:
 
     def lip_gap(self, identity: Floats, motion: Floats) -> float:
         """How far the inner lips are apart, as a share of the face's height; below 0 where they are pressed."""
-        shape = self._shape(identity, motion[:EXPRESSION])
+        shape = self._shape(identity, motion[EXPRESSION])
         return float((shape[14, 1] - shape[13, 1]) / (shape[152, 1] - shape[10, 1]))
 
     def _check(self, name: str, value: float) -> None:
@@ -281,11 +290,11 @@ class Controls:
                 result[index] = sign * values[name] * width + (result[index] if relative else 0.0)
 
     def _face_width(self, identity: Floats) -> float:
-        shape = self._shape(identity, np.zeros(EXPRESSION, np.float32))
+        shape = self._shape(identity, np.zeros(EXPRESSION_SIZE, np.float32))
         return float(shape[454, 0] - shape[234, 0])
 
     def _lid_openings(self, identity: Floats, motion: Floats) -> dict[str, float]:
-        shape = self._shape(identity, motion[:EXPRESSION])
+        shape = self._shape(identity, motion[EXPRESSION])
         return {name: max(0.0, float(shape[lower, 1] - shape[upper, 1])) for name, (upper, lower) in LIDS.items()}
 
     def _shape(self, identity: Floats, expression: Array) -> Array:

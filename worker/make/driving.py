@@ -33,16 +33,13 @@ from jobs.motions import MOTION_FPS
 from jobs.schemas import ImageOptions, VideoOptions
 from model.arrays import Floats
 from model.extractor.deep3d import coefficients as deep3d
-from model.morphable.basis import ANGLES, LOG_SCALE, MOTION_SPACE, OFFSET
-from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
+from model.morphable.basis import ANGLES, EXPRESSION, LOG_SCALE, MOTION_SPACE, OFFSET, POSE
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
 from worker.make.motions import Drive, Face, resample
 from worker.workbench import PreparedPortrait, Workbench
 
-EXPRESSION = slice(0, EXPRESSION_SIZE)
 PLACE = slice(LOG_SCALE, None)
-POSE = slice(ANGLES.start, None)  # angles and place
 STARTS = round(MOTION_FPS)  # frames that say how a driver's face is at rest
 
 

@@ -7,13 +7,11 @@ import numpy as np
 from jobs.schemas import VideoOptions
 from model.arrays import Floats
 from model.audio import SpeechStyle
-from model.morphable.basis import EXPRESSION as EXPRESSION_SIZE
+from model.morphable.basis import EXPRESSION, POSE
 from model.morphable.upper_face import upper_face
 from worker.make.motions import Face
 from worker.media.audio import Speech
 from worker.workbench import Workbench
-
-EXPRESSION, POSE = slice(0, EXPRESSION_SIZE), slice(EXPRESSION_SIZE, None)
 
 
 def speaking(bench: Workbench, face: Face, speech: Speech, options: VideoOptions) -> Floats:

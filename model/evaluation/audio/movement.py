@@ -10,7 +10,7 @@ from model.audio.clip import SpeechClip
 from model.audio.network import SpeechNetwork
 from model.evaluation.audio.synchrony import Made, opening_gradient
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION, MOTION_FPS
+from model.morphable.basis import EXPRESSION, MOTION_FPS, POSE
 
 RANGE = (5, 95)  # percentiles between which a pose's range is taken
 
@@ -30,7 +30,7 @@ def movement_figures(
         blinks["real"] += len(find_blinks(clip.closure.numpy()))
         rows["take"].append(lips((one.takes[0] @ to_opening).numpy()) | head(one.pose[0].numpy()))
         rows["regressor"].append(lips((one.regressor @ to_opening).numpy()))
-        rows["real"].append(lips((centred[:, :EXPRESSION] @ gradient).numpy()) | head(centred[:, EXPRESSION:].numpy()))
+        rows["real"].append(lips((centred[:, EXPRESSION] @ gradient).numpy()) | head(centred[:, POSE].numpy()))
     minutes = sum(clip.frames for clip in clips) / MOTION_FPS / 60
     found: dict[str, float | dict[str, float]] = {
         key: {name: float(np.mean([row[key] for row in table])) for name, table in rows.items() if key in table[0]}

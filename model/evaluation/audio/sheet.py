@@ -62,7 +62,7 @@ def waveform(samples: Samples, width: int, height: int) -> Image.Image:
 def _lips(network: SpeechNetwork, clip: SpeechClip, made: Made) -> Tensor:
     """Landmarks (T, 478, 2) of the first take, the clip's own mean face saying it, about the lips' middle."""
     model = MorphableModel.load()
-    expression = clip.motion[:, :EXPRESSION].mean(dim=0) + made.takes[0] @ network.code.decoder
+    expression = clip.motion[:, EXPRESSION].mean(dim=0) + made.takes[0] @ network.code.decoder
     rest = torch.zeros(len(expression), 6)
     points = model.landmarks(clip.identity[None], torch.cat([expression, rest], dim=1))[..., :2]
     return points - points[:, list(LIPS)].mean(dim=(0, 1))

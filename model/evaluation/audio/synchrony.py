@@ -16,7 +16,7 @@ from model.audio.clip import SpeechClip
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION, HALF_CROP, POINTS
+from model.morphable.basis import EXPRESSION, EXPRESSION_SIZE, HALF_CROP, POINTS
 from model.morphable.controls import MEASURES
 
 MOST_LAG = 4  # frames
@@ -82,10 +82,10 @@ def _mouth_distances(
     network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> dict[str, float]:
     """How far lip landmarks are from the true ones, each about its clip's mean; `still` are lips that rest."""
-    lips = model.expression_basis.reshape(EXPRESSION, POINTS, 3)[:, list(LIPS), :2].flatten(1)
+    lips = model.expression_basis.reshape(EXPRESSION_SIZE, POINTS, 3)[:, list(LIPS), :2].flatten(1)
     distances: dict[str, list[float]] = {}
     for clip, one in zip(clips, made, strict=True):
-        expression = clip.motion[:, :EXPRESSION]
+        expression = clip.motion[:, EXPRESSION]
         truth = (expression - expression.mean(dim=0)) @ lips
         still = torch.zeros(1, clip.frames, network.config.components)
         for name, codes in (one.expressions | {"still": still}).items():

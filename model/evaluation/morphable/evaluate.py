@@ -53,7 +53,7 @@ def yaw_leak(model: MorphableModel, motions: list[Tensor]) -> dict[str, float]:
     yaw_beyond_30_degrees: share of the frames.
     """
     yaws = [motion[:, ANGLES.start] - motion[:, ANGLES.start].mean() for motion in motions]
-    expressions = [motion[:, :EXPRESSION] - motion[:, :EXPRESSION].mean(0) for motion in motions]
+    expressions = [motion[:, EXPRESSION] - motion[:, EXPRESSION].mean(0) for motion in motions]
     together, turned = torch.cat(expressions), torch.cat(yaws)
     norms = together.norm(dim=0).clamp(min=1e-9) * turned.norm().clamp(min=1e-9)
     per_clip = torch.stack([yaw @ bent for yaw, bent in zip(yaws, expressions, strict=True)])  # (clips, 64)

@@ -104,7 +104,7 @@ class Judge:
         aed: mean absolute difference of the 64 expression coefficients, each of unit variance over people.
         apd: of yaw, pitch and roll, in degrees. identity: cosine of the 80 identity coefficients to the portrait's.
         """
-        expression = np.abs(seen.motion - asked.motion)[:, :EXPRESSION].mean(1)
+        expression = np.abs(seen.motion - asked.motion)[:, EXPRESSION].mean(1)
         angles = np.degrees(np.abs(seen.motion - asked.motion)[:, ANGLES]).mean(1)
         return {"aed": expression, "apd": angles, "identity": _cosine(seen.identity, portrait.identity)}
 

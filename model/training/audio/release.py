@@ -19,7 +19,7 @@ from model.weights.card import Card
 LIP_NOISE = 0.5
 LARGEST_ARTICULATION, LARGEST_SWAY = 2.5, 2.0
 FITTED_CLIPS = 40  # those whose picture and sound agree best
-ANGLES = 3  # of a pose code
+CODE_ANGLES = slice(0, 3)  # in a pose code
 
 
 @torch.no_grad()
@@ -44,8 +44,8 @@ def fit_sampling(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Seq
         expected.append((mean @ gradient).var())
         drawn.append(((code[0] - mean) @ gradient).var())
         real.append((network.code.expression(clip) @ gradient).var())
-        swayed.append(pose[0, :, :ANGLES].var(dim=0).mean())
-        real_pose.append(network.code.pose(clip)[:, :ANGLES].var(dim=0).mean())
+        swayed.append(pose[0, :, CODE_ANGLES].var(dim=0).mean())
+        real_pose.append(network.code.pose(clip)[:, CODE_ANGLES].var(dim=0).mean())
     missing = torch.stack(real).mean() - torch.stack(drawn).mean()
     articulation = (missing.clamp(min=0) / torch.stack(expected).mean()).sqrt().clamp(1.0, LARGEST_ARTICULATION)
     network.sampling[0] = articulation

@@ -13,7 +13,17 @@ from torch import Tensor
 
 from model.data.corpus import Item, read_corpus
 from model.evaluation.morphable.evaluate import held_out_figures, spread_frames
-from model.morphable.basis import EXPRESSION, HALF_CROP, IDENTITY, MOTION, MOTION_SPACE, POINTS, TURNING, MorphableModel
+from model.morphable.basis import (
+    EXPRESSION,
+    EXPRESSION_SIZE,
+    HALF_CROP,
+    IDENTITY,
+    MOTION,
+    MOTION_SPACE,
+    POINTS,
+    TURNING,
+    MorphableModel,
+)
 from model.morphable.controls import control_card, fit_control_directions
 from model.morphable.pose import rotation_angles, similarity
 from model.weights.card import MorphableCard
@@ -119,7 +129,7 @@ def _model_of(alignment: Alignment) -> tuple[MorphableModel, dict[str, float]]:
     turning = _explained_by_turning(residual, rotation_angles(alignment.rotation), owner)
     residual = residual - turning
     identity_basis = _principal((person - mean).flatten(1), torch.ones(alignment.owners), IDENTITY)
-    expression_basis = _principal(residual[many], share[many], EXPRESSION)
+    expression_basis = _principal(residual[many], share[many], EXPRESSION_SIZE)
 
     model = MorphableModel()
     model.mean.copy_(mean)
@@ -147,7 +157,7 @@ def _expressions_of_clips(model: MorphableModel, items: list[Item], frames_per_c
     for item in items:
         points = torch.from_numpy(item.landmarks())
         motion = model.fit_clip(points[:: max(1, len(points) // frames_per_clip)]).motion
-        expressions.append(motion[:, :EXPRESSION])
+        expressions.append(motion[:, EXPRESSION])
     return expressions
 
 
