@@ -26,7 +26,7 @@ THIN = 0.5  # pixels of a triangle's height, below which an affine function coun
 _SUBPIXEL_BITS = 4
 
 
-class Drawing(NamedTuple):
+class Raster(NamedTuple):
     """Which triangle of a mesh is seen where.
 
     number (H, W): numbers into corners (T, 3) of triangles, which are vertices of the mesh; -1 where there is none.
@@ -90,7 +90,7 @@ def normals(points: Tensor, triangles: Tensor) -> Tensor:
     return F.normalize(summed, dim=-1)
 
 
-def draw_triangles(points: Floats, triangles: Integers, size: tuple[int, int], *, both_sides: bool = False) -> Drawing:
+def draw_triangles(points: Floats, triangles: Integers, size: tuple[int, int], *, both_sides: bool = False) -> Raster:
     """Which of `triangles` (T, 3) over `points` (V, 3), in pixels, is seen at each pixel of a map of `size` (H, W).
 
     Far ones are drawn first. They wind clockwise as seen, and what is turned away is not seen, unless `both_sides` are.
@@ -104,7 +104,7 @@ def draw_triangles(points: Floats, triangles: Integers, size: tuple[int, int], *
     polygons = np.rint((corners[order, :, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     for index, polygon in enumerate(polygons):
         cv2.fillConvexPoly(number, polygon, index, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-    return Drawing(number, triangles[order])
+    return Raster(number, triangles[order])
 
 
 def pixel_places(pixels: Integers, width: int) -> Floats:
@@ -112,13 +112,13 @@ def pixel_places(pixels: Integers, width: int) -> Floats:
     return np.stack([pixels % width, pixels // width], -1).astype(np.float32) + np.float32(0.5)
 
 
-def interpolated(drawing: Drawing, points: Floats, values: Floats) -> tuple[Integers, Floats]:
-    """Pixels (N,) of a drawing, counted row by row, and what values (V, C) of its vertices are there: (N, C).
+def interpolated(raster: Raster, points: Floats, values: Floats) -> tuple[Integers, Floats]:
+    """Pixels (N,) of a raster, counted row by row, and what values (V, C) of its vertices are there: (N, C).
 
     points (V, 2 or more): where the vertices were drawn. Pixels on a triangle's outline may lie a little outside it,
     and on a thin one an affine function then leads far away: it is held to what it is at the corners.
     """
-    number, triangles = drawing
+    number, triangles = raster
     pixels = np.flatnonzero(number >= 0)
     of_pixel = number.take(pixels)
     corners, at_corners = points[triangles, :2], values[triangles]

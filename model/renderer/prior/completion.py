@@ -28,7 +28,7 @@ from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES, HALF_CROP, LOG_SCALE
 from model.morphable.mesh import (
     RIM,
-    Drawing,
+    Raster,
     affine_maps,
     draw_triangles,
     face_mesh,
@@ -203,16 +203,16 @@ class Completer:
             sine=sine,
         )
 
-    def frame(self, completion: Completion, target: Floats, pose: Pose, drawn: Drawing, side: int) -> Completed | None:
+    def frame(self, completion: Completion, target: Floats, pose: Pose, raster: Raster, side: int) -> Completed | None:
         """What a frame of landmarks `target` (P, 3), in crop units, has of the page, if anything.
 
-        drawn: the face's mesh as the frame shows it, on a map of `side` pixels.
+        raster: the face's mesh as the frame shows it, on a map of `side` pixels.
         """
         share = completion.lacks * _between(self._shown(pose.rotation) - completion.shown, MORE)
         if share.max() < LEAST_SHARE:
             return None
         points = self._vertices(target, pose) * np.float32(side / CROP_UNITS)
-        halo, face = (corners[(share[corners] > 0).any(1)] for corners in (self._halo, drawn.corners))
+        halo, face = (corners[(share[corners] > 0).any(1)] for corners in (self._halo, raster.corners))
         within = points[np.concatenate([halo, face]).ravel(), :2].clip(0, side)
         if not len(within):
             return None
@@ -223,9 +223,9 @@ class Completer:
         points[:, :2] -= (left, top)
         # Which half of the halo's strip is seen at the rim is as rough as the landmarks there; behind the face it lies.
         behind = draw_triangles(points, halo, (bottom - top, right - left), both_sides=True)
-        of_face = drawn.number[top:bottom, left:right]
+        of_face = raster.number[top:bottom, left:right]
         number = np.where(of_face < 0, behind.number, of_face + np.int32(len(behind.corners)))
-        corners = np.concatenate([behind.corners, drawn.corners])
+        corners = np.concatenate([behind.corners, raster.corners])
         x, y, shares = affine_maps(number, points[corners], np.concatenate([self._on_page, share[:, None]], 1)[corners])
         half = np.float32(0.5)
         read = cv2.remap(completion.page, x - half, y - half, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -19,7 +19,7 @@ from model.arrays import Floats
 from model.face.crop import CROP_UNITS
 from model.morphable import MorphableModel
 from model.morphable.basis import ANGLES
-from model.morphable.mesh import RIM, Drawing, draw_triangles, face_mesh, interpolated, pixel_places
+from model.morphable.mesh import RIM, Raster, draw_triangles, face_mesh, interpolated, pixel_places
 from model.morphable.pose import rotation_matrix
 from model.renderer.prior.skinning import SKIN_SIDE, Skin, centres, depth_inside, head_rotation
 
@@ -48,7 +48,7 @@ class FaceFlow:
     def __init__(self, morphable: MorphableModel) -> None:
         self._triangles = face_mesh(morphable)
 
-    def draw(self, target: Tensor, side: int) -> list[Drawing]:
+    def draw(self, target: Tensor, side: int) -> list[Raster]:
         """The mesh of each of the faces `target` (B, 478, 3), in crop units, on a map of `side` pixels."""
         return [
             draw_triangles(points, self._triangles, (side, side)) for points in (target * (side / CROP_UNITS)).numpy()
@@ -60,46 +60,46 @@ class FaceFlow:
         skin: Skin,
         target: Tensor,
         motions: Tensor,
-        drawings: Sequence[Drawing] | None = None,
+        rasters: Sequence[Raster] | None = None,
     ) -> Tensor:
         """Backward flow (B, 2, S, S), in pixels of its own map: `around`, of the same shape, where there is no face.
 
         Beside an ear that turns to the camera, both are read further in.
 
         skin: the portraits' (B), or the one portrait's (1). target (B, 478, 3): landmarks that the result shall have,
-        in crop units; motions (B, 70): motions that it shall have; drawings: what `draw` made of target.
+        in crop units; motions (B, 70): motions that it shall have; rasters: what `draw` made of target.
         """
         side = around.shape[-1]
         unit = CROP_UNITS / side  # crop units in one of the map
         turned = head_rotation(skin.motion, motions)[:, 2, :2]
         read_at = (skin.landmarks[..., :2] / unit).expand(len(target), -1, -1)
         drawn_in = _drawn_in(skin, turned)
-        drawings = drawings or self.draw(target, side)
+        rasters = rasters or self.draw(target, side)
         flows = around.numpy().copy()
-        for flow, drawn, steps, *frame in zip(
+        for flow, raster, steps, *frame in zip(
             flows,
-            drawings,
+            rasters,
             drawn_in.numpy(),
             (target / unit).numpy(),
             read_at.numpy(),
             turned.numpy(),
             strict=True,
         ):
-            _lay_one(flow, drawn, *frame, unit=unit)
+            _lay_one(flow, raster, *frame, unit=unit)
             if steps.any():
                 _read_on(flow, steps, unit=unit)
         return torch.from_numpy(flows)
 
 
-def _lay_one(flow: Floats, drawn: Drawing, here: Floats, there: Floats, turned: Floats, *, unit: float) -> None:
+def _lay_one(flow: Floats, raster: Raster, here: Floats, there: Floats, turned: Floats, *, unit: float) -> None:
     """Lay one face over `flow` (2, S, S), in place.
 
     here (478, 3): the landmarks in the picture to be made; there (478, 2): where they are read, in pixels of the map;
     turned (2,): see `_drawn_in`.
     """
-    pixels, moved = interpolated(drawn, here, there - here[:, :2])
+    pixels, moved = interpolated(raster, here, there - here[:, :2])
     places = pixel_places(pixels, flow.shape[-1])
-    inside = (drawn.number >= 0).view(np.uint8)
+    inside = (raster.number >= 0).view(np.uint8)
     bordered = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     distance = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)
     before = flow.reshape(2, -1).take(pixels, 1).T

@@ -104,14 +104,14 @@ class Prior:
         """
         wanted, motions = target.float().cpu(), motions.float().cpu()
         around, missed = heads.skin.origins(wanted, motions)
-        drawings = self._face.draw(wanted, size)
-        flow = self._face.lay(_enlarged(around, size), heads.skin, wanted, motions, drawings)
+        rasters = self._face.draw(wanted, size)
+        flow = self._face.lay(_enlarged(around, size), heads.skin, wanted, motions, rasters)
         prior = flow.new_zeros(len(wanted), CHANNELS, size, size)
         guide = Guide(prior)
-        frames = zip(wanted.numpy(), poses(motions), drawings, strict=True)
+        frames = zip(wanted.numpy(), poses(motions), rasters, strict=True)
         gaps = [gap(points) for points in heads.skin.landmarks.numpy()]
         opened = flow.new_zeros(len(wanted), 1, size, size)
-        for number, (points, pose, drawn) in enumerate(frames):
+        for number, (points, pose, raster) in enumerate(frames):
             new = newness(gap(points), gaps[min(number, len(gaps) - 1)])
             if new > 0:
                 opened[number, 0] = torch.from_numpy(between_lips(points * np.float32(size / CROP_UNITS), new, size))
@@ -119,8 +119,8 @@ class Prior:
             if completion is None:
                 continue
             clearing = completion.clearing(around[number, None], motions[number, None])
-            flow[number] += _enlarged(clearing, size)[0] * torch.from_numpy(drawn.number < 0)
-            part = self._completer.frame(completion, points, pose, drawn, size)
+            flow[number] += _enlarged(clearing, size)[0] * torch.from_numpy(raster.number < 0)
+            part = self._completer.frame(completion, points, pose, raster, size)
             if part is not None:
                 guide.completed[number, 0].numpy()[part.box] = part.share
                 for out, colour in zip(guide.completion[number].numpy(), part.colours, strict=True):
