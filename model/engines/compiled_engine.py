@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 BATCH_SIZES = (1, 8, 32)
 COMPILATIONS = 256  # of one function and in all, which torch would stop at 8: a size, a precision, an engine each
 
-Run = Callable[..., tuple[Tensor, ...]]
+Forward = Callable[..., tuple[Tensor, ...]]
 """Images (B, 3, H, W), the same as bytes (B, H, W, 3) and, if guided, masks and places as in `Rendering`, of source,
 warping_stem, editing_stem, descriptors (B, Z) and, if guided, priors."""
 
@@ -50,7 +50,7 @@ class CompiledEngine(TorchEngine):
         super().__init__(network, device=device, precision=precision)
         self.name = f"compiled-{device}-{precision}"
         self.batch_sizes = tuple(sorted(batch_sizes))
-        self._runs: dict[tuple[int, ...], Run] = {}
+        self._runs: dict[tuple[int, ...], Forward] = {}
         self._memory: GraphMemory | None = None
         self._works = True
         if cache_directory is not None:  # where torch keeps what it compiled, read at the first compilation
@@ -80,7 +80,7 @@ class CompiledEngine(TorchEngine):
     def _batches(
         self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None
     ) -> Iterator[tuple[Tensor, ...]]:
-        """What a `Run` gives, batch by batch; the next batch may be written over it."""
+        """What a `Forward` gives, batch by batch; the next batch may be written over it."""
         start = 0
         for size in split(len(descriptors), self.batch_sizes):
             part = slice(start, start + size)
@@ -105,12 +105,12 @@ class CompiledEngine(TorchEngine):
                 log.warning("engine falls back to the plain network", engine=self.name, reason=str(error).strip())
         return _outputs(super().render(portrait, descriptors, prior))
 
-    def _run(self, inputs: list[Tensor]) -> Run:
+    def _run(self, inputs: list[Tensor]) -> Forward:
         """What was compiled for the shapes of `inputs` and, on CUDA, captured as a graph."""
         source, descriptors = inputs[0], inputs[3]
         key = (len(descriptors), *source.shape[2:])
         if key not in self._runs:
-            compiled: Run = torch.compile(self._pictures, dynamic=False, fullgraph=True)
+            compiled: Forward = torch.compile(self._pictures, dynamic=False, fullgraph=True)
             on_device = [tensor.to(self._device) for tensor in inputs]
             limits = {"recompile_limit": COMPILATIONS, "accumulated_recompile_limit": COMPILATIONS}
             with torch._dynamo.config.patch(limits), exact(choose=True):
