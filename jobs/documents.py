@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from pydantic_core import from_json
 
 MAX_FIELDS = 32  # more than any document has
+MAX_ERRORS = 10  # of a document that are told of at once
 
 T = TypeVar("T")
 

@@ -12,16 +12,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
-from jobs.documents import InvalidJsonError, read_document
+from jobs.documents import MAX_ERRORS, InvalidJsonError, read_document
 from jobs.formats import BY_SUFFIX
 from jobs.media_types import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed, type_of
 from jobs.motions import ControlsMotion, Motion, MovingMotion
 from jobs.schemas import MOTION, ImageOptions, VideoOptions
 
-MAX_ERRORS = 10  # told of at once
-
-Portrait = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")]
-Control = Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")]
+PortraitFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")]
+ControlList = Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")]
 Absolute = Annotated[bool, typer.Option("--absolute", help="Controls replace the portrait's own pose.")]
 MotionFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Motion, a JSON file.")]
 Audio = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Speech to speak.")]

@@ -29,3 +29,5 @@ SUFFIXES = {each.media_type: each.suffix for each in _ALL}
 RESULT_TYPES = tuple(SUFFIXES)
 BY_SUFFIX = {f".{suffix}": each for each in _ALL for suffix in (each.suffix, each.name)}
 """With the dot, in lower case; a JPEG may also be written as `.jpeg`."""
+RENDERED = tuple(suffix for suffix, each in BY_SUFFIX.items() if each.kind in ("image", "video"))
+"""The suffixes of pictures and videos."""

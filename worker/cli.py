@@ -10,11 +10,11 @@ from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.drivers import (
     Absolute,
     Audio,
-    Control,
+    ControlList,
     Driving,
     MotionFile,
     OptionList,
-    Portrait,
+    PortraitFile,
     check_writable,
     read_drivers,
     read_options,
@@ -22,6 +22,8 @@ from jobs.drivers import (
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import UnusableFolderError, keep_private
+from jobs.formats import RENDERED
+from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.media_types import type_of
 from jobs.schemas import MotionOptions
@@ -34,7 +36,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Take only from these: images, videos, motions; comma-separated.")] = "",
+    queues: Annotated[str, typer.Option(help=f"Take only from these: {', '.join(QUEUES)}; comma-separated.")] = "",
     redis_url: Annotated[str | None, typer.Option(help="Redis to take jobs from, shared with the API.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the jobs' files, shared with the API.")] = None,
 ) -> None:
@@ -68,10 +70,10 @@ def worker(
 
 
 def render(
-    portrait: Portrait,
+    portrait: PortraitFile,
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="What to write: .png, .jpg, .webp or .mp4.")],
-    control: Control = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help=f"What to write: {', '.join(RENDERED)}.")],
+    control: ControlList = None,
     absolute: Absolute = False,
     motion: MotionFile = None,
     audio: Audio = None,

@@ -9,11 +9,11 @@ import typer
 from jobs.drivers import (
     Absolute,
     Audio,
-    Control,
+    ControlList,
     Driving,
     MotionFile,
     OptionList,
-    Portrait,
+    PortraitFile,
     check_writable,
     read_drivers,
 )
@@ -24,9 +24,9 @@ from service.commands.progress import follow_with_bars, require_success, show_ti
 
 
 def submit(
-    portrait: Portrait,
+    portrait: PortraitFile,
     *,
-    control: Control = None,
+    control: ControlList = None,
     absolute: Absolute = False,
     motion: MotionFile = None,
     audio: Audio = None,

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from jobs import problems
+from jobs.documents import MAX_ERRORS
 from jobs.files.artifacts import ArtifactsAwayError
 from jobs.problems import TYPE_PREFIX, Problem, ProblemType
 from service.secret import SecretAwayError
@@ -36,7 +37,6 @@ BY_STATUS = {
     429: ProblemType.TOO_MANY_REQUESTS,
     503: ProblemType.UNAVAILABLE,
 }
-MAX_ERRORS = 10
 # What clients write is JSON, where pydantic speaks of Python
 IN_JSON = {
     "list_type": "Input should be a valid array",
