@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model.animation.animator import Animator
 from model.arrays import Pixels
 from model.data.corpus import read_corpus, spread
 from model.evaluation.extractor.finding import finding_figures
@@ -13,6 +14,7 @@ from model.evaluation.extractor.portraits import read_portraits, turned_portrait
 from model.evaluation.extractor.reading import reading_figures
 from model.evaluation.extractor.speed import speed_figures
 from model.evaluation.morphable.evaluate import held_out_figures
+from model.evaluation.renderer.fidelity import control_sheet
 from model.extractor.extractor import Extractor
 from model.extractor.reader import FaceReader
 from model.morphable import MorphableModel
@@ -57,9 +59,5 @@ def evaluate(
 
 
 def _draw(extractor: Extractor, photos: list[Pixels], path: Path) -> None:
-    # here, since a renderer is only needed for this
-    from model.animation.animator import Animator  # noqa: PLC0415
-    from model.evaluation.renderer.fidelity import control_sheet  # noqa: PLC0415
-
     portraits = [extractor.extract(photo) for photo in photos]
     control_sheet(Animator.load(), extractor.morphable, portraits, path, shown=SHEET_CONTROLS, marked=True)

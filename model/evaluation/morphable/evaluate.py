@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.arrays import Array
 from model.data.corpus import Item, read_corpus
-from model.morphable.basis import ANGLES, EXPRESSION, MorphableModel
+from model.morphable.basis import ANGLES, EXPRESSION, HALF_CROP, MorphableModel
 from model.morphable.controls import MEASURES
 
 FRAMES_PER_CLIP = 20  # for the error, so that long clips do not decide it alone
@@ -63,7 +63,7 @@ def yaw_leak(model: MorphableModel, motions: list[Tensor]) -> dict[str, float]:
     measured = together @ (torch.stack([measure.vector() for measure in MEASURES]) @ model.expression_basis.T).T
     of_measures = (turned @ measured) / (measured.norm(dim=0).clamp(min=1e-9) * turned.norm().clamp(min=1e-9))
     slope = per_clip.sum(0) / turned.square().sum().clamp(min=1e-9)  # expression a radian
-    moved = (np.radians(TURNED_YAW) * slope @ model.expression_basis).unflatten(-1, (-1, 3))[:, :2] * 128.0
+    moved = (np.radians(TURNED_YAW) * slope @ model.expression_basis).unflatten(-1, (-1, 3))[:, :2] * HALF_CROP
     degrees = torch.cat([motion[:, ANGLES.start] for motion in motions]).abs().rad2deg()
     return {
         "yaw_frames": float(len(degrees)),
