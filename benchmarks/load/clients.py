@@ -6,11 +6,11 @@ import itertools
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -105,9 +105,9 @@ class Clients:
     def _in_turn(self, pools: list[httpx.AsyncClient]) -> httpx.AsyncClient:
         return pools[next(self._turn) % len(pools)]
 
-    async def _submit(self, files: dict[str, object], due: float | None) -> None:
+    async def _submit(self, files: dict[str, Any], due: float | None) -> None:
         due = due or time.monotonic()
-        answer = await self._in_turn(self._pools).post("/v1/images", files=files)  # type: ignore[arg-type]
+        answer = await self._in_turn(self._pools).post("/v1/images", files=files)
         self._note(self.submitted, due, answer, 202)
         if answer.status_code == 202:
             self.jobs.append(answer.json()["id"])
@@ -130,7 +130,9 @@ async def as_fast_as_it_goes(call: Call, *, clients: int, count: int = 10**9, se
     return time.monotonic() - began
 
 
-async def at_a_rate(calls: list[Callable[[float], Awaitable[None]]], *, rate: float, seconds: float) -> float:
+async def at_a_rate(
+    calls: list[Callable[[float], Coroutine[None, None, None]]], *, rate: float, seconds: float
+) -> float:
     """Call in turn at a fixed rate, however long answers take: a slow answer does not hold back the next question.
 
     Each is told when it was due, so that a late start counts as part of the answer's time. How long it took until all

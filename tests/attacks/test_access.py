@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,10 +42,14 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("exposure", [{"allow_open": True}, {"publish": "127.0.0.1:8000"}])
 def test_a_name_that_was_made_to_resolve_to_us_is_not_answered_wherever_we_listen(
-    redis_url: str, tmp_path: Path, exposure: dict[str, object]
+    redis_url: str, tmp_path: Path, exposure: dict[str, Any]
 ) -> None:
     settings = Settings(
-        host="0.0.0.0", redis_url=redis_url, data_dir=tmp_path, hosts="Portraits.example,10.1.2.3", **exposure
+        host="0.0.0.0",
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        hosts="Portraits.example,10.1.2.3",  # type: ignore[arg-type] # as the environment gives it
+        **exposure,
     )
     with running(settings) as server:
         for host in ("evil.example:8000", "evil.example", "", "localhost.evil.example", "localhost:evil.example"):
@@ -111,8 +116,14 @@ def test_settings_that_guard_are_read_with_care(name: str, value: str, text: str
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
 @pytest.mark.parametrize("others", [{}, {"allow_open": True}])
-def test_keys_that_vanish_open_nothing(redis_url: str, tmp_path: Path, host: str, others: dict[str, object]) -> None:
-    settings = Settings(host=host, redis_url=redis_url, data_dir=tmp_path, api_keys=FIRST, **others)
+def test_keys_that_vanish_open_nothing(redis_url: str, tmp_path: Path, host: str, others: dict[str, Any]) -> None:
+    settings = Settings(
+        host=host,
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        api_keys=FIRST,  # type: ignore[arg-type] # as the environment gives it
+        **others,
+    )
     file = KeyFile(settings.keys_path)
     key, _ = file.make("team-a")
     lock = settings.keys_path.with_suffix(".lock")
@@ -160,7 +171,11 @@ def test_a_service_whose_keys_vanished_does_not_begin_again(tmp_path: Path) -> N
 def test_names_of_owners_tell_nothing_of_their_keys(redis_url: str, tmp_path: Path) -> None:
     names = []
     for folder in ("one", "one", "two"):
-        settings = Settings(redis_url=redis_url, data_dir=tmp_path / folder, api_keys=SECOND)
+        settings = Settings(
+            redis_url=redis_url,
+            data_dir=tmp_path / folder,
+            api_keys=SECOND,  # type: ignore[arg-type] # as the environment gives it
+        )
         with running(settings) as server:
             request = httpx.Request("GET", server.url, headers=bearer(SECOND))
             names.append(server.context.access.caller(request).owner)  # type: ignore[arg-type] # it has headers

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import psutil  # type: ignore[import-untyped]
@@ -42,7 +42,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         for name in ("redis", "api", "worker"):
             service.start(name)
         service.wait_for_workers()
-        for call, form in (("images", {"motion": TURN}), ("videos", {"motion": SWAY}), ("motions", {})):
+        forms: dict[str, dict[str, Any]] = {"images": {"motion": TURN}, "videos": {"motion": SWAY}, "motions": {}}
+        for call, form in forms.items():
             job_id = service.create(call, f"first {call}", **form)
             service.finished(job_id)
             service.client.delete(f"/v1/jobs/{job_id}")

@@ -40,6 +40,7 @@ def jpeg(width: int, height: int) -> bytes:
 def film(path: Path, codec: str, pictures: list[bytes]) -> Path:
     with av.open(str(path), "w", format="mov") as container:
         stream = container.add_stream(codec, rate=Fraction(25))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = 64, 64
         stream.pix_fmt = "rgb24" if codec == "png" else "yuvj420p"
         for number, picture in enumerate(pictures):

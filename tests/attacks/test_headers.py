@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 def jpeg(**options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 48)).save(buffer, "JPEG", **options)  # type: ignore[arg-type]
+    Image.linear_gradient("L").resize((64, 48)).save(buffer, "JPEG", **options)
     return buffer.getvalue()
 
 

@@ -88,9 +88,9 @@ def test_a_disk_that_is_full(service: Service, small_disk: Path) -> None:
         ballast.write_bytes(bytes(space.f_bavail * space.f_frsize - free))
 
     failed = []
-    for call, form in (("images", {"motion": TURN, "options": LARGE}), ("videos", {"motion": SWAY, "options": LARGE})):
+    for call, motion in (("images", TURN), ("videos", SWAY)):
         leave(PORTRAIT.stat().st_size + 12_000)  # for the portrait, and not for the result
-        (job,) = service.finished(service.create(call, f"large {call}", **form))
+        (job,) = service.finished(service.create(call, f"large {call}", motion=motion, options=LARGE))
         assert job["error"]["type"] == "urn:pirenderer:problem:storage-full", job
         assert [path.name for path in (service.artifacts / job["id"][:2] / job["id"]).iterdir()] == ["portrait.jpg"]
         failed.append(job["id"])

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +19,8 @@ from tests.support.certificates import make_chain
 def settings_of(folder: Path, **files: bytes) -> SharedSettings:
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return SharedSettings(**{f"c2pa_{name}": folder / name for name in files})
+    paths: dict[str, Any] = {f"c2pa_{name}": folder / name for name in files}
+    return SharedSettings(**paths)
 
 
 def test_without_a_certificate_nothing_is_signed() -> None:

@@ -33,7 +33,7 @@ def thumbnail() -> bytes:
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -82,7 +82,7 @@ def test_of_several_pictures_the_first_counts(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(encoded(first, form, save_all=True, append_images=[second]))
         with Image.open(path) as image:
-            assert image.n_frames == 2
+            assert getattr(image, "n_frames", 1) == 2
             assert image_size(path, recognise(path.read_bytes())) == image.size == (90, 60)
 
 

@@ -17,6 +17,7 @@ import redis
 import structlog
 from PIL import Image
 
+from jobs.files.folder import FolderArtifacts
 from jobs.schemas import Result
 from jobs.store.jobs import JobStore
 from jobs.store.names import MESSAGES
@@ -71,6 +72,12 @@ class Server:
     @property
     def url(self) -> str:
         return str(self.client.base_url)
+
+    @property
+    def artifacts(self) -> FolderArtifacts:
+        artifacts = self.context.artifacts
+        assert isinstance(artifacts, FolderArtifacts)
+        return artifacts
 
     def claim(self, job_id: str) -> Claim:
         claim = self.context.store.claims.claim(job_id, holder="test:1")
@@ -141,8 +148,8 @@ def shared_server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
 def server(store: JobStore, shared_server: Server) -> Iterator[Server]:
     """A server with the usual settings and no jobs; `start` makes others."""
     yield shared_server
-    shutil.rmtree(shared_server.context.artifacts.root)
-    shared_server.context.artifacts.root.mkdir()
+    shutil.rmtree(shared_server.artifacts.root)
+    shared_server.artifacts.root.mkdir()
 
 
 def photo(width: int = 64, height: int = 48, form: str = "JPEG") -> bytes:

@@ -46,7 +46,7 @@ def test_hostile_uploads_are_refused_or_queued(start: Start, portrait: bytes) ->
     assert answers.total() > 1000
     assert 0 < answers[202] < answers.total()
     assert process.memory_info().rss - before < 300 << 20
-    assert not list(server.context.artifacts.root.glob("??/*"))
+    assert not list(server.artifacts.root.glob("??/*"))
     print(f"{answers.total()} uploads: {dict(sorted(answers.items()))}")  # noqa: T201
 
 
@@ -55,7 +55,7 @@ def test_the_name_of_a_file_means_nothing(server: Server, portrait: bytes, name:
     files = {"portrait": (name, portrait)}
     response = server.client.post("/v1/images", files=files, data={"motion": YAW})
     assert response.status_code == 202
-    root: Path = server.context.artifacts.root
+    root: Path = server.artifacts.root
     assert [path.name for path in root.glob("??/*/*")] == ["portrait.jpg"]
 
 

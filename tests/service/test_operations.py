@@ -123,7 +123,7 @@ def test_readiness_asks_the_stores_once_a_second_however_often_it_is_asked(start
 
 def test_readiness_needs_a_folder(start: Start) -> None:
     server = start()
-    server.context.artifacts.root.rmdir()
+    server.artifacts.root.rmdir()
     problem = refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
     assert problem["detail"] == "the data folder cannot be written: No such file or directory"
 

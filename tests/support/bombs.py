@@ -307,6 +307,7 @@ def _muxed(
         path = Path(folder) / f"a.{form}"
         with av.open(str(path), "w", format="mpegts" if form == "ts" else form) as container:
             stream = container.add_stream(codec, rate=1 / step)
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = *size, pixels
             for number, data in enumerate(packets):
                 packet = av.Packet(data)

@@ -46,7 +46,7 @@ def made(key: str, shape: tuple[int, ...]) -> torch.Tensor:
     """A tensor drawn from its key."""
     if key.endswith("num_batches_tracked"):
         return torch.tensor(1000)
-    drawn = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
+    drawn: np.ndarray = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
     if key.endswith("running_var"):
         drawn = 1 + 0.1 * np.abs(drawn)
     elif len(shape) == 1:

@@ -9,6 +9,13 @@ import cv2
 import numpy as np
 
 
+def seconds_of(stream: av.VideoStream | av.AudioStream) -> float:
+    """How long a stream lasts."""
+    assert stream.duration is not None
+    assert stream.time_base is not None
+    return float(stream.duration * stream.time_base)
+
+
 def film(
     path: Path,
     pictures: Iterable[np.ndarray],
@@ -32,6 +39,7 @@ def film(
         stream = container.add_stream(
             codec, rate=fps, options={"crf": str(crf)} if codec == "libx264" else {"qscale": "2"}
         )
+        assert isinstance(stream, av.VideoStream)
         for number, picture in enumerate(pictures):
             if number == 0:
                 stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"

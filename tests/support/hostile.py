@@ -42,9 +42,9 @@ def sounds() -> Iterator[Named]:
         ("no data", 40, "<I", 0),
     ):  # fmt: skip
         yield f"wav: {name}", wav[:offset] + struct.pack(layout, value) + wav[offset + struct.calcsize(layout) :]
-    for name, value in (("NaN", np.nan), ("infinity", np.inf), ("1e38", 1e38)):
+    for name, level in (("NaN", np.nan), ("infinity", np.inf), ("1e38", 1e38)):
         buffer = io.BytesIO()
-        soundfile.write(buffer, np.full(4000, value), 16_000, format="WAV", subtype="FLOAT")
+        soundfile.write(buffer, np.full(4000, level), 16_000, format="WAV", subtype="FLOAT")
         yield f"wav: {name}", buffer.getvalue()
     yield from _noise((b"RIFF\x40\0\0\0WAVEfmt ", b"fLaC", b"OggS", b"ID3\x04\0\0"))
 
@@ -106,7 +106,7 @@ def _noise(heads: tuple[bytes, ...]) -> Iterator[Named]:
 
 def _picture(form: str, mode: str = "RGB", size: tuple[int, int] = (64, 48), **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.linear_gradient("L").resize(size).convert(mode).save(buffer, form, **options)  # type: ignore[arg-type]
+    Image.linear_gradient("L").resize(size).convert(mode).save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -157,7 +157,7 @@ def _animation(form: str) -> bytes:
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     """A picture as a file."""
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -182,6 +182,7 @@ def _video(form: str = "mp4", codec: str = "libx264") -> bytes:
         path = Path(folder) / f"a.{form}"
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=Fraction(25))
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             for shade in range(8):
                 frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * shade, np.uint8), format="rgb24")

@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -97,6 +98,7 @@ def videos() -> list[bytes]:
             path = Path(folder) / f"a.{form}"
             with av.open(str(path), "w") as container:
                 stream = container.add_stream(codec, rate=25)
+                assert isinstance(stream, av.VideoStream)
                 stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
                 for shift in range(4):
                     frame = av.VideoFrame.from_ndarray(np.roll(face, shift, 1), format="rgb24")
@@ -123,16 +125,16 @@ def texts(*schemas: str) -> st.SearchStrategy[bytes]:
 def _replaced(text: bytes, number: int, value: object) -> bytes:
     """The JSON with one of its values, the `number`th from the outside, replaced."""
     document = json.loads(text)
-    places: list[tuple[dict | list, str | int]] = []
+    places: list[tuple[Any, str | int]] = []
     found: list[object] = [document]
     for each in found:
         items = each.items() if isinstance(each, dict) else enumerate(each) if isinstance(each, list) else ()
         for key, inner in items:
-            places.append((each, key))  # type: ignore[arg-type]
+            places.append((each, key))
             found.append(inner)
     if places:
         holder, key = places[number % len(places)]
-        holder[key] = value  # type: ignore[index,call-overload]
+        holder[key] = value
     return json.dumps(document).encode()
 
 

@@ -47,7 +47,9 @@ class Service:
         self.folder = folder
         self.redis_port, self.api_port = free_port(), free_port()
         self.worker_port = self.redis_port
-        self.redis_server = Path(find_redis_server())
+        redis_server = find_redis_server()
+        assert redis_server is not None
+        self.redis_server = redis_server
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30, trust_env=False)
 
@@ -159,7 +161,8 @@ class Service:
         names = {path.name for path in (self.artifacts / job["id"][:2] / job["id"]).iterdir()}
         assert RESULTS[job["kind"]] in names
         assert len(names) == 1 + inputs, names
-        ends = [data for _, data in self.redis.xrange(f"pirenderer:job:{job['id']}:events") if "succeeded" in str(data)]
+        events = self.redis.xrange(f"pirenderer:job:{job['id']}:events") or ()
+        ends = [data for _, data in events if "succeeded" in str(data)]
         assert len(ends) == 1
 
     def check_nothing_is_left_but(self, jobs: list[str]) -> None:

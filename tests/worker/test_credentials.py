@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import c2pa
@@ -40,18 +41,18 @@ def chain(weights: None, bench: Bench) -> Iterator[Chain]:
     process.stop()
 
 
-def manifest(data: bytes, media_type: str, chain: Chain) -> dict:
+def manifest(data: bytes, media_type: str, chain: Chain) -> dict[str, Any]:
     """The active manifest, when it is valid and its signer is trusted by the chain's authority."""
     trust = {"trust": {"trust_anchors": chain.authority.decode()}, "verify": {"verify_trust": True}}
     context = c2pa.Context(settings=c2pa.Settings.from_dict(trust))
     with c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
         store = json.loads(reader.json())
         assert (reader.get_validation_state(), store.get("validation_status")) == ("Trusted", None)
-    found: dict = store["manifests"][store["active_manifest"]]
+    found: dict[str, Any] = store["manifests"][store["active_manifest"]]
     return found
 
 
-def made_by(found: dict) -> tuple[str, str]:
+def made_by(found: dict[str, Any]) -> tuple[str, str]:
     (actions,) = [each for each in found["assertions"] if each["label"].startswith("c2pa.actions")]
     (action,) = actions["data"]["actions"]
     return action["action"], action["digitalSourceType"].rpartition("/")[2]

@@ -169,7 +169,7 @@ def test_a_driving_video_is_read_frame_by_frame(bench: Workbench, portrait: Path
     assert relative.motion[0, 64:] == pytest.approx(subject.face.motion[64:], rel=1e-4)
     assert relative.motion[:, 70] / relative.motion[0, 70] == pytest.approx(frames[:, 70] / frames[0, 70], rel=1e-3)
     for name, what in (("driven", {"driving": video}), ("frames", {"motion": motion})):
-        made = make_video(bench, portrait, tmp_path / f"{name}.mp4", options=VideoOptions(), **what)  # type: ignore[arg-type]
+        made = make_video(bench, portrait, tmp_path / f"{name}.mp4", options=VideoOptions(), **what)
         assert made.frames == 8
 
 

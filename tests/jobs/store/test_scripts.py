@@ -99,14 +99,14 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     store.claims.progress(held, Progress(stage="render"))
     store.claims.timing(held, "render", 1)
     store.request_cancel(done)
-    found = set(store._redis.hkeys(Key.JOB + done))
+    found = set(map(str, store._redis.hkeys(Key.JOB + done)))
     store.claims.succeed(held, RESULT, key="k")
     store.webhooks.retry(done, after_s=1)
     store.webhooks.end(done, "delivered")
     late = create(store, deadline_s=0.0)
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
-    found |= {field for job in (done, late) for field in store._redis.hkeys(Key.JOB + job)}
+    found |= {str(field) for job in (done, late) for field in store._redis.hkeys(Key.JOB + job)}
     plain = {re.sub(r"^timing:.*", "timing:STAGE", re.sub(r"^kept:.*", "kept:WHAT", field)) for field in found}
     assert plain == known
     assert store.turns.queue_lengths()[JobKind.IMAGE] == 0

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Generator
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,6 +38,7 @@ def test_an_error_while_making_reaches_the_user():
     with pytest.raises(ValueError, match="no second item"):
         list(ahead(items()))
     stopped = ahead(iter(range(3)))
+    assert isinstance(stopped, Generator)
     assert next(stopped) == 0
     stopped.close()
     assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.audio.flow import ActNorm, ConditionalFlow, InvertibleLinear
+from model.audio.flow import ActNorm, ConditionalFlow, FlowStep, InvertibleLinear
 
 
 def trained_flow(dimension: int = 5, condition: int = 3) -> ConditionalFlow:
@@ -60,7 +60,9 @@ def test_nll_is_that_of_the_gaussian_it_stands_for() -> None:
     data = torch.randn(8, 50, 3) @ torch.tensor([[2.0, 0, 0], [1, 1, 0], [0, 0.5, 0.3]]) + torch.tensor([1.0, -2, 3])
     flow.train()
     flow(data, torch.zeros(8, 50, 2))
-    norm, matrix = flow.steps[0].norm, flow.steps[0].mix
+    (step,) = flow.steps
+    assert isinstance(step, FlowStep)
+    norm, matrix = step.norm, step.mix
     weight = (matrix(torch.eye(3)[None])[0][0]).T @ torch.diag(norm.log_scale.exp())
     precision = weight.T @ weight
     gaussian = torch.distributions.MultivariateNormal(-norm.shift, precision_matrix=precision)

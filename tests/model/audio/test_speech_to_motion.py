@@ -1,6 +1,7 @@
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_a_head_held_still_still_speaks_and_blinks(
 
 @pytest.mark.slow
 def test_scales_scale_and_blinks_are_counted(speech: np.ndarray, speaker: SpeechToMotion, start: np.ndarray) -> None:
-    def spread(**settings: float) -> tuple[float, float]:
+    def spread(**settings: Any) -> tuple[float, float]:
         moved = speaker.generate(speech, start, SpeechStyle(seed=5, blink_rate=0, **settings)) - start
         return float(np.abs(moved[:, :64]).mean()), float(np.abs(moved[:, 64:]).mean())
 
@@ -264,9 +265,9 @@ def test_takes_drawn_together_differ_and_the_coldest_do_not(speech: np.ndarray, 
     ],
 )
 def test_bad_arguments_are_refused_with_what_was_got(
-    change: dict, error: type[Exception], message: str, speech: np.ndarray, speaker: SpeechToMotion
+    change: dict[str, Any], error: type[Exception], message: str, speech: np.ndarray, speaker: SpeechToMotion
 ) -> None:
-    arguments = {"samples": speech, "start": np.zeros(70, np.float32)} | change
+    arguments: dict[str, Any] = {"samples": speech, "start": np.zeros(70, np.float32)} | change
     sound, start, identity = (arguments.pop(name, None) for name in ("samples", "start", "identity"))
     with pytest.raises(error, match=message):
         speaker.generate(sound, start, SpeechStyle(**arguments), identity=identity)

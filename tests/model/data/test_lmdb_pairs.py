@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from model.animation.animator import Animator
 from model.cli import train as command
+from model.data.batch import Batch
 from model.data.lmdb_pairs import LmdbPairs, is_lmdb
 from model.data.sources import open_pairs
 from model.errors import DataError
@@ -98,7 +100,9 @@ def test_pairs_are_two_frames_of_one_video_in_both_directions(layout: Path) -> N
 def test_a_window_holds_the_neighbours_of_the_target(layout: Path) -> None:
     (batch,) = LmdbPairs(layout, split="val").first_to_farthest(64, clips=1)
     with lmdb.open(str(layout / "256"), readonly=True, lock=False) as records, records.begin() as transaction:
-        stored = np.frombuffer(transaction.get(b"eve#d#000#040-coeff_3dmm"), np.float32).reshape(FRAMES, 260)
+        record = transaction.get(b"eve#d#000#040-coeff_3dmm")
+        assert record is not None
+        stored = np.frombuffer(record, np.float32).reshape(FRAMES, 260)
     unlike = 0.3 * np.abs(stored - stored[0])[:, 80:144].mean(1) + 0.7 * np.abs(stored - stored[0])[:, 224:227].mean(1)
     around = np.clip(np.arange(-13, 14) + unlike.argmax(), 0, FRAMES - 1)
     np.testing.assert_array_equal(batch.motion[0, 64:67].numpy(), stored[around][:, 224:227].T)
@@ -205,7 +209,7 @@ def test_a_network_trained_from_it_resumes_and_is_one_of_the_authors_space(
         patch.setattr(training, "Run", partial(Run, save_every_minutes=0))
         step = RendererTrainer.step
 
-        def unplugged(self: RendererTrainer, batches: list[object]) -> dict[str, float]:
+        def unplugged(self: RendererTrainer, batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
             if (tmp_path / "broken" / "checkpoint-00000004.pt").is_file():
                 raise KeyboardInterrupt
             return step(self, batches)

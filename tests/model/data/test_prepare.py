@@ -36,7 +36,7 @@ def _shows_a_face(extractor: Extractor, clip: Path) -> bool:
     """Some of the drawn heads are too turned to be found."""
     (segment,) = read_segments(clip)
     try:
-        return all(seen.confidence > 0.5 for seen in extractor.extract_video(segment.frames))
+        return all(seen is not None and seen.confidence > 0.5 for seen in extractor.extract_video(segment.frames))
     except NoFaceError:
         return False
 

@@ -21,6 +21,7 @@ def networks():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    assert network.details is not None
     for part in (network.details.eye, network.details.mouth):
         torch.nn.init.normal_(part.output.weight, std=0.05)
     with torch.no_grad():

@@ -85,6 +85,7 @@ def test_each_half_learns_from_its_own_error(reference):
     pose, presence = torch.zeros(2, 4), torch.ones(2)
     prediction = network(torch.randint(0, 256, (2, 3, WINDOW, WINDOW), dtype=torch.uint8))
     losses = extractor_losses(prediction, reference.expand(2, -1, -1) + 0.1, pose, presence)
+    assert network.details is not None
     of_details = torch.autograd.grad(
         losses.shape, list(network.details.parameters()), allow_unused=True, retain_graph=True
     )

@@ -112,7 +112,7 @@ def test_a_grid_covers_the_picture_with_few_windows(width, height):
 
 def test_of_overlapping_sightings_the_surest_stays():
     def sighting(x, presence):
-        return Sighting(np.zeros((478, 3)), Window(x, 0, 100), presence, 1.0)
+        return Sighting(np.zeros((478, 3), np.float32), Window(x, 0, 100), presence, 1.0)
 
     kept = suppress([sighting(0, 0.7), sighting(10, 0.9), sighting(500, 0.6)])
     assert [(s.window.x, s.presence) for s in kept] == [(10, 0.9), (500, 0.6)]

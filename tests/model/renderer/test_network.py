@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from model.renderer.guide import CHANNELS, DOUBTS, Guide
 from model.renderer.network import DOUBT_LOGIT
 
 
-def tiny(*, guided: bool, doubt: bool = False, patch: int = 1) -> RendererConfig:
+def tiny(*, guided: bool, doubt: bool = False, patch: Literal[1, 2] = 1) -> RendererConfig:
     return RendererConfig(
         motion_dimension=6,
         descriptor_size=12,
@@ -119,6 +120,7 @@ def test_what_is_completed_replaces_what_is_read(network):
     if not network.config.guided:
         pytest.skip("a plain network has no prior")
     source, motion, prior = inputs(network)
+    assert prior is not None
     guide = Guide(prior)
     blue = torch.tensor([-1.0, -1.0, 1.0])[:, None, None].expand(2, 3, 64, 64)
     whole = Guide.made(flow=guide.flow, completion=blue, completed=torch.ones(2, 1, 64, 64), doubt=guide.doubt)
@@ -135,12 +137,15 @@ def test_initialisation_is_the_papers_and_repeats():
     assert all(torch.equal(first[key], second[key]) for key in first)
     weights = torch.cat([p.flatten() for p in networks[0].parameters() if p.dim() > 1])
     assert weights.std().item() == pytest.approx(0.02, rel=0.02)
-    assert networks[0].mapping.first.bias.count_nonzero() == 0
+    bias = networks[0].mapping.first.bias
+    assert bias is not None
+    assert bias.count_nonzero() == 0
 
 
 def test_refuses_what_does_not_fit():
     plain, guided = PIRenderer(tiny(guided=False)), PIRenderer(tiny(guided=True))
     source, motion, prior = inputs(guided)
+    assert prior is not None
     with pytest.raises(ModelError, match="the image is 64x60; both sides must be multiples of 32"):
         plain(source[:, :, :60], motion)
     with pytest.raises(ModelError, match="needs a prior: it is guided"):

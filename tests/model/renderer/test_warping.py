@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from model.renderer import warp
+from model.renderer.warping import Grid
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def test_a_flow_of_one_fetches_from_four_image_pixels_away(picture, x, y):
 
 
 def test_outside_the_picture_its_rim_is_repeated_or_it_is_grey(picture):
-    for grid, outside in (("aligned", picture[..., -1:]), ("published", torch.zeros(1, 3, 32, 1))):
+    grids: dict[Grid, torch.Tensor] = {"aligned": picture[..., -1:], "published": torch.zeros(1, 3, 32, 1)}
+    for grid, outside in grids.items():
         warped = warp(picture, constant_flow(8, 0), grid=grid)
         torch.testing.assert_close(warped[:, :, 4:-4, -8:], outside[:, :, 4:-4].expand(-1, -1, -1, 8), atol=0.5, rtol=0)
         assert (warped[..., -1] == 0).all() == (grid == "published")

@@ -1,7 +1,9 @@
 """A run that is stopped and taken up again ends where one that was not stopped ends, bit for bit."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -117,7 +119,11 @@ def test_a_run_releases_what_is_better_and_says_how_it_was_made(tmp_path: Path) 
     for loss, better in ((2.0, True), (3.0, False), (1.0, True)):
         nn.init.constant_(network.weight, loss)
         card = Card(kind="renderer", motion_space="open478", figures={"loss": loss})
-        assert run.release("thing", network, card, better=lambda before, now=loss: now < before["loss"]) is better
+
+        def less(before: Mapping[str, Any], now: float = loss) -> bool:
+            return bool(now < before["loss"])
+
+        assert run.release("thing", network, card, better=less) is better
     state, kept = load_weights("thing", tmp_path)
     assert state["weight"].item() == kept["figures"]["loss"] == 1.0
     assert (kept["name"], kept["steps"], kept["hours"]) == ("thing", 7, 0.5)

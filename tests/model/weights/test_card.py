@@ -11,7 +11,7 @@ from model.weights.card import Card, Control, MorphableCard, RendererCard
 from model.weights.files import released_weights
 from service import catalogue
 
-CARDS = {"renderer": RendererCard, "morphable": MorphableCard}
+CARDS: dict[str, type[Card]] = {"renderer": RendererCard, "morphable": MorphableCard}
 RELEASED = sorted(released_weights().glob("*.json"))
 
 

@@ -29,7 +29,7 @@ def test_a_lost_message_is_sent_again(start: Start, portrait: bytes) -> None:
 
 def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: bytes) -> None:
     job_id, orphan, uploading = create(server, portrait), new_id(), new_id()
-    artifacts = server.context.artifacts
+    artifacts = server.artifacts
     folders = {each: artifacts.path(f"{each}/x").parent for each in (job_id, orphan, uploading)}
     for each in (orphan, uploading):
         artifacts.create_folder(each)

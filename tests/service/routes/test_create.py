@@ -45,7 +45,7 @@ def refused(response: httpx.Response, kind: ProblemType) -> dict[str, Any]:
 
 def nothing_left(server: Server) -> bool:
     """Whether a refused request left neither job nor file."""
-    root: Path = server.context.artifacts.root
+    root: Path = server.artifacts.root
     return server.client.get("/v1/jobs").json()["jobs"] == [] and not list(root.glob("??/*"))
 
 
@@ -61,7 +61,7 @@ def test_an_image_job_is_queued_with_its_specification(server: Server, portrait:
     assert spec.motion == ControlsMotion(controls={"yaw": 20.0}, relative=True)
     assert (spec.options.format, spec.options.face, spec.options.paste_back) == ("webp", 1, True)
     assert (spec.portrait.key, spec.portrait.media_type) == (f"{job['id']}/portrait.jpg", "image/jpeg")
-    assert server.context.artifacts.path(spec.portrait.key).read_bytes() == portrait
+    assert server.artifacts.path(spec.portrait.key).read_bytes() == portrait
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
@@ -430,7 +430,7 @@ def test_what_is_empty_and_needed_is_refused(
     server: Server, portrait: bytes, empty: dict[str, Any], kind: ProblemType, text: str
 ) -> None:
     form = {"portrait": ("photo.jpg", portrait), "motion": (None, YAW), **empty}
-    assert text in refused(server.client.post("/v1/images", files=form), kind)["detail"]  # type: ignore[arg-type]
+    assert text in refused(server.client.post("/v1/images", files=form), kind)["detail"]
     assert nothing_left(server)
 
 
@@ -458,7 +458,7 @@ def test_a_long_motion_lies_in_a_file(server: Server, portrait: bytes) -> None:
     assert isinstance(spec, VideoSpec)
     assert spec.motion is None
     assert spec.motion_file is not None
-    assert server.context.artifacts.path(spec.motion_file.key).read_text() == text
+    assert server.artifacts.path(spec.motion_file.key).read_text() == text
     assert server.context.redis.strlen(f"pirenderer:job:{job}:spec") < 2000
     assert ask(text).json()["id"] == job
     refused(ask(text.replace("0.123456789", "0.987654321")), ProblemType.IDEMPOTENCY_MISMATCH)
@@ -467,7 +467,7 @@ def test_a_long_motion_lies_in_a_file(server: Server, portrait: bytes) -> None:
     server.client.delete(f"/v1/jobs/{job}")
     assert isinstance(again, VideoSpec)
     assert again.motion_file is not None
-    assert server.context.artifacts.path(again.motion_file.key).read_text() == text
+    assert server.artifacts.path(again.motion_file.key).read_text() == text
 
 
 def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes) -> None:
@@ -476,7 +476,7 @@ def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes
     motions = json.dumps([{"space": "open478", "coefficients": [0.123456789] * DIMENSION}] * 60) + " " * 20_000
 
     def ask() -> httpx.Response:
-        return server.client.post("/v1/images", files={"portrait": portrait, "motions": (None, motions)})  # type: ignore[arg-type]
+        return server.client.post("/v1/images", files={"portrait": portrait, "motions": (None, motions)})
 
     job = ask().json()
     assert refused(ask(), ProblemType.TOO_MANY_REQUESTS)["got"] == 60
@@ -502,7 +502,7 @@ def test_a_job_whose_message_cannot_be_sent_is_none(server: Server, portrait: by
     refused(server.client.post(call, files=files or None), ProblemType.UNAVAILABLE)  # type: ignore[arg-type]
     redis.delete(queue)
     assert [each["id"] for each in server.client.get("/v1/jobs").json()["jobs"]] == jobs
-    assert [path.name for path in server.context.artifacts.root.glob("??/*")] == jobs
+    assert [path.name for path in server.artifacts.root.glob("??/*")] == jobs
 
 
 def test_what_is_not_a_form_is_refused(server: Server) -> None:

@@ -29,7 +29,7 @@ def test_the_same_key_and_form_make_one_job(server: Server, portrait: bytes) -> 
     assert "idempotency-replayed" not in first.headers
     assert post(server, "k2", portrait).json()["id"] != first.json()["id"]
     assert len(server.queued_messages("images")) == 2
-    assert len(list(server.context.artifacts.root.glob("??/*"))) == 2
+    assert len(list(server.artifacts.root.glob("??/*"))) == 2
 
 
 def test_a_repeated_request_is_answered_though_the_queue_is_full(start: Start, portrait: bytes) -> None:

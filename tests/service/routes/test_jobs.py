@@ -150,7 +150,7 @@ def test_a_failed_job_is_run_again_with_the_same_files(server: Server, portrait:
     spec = server.claim(again["id"]).spec
     assert isinstance(spec, ImageSpec)
     assert isinstance(first.spec, ImageSpec)
-    assert server.context.artifacts.path(spec.portrait.key).read_bytes() == portrait
+    assert server.artifacts.path(spec.portrait.key).read_bytes() == portrait
     assert spec.model_copy(update={"portrait": first.spec.portrait}) == first.spec
     done = create(server, portrait)
     server.succeed(done)
@@ -182,7 +182,7 @@ def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: 
 def test_delete_removes_the_job_and_its_files(server: Server, portrait: bytes) -> None:
     job_id = create(server, portrait)
     server.succeed(job_id)
-    folder = server.context.artifacts.path(f"{job_id}/x").parent
+    folder = server.artifacts.path(f"{job_id}/x").parent
     assert folder.is_dir()
     assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert not folder.exists()
@@ -258,7 +258,7 @@ def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) ->
         assert time.monotonic() < deadline
         time.sleep(0.05)
     refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_EXPIRED)
-    while server.context.artifacts.path(f"{job_id}/x").parent.exists():
+    while server.artifacts.path(f"{job_id}/x").parent.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -42,7 +42,7 @@ def test_a_portrait_serves_many_jobs(server: Server) -> None:
         assert isinstance(spec, ImageSpec | VideoSpec)
         assert spec.portrait.sha256 == portrait["sha256"]
         assert portrait["id"] not in spec.portrait.key
-        assert server.context.artifacts.path(spec.portrait.key).read_bytes() == data
+        assert server.artifacts.path(spec.portrait.key).read_bytes() == data
     read = server.client.get(portrait["urls"]["self"]).json()
     assert read["expires_at"] > portrait["expires_at"]  # used since
     assert {**read, "expires_at": None} == {**portrait, "expires_at": None}
@@ -54,11 +54,11 @@ def test_a_job_outlives_its_portrait(server: Server, portrait: bytes) -> None:
     assert server.client.delete(kept["urls"]["self"]).status_code == 204
     spec = server.claim(job["id"]).spec
     assert isinstance(spec, ImageSpec)
-    assert server.context.artifacts.path(spec.portrait.key).read_bytes() == portrait
+    assert server.artifacts.path(spec.portrait.key).read_bytes() == portrait
     refused(server.client.get(kept["urls"]["self"]), ProblemType.NOT_FOUND)
     problem = refused(pose(server, kept["id"]), ProblemType.NO_SUCH_PORTRAIT)
     assert problem["got"] == kept["id"]
-    assert not server.context.artifacts.path(f"{kept['id']}/x").parent.exists()
+    assert not server.artifacts.path(f"{kept['id']}/x").parent.exists()
 
 
 def test_deleting_a_job_leaves_its_portrait(server: Server, portrait: bytes) -> None:
@@ -72,7 +72,7 @@ def test_portraits_are_listed_newest_first_by_cursor(server: Server, portrait: b
     seen: list[str] = []
     cursor = ""
     while cursor is not None:
-        query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        query: dict[str, Any] = {"limit": 2, **({"cursor": cursor} if cursor else {})}
         page = server.client.get("/v1/portraits", params=query).json()
         seen += [each["id"] for each in page["portraits"]]
         cursor = page["next_cursor"]
@@ -120,7 +120,7 @@ def test_portraits_are_their_owners_alone_and_counted(start: Start, portrait: by
 def test_a_portrait_expires_when_nobody_uses_it(start: Start, portrait: bytes) -> None:
     server = start(retention_s=0.5)
     kept = upload(server, portrait)
-    folder = server.context.artifacts.path(f"{kept['id']}/x").parent
+    folder = server.artifacts.path(f"{kept['id']}/x").parent
     assert folder.exists()
     deadline = time.monotonic() + 10
     while folder.exists():
@@ -148,7 +148,7 @@ def test_a_portrait_deleted_while_it_is_used_stays_deleted(server: Server, portr
 
 def test_the_sweep_leaves_portraits(server: Server, portrait: bytes) -> None:
     kept = upload(server, portrait)
-    folder = server.context.artifacts.path(f"{kept['id']}/x").parent
+    folder = server.artifacts.path(f"{kept['id']}/x").parent
     hours_ago = time.time() - 2 * 3600
     os.utime(folder, (hours_ago, hours_ago))
     sweep(server.context)

@@ -179,8 +179,8 @@ def check_what_each_has(serve: Serve, everything: list[psutil.Process], key: str
 def test_what_dies_is_started_again_and_no_job_is_lost(begin: Begin, portrait: bytes) -> None:
     serve = begin(PIRENDERER_HOSTS="portraits.example")
     url = serve.url()
-    for host, status in (("portraits.example", 200), ("evil.example", 403)):
-        assert httpx.get(f"{url}/v1/jobs", headers={"Host": host}).status_code == status
+    for host, expected in (("portraits.example", 200), ("evil.example", 403)):
+        assert httpx.get(f"{url}/v1/jobs", headers={"Host": host}).status_code == expected
     files, data = {"portrait": portrait}, {"motion": json.dumps({"controls": {"yaw": 15}})}
     jobs: list[str] = []
 

@@ -75,7 +75,7 @@ def test_a_form_has_its_time_and_says_so(hasty: Server) -> None:
         connection.sendall(form + b"\r\n--x\r\n")
         _, answer = dribble(connection, b"A")
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert not list(hasty.context.artifacts.root.glob("??/*"))
+    assert not list(hasty.artifacts.root.glob("??/*"))
 
 
 def test_a_body_that_nobody_reads_has_its_time(hasty: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_a_message_is_sent_again_until_it_is_taken(
 ) -> None:
     server = start(api_keys=BOTH, rate="9999/second", webhook_private=True, webhook_backoff="0.3,0.9,5")
     receiver = receive(500, 302, 204)
-    key = {"X-API-Key": FIRST}
+    key: dict[str, Any] = {"X-API-Key": FIRST}
     job = create(server, portrait, receiver.url, **key).json()
     assert job["webhook"] == {
         "url": receiver.url,

@@ -142,7 +142,7 @@ def asked(
     return Decoding(task, path, name="file", bounds=bounds, check=check, arguments=arguments, room=room)
 
 
-def refusal(task: str, path: Path, **bounds: int) -> ProblemError:
+def refusal(task: str, path: Path, **bounds: Any) -> ProblemError:
     with asked(task, path, **bounds) as child, pytest.raises(ProblemError) as caught:
         said_all(child)
     return caught.value

@@ -26,7 +26,7 @@ class SmallMemory:
         self.room = room
         self.batches: list[int] = []
 
-    def animate(self, portrait: object, motions: np.ndarray, *, batch_size: int) -> Iterator[np.ndarray]:
+    def animate(self, portrait: object, motions: np.ndarray, *, batch_size: int) -> Iterator[RenderedFrames]:
         for start in range(0, len(motions), batch_size):
             batch = motions[start : start + batch_size]
             self.batches.append(len(batch))

@@ -35,6 +35,7 @@ def write_with_ffmpeg(
     channels = samples.shape[1]
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
         if variable_bit_rate:
             stream.codec_context.qscale = True
         stream.layout = "mono" if channels == 1 else "stereo"

@@ -75,7 +75,7 @@ def test_the_mesh_lies_on_the_face_and_the_square_around_it(
     morphable: MorphableModel, face: Extraction, photo: Image
 ) -> None:
     drawn = drawn_on_black(morphable, face, photo)
-    touched = drawn.any(axis=2)
+    touched = np.asarray(drawn.any(axis=2))
     touched[int(0.92 * len(drawn)) :] = False  # the numbers
     rows, columns = np.nonzero(touched)
     left, top, right, bottom = (face.crop.x, face.crop.y, face.crop.x + face.crop.side, face.crop.y + face.crop.side)

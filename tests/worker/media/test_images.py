@@ -5,6 +5,7 @@ import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,8 @@ def test_the_profile_counts_in_every_mode(tmp_path: Path, picture: np.ndarray, w
     plain = Image.fromarray(picture // 64 * 64)  # few colours, so that a palette holds them all
     right = read_image(saved(tmp_path / "right.png", plain, icc_profile=wide_gamut), IMAGE_LIMITS)
     assert np.abs(right.astype(int) - plain).mean() > 5
-    image, options = plain, {}
+    image = plain
+    options: dict[str, Any] = {}
     if mode in ("P", "PA"):
         image = plain.quantize(256)
         options = {"transparency": bytes([255] * 256)} if mode == "PA" else {}

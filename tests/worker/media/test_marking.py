@@ -49,7 +49,7 @@ def test_a_video_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat") < data.index(b"uuid")  # it still starts before it is whole
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shows:
     """Shows the crop as it is."""
 

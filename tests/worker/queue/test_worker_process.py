@@ -31,6 +31,7 @@ from jobs.schemas import (
     VideoSpec,
 )
 from jobs.store.records import JobRecord
+from tests.support.films import seconds_of
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
@@ -147,8 +148,8 @@ def test_talking_head_job(talking: Path) -> None:
     with av.open(str(talking)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         assert (video.codec_context.name, video.pix_fmt, audio.codec_context.name) == ("h264", "yuv420p", "aac")
-        assert float(video.duration * video.time_base) == pytest.approx(2.0, abs=0.04)
-        assert float(audio.duration * audio.time_base) == pytest.approx(2.0, abs=0.04)
+        assert seconds_of(video) == pytest.approx(2.0, abs=0.04)
+        assert seconds_of(audio) == pytest.approx(2.0, abs=0.04)
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     assert len(frames) == 50
     assert max(np.abs(frame - frames[0]).max() for frame in frames) > 40  # the face moves
@@ -322,7 +323,7 @@ def test_an_overlay_of_a_video_has_its_frames_and_its_sound(
         video = drawn.streams.video[0]
         assert (video.width, video.height) == (record.result.width, record.result.height)
         assert (video.width, video.height) == (source.streams.video[0].width, source.streams.video[0].height)
-        assert float(drawn.streams.audio[0].duration * drawn.streams.audio[0].time_base) == pytest.approx(2, abs=0.05)
+        assert seconds_of(drawn.streams.audio[0]) == pytest.approx(2, abs=0.05)
         for before, after in zip(source.decode(video=0), drawn.decode(video=0), strict=True):
             difference = np.abs(before.to_ndarray(format="rgb24").astype(int) - after.to_ndarray(format="rgb24"))
             assert 0.02 < (difference.max(axis=2) > 40).mean() < 0.4

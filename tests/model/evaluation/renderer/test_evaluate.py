@@ -37,6 +37,7 @@ def tables(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     recognition = ArcFace(mean_colours(sheet.parent))
     found = evaluate(tiny_corpus, engine="torch", sheet=sheet, more={"largest": largest}, recognition=recognition)
     picture = cv2.imread(str(sheet))
+    assert picture is not None
     assert picture.shape == (24 + 256, 10 * 256, 3)  # the one held-out photo, itself and nine motions
     return found
 
@@ -134,10 +135,13 @@ def test_a_photo_turned_aside_is_a_portrait_of_its_own(tiny_corpus: Path, morpha
 
 
 def test_obedience_is_in_degrees_and_unit_coefficients() -> None:
-    still = Reading(np.zeros((2, 478, 3)), np.ones((2, 80)), np.zeros((2, 70)))
+    def reading(landmarks: np.ndarray, identity: np.ndarray, motion: np.ndarray) -> Reading:
+        return Reading(landmarks, identity, motion)
+
+    still = reading(np.zeros((2, 478, 3)), np.ones((2, 80)), np.zeros((2, 70)))
     motion = np.zeros((2, 70))
     motion[:, :64], motion[0, 64] = 0.5, np.radians(9)
-    moved = Reading(np.full((2, 478, 3), [3.0, 4.0, 7.0]), -np.ones((2, 80)), motion)
+    moved = reading(np.full((2, 478, 3), [3.0, 4.0, 7.0]), -np.ones((2, 80)), motion)
     figures = Judge.obedience(moved, still, still)
     np.testing.assert_allclose(figures["aed"], 0.5)
     np.testing.assert_allclose(figures["apd"], [3, 0])

@@ -79,7 +79,9 @@ def test_cheeks_beside_a_near_ear_are_read_further_in(face: FaceFlow, morphable:
     """A band along the rim, such as an ear's front edge, is not smeared over the cheek."""
     own, asked = yawed(0.0), yawed(0.5)
     rim = landmarks(morphable, own)[0, NEAR_EAR, 0]
-    places = read_at(face, morphable, own=own, asked=asked, around=rim - landmarks(morphable, asked)[0, NEAR_EAR, 0])
+    places = read_at(
+        face, morphable, own=own, asked=asked, around=float(rim - landmarks(morphable, asked)[0, NEAR_EAR, 0])
+    )
     for inside in (0.0, 2.0, 4.0, 8.0):
         column = at(places, near_ear(morphable, asked, inside=inside))[0]
         assert rim + 5 < column < rim + 30

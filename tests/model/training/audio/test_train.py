@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,6 +96,6 @@ def test_autoregression_finds_the_recursion() -> None:
 @pytest.mark.parametrize(
     "bad", [{"network": {"members": 1}}, {"batch": 3}, {"history_dropout": 1.0}, {"flow_frames": 4}]
 )
-def test_settings_out_of_range_are_refused(bad: dict) -> None:
+def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AudioConfig(**bad)

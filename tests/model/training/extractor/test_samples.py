@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_stills_and_clips_share_the_draws_as_asked(store):
 
 
 def test_frames_are_decoded_once(drawn_corpus, tmp_path):
-    wish = {"split": "val", "size": 64, "frames_per_clip": 2, "still_share": 0.5}
+    wish: dict[str, Any] = {"split": "val", "size": 64, "frames_per_clip": 2, "still_share": 0.5}
     first = build_frames(drawn_corpus, tmp_path, **wish)
     written = (tmp_path / "frames-val.npy").stat().st_mtime_ns
     again = build_frames(drawn_corpus, tmp_path, **wish)

@@ -64,4 +64,4 @@ def test_a_run_starts_from_released_weights_without_a_closer_look(drawn_corpus, 
 
 def test_unknown_settings_are_refused():
     with pytest.raises(ValidationError, match="learning_rat"):
-        ExtractorConfig(learning_rat=1e-3)
+        ExtractorConfig.model_validate({"learning_rat": 1e-3})

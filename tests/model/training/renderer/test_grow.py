@@ -8,6 +8,7 @@ from model.errors import ModelError
 from model.evaluation.renderer.preview import render_batch
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.guide import CHANNELS
+from model.renderer.layers import ConvNorm
 from model.renderer.network import PIRenderer
 from model.training.renderer.grow import grow
 
@@ -86,7 +87,9 @@ def test_copies_learn_apart() -> None:
     wide = grow(narrow, sized((8, 32), (8, 16)), batch(0), torch.Generator().manual_seed(2)).train()
     output = render_batch(wide, batch(3))
     (output.image - batch(4).target).abs().mean().backward()
-    gradient = wide.editing.encoder[0].conv.weight.grad
+    first = wide.editing.encoder[0]
+    assert isinstance(first, ConvNorm)
+    gradient = first.conv.weight.grad
     assert gradient is not None
     directions = torch.nn.functional.normalize(gradient.flatten(1), dim=1)
     alike = (directions[::2] * directions[1::2]).sum(1)  # neighbours are copies of one channel

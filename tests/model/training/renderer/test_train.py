@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from tensorboard.backend.event_processing import event_accumulator
 
 from model.animation.animator import Animator
+from model.data.batch import Batch
 from model.data.pairs import PairData
 from model.errors import DataError, TrainingDivergedError
 from model.evaluation.renderer.preview import flow_colours
@@ -140,6 +143,7 @@ def test_a_run_writes_scalars_and_sheets_where_tensorboard_finds_them(run: Path)
     assert {"loss", "l1_image", "gradient_norm", "psnr_image", "psnr_prior_warp"} <= set(events.Tags()["scalars"])
     assert events.Tags()["images"] == ["held-out", "warp-back"]
     sheet = cv2.imread(str(run / "sheets" / "held-out-0000060.png"))
+    assert sheet is not None
     assert sheet.shape == (2 * 64, 7 * 64, 3)  # source, warped, image, target, flow, colour and mask of two clips
 
 
@@ -171,7 +175,8 @@ def test_a_run_can_learn_one_clip_by_heart_and_be_measured_on_it(tiny_corpus: Pa
 def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path, tmp_path: Path) -> None:
     batch = PairData(tiny_corpus, tmp_path, split="train", frames_per_clip=10).batch([np.random.default_rng(0)], 64)
     steps = {}
-    for name, changes in {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}.items():
+    ways: dict[str, dict[str, Any]] = {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}
+    for name, changes in ways.items():
         trainer = RendererTrainer(config(1).model_copy(update=changes))
         trainer.phase = trainer.phase.model_copy(update={"edit": True})
         steps[name] = {term: value.item() for term, value in trainer.step([batch]).items()}
@@ -199,7 +204,7 @@ def interrupted_and_whole(
     step = RendererTrainer.step
     taken = 0
 
-    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: list[object]) -> dict[str, torch.Tensor]:
+    def step_until_the_plug_is_pulled(self: RendererTrainer, batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         nonlocal taken
         taken += 1
         if taken == 4:
@@ -256,6 +261,7 @@ def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Pa
 TORCHRUN = """
 import sys
 from pathlib import Path
+from typing import Any
 import torch
 torch.set_num_threads(1)
 from model.training.renderer.train import RendererTrainingConfig, train
