@@ -66,11 +66,11 @@ def write_clip(path: Path, pictures: Sequence[np.ndarray], sound: np.ndarray | N
         video = container.add_stream("libx264", rate=25, options={"crf": "12"})
         video.width = video.height = 256
         video.pix_fmt = "yuv420p"
-        audio = None if sound is None else container.add_stream("aac", rate=16_000, layout="mono")
+        audio = container.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None
         for picture in pictures:
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode(None))
-        if audio is not None:
+        if audio is not None and sound is not None:
             block = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
             block.sample_rate, block.pts, block.time_base = 16_000, 0, Fraction(1, 16_000)
             container.mux(audio.encode(block))
