@@ -90,7 +90,8 @@ class BucketArtifacts(ArtifactStore):
             unsigned = connect(public, signature_version=botocore.UNSIGNED)  # which needs no credentials
             url = urlsplit(unsigned.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": "x"}))
         except (ValueError, self._errors.BotoCoreError) as error:
-            raise InvalidArtifactStoreError(f"the bucket {self._bucket!r} cannot be used: {error}") from error
+            why = " ".join(str(error).split())  # of several lines for some names
+            raise InvalidArtifactStoreError(f"the bucket {self._bucket!r} cannot be used: {why}") from error
         self.origin = f"{url.scheme}://{url.netloc}"
 
     def prepare(self) -> None:
