@@ -15,7 +15,9 @@ GIB = 1 << 30
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
 Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MOST_S = 1_000_000_000  # thirty years; what is much longer is beyond what timers, Redis and dates can count
+Seconds = Annotated[float, Field(gt=0, le=MOST_S, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(gt=0, le=MOST_S)]
 
 
 class InvalidSettingsError(Exception):
@@ -82,7 +84,7 @@ class SharedSettings(BaseSettings):
     lease_s: Seconds = Field(
         default=LEASE_S, description="A job is queued again when its worker is not heard of for so many seconds"
     )
-    live_s: Positive = Field(
+    live_s: WholeSeconds = Field(
         default=LIVE_S, description="A worker counts as gone when it is not heard of for so many seconds"
     )
 

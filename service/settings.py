@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings
+from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, WholeSeconds
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
@@ -146,7 +146,7 @@ class Settings(SharedSettings):
 
     queue_limit: Positive = Field(default=100, description="Jobs of one kind that wait at once")
     queue_share: Positive = Field(default=50, description="Of these, one owner's")
-    retry_after_s: Positive = Field(
+    retry_after_s: WholeSeconds = Field(
         default=15, description="When to ask again, as answers say that refuse a job for want of room, in seconds"
     )
     max_wait_s: Seconds = Field(default=60.0, description="Longest that a request may wait for its job, in seconds")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from jobs.settings import InvalidSettingsError, read_settings
 from service import variables
 from service.cli import app
+from service.settings import Settings
 from service.variables import settings_by_end, unknown_variables
 from tests.support.paths import ROOT
 
@@ -30,6 +32,12 @@ def test_every_setting_is_described_once() -> None:
     assert shown["PIRENDERER_MAX_STORED_BYTES"] == ("integer > 0", "10737418240 (10 GiB)")
     assert shown["PIRENDERER_ENGINE"] == ("auto, torch, compiled, openvino", "auto")
     assert shown["PIRENDERER_API_KEYS"] == ("text; comma-separated", "")
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith(("_s", "_seconds"))])
+def test_a_time_that_cannot_be_counted_is_refused(name: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=f"^PIRENDERER_{name.upper()}: .* less than or equal to"):
+        read_settings(Settings, **{name: "1" + 200 * "0"})
 
 
 def test_what_is_no_setting_is_told_with_the_nearest_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
