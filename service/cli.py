@@ -60,15 +60,7 @@ class LazyCommand(TyperCommand):
         return context
 
     def _load(self) -> Any:
-        try:
-            found = resolve_name(self._target)
-        except ModuleNotFoundError as error:
-            typer.echo(
-                f"error: `pirenderer {self.name}` needs the module {error.name}, which is not installed; "
-                "install this package with the extras worker, train and standalone, as docs/operations.md says",
-                err=True,
-            )
-            raise typer.Exit(1) from error
+        found = resolve_name(self._target)
         if isinstance(found, typer.Typer):
             return get_group(found)
         alone = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -82,6 +74,18 @@ class LazyGroup(TyperGroup):
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.commands = {name: LazyCommand(name, target, text) for name, (target, text) in COMMANDS.items()}
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for. A library that it lacks, whenever it is imported, ends it in one line."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            typer.echo(
+                f"error: `pirenderer {ctx.invoked_subcommand}` needs the module {error.name}, which is not installed; "
+                "install this package with the extras worker, train and standalone, as docs/operations.md says",
+                err=True,
+            )
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)

@@ -1,6 +1,8 @@
 """The command line: lazy, and what `submit` and `doctor` do."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -73,16 +75,27 @@ def test_a_typo_is_answered_with_the_nearest_command() -> None:
     assert "'submit'" in result.output
 
 
-def test_a_command_whose_libraries_are_missing_says_what_to_install() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["extract", "render", "worker", "train renderer"])
+def test_a_command_whose_libraries_are_missing_says_what_to_install(command: str, tmp_path: Path) -> None:
+    arguments = {
+        "extract": ["photo.jpg", "-o", "motion.json"],
+        "render": ["photo.jpg", "--control", "yaw=5", "-o", "a.png"],
+        "train renderer": ["--data", ".", "--out", "run"],
+    }
+    (tmp_path / "photo.jpg").write_bytes(photo())
     script = (
-        "from service import cli\n"
-        "cli.COMMANDS['render'] = ('no_such_module.cli:render', '')\n"
-        "import sys; sys.argv = ['pirenderer', 'render']; cli.main()\n"
+        "import sys; sys.modules['numpy'] = sys.modules['torch'] = None\n"
+        "from service import cli; sys.argv[0] = 'pirenderer'; cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split(), *arguments.get(command, [])],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 1
-    assert "needs the module no_such_module" in done.stderr
-    assert "with the extras worker" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"error: `pirenderer \w+` needs the module (numpy|torch), which is not installed; ", line)
+    assert "with the extras worker" in line
 
 
 def work(server: Server, queue: str) -> threading.Thread:
