@@ -30,7 +30,7 @@ from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import InvalidSettingsError, read_settings
 from worker.queue.app import run_worker
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, checked_device
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the seconds of each stage as JSON.")]
 
@@ -145,6 +145,10 @@ def benchmark(
 
     if unknown := sorted(set(part or ()) - set(PARTS)):
         raise typer.BadParameter(f"{unknown[0]!r}; allowed are {', '.join(PARTS)}", param_hint="--part")
+    try:
+        checked_device(device)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}, got {device!r}", param_hint="--device") from error
     configure_logging()
     engines = {"frames": frames, "rounds": rounds, "device": device, "threads": threads}
     try:

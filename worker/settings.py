@@ -3,10 +3,11 @@
 Importing this loads no decoder: a front-end tells of workers' settings, too.
 """
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from jobs.settings import Positive, SharedSettings
 from model.weights import RENDERER
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from worker.media.images import ImageLimits
     from worker.media.video import VideoLimits
 
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+def checked_device(text: str) -> str:
+    """The name of a device as it is. Raises ValueError for what is none."""
+    if not DEVICE.fullmatch(text):
+        raise ValueError("a device is auto, cpu, cuda or cuda:N")
+    return text
+
 
 class WorkerSettings(SharedSettings):
     """What can be set of a worker; the limits are those that the front-end checks first."""
@@ -24,7 +34,9 @@ class WorkerSettings(SharedSettings):
     engine: Literal["auto", "torch", "compiled", "openvino"] = Field(
         default="auto", description="What renders; auto: the fastest that this machine has"
     )
-    device: str = Field(default="auto", description="Where it renders: auto, cpu, cuda or cuda:N")
+    device: Annotated[str, AfterValidator(checked_device)] = Field(
+        default="auto", description="Where it renders: auto, cpu, cuda or cuda:N"
+    )
     batch_size: Positive = Field(default=8, description="Frames rendered at once")
 
     @property

@@ -41,3 +41,14 @@ def test_a_setting_that_is_not_allowed_is_named(name: str, value: str, monkeypat
     monkeypatch.setenv(f"PIRENDERER_{name}", value)
     with pytest.raises(InvalidSettingsError, match=f"^PIRENDERER_{name}: Input should be .*, got '{value}'$"):
         read_settings(WorkerSettings)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:12"])
+def test_devices_are_those_that_are_told_of(device: str) -> None:
+    assert read_settings(WorkerSettings, device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "cuda:", "cuda:-1", "cuda:0 "])
+def test_what_is_no_device_is_named(device: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=f"^PIRENDERER_DEVICE: a device is auto, .*, got '{device}'$"):
+        read_settings(WorkerSettings, device=device)
