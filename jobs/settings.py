@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.image_headers import MAX_SIDE
 from jobs.redis_url import checked_redis_url
 
 LEASE_S = 30.0
@@ -71,7 +72,9 @@ class SharedSettings(BaseSettings):
     )
 
     max_portrait_bytes: Positive = Field(default=20 * MIB, description="Size of an image that is sent, in bytes")
-    max_pixels: Positive = Field(default=50_000_000, description="Pixels of an image that is sent")
+    max_pixels: Annotated[int, Field(gt=0, le=MAX_SIDE**2)] = Field(
+        default=50_000_000, description="Pixels of an image that is sent"
+    )
     max_audio_bytes: Positive = Field(default=50 * MIB, description="Size of a sound that is sent, in bytes")
     max_audio_seconds: Seconds = Field(default=300.0, description="Length of a sound that is sent, in seconds")
     max_video_bytes: Positive = Field(default=200 * MIB, description="Size of a video that is sent, in bytes")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from jobs.image_headers import MAX_SIDE
 from jobs.settings import InvalidSettingsError, read_settings
 from service import variables
 from service.cli import app
@@ -38,6 +39,12 @@ def test_every_setting_is_described_once() -> None:
 def test_a_time_that_cannot_be_counted_is_refused(name: str) -> None:
     with pytest.raises(InvalidSettingsError, match=f"^PIRENDERER_{name.upper()}: .* less than or equal to"):
         read_settings(Settings, **{name: "1" + 200 * "0"})
+
+
+def test_more_pixels_than_an_image_can_have_are_refused() -> None:
+    assert read_settings(Settings, max_pixels=MAX_SIDE**2).max_pixels == MAX_SIDE**2
+    with pytest.raises(InvalidSettingsError, match=r"^PIRENDERER_MAX_PIXELS: .* less than or equal to 1073610756"):
+        read_settings(Settings, max_pixels=MAX_SIDE**2 + 1)
 
 
 def test_what_is_no_setting_is_told_with_the_nearest_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
