@@ -2,6 +2,9 @@
 
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
+
+import structlog
 
 from jobs.motion_spaces import MotionSpace
 from model.animation.animator import Animator
@@ -14,6 +17,8 @@ from model.weights import RENDERER
 from model.weights.card import Control
 from model.weights.files import read_card
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 class Models:
@@ -46,7 +51,7 @@ class Models:
             engine=settings.engine,
             device=settings.device,
             directory=settings.weights_dir,
-            cache_directory=settings.engine_cache_dir,
+            cache_directory=_writable(settings.engine_cache_dir),
         )
 
     @cached_property
@@ -94,3 +99,14 @@ class Models:
         _ = self.extractor, self.controls, self.animator
         if speech:
             _ = self.speech
+
+
+def _writable(folder: Path) -> Path | None:
+    """The folder, made where there is none; None where it cannot be written, as some engines would not run then."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        log.warning("what engines compile is not kept", folder=str(folder), reason=error.strerror)
+        return None
