@@ -14,7 +14,7 @@ from model.errors import WeightsError
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer
 from model.weights.card import RendererCard
-from model.weights.files import save_weights
+from model.weights.files import save_weights, why_refused
 
 NETWORK = "net_G_ema"
 """The averaged weights, the ones meant for use; the same file also holds the raw ones and the optimiser."""
@@ -74,7 +74,7 @@ def read_official(path: Path | str) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = why_refused(error)
         raise WeightsError(f"{path.name} is not a checkpoint of tensors alone, or it is damaged: {reason}") from error
     if not isinstance(content, Mapping) or not isinstance(content.get(NETWORK), Mapping):
         found = sorted(map(str, content)) if isinstance(content, Mapping) else type(content).__name__

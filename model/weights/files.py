@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -72,10 +73,22 @@ def read_state_dict(path: Path, what: str) -> Mapping[str, Any]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{what} weights {path} cannot be read: {type(error).__name__}: {error}") from error
+        raise WeightsError(
+            f"{what} weights {path} cannot be read: {type(error).__name__}: {why_refused(error)}"
+        ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{what} weights {path} hold a {type(content).__name__}; allowed is a state dict")
     return content
+
+
+def why_refused(error: Exception) -> str:
+    """Why torch.load refused a file, in one line. Its own text advises to unpickle whatever the file holds."""
+    text = str(error).strip()
+    if found := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it holds {found[1]}; allowed are tensors and plain containers"
+    if isinstance(error, pickle.UnpicklingError) or not text:
+        return "it is no file of torch.save"
+    return text.splitlines()[0]
 
 
 def save_weights(
