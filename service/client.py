@@ -33,6 +33,10 @@ class Client:
     """Creates jobs, follows them and fetches their results."""
 
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        """Raises ServiceError: the address is none of a server, or the key none of ours."""
+        _check_address(url)
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ServiceError("the API key has characters that no key has; a key is printable ASCII")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._url = url
         self._http = _http_client(url, base_url=url, headers=headers)
@@ -116,6 +120,16 @@ class Client:
         if response.is_error:
             raise _service_error(response)
         return response
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and httpx.URL(url):
+            return
+    except (ValueError, httpx.InvalidURL):  # of the host, the port or a character
+        pass
+    raise ServiceError(f"{url!r} is no address of a server; allowed is http://HOST[:PORT], or https://")
 
 
 def _address(job_id: str, part: str = "") -> str:

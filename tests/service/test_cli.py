@@ -211,6 +211,20 @@ def test_submit_without_a_server_says_how_to_start_one(portrait_file: Path) -> N
     assert "is `pirenderer serve` running?" in result.stderr
 
 
+@pytest.mark.parametrize("url", ["", "here", "ftp://here", "http://", "http://[::1", "http://h:x", "http://h:99999"])
+def test_submit_names_an_address_that_is_none(url: str, portrait_file: Path) -> None:
+    result = runner.invoke(app, ["submit", str(portrait_file), "--control", "yaw=1", "--url", url])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {url!r} is no address of a server; allowed is http://HOST[:PORT], or https://\n"
+
+
+@pytest.mark.parametrize("key", ["käse", "a\nb"])
+def test_submit_tells_a_key_that_is_none_and_shows_none_of_it(key: str, portrait_file: Path) -> None:
+    result = runner.invoke(app, ["submit", str(portrait_file), "--control", "yaw=1", "--api-key", key])
+    assert result.exit_code == 1
+    assert result.stderr == "error: the API key has characters that no key has; a key is printable ASCII\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["api", "serve", "doctor"])
 def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
