@@ -51,7 +51,7 @@ class Drivers:
         formats = {suffix: each.name for suffix, each in BY_SUFFIX.items() if each.kind == self.kind}
         name = formats.get(output.suffix.lower())
         if name is None:
-            raise typer.BadParameter(f"{output.name!r}; allowed is {', '.join(formats)}", param_hint="--output")
+            raise typer.BadParameter(f"{str(output)!r}; allowed is {', '.join(formats)}", param_hint="--output")
         options = self._options(pairs, format=name)
         if options.format != name:
             raise typer.BadParameter(

@@ -107,7 +107,9 @@ def extract(
     video = not type_of(source).startswith("image/")
     suffix = ".mp4" if video else ".png"
     if overlay is not None and overlay.suffix.lower() != suffix:
-        raise typer.BadParameter(f"{overlay.name!r}; allowed is {suffix}", param_hint="--overlay")
+        raise typer.BadParameter(f"{str(overlay)!r}; allowed is {suffix}", param_hint="--overlay")
+    if overlay is not None and overlay.resolve() == output.resolve():
+        raise typer.BadParameter(f"{str(overlay)!r} is --output as well; allowed is another", param_hint="--overlay")
     check_writable(output)
     if overlay is not None:
         check_writable(overlay, "--overlay")

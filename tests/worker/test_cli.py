@@ -40,6 +40,7 @@ def run(*arguments: str | Path) -> Result:
         (["--control", "yaw=left"], "controls.yaw"),
         (["--control", "yaw=5", "--option", "colour=red"], "colour"),
         (["--control", "yaw=5", "-o", "a.gif"], "'a.gif'; allowed is .png, .jpg, .jpeg, .webp"),
+        (["--control", "yaw=5", "-o", "/"], "'/'; allowed is .png, .jpg, .jpeg, .webp"),
         (["--control", "yaw=5", "-o", "a.mp4"], "'a.mp4'; allowed is .png, .jpg, .jpeg, .webp"),
         (["--control", "yaw=5", "-o", "a.jpg", "--option", "format=webp"], "format=webp for 'a.jpg'; allowed is jpeg"),
         (["--control", "yaw=5", "-o", "PORTRAIT/a.png"], "cannot be written: its folder is a file"),
@@ -127,6 +128,7 @@ def test_render_an_image(portrait: Path, tmp_path: Path) -> None:
     [
         (["--overlay", "a.mp4"], "'a.mp4'; allowed is .png"),
         (["--overlay", "PORTRAIT/a.png"], "cannot be written: its folder is a file"),
+        (["-o", "a.png", "--overlay", "./a.png"], "'a.png' is --output as well"),
         (["--option", "overlay=true"], "--overlay names its file"),
         (["--option", "face=-1"], "face"),
     ],
