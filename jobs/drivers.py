@@ -117,7 +117,12 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     """NAME=VALUE texts as a dictionary; the schemas read the values."""
     if bad := [text for text in texts if not text.partition("=")[0] or "=" not in text]:
         raise typer.BadParameter(f"{bad[0]!r} is not NAME=VALUE")
-    return dict(text.partition("=")[::2] for text in texts)
+    pairs: dict[str, str] = {}
+    for name, _, value in (text.partition("=") for text in texts):
+        if name in pairs:
+            raise typer.BadParameter(f"{name} is given twice, {pairs[name]!r} and {value!r}; allowed is once")
+        pairs[name] = value
+    return pairs
 
 
 def _explained(error: ValidationError) -> str:

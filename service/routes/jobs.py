@@ -148,7 +148,7 @@ RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
 @router.head("/{job_id}/result", name="head_result", response_class=FileResponse, responses=RESULT_RESPONSES)
 @router.get("/{job_id}/result", response_class=FileResponse, responses=RESULT_RESPONSES)
 def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Response:
-    """The PNG, MP4 or JSON a job made; for a failed job, the problem it ended with."""
+    """The file that a job made; for a failed job, the problem it ended with."""
     if record.status is JobStatus.FAILED and record.error is not None:
         return problem_response(request, record.error)
     if record.status is JobStatus.EXPIRED:

@@ -167,6 +167,7 @@ def test_the_suffix_of_what_is_written_says_the_format(server: Server, portrait_
         (["-o", "FOLDER"], "is a folder; allowed is a file"),
         (["--option", "colour=red"], "colour: Extra inputs are not permitted, got 'red'"),
         (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
+        (["--control", "yaw=1", "--control", "yaw=2"], "yaw is given twice"),
     ],
 )
 def test_what_submit_cannot_do_is_said_before_anything_is_sent(

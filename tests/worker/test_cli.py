@@ -37,6 +37,7 @@ def run(*arguments: str | Path) -> Result:
         ([], "exactly one of --control, --motion, --audio, --driving"),
         (["--control", "yaw=5", "--driving", "PORTRAIT"], "got --control, --driving"),
         (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
+        (["--control", "yaw=1", "--control", "yaw=2"], "yaw is given twice"),
         (["--control", "yaw=left"], "controls.yaw"),
         (["--control", "yaw=5", "--option", "colour=red"], "colour"),
         (["--control", "yaw=5", "-o", "a.gif"], "'a.gif'; allowed is .png, .jpg, .jpeg, .webp"),
