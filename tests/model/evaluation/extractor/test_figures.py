@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from model.cli import evaluate as commands
-from model.evaluation.extractor import speed
+from model.evaluation.extractor import finding, speed
 from model.evaluation.extractor.finding import Tally, finding_figures
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.reading import Readings, auroc, confidence_figures, landmark_figures
@@ -104,6 +104,7 @@ def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait):
 
 @pytest.mark.slow
 def test_the_command_prints_every_subject(tiny_corpus, monkeypatch):
+    monkeypatch.setattr(finding, "SCENES_PER_STILL", 2)
     monkeypatch.setattr(speed, "REPEATS", 2)
     monkeypatch.setattr(speed, "VIDEO_FRAMES", 12)
     result = CliRunner().invoke(commands, ["extractor", "--data", str(tiny_corpus), "--json"])

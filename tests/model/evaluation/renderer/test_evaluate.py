@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from model.cli import evaluate as command
 from model.data.warp_back import LARGEST_YAW
+from model.evaluation.renderer import heldout
 from model.evaluation.renderer.evaluate import evaluate
 from model.evaluation.renderer.heldout import RUN, held_out_clip, held_out_items, held_out_stills, turned_aside
 from model.evaluation.renderer.judge import Judge, Reading, landmark_px
@@ -35,7 +36,9 @@ def tables(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     largest = lambda ours, theirs: np.abs(ours.astype(int) - theirs).max((1, 2, 3))  # noqa: E731
     sheet = tmp_path_factory.mktemp("evaluation") / "sheet.png"
     recognition = ArcFace(mean_colours(sheet.parent))
-    found = evaluate(tiny_corpus, engine="torch", sheet=sheet, more={"largest": largest}, recognition=recognition)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heldout, "STILLS_PER_CLIP", 4)
+        found = evaluate(tiny_corpus, engine="torch", sheet=sheet, more={"largest": largest}, recognition=recognition)
     picture = cv2.imread(str(sheet))
     assert picture is not None
     assert picture.shape == (24 + 256, 10 * 256, 3)  # the one held-out photo, itself and nine motions
