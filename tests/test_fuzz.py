@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.inputs import pictures, sounds, spoiled, texts, videos
 from tests.support.processes import PLAIN, SWAY, TURN, Service, need_weights, until
-from tests.support.tiny_weights import write_tiny_weights
+from tests.support.tiny_weights import tiny_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Generating overly large repr")]
 
@@ -39,7 +39,7 @@ def fuzz(few: int) -> settings:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     need_weights()
     given_settings = {
-        "PIRENDERER_WEIGHTS_DIR": str(write_tiny_weights(tmp_path_factory.mktemp("weights"))),
+        **tiny_settings(tmp_path_factory.mktemp("weights")),
         "PIRENDERER_MAX_WAIT_S": "0.1",
         "PIRENDERER_QUEUE_LIMIT": "1000000",
         "PIRENDERER_MAX_PIXELS": "2000000",

@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from tests.support.processes import PORTRAIT, ROOT, Service, need_weights
+from tests.support.tiny_weights import tiny_settings
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +30,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     need_weights()
     service = Service(tmp_path_factory.mktemp("service"))
     try:
+        tiny = tiny_settings(tmp_path_factory.mktemp("weights"))
         for name in ("redis", "api", "worker"):
-            service.start(name)
+            service.start(name, environment=tiny)
         yield service
     finally:
         service.stop()

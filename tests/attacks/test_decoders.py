@@ -22,7 +22,7 @@ from jobs.schemas import ImageOptions, ImageSpec, JobStatus
 from jobs.store.records import JobRecord
 from tests.support.bombs import scans
 from tests.support.limits import SOUND_LIMITS, VIDEO_LIMITS
-from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, weights  # noqa: F401
+from tests.worker.conftest import SAMPLES, Bench, WorkerProcess, bench, tiny, weights  # noqa: F401
 from worker import decoding
 from worker.decoding import readers
 
@@ -106,9 +106,10 @@ def test_a_sound_of_another_format_behind_a_tag_of_an_mp3(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def worker(weights: None, bench: Bench) -> Iterator[WorkerProcess]:  # noqa: F811
+def worker(bench: Bench, tiny: dict[str, str]) -> Iterator[WorkerProcess]:  # noqa: F811
     """A worker that knows secrets."""
-    process = bench.start_worker(PIRENDERER_API_KEYS="a-secret-key", PIRENDERER_REDIS_URL=with_password(bench))
+    secrets = {"PIRENDERER_API_KEYS": "a-secret-key", "PIRENDERER_REDIS_URL": with_password(bench)}
+    process = bench.start_worker(**tiny, **secrets)
     yield process
     process.stop()
 

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import Service
-from tests.support.tiny_weights import write_tiny_weights
+from tests.support.tiny_weights import tiny_settings
 
 
 @pytest.fixture(autouse=True, scope="package")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is asked here is whether jobs are done, not what their pictures show."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIRENDERER_WEIGHTS_DIR", str(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
+        for name, value in tiny_settings(tmp_path_factory.mktemp("weights")).items():
+            patch.setenv(name, value)
         yield
 
 

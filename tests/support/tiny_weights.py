@@ -11,6 +11,11 @@ from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
 
 
+def tiny_settings(folder: Path) -> dict[str, str]:
+    """Variables of workers whose pictures nobody looks at; they compile no engine as they start."""
+    return {"PIRENDERER_WEIGHTS_DIR": str(write_tiny_weights(folder)), "PIRENDERER_ENGINE": "torch"}
+
+
 def write_tiny_weights(folder: Path) -> Path:
     config = RendererConfig(
         motion_dimension=70,

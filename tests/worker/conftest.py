@@ -21,6 +21,7 @@ from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
+from tests.support.tiny_weights import tiny_settings
 from worker.models import Models
 from worker.settings import WorkerSettings
 
@@ -209,6 +210,12 @@ def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield Bench(store, FolderArtifacts(folder / "artifacts"), celery, environment, folder)
     celery.close()
     store.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(weights: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a worker whose pictures nobody looks at."""
+    return tiny_settings(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

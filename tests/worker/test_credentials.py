@@ -33,10 +33,10 @@ SUPERBOXES = [
 
 
 @pytest.fixture(scope="module")
-def chain(weights: None, bench: Bench) -> Iterator[Chain]:
+def chain(bench: Bench, tiny: dict[str, str]) -> Iterator[Chain]:
     """That of a worker which signs, and which runs meanwhile."""
     made = make_chain()
-    process = bench.start_worker(**made.write(bench.folder))
+    process = bench.start_worker(**tiny, **made.write(bench.folder))
     yield made
     process.stop()
 

@@ -119,8 +119,9 @@ def test_an_unknown_part_and_unknown_weights_are_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("weights")
-def test_the_command_writes_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_its_report(tiny: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in tiny.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr("worker.benchmark.paste.FRAMES", 4)
     result = CliRunner().invoke(
         app, ["benchmark", "--part", "start", "--part", "paste", "--json", "--out", str(tmp_path)]
