@@ -1,18 +1,51 @@
 """How a worker ends, and what becomes of the job it was at."""
 
 import socket
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from jobs.schemas import JobStatus
-from tests.worker.conftest import Bench, frames_in
+from tests.worker.conftest import Bench, WorkerProcess, frames_in
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_worker_told_to_stop_finishes_its_job(bench: Bench, portrait: Path, tiny: dict[str, str]) -> None:
-    worker = bench.start_worker(**tiny)
+@pytest.fixture(scope="module")
+def start(bench: Bench, tiny: dict[str, str]) -> Iterator[Callable[[], WorkerProcess]]:
+    """Starts the worker that both tests use, when it is needed first."""
+
+    @cache
+    def start_worker() -> WorkerProcess:
+        return bench.start_worker(**tiny)
+
+    yield start_worker
+    if start_worker.cache_info().currsize:
+        start_worker().stop()
+
+
+def test_a_worker_told_to_stop_soon_gives_its_job_back(
+    bench: Bench, portrait: Path, tiny: dict[str, str], start: Callable[[], WorkerProcess]
+) -> None:
+    worker = bench.start_worker(REMAP_SIGTERM="SIGQUIT", **tiny)
+    job_id = bench.submit_sway(portrait, 60)
+    bench.rendering(job_id)
+    worker.process.terminate()
+    worker.process.wait(60)
+    record = bench.job(job_id)
+    assert (record.status, record.deliveries) == (JobStatus.QUEUED, 0)
+    start()
+    assert bench.rendering(job_id).status is JobStatus.RUNNING
+    bench.store.request_cancel(job_id)
+    assert bench.finished(job_id).status is JobStatus.CANCELED
+
+
+def test_a_worker_told_to_stop_finishes_its_job(
+    bench: Bench, portrait: Path, start: Callable[[], WorkerProcess]
+) -> None:
+    worker = start()
     job_id = bench.submit_sway(portrait, 2)
     bench.rendering(job_id)
     worker.process.terminate()
@@ -23,20 +56,3 @@ def test_a_worker_told_to_stop_finishes_its_job(bench: Bench, portrait: Path, ti
     said = worker.log.read_text()
     assert f"pirenderer-{worker.process.pid}@{socket.gethostname()} ready." in said
     assert "superuser" not in said
-
-
-def test_a_worker_told_to_stop_soon_gives_its_job_back(bench: Bench, portrait: Path, tiny: dict[str, str]) -> None:
-    worker = bench.start_worker(REMAP_SIGTERM="SIGQUIT", **tiny)
-    job_id = bench.submit_sway(portrait, 60)
-    bench.rendering(job_id)
-    worker.process.terminate()
-    worker.process.wait(60)
-    record = bench.job(job_id)
-    assert (record.status, record.deliveries) == (JobStatus.QUEUED, 0)
-    successor = bench.start_worker(**tiny)
-    try:
-        assert bench.rendering(job_id).status is JobStatus.RUNNING
-        bench.store.request_cancel(job_id)
-        assert bench.finished(job_id).status is JobStatus.CANCELED
-    finally:
-        successor.stop()
