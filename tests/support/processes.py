@@ -33,11 +33,14 @@ def need_weights() -> None:
         pytest.skip("no weights")
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> None:
+def until(
+    condition: Callable[[], Any], seconds: float, what: str | Callable[[], str], *, every_s: float = 0.05
+) -> None:
+    """Ask again and again; an end, which stays, may be asked for less often than what passes."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 class Service:
@@ -96,7 +99,9 @@ class Service:
 
     def wait_for_workers(self, count: int = 1) -> None:
         """Until so many have loaded their models."""
-        until(lambda: self.client.get("/readyz").json()["workers"] >= count, 90, lambda: self.log("worker"))
+        until(
+            lambda: self.client.get("/readyz").json()["workers"] >= count, 90, lambda: self.log("worker"), every_s=0.3
+        )
 
     def kill(self, name: str) -> None:
         """With kill -9, as the kernel does when memory is short."""
@@ -144,12 +149,22 @@ class Service:
         return None
 
     def done(self, jobs: list[str]) -> int:
-        found = [self.job(job_id) for job_id in jobs]
-        return sum(job is not None and job["status"] not in ("queued", "running") for job in found)
+        """How many have ended, of those among the newest hundred; 0 while nobody answers."""
+        with contextlib.suppress(httpx.TransportError):
+            response = self.client.get("/v1/jobs", params={"limit": 100})
+            assert response.status_code in (200, 503), response.text
+            found = response.json()["jobs"] if response.is_success else []
+            return sum(job["id"] in jobs and job["status"] not in ("queued", "running") for job in found)
+        return 0
 
     def finished(self, *jobs: str, seconds: float = 120) -> list[dict[str, Any]]:
         """The jobs when all have ended."""
-        until(lambda: self.done(list(jobs)) == len(jobs), seconds, lambda: self.log("worker") + self.log("api"))
+        until(
+            lambda: self.done(list(jobs)) == len(jobs),
+            seconds,
+            lambda: self.log("worker") + self.log("api"),
+            every_s=0.3,
+        )
         found = [self.job(job_id) for job_id in jobs]
         return [job for job in found if job is not None]
 
