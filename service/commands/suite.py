@@ -1,6 +1,7 @@
 """`pirenderer test`: the tests, in a clone of the project; an installed package has no such command."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import typer
 
 context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-# More lanes than these would each need a gigabyte for a worker of its own.
-SIDE_BY_SIDE = ["-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
+# One more than there are cores, for some tests wait; of many each would need two gigabytes of its own.
+LANES = min(len(os.sched_getaffinity(0)) + 1, 4)
+SIDE_BY_SIDE = ["-n", str(LANES), "--dist", "worksteal"]
 OUTCOMES = {0: "passed", 1: "failed", 5: "no tests"}  # by exit codes of pytest
 NO_TESTS = 5
 
