@@ -131,7 +131,7 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make what the front-end needs to begin."""
+        """Make what the front-end needs to begin. Raises InvalidArtifactStoreError."""
 
     @abstractmethod
     def check(self) -> None:

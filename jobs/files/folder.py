@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore, Draft
+from jobs.files.artifacts import (
+    ArtifactMissingError,
+    ArtifactsAwayError,
+    ArtifactStore,
+    Draft,
+    InvalidArtifactStoreError,
+)
 from jobs.files.keys import ID, checked_id, split_key
 
 
@@ -29,8 +35,11 @@ class FolderArtifacts(ArtifactStore):
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folder."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Make the folder. Raises InvalidArtifactStoreError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArtifactStoreError(f"{self.root} cannot be made: {error.strerror}") from error
 
     def check(self) -> None:
         """Raise ArtifactsAwayError when the folder cannot be written."""

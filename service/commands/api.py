@@ -35,6 +35,7 @@ def api(
         app = create_app(settings)
         secrets = (settings.keys_path, settings.webhook_key_path)
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
+        app.state.context.artifacts.prepare()  # here already, where what is wrong can be said in one line
     except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError, UnusableFolderError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -258,6 +258,14 @@ def test_serve_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
+def test_api_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").touch(mode=0o600)  # root may write everywhere but there
+    arguments = [sys.executable, "-m", "service.cli", "api", "--port", "0", "--data-dir", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == f"error: {tmp_path / 'artifacts'} cannot be made: File exists\n"
+    assert done.returncode == 2
+
+
 def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = [sys.executable, "-m", "service.cli", "demo", "--out", str(tmp_path / "file" / "below")]
