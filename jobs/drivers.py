@@ -6,13 +6,13 @@ All raise typer.BadParameter, which names the value got and what is allowed.
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from jobs.documents import MAX_ERRORS, InvalidJsonError, read_document
+from jobs.files.written import try_folder
 from jobs.formats import BY_SUFFIX
 from jobs.media_types import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed, type_of
 from jobs.motions import ControlsMotion, Motion, MovingMotion
@@ -92,9 +92,7 @@ def read_options(schema: type[Options], pairs: list[str], **defaults: Any) -> Op
 def check_writable(path: Path, option: str = "--output") -> None:
     """Refuse a file that cannot be written, before any work is done for it; its folder is made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
-            pass
+        try_folder(path.parent)
     except OSError as error:
         why = "its folder is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
         raise typer.BadParameter(f"{str(path)!r} cannot be written: {why}", param_hint=option) from error

@@ -2,10 +2,10 @@
 
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import structlog
 
+from jobs.files.written import try_folder
 from jobs.motion_spaces import MotionSpace
 from model.animation.animator import Animator
 from model.audio import SpeechToMotion
@@ -104,9 +104,8 @@ class Models:
 def _writable(folder: Path) -> Path | None:
     """The folder, made where there is none; None where it cannot be written, as some engines would not run then."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            return folder
+        try_folder(folder)
     except OSError as error:
         log.warning("what engines compile is not kept", folder=str(folder), reason=error.strerror)
         return None
+    return folder
