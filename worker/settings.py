@@ -5,17 +5,13 @@ Importing this loads no decoder: a front-end tells of workers' settings, too.
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from jobs.settings import Positive, SharedSettings
 from model.weights import RENDERER
-
-if TYPE_CHECKING:
-    from worker.media.audio import AudioLimits
-    from worker.media.images import ImageLimits
-    from worker.media.video import VideoLimits
+from worker.media.limits import MOST_PIXELS, AudioLimits, ImageLimits, VideoLimits
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -45,22 +41,16 @@ class WorkerSettings(SharedSettings):
         return self.data_dir / "engine-cache"
 
     @property
-    def image_limits(self) -> "ImageLimits":
+    def image_limits(self) -> ImageLimits:
         """For portraits and driving images."""
-        from worker.media.images import ImageLimits  # noqa: PLC0415
-
         return ImageLimits(bytes=self.max_portrait_bytes, pixels=self.max_pixels)
 
     @property
-    def audio_limits(self) -> "AudioLimits":
+    def audio_limits(self) -> AudioLimits:
         """For speech; it may come as the sound of a video."""
-        from worker.media.audio import AudioLimits  # noqa: PLC0415
-
         return AudioLimits(bytes=max(self.max_audio_bytes, self.max_video_bytes), seconds=self.max_audio_seconds)
 
     @property
-    def video_limits(self) -> "VideoLimits":
+    def video_limits(self) -> VideoLimits:
         """For driving videos."""
-        from worker.media.video import MOST_PIXELS, VideoLimits  # noqa: PLC0415
-
         return VideoLimits(bytes=self.max_video_bytes, seconds=self.max_video_seconds, pixels=MOST_PIXELS)

@@ -14,11 +14,11 @@ from jobs.problems import ProblemError
 from model.arrays import Array, Floats
 from worker.decoding import wire
 from worker.decoding.confinement import Bounds, confine
-from worker.media.audio import AudioLimits, Sound
+from worker.media.audio import Sound
 from worker.media.audio import open_sound as open_sound_here
-from worker.media.images import ImageLimits
 from worker.media.images import read_image as read_image_here
-from worker.media.video import VideoLimits, VideoSource
+from worker.media.limits import AudioLimits, ImageLimits, VideoLimits
+from worker.media.video import VideoSource
 from worker.media.video import open_video as open_video_here
 
 Message = tuple[wire.Header, Array | None]

@@ -15,9 +15,9 @@ from model.arrays import Pixels, Samples
 from worker.decoding.confinement import Bounds
 from worker.decoding.decoding import Decoding
 from worker.decoding.wire import Header
-from worker.media.audio import AudioLimits, Sound, Speech, checked_speech
-from worker.media.images import ImageLimits
-from worker.media.video import VideoLimits, VideoSource
+from worker.media.audio import Sound, Speech, checked_speech
+from worker.media.limits import AudioLimits, ImageLimits, VideoLimits
+from worker.media.video import VideoSource
 from worker.stages import Check, unchecked
 
 HEADER = Bounds(memory=512 * MIB, seconds=8)

@@ -22,6 +22,7 @@ from model.arrays import Floats, Samples
 from model.footage import picture_stream
 from worker.media.containers import AUDIO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
+from worker.media.limits import AudioLimits
 
 SPEECH_RATE = 16_000
 LEAST_SECONDS = 0.1
@@ -35,14 +36,6 @@ GUESSED = ("aac", "amr")  # formats without a length: FFmpeg guesses it from the
 # libsndfile knows many more, and looks for them even behind a tag that is an MP3's
 SNDFILE_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
 _SHORT_DATA = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's log
-
-
-@dataclass(frozen=True)
-class AudioLimits:
-    """What is accepted: bytes of the file and seconds of sound."""
-
-    bytes: int
-    seconds: float
 
 
 @dataclass(frozen=True)

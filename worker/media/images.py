@@ -5,7 +5,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from jobs.problems import ProblemError, ProblemType
 from model.arrays import Pixels
 from worker.media.files import check_size, check_type
 from worker.media.heif import read_heic
+from worker.media.limits import ImageLimits
 from worker.media.marking import XMP, png_mark
 
 # Our own limit is applied to the size in the header, before pixels are decoded; Pillow's would only warn.
@@ -32,14 +32,6 @@ _DAMAGED = (
     *(RuntimeError, ImageHeaderError, av.FFmpegError, struct.error, zlib.error),
 )
 STRIP_PIXELS = 1 << 20  # what is converted at once: a whole photo's copies would take more memory than it does
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """What is accepted before anything is decoded: size of the file and number of pixels it unfolds to."""
-
-    bytes: int
-    pixels: int
 
 
 def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait") -> Pixels:

@@ -16,20 +16,11 @@ from model.arrays import Pixels
 from model.footage import Upright, picture_stream, pixel_ratio, square_size
 from worker.media.containers import VIDEO_CODECS, check_codec, open_container, reason
 from worker.media.files import check_size, check_type
+from worker.media.limits import VideoLimits
 
-MOST_PIXELS = 3840 * 2160  # of a frame
 READ_PIXELS = 1920 * 1080  # of a frame: a face's motion needs no more, and some three dozen frames are held at a time
 SCAN = b"\xff\xda"  # begins one in a JPEG
 ALLOWED = f"a video file ({listed(VIDEOS)})"
-
-
-@dataclass(frozen=True)
-class VideoLimits:
-    """What is accepted: bytes of the file, its length in seconds and the pixels of one frame."""
-
-    bytes: int
-    seconds: float
-    pixels: int
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import soundfile
 
 from jobs.problems import ProblemError, ProblemType
 from tests.support.limits import SOUND_LIMITS
-from worker.media.audio import AudioLimits, open_sound, read_speech
+from worker.media.audio import open_sound, read_speech
+from worker.media.limits import AudioLimits
 from worker.media.mp4 import mp4_writer
 
 

@@ -15,7 +15,8 @@ from jobs.image_headers import image_size
 from jobs.problems import ProblemError, ProblemType
 from tests.support.heif import heic
 from tests.support.limits import IMAGE_LIMITS
-from worker.media.images import ImageLimits, encode_image, read_image
+from worker.media.images import encode_image, read_image
+from worker.media.limits import ImageLimits
 
 
 @pytest.fixture
