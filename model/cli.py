@@ -23,6 +23,9 @@ evaluate = typer.Typer(
 weights = typer.Typer(callback=log_to_stderr, no_args_is_help=True, help="Import, inspect and calibrate weights.")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Corpus folder; docs/training.md describes it.")]
+SpeechOption = Annotated[
+    list[Path], typer.Option("--data", help="Corpus or speech folder; may be given several times.")
+]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints, logs, sheets, weights.")]
 ImportOption = Annotated[
     Path,
@@ -55,6 +58,7 @@ TRAININGS = {
     ),
     "audio": ("model.training.audio.train", "AudioConfig", "Train speech to motion."),
 }
+SPEECH_TRAININGS = {"audio"}  # take several folders
 
 
 def _training_command(name: str, module_name: str, config_name: str) -> Callable[..., None]:
@@ -79,6 +83,8 @@ def _training_command(name: str, module_name: str, config_name: str) -> Callable
         _or_exit(lambda: module.train(resolved, data=data, out=out, minutes=minutes))
 
     command.__name__ = f"train_{name}"
+    if name in SPEECH_TRAININGS:
+        command.__annotations__["data"] = SpeechOption
     return command
 
 
@@ -159,7 +165,7 @@ def evaluate_renderer(
 
 @evaluate.command("audio")
 def evaluate_audio(
-    data: DataOption,
+    data: SpeechOption,
     *,
     directory: Annotated[Path | None, typer.Option("--weights", help="Folder of weights; unset, the packaged.")] = None,
     sheet: Annotated[

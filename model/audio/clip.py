@@ -19,7 +19,8 @@ class SpeechClip:
 
     id: str
     person: str
-    sync: float
+    source: str  # data set it comes from; clips of one source were recorded and cut alike
+    sync: float  # how well sound and mouth agree
     mel: Tensor  # (SUBFRAMES * T, MELS)
     motion: Tensor  # (T, 70), lightly smoothed, blinks taken out
     identity: Tensor  # (80,)

@@ -2,6 +2,9 @@
 
 index.csv   id, kind (clip | still), split (train | val), person, frames, ..., audio, generated, face_px, ..., sync
 ID.npz      first (478, 3) int16, delta (T-1, 478, 3): landmarks in quarter crop units, by differences
+
+A speech folder has sound and landmarks alone: no column `kind`, clips/ID.ogg, and columns `speaker` (may be empty),
+`source` and `lag` (frames by which lips come after the sound).
 """
 
 import csv
@@ -24,12 +27,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Item:
-    """One clip or still of a corpus."""
+    """One clip or still of a corpus, or clip of a speech folder.
+
+    `person` is empty where the index does not say. `source` is the data set it comes from, the folder's name where the
+    index does not say.
+    """
 
     id: str
     kind: str
     split: str
     person: str
+    source: str
+    lag: int
+    pictures: bool
     frames: int
     audio: bool
     generated: bool
@@ -41,12 +51,10 @@ class Item:
 
     @property
     def media(self) -> Path:
-        """The MP4 or JPEG file."""
-        return (
-            self.root
-            / ("clips" if self.kind == "clip" else "stills")
-            / (self.id + (".mp4" if self.kind == "clip" else ".jpg"))
-        )
+        """The MP4, Ogg or JPEG file."""
+        if self.kind == "still":
+            return self.root / "stills" / f"{self.id}.jpg"
+        return self.root / "clips" / f"{self.id}{'.mp4' if self.pictures else '.ogg'}"
 
     def landmarks(self) -> Landmarks:
         """Landmarks (T, 478, 3) float32 in crop units, z towards the camera negative."""
@@ -57,7 +65,14 @@ class Item:
         )
 
     def read_frames(self, indices: Sequence[int]) -> Iterator[Array]:
-        """RGB frames (S, S, 3) uint8 of the ascending `indices`, decoding once from the start."""
+        """RGB frames (S, S, 3) uint8 of the ascending `indices`, decoding once from the start.
+
+        Raises DataError: the clip is of a speech folder, which has no pictures, or its picture cannot be read.
+        """
+        if not self.pictures:
+            raise DataError(
+                f"{self.root} has sound and landmarks without pictures; only audio models use such a folder"
+            )
         if self.kind == "still":
             image = cv2.imread(str(self.media))
             if image is None:
@@ -87,12 +102,15 @@ def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None
         items = [
             Item(
                 id=row["id"],
-                kind=row["kind"],
+                kind=row.get("kind", "clip"),
                 split=row["split"],
-                person=row["person"],
+                person=row["person"] if "person" in row else row["speaker"],
+                source=row.get("source", root.name),
+                lag=int(row.get("lag") or 0),
+                pictures="kind" in row,
                 frames=int(row["frames"]),
-                audio=row["audio"] == "1",
-                generated=row["generated"] == "1",
+                audio=row.get("audio", "1") == "1",
+                generated=row.get("generated") == "1",
                 face_px=int(row["face_px"] or 0),
                 sync=float(row["sync"]) if row["sync"] else None,
                 licence=row["licence"],

@@ -12,7 +12,7 @@ from model.morphable import MorphableModel
 from tests.support.corpus import Item, write_corpus
 from tests.support.drawn_faces import astronaut, drawn_corpus, portrait, portrait_box  # noqa: F401
 from tests.support.engine_cases import case, doubtful_case, guided_case, plain_case  # noqa: F401
-from tests.support.speech_corpus import speech, speech_corpus  # noqa: F401
+from tests.support.speech_corpus import speech, speech_corpus, speech_folder  # noqa: F401
 
 FRAMES = 30
 

@@ -33,6 +33,7 @@ class Item:
 
     @property
     def kind(self) -> str:
+        """Of a corpus' item."""
         return "still" if len(self.pictures) == 1 else "clip"
 
 
@@ -45,9 +46,7 @@ def write_corpus(root: Path, items: Iterable[Item]) -> Path:
         index.writeheader()
         for item in items:
             path = root / f"{item.kind}s" / item.name
-            quarters = np.rint(item.landmarks * 4).astype(np.int16)
-            delta = np.diff(quarters.astype(np.int32), axis=0).astype(np.int16)
-            np.savez(path.with_suffix(".npz"), first=quarters[0], delta=delta, crop=np.array([0, 0, 256], np.int32))
+            write_landmarks(path, item.landmarks)
             if item.kind == "clip":
                 write_clip(path.with_suffix(".mp4"), item.pictures, item.sound)
             else:
@@ -58,6 +57,49 @@ def write_corpus(root: Path, items: Iterable[Item]) -> Path:
                 | item.columns
             )
     return root
+
+
+def write_speech_folder(root: Path, items: Iterable[Item]) -> Path:
+    """Write the items' landmarks and sounds, with `source`, `lag` and the like in their columns; returns the folder."""
+    columns = (
+        "id",
+        "split",
+        "speaker",
+        "frames",
+        "seconds",
+        "face_px",
+        "lag",
+        "sync",
+        "source",
+        "repo",
+        "commit",
+        "path",
+    )
+    (root / "clips").mkdir()
+    with (root / "index.csv").open("w", newline="", encoding="utf-8") as stream:
+        index = csv.DictWriter(stream, (*columns, "licence"), restval="")
+        index.writeheader()
+        for item in items:
+            write_landmarks(root / "clips" / item.name, item.landmarks)
+            assert item.sound is not None
+            with av.open(str(root / "clips" / f"{item.name}.ogg"), "w") as container:
+                stream_out = container.add_stream("libopus", rate=16_000, layout="mono")
+                block = av.AudioFrame.from_ndarray(item.sound[None], format="fltp", layout="mono")
+                block.sample_rate, block.pts, block.time_base = 16_000, 0, Fraction(1, 16_000)
+                container.mux(stream_out.encode(block))
+                container.mux(stream_out.encode(None))
+            index.writerow(
+                {"id": item.name, "split": item.split, "speaker": item.person, "frames": len(item.landmarks)}
+                | item.columns
+            )
+    return root
+
+
+def write_landmarks(path: Path, landmarks: np.ndarray) -> None:
+    """Landmarks (T, 478, 3) beside the media file `path` stands for."""
+    quarters = np.rint(landmarks * 4).astype(np.int16)
+    delta = np.diff(quarters.astype(np.int32), axis=0).astype(np.int16)
+    np.savez(path.with_suffix(".npz"), first=quarters[0], delta=delta, crop=np.array([0, 0, 256], np.int32))
 
 
 def write_clip(path: Path, pictures: Sequence[np.ndarray], sound: np.ndarray | None = None) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from model.morphable import MorphableModel
 from model.morphable.controls import Controls
-from tests.support.corpus import Item, write_corpus
+from tests.support.corpus import Item, write_corpus, write_speech_folder
 
 FRAMES = 60
 
@@ -35,17 +35,38 @@ def speech() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def speech_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model, items = MorphableModel.load(), []
-    controls = Controls.load(model)
-    black = np.zeros((256, 256, 3), np.uint8)
-    for number in range(8):
-        loudness = syllables(FRAMES, number)
-        identity = np.random.default_rng(number).standard_normal(80).astype(np.float32) * 0.3
-        rest = np.zeros(70, np.float32)
-        motions = np.stack([controls.apply(identity, rest, {"jaw_open": float(value)}) for value in loudness])
-        motions[:, 64] = 0.1 * np.sin(np.arange(FRAMES) / 9 + number)
-        landmarks = model.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(motions)).numpy()
-        split = "val" if number >= 6 else "train"
-        sound, columns = sound_of(loudness, number), {"repo": "made/up", "sync": 0.9}
-        items.append(Item(f"clip{number}", split, f"p{number}", landmarks, [black] * FRAMES, sound, columns))
+    items = [
+        talking(number, person=number, split="val" if number >= 6 else "train", repo="made/up", sync=0.9)
+        for number in range(8)
+    ]
     return write_corpus(tmp_path_factory.mktemp("corpus"), items)
+
+
+@pytest.fixture(scope="session")
+def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lips two frames after the sound. Clips 0, 1 and 4 are of one person without a name, 2 and 3 of two others."""
+    people, sync = (0, 0, 7, 8, 0), (0.9, 0.3, 0.6, 0.6, 0.6)
+    items = [
+        talking(
+            number, person=person, delay=2, split="val" if number == 4 else "train",
+            speaker="", source="words", lag=2, repo="made/up", sync=agreement,
+        )
+        for number, (person, agreement) in enumerate(zip(people, sync, strict=True))
+    ]  # fmt: skip
+    return write_speech_folder(tmp_path_factory.mktemp("speech"), items)
+
+
+def talking(number: int, *, person: int, split: str, delay: int = 0, **columns: object) -> Item:
+    """Clip `number` of a person: a head that sways and opens its jaw to the sound, `delay` frames after it."""
+    model = MorphableModel.load()
+    controls = Controls.load(model)
+    loudness = syllables(FRAMES, number)
+    identity = np.random.default_rng(person).standard_normal(80).astype(np.float32) * (0.3 + 0.1 * person)
+    rest = np.zeros(70, np.float32)
+    seen = np.concatenate([np.repeat(loudness[:1], delay), loudness[: FRAMES - delay]])
+    motions = np.stack([controls.apply(identity, rest, {"jaw_open": float(value)}) for value in seen])
+    motions[:, 64] = 0.1 * np.sin(np.arange(FRAMES) / 9 + number)
+    landmarks = model.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(motions)).numpy()
+    black = np.zeros((256, 256, 3), np.uint8)
+    name = columns.get("speaker", f"p{person}")
+    return Item(f"clip{number}", split, str(name), landmarks, [black] * FRAMES, sound_of(loudness, number), columns)

@@ -71,8 +71,10 @@ def figures(network: SpeechNetwork, found: Judged) -> Figures:
     }
 
 
-def evaluate_corpus(data: Path, *, weights: Path | None = None, sheet: Path | None = None) -> dict[str, object]:
-    """The figures of the released network, or of that in `weights`, on a corpus' val split.
+def evaluate_corpus(
+    data: Sequence[Path], *, weights: Path | None = None, sheet: Path | None = None
+) -> dict[str, object]:
+    """The figures of the released network, or of that in `weights`, on the val split of corpus and speech folders.
 
     With `sheet`, mouths under their waveforms are drawn there.
     """

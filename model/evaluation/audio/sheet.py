@@ -27,11 +27,12 @@ PAPER, INK, LIP = (250, 248, 244), (29, 35, 33), (176, 58, 60)
 
 
 def draw_sheet(
-    path: Path, data: Path, network: SpeechNetwork, clips: Sequence[SpeechClip], made: Sequence[Made]
+    path: Path, data: Sequence[Path], network: SpeechNetwork, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> None:
     """Write ROWS clips to `path`, spread over those that are long enough: sound, true mouth, one take's lips."""
-    items = {item.id: item for item in read_corpus(data, kind="clip")}
-    long = [pair for pair in zip(clips, made, strict=True) if pair[0].frames >= COLUMNS * STEP] or [(clips[0], made[0])]
+    items = {item.id: item for folder in data for item in read_corpus(folder, kind="clip")}
+    pictured = [pair for pair in zip(clips, made, strict=True) if items[pair[0].id].pictures]
+    long = [pair for pair in pictured if pair[0].frames >= COLUMNS * STEP] or pictured[:1]
     chosen = spread(long, ROWS)
     height = WAVE + 2 * CELL + 8
     sheet = Image.new("RGB", (COLUMNS * CELL, height * len(chosen)), PAPER)

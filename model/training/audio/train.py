@@ -234,8 +234,8 @@ def annealed(progress: float) -> float:
     return min(1.0, 0.05 + 20 * progress) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
-def train(config: AudioConfig, *, data: Path, out: Path, minutes: float | None = None) -> None:
-    """Train on the corpus folder `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on."""
+def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: float | None = None) -> None:
+    """Train on the folders `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on."""
     clips = read_clips(data, "train", at_most=config.clips_at_most)
     held_out = read_clips(data, "val", at_most=config.clips_at_most)
     trainer = Trainer(config, clips, held_out)
@@ -245,7 +245,9 @@ def train(config: AudioConfig, *, data: Path, out: Path, minutes: float | None =
     network.flows.load_state_dict((trainer.best.flows if trainer.best.step else trainer.flow_ema.module).state_dict())
     network.eval()
     fit_sampling(network, trainer.clips, trainer.folds)
-    sources = sorted({item.repo for item in read_corpus(data, split="train", kind="clip") if item.audio})
+    sources = sorted(
+        {item.repo for folder in data for item in read_corpus(folder, split="train", kind="clip") if item.audio}
+    )
     figures = release(run, network, config, clips=clips, held_out=held_out, sources=sources)
     log.info("released", **figures)
 

@@ -24,7 +24,7 @@ TINY = AudioConfig(
 
 @pytest.mark.slow
 def test_a_tiny_training_learns_and_releases(speech_corpus: Path, tmp_path: Path) -> None:
-    train(TINY, data=speech_corpus, out=tmp_path)
+    train(TINY, data=[speech_corpus], out=tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     regression = [line["regression"] for line in lines if "regression" in line]
     held_out = [line["held_out_nll"] for line in lines if "held_out_nll" in line]
@@ -51,7 +51,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     stage: str, speech_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TINY.model_copy(update={"regressor_steps": 6, "flow_steps": 6, "evaluate_every": 2})
-    clips, held_out = read_clips(speech_corpus, "train"), read_clips(speech_corpus, "val")
+    clips, held_out = read_clips([speech_corpus], "train"), read_clips([speech_corpus], "val")
 
     def prepared(name: str) -> tuple[Trainer, Run]:
         trainer = Trainer(config, clips, held_out)
