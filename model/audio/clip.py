@@ -1,6 +1,7 @@
 """A clip of speech: its sound and motion on one clock."""
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ class SpeechClip:
     person: str
     source: str  # data set it comes from; clips of one source were recorded and cut alike
     sync: float  # how well sound and mouth agree
+    samples: Tensor  # (640 T,) at 16 kHz, brought to the loudness that all have
     mel: Tensor  # (SUBFRAMES * T, MELS)
     motion: Tensor  # (T, 70), lightly smoothed, blinks taken out
     identity: Tensor  # (80,)
@@ -36,6 +38,27 @@ class SpeechClip:
     def trust(self) -> float:
         """How much the clip counts in training, 0..1: whether its sound is this mouth's."""
         return min(max(self.sync, 0.0), FULL_TRUST) / FULL_TRUST
+
+
+def balanced(clips: Sequence[SpeechClip]) -> Tensor:
+    """How often each clip (N,) is drawn in training: a source as the root of its minutes, in it a person likewise.
+
+    So neither one data set nor one speaker with a third of the minutes is all that is learned. Minutes count by the
+    clips' trust, and those of a person share that person's part.
+    """
+    minutes = torch.tensor([clip.trust * clip.frames for clip in clips])
+    by_person = [(clip.source, clip.person) for clip in clips]
+    of_person, of_source = _sums(by_person, minutes), _sums([clip.source for clip in clips], minutes)
+    share = torch.where(minutes > 0, minutes / of_person.sqrt(), 0.0)
+    whole = _sums([clip.source for clip in clips], share)
+    return torch.where(minutes > 0, share / whole * of_source.sqrt(), 0.0)
+
+
+def _sums(groups: Sequence[Hashable], values: Tensor) -> Tensor:
+    """For each of values (N,) the sum of those of its group."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    places = torch.tensor([numbers[group] for group in groups])
+    return torch.zeros(len(numbers)).index_add(0, places, values)[places]
 
 
 def smoothed(values: Tensor, deviation: float) -> Tensor:

@@ -18,6 +18,7 @@ class NetworkConfig(BaseModel):
     member_channels: Count = 64
     member_blocks: Count = 4
     member_dropout: Share = 0.3
+    look_ahead_frames: Annotated[int, Field(ge=0)] = 12  # of sound after a frame that its lips are predicted from
     condition_channels: Count = 32
     condition_blocks: Count = 4
     history_frames: Count = 8
@@ -36,11 +37,15 @@ class AudioConfig(BaseModel):
 
     network: NetworkConfig = NetworkConfig()
     seed: int = 0
-    regressor_frames: Annotated[int, Field(ge=8)] = 64  # of a window of a clip
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (0.9, 1.0, 1.12)  # at which clips are heard and seen
+    augmented_share: Annotated[float, Field(ge=0, le=1)] = 0.7  # of batches whose sound is changed
+    regressor_total: Annotated[int, Field(ge=8)] = 800  # frames of a batch
+    regressor_frames: Annotated[int, Field(ge=8)] = 80  # of a window of a clip
+    short_frames: Annotated[int, Field(ge=8)] = 40  # of a window of a short clip, and of the longest such clip
+    agreement: Annotated[float, Field(ge=0)] = 0.3  # weight of the correlation of openings and widths in the loss
     flow_frames: Annotated[int, Field(ge=8)] = 32
-    regressor_batch: Count = 16  # windows for each member
     flow_batch: Count = 48
-    regressor_steps: Count = 1500
+    regressor_steps: Count = 4000
     regressor_rate: Annotated[float, Field(gt=0)] = 2e-3
     flow_steps: Count = 4000
     flow_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -48,6 +53,7 @@ class AudioConfig(BaseModel):
     ema_half_life_steps: Annotated[float, Field(gt=0)] = 150.0
     history_dropout: Share = 0.1  # frames whose past is hidden from the flow, so that it listens
     history_noise: Annotated[float, Field(ge=0)] = 0.1  # deviation of noise on the past, in units of the code
+    evaluate_regressors_every: Count = 250
     evaluate_every: Count = 100
     patience: Count = 8  # evaluations without a better held-out likelihood before the end
     clips_at_most: Count | None = None  # of each split; for trials

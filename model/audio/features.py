@@ -8,6 +8,7 @@ Sound comes in pieces, and is gone through twice: once for its length and loudne
 changes no bit of the result.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def level(pieces: Pieces) -> Level:
     return Level(count, float(10 ** (min(gain_db, LARGEST_GAIN_DB) / 20)))
 
 
+@functools.cache
 def mel_filters() -> Tensor:
     """Triangular filters (FFT/2+1, MELS) of unit sum, even on the mel scale m = 2595 log10(1 + f/700)."""
     lowest, highest = (2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HZ, HIGHEST_HZ))
@@ -113,10 +115,8 @@ def log_mel(samples: Samples, *, frames: int | None = None) -> Tensor:
 def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
     """The log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T = BLOCK_FRAMES or the rest.
 
-    It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
     Raises AudioError as `checked_samples`.
     """
-    window, filters = torch.hann_window(WINDOW, periodic=False), mel_filters()
     source = _evenly(pieces)
     held = np.zeros(MARGIN, np.float32)
     for first in range(0, frames, BLOCK_FRAMES):
@@ -124,10 +124,20 @@ def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
         while len(held) < length:
             piece = next(source, None)
             held = np.concatenate([held, np.zeros(length - len(held), np.float32) if piece is None else piece])
-        blocks = torch.from_numpy(held[:length] * np.float32(gain)).unfold(0, WINDOW, HOP) * window
-        power = torch.fft.rfft(blocks, n=FFT).abs().square() / window.square().sum()
-        yield torch.log1p(power @ filters / FLOOR) / LOG_SPREAD
+        yield mel_of(torch.from_numpy(held[:length] * np.float32(gain)))
         held = held[length - 2 * MARGIN :]
+
+
+def mel_of(samples: Tensor) -> Tensor:
+    """The log-mel (SUBFRAMES * T, MELS) of samples (MARGIN + 640 T + MARGIN,) with their gain; of a batch the same.
+
+    It is ln(1 + power / FLOOR) / LOG_SPREAD, so that silence is 0 and padding with zeros is padding with silence.
+    """
+    if samples.ndim > 1:  # each by itself: what a batch needs at once is not in the cache and takes twice as long
+        return torch.stack([mel_of(each) for each in samples])
+    window = torch.hann_window(WINDOW, periodic=False)
+    power = torch.fft.rfft(samples.unfold(-1, WINDOW, HOP) * window, n=FFT).abs().square() / window.square().sum()
+    return torch.log1p(power @ mel_filters() / FLOOR) / LOG_SPREAD
 
 
 def _evenly(pieces: Pieces) -> Iterator[Samples]:

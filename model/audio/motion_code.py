@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.audio.clip import LARGEST_STYLE, SMALLEST_STYLE, SpeechClip
+from model.audio.clip import LARGEST_STYLE, SMALLEST_STYLE, SpeechClip, balanced
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, EXPRESSION_SIZE, POINTS, POSE, POSE_SIZE
 
@@ -18,6 +18,7 @@ LIPS = (
     *(185, 40, 39, 37, 0, 267, 269, 270, 409, 415, 310, 311, 312, 13, 82, 81, 42, 183, 78, 80, 191),
 )  # MediaPipe's numbering: outer and inner contour
 LIP_WEIGHT, DEPTH_WEIGHT = 4.0, 0.3  # a lip point counts as four others; z is rough
+LONG_FRAMES = 50
 STYLE_COMPONENTS = 8  # the first components, nearly all lips and jaw, tell how strongly someone articulates
 
 
@@ -42,8 +43,9 @@ class MotionCode(nn.Module):
 
     @torch.no_grad()
     def fit(self, clips: Sequence[SpeechClip], model: MorphableModel) -> None:
-        """Set the maps from training clips, each weighted by its trust."""
-        weights = torch.cat([torch.full((clip.frames,), clip.trust + 1e-3) for clip in clips]).double()
+        """Set the maps from training clips, each as much as it is drawn in training."""
+        share = (balanced(clips) + 1e-6).double()
+        weights = torch.cat([(part / clip.frames).expand(clip.frames) for clip, part in zip(clips, share, strict=True)])
         weights = weights / weights.sum()
         motions = [clip.motion.double() for clip in clips]
         moved = torch.cat([motion - motion.mean(dim=0) for motion in motions])
@@ -65,9 +67,11 @@ class MotionCode(nn.Module):
         # clips where the camera moves would set the scale for all: outliers are cut before it is measured
         limit = torch.quantile(pose.abs(), 0.98, dim=0)
         self.pose_deviation.copy_((pose.clamp(-limit, limit).square() * weights[:, None]).sum(dim=0).sqrt())
-        means = torch.stack([motion[:, EXPRESSION].mean(dim=0) for motion in motions])
-        self.mean_prior.copy_(means.mean(dim=0))
-        between = torch.cov(means.T) + 1e-3 * torch.eye(EXPRESSION_SIZE, dtype=torch.float64)
+        # the mean of a second tells more of the words in it than of who speaks
+        long = [number for number, clip in enumerate(clips) if clip.frames >= LONG_FRAMES] or list(range(len(clips)))
+        means = torch.stack([motions[number][:, EXPRESSION].mean(dim=0) for number in long])
+        self.mean_prior.copy_((means * (share[long] / share[long].sum())[:, None]).sum(dim=0))
+        between = torch.cov(means.T, aweights=share[long]) + 1e-3 * torch.eye(EXPRESSION_SIZE, dtype=torch.float64)
         self.mean_gain.copy_(torch.linalg.solve(between + within, between).T)
 
     def expression(self, clip: SpeechClip) -> Tensor:

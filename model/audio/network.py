@@ -24,12 +24,15 @@ BANDS = 16  # of the coarse mel that the flows see beside the regressors' predic
 
 
 class SoundEncoder(nn.Module):
-    """Sound track (B, T, S) to a condition (B, T, C) that looks `reach` frames either way."""
+    """Sound track (B, T, S) to a condition (B, T, C) that looks `reach` frames back.
+
+    It looks none ahead: what comes after a frame is in the regressors' prediction.
+    """
 
     def __init__(self, track: int, channels: int, blocks: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Conv1d(track, channels, 1)
-        self.blocks = DilatedBlocks(channels, blocks, dropout)
+        self.blocks = DilatedBlocks(channels, blocks, dropout, look_ahead=0)
         self.reach = self.blocks.reach
 
     def forward(self, track: Tensor) -> Tensor:
@@ -78,6 +81,13 @@ def histories(residual: Tensor, history: int) -> Tensor:
     return padded[:, :-1].unfold(1, history, 1).flip(-1).transpose(2, 3)
 
 
+def about(code: Tensor, track: Tensor, components: int) -> Tensor:
+    """A clip's code (T, E + 6) moved so that its expression has the mean of what the sound track (T, S) expects."""
+    moved = code.clone()
+    moved[:, :components] += (track[:, :components] - code[:, :components]).mean(dim=0)
+    return moved
+
+
 class SpeechNetwork(nn.Module):
     """All that turns sound into motion, the maps to and from motions included."""
 
@@ -89,7 +99,12 @@ class SpeechNetwork(nn.Module):
         self.code = MotionCode(c.components)
         self.blinks = BlinkModel()
         self.regressors = RegressorEnsemble(
-            c.members, c.components, c.member_channels, c.member_blocks, c.member_dropout
+            c.members,
+            c.components,
+            channels=c.member_channels,
+            blocks=c.member_blocks,
+            dropout=c.member_dropout,
+            look_ahead=c.look_ahead_frames,
         )
         self.flows = Flows(c)
         # factors on the expected expression, which a regression underestimates, on expression's noise, and on pose

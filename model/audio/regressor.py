@@ -13,22 +13,30 @@ LARGEST_DILATION = 8
 
 
 class DilatedBlocks(nn.Module):
-    """Residual blocks over (B, C, T): norm, GELU, dropout, convolution of kernel 3 with dilation 1, 2, 4, 8, 8..."""
+    """Residual blocks over (B, C, T): norm, GELU, dropout, convolution of kernel 3 with dilation 1, 2, 4, 8, 8...
 
-    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
+    A convolution sees both sides alike until the blocks before it have used up `look_ahead`, the frames that may be
+    seen after a frame in all; then its taps move to the past.
+    """
+
+    def __init__(self, channels: int, blocks: int, dropout: float, look_ahead: int) -> None:
         super().__init__()
         dilations = [min(2**k, LARGEST_DILATION) for k in range(blocks)]
-        self.reach = sum(dilations)  # frames seen on either side
+        self.ahead, left = [], look_ahead
+        for dilation in dilations:
+            self.ahead.append(min(dilation, left))
+            left -= self.ahead[-1]
+        self.spans = [2 * dilation for dilation in dilations]
+        self.reach = sum(self.spans) - sum(self.ahead)  # frames seen before a frame; after it there are no more
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in dilations)
         self.dropout = nn.Dropout(dropout)
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation) for dilation in dilations
-        )
+        self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, 3, dilation=dilation) for dilation in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, T) -> (B, C, T)."""
-        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            x = x + convolution(self.dropout(F.gelu(norm(x))))
+        for norm, convolution, span, ahead in zip(self.norms, self.convolutions, self.spans, self.ahead, strict=True):
+            y = self.dropout(F.gelu(norm(x)))
+            x = x + convolution(F.pad(y, (span - ahead, ahead)))
         return x
 
 
@@ -48,13 +56,13 @@ class ChannelNorm(nn.Module):
 class Regressor(nn.Module):
     """Log-mel (B, 4 T, MELS) to the expected expression code (B, T, E)."""
 
-    def __init__(self, components: int, channels: int, blocks: int, dropout: float) -> None:
+    def __init__(self, components: int, channels: int, blocks: int, dropout: float, look_ahead: int) -> None:
         super().__init__()
         self.stem = nn.Conv1d(MELS, channels, 3, padding=1)
         self.to_frames = nn.Conv1d(
             channels, channels, SUBFRAMES, stride=SUBFRAMES
         )  # one output for a frame's sub-frames
-        self.blocks = DilatedBlocks(channels, blocks, dropout)
+        self.blocks = DilatedBlocks(channels, blocks, dropout, look_ahead)
         self.out = nn.Conv1d(channels, components, 1)
         self.reach = self.blocks.reach + 1
 
@@ -72,9 +80,11 @@ class RegressorEnsemble(nn.Module):
     as it will be for a stranger; a stranger gets the mean of all.
     """
 
-    def __init__(self, members: int, components: int, channels: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self, members: int, components: int, *, channels: int, blocks: int, dropout: float, look_ahead: int
+    ) -> None:
         super().__init__()
-        made = [Regressor(components, channels, blocks, dropout) for _ in range(members)]
+        made = [Regressor(components, channels, blocks, dropout, look_ahead) for _ in range(members)]
         self.members = nn.ModuleList(made)
         self.reach = made[0].reach  # frames of sound that a prediction sees on either side
 

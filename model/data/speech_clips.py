@@ -12,7 +12,7 @@ from torch import Tensor
 from model.arrays import Samples
 from model.audio.blinks import lid_closure, running_median
 from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, SpeechClip, smoothed
-from model.audio.features import SAMPLE_RATE, SUBFRAMES, log_mel
+from model.audio.features import SAMPLE_RATE, SAMPLES_PER_FRAME, SUBFRAMES, level, log_mel
 from model.data.corpus import Item, read_corpus
 from model.errors import DataError
 from model.morphable import MorphableModel
@@ -69,7 +69,12 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
     """Read one clip's sound and fit its motion; a source's own delay between lips and sound is taken out."""
     stored, lag = item.landmarks(), item.lag
     landmarks = stored[max(lag, 0) : len(stored) + min(lag, 0)]
-    mel = log_mel(read_sound(item.media), frames=len(stored))
+    sound = read_sound(item.media)
+    samples = torch.zeros(SAMPLES_PER_FRAME * len(stored))
+    heard = torch.from_numpy(sound[: len(samples)])
+    samples[: len(heard)] = heard * level([sound]).gain
+    mel = log_mel(sound, frames=len(stored))
+    spoken = slice(max(-lag, 0), len(stored) - max(lag, 0))
     tensor = torch.from_numpy(landmarks)
     fit = model.fit_clip(tensor)
     expression = lids.without_blinks(fit.motion[:, EXPRESSION])
@@ -81,7 +86,8 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
         person=item.person,
         source=item.source,
         sync=item.sync if item.sync is not None else 0.0,
-        mel=mel[SUBFRAMES * max(-lag, 0) : SUBFRAMES * (len(stored) - max(lag, 0))],
+        samples=samples.unflatten(0, (-1, SAMPLES_PER_FRAME))[spoken].flatten(),
+        mel=mel.unflatten(0, (-1, SUBFRAMES))[spoken].flatten(0, 1),
         motion=motion,
         identity=fit.identity[0],
         opening=mouth_opening(tensor),

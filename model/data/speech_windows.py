@@ -1,4 +1,4 @@
-"""Windows of clips drawn at random, each clip as often as its length and its trust say."""
+"""Windows of clips drawn at random, each clip as often as its weight says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,30 @@ class Windows:
 
     @classmethod
     def draw(cls, lengths: Sequence[int], weights: Tensor, *, batch: int, frames: int) -> "Windows":
-        """Draw from torch's global generator; weights (clips,) need not sum to one."""
+        """Draw from torch's global generator; weights (clips,) need not sum to one. A clip that fits in is whole."""
         chosen = torch.multinomial(weights, batch, replacement=True).tolist()
         firsts = [int(torch.randint(max(1, lengths[i] - frames + 1), ())) for i in chosen]
         return cls(chosen, firsts, frames)
 
-    def cut(self, sequences: Sequence[Tensor], *, rate: int = 1, margin: int = 0) -> Tensor:
-        """Windows (B, rate * (frames + 2 margin), ...) of sequences (rate * T, ...), zeros beyond their ends."""
+    @classmethod
+    def draw_alike(cls, lengths: Sequence[int], weights: Tensor, *, total: int, frames: int, short: int) -> "Windows":
+        """Windows of `total` frames together: of clips up to `short` frames long alone, or of the longer ones alone.
+
+        So words of a second are not padded to the length of sentences.
+        """
+        brief = torch.tensor([length <= short for length in lengths])
+        chance = (weights * brief).sum() / weights.sum()
+        these, frames = (brief, short) if torch.rand(()) < chance else (~brief, frames)
+        return cls.draw(lengths, weights * these, batch=max(1, total // frames), frames=frames)
+
+    def cut(self, sequences: Sequence[Tensor], *, rate: int = 1, margin: int = 0, more: int = 0) -> Tensor:
+        """Windows (B, rate * (frames + 2 margin) + 2 more, ...) of sequences (rate * T, ...), zeros beyond their ends.
+
+        They begin `margin` frames and `more` rows earlier, and end so much later.
+        """
         return torch.stack(
             [
-                cut(sequences[i], rate * (first - margin), rate * (self.frames + 2 * margin))
+                cut(sequences[i], rate * (first - margin) - more, rate * (self.frames + 2 * margin) + 2 * more)
                 for i, first in zip(self.clips, self.firsts, strict=True)
             ]
         )

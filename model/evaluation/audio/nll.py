@@ -5,17 +5,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.audio.network import Flows, histories
+from model.audio.network import Flows, about, histories
 from model.data.speech_windows import Windows
 
 
 @torch.no_grad()
 def clip_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
-    """The mean NLL a frame, in nats, of expression and pose (clips, 2): tracks (T, S), codes (T, E + 6)."""
+    """The mean NLL a frame, in nats, of expression and pose (clips, 2): tracks (T, S), codes (T, E + 6).
+
+    A clip's residual of expression has no mean: what a face does in the mean while it speaks is not told by the sound.
+    """
     flows.eval()
     e = flows.components
     lengths = [len(code) for code in codes]
     windows = Windows(list(range(len(codes))), [0] * len(codes), max(lengths))
+    codes = [about(code, track, e) for code, track in zip(codes, tracks, strict=True)]
     code, track = windows.cut(codes), windows.cut(tracks)
     residual = torch.cat([code[..., :e] - track[..., :e], code[..., e:]], dim=-1)
     past = histories(residual, flows.expression.history)

@@ -44,6 +44,12 @@ def opening_gradient(model: MorphableModel) -> Tensor:
     return model.expression_basis @ measure.vector()
 
 
+def lip_gradients(model: MorphableModel) -> tuple[Tensor, Tensor]:
+    """What each expression coefficient adds to the lips' gap and to the mouth's width (64,), in half sides."""
+    pucker = next(measure for measure in MEASURES if measure.name == "pucker")
+    return opening_gradient(model), -(model.expression_basis @ pucker.vector())
+
+
 def lip_figures(
     network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> dict[str, float | dict[str, float]]:

@@ -9,6 +9,7 @@ from model.audio.clip import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
+from model.data.corpus import spread
 from model.evaluation.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.evaluation.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel
@@ -18,7 +19,7 @@ from model.weights.card import Card
 
 LIP_NOISE = 0.5
 LARGEST_ARTICULATION, LARGEST_SWAY = 2.5, 2.0
-FITTED_CLIPS = 40  # those whose picture and sound agree best
+FITTED_CLIPS = 60  # of as many people, their longest
 CODE_ANGLES = slice(0, 3)  # in a pose code
 
 
@@ -36,7 +37,10 @@ def fit_sampling(network: SpeechNetwork, clips: Sequence[SpeechClip], folds: Seq
     network.sampling.copy_(torch.tensor([1.0, LIP_NOISE, 1.0]))
     expected, drawn, real = [], [], []
     swayed, real_pose = [], []
-    chosen = sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].sync)[:FITTED_CLIPS]
+    longest: dict[str, tuple[SpeechClip, int]] = {}
+    for clip, fold in sorted(zip(clips, folds, strict=True), key=lambda pair: -pair[0].frames):
+        longest.setdefault(clip.person, (clip, fold))
+    chosen = spread(sorted(longest.values(), key=lambda pair: -pair[0].frames)[: 2 * FITTED_CLIPS], FITTED_CLIPS)
     for number, (clip, fold) in enumerate(chosen):
         track = sound_track(network, clip.mel, fold)
         code, pose = sample_codes(network, track, seed=number, temperature=TEMPERATURE)

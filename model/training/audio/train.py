@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +11,97 @@ import structlog
 import torch
 from torch import Tensor, nn
 
-from model.audio.clip import SpeechClip
+from model.audio.clip import SpeechClip, balanced
 from model.audio.config import AudioConfig
-from model.audio.features import SUBFRAMES
-from model.audio.network import Flows, SpeechNetwork, histories
+from model.audio.features import MARGIN, SAMPLES_PER_FRAME, mel_of
+from model.audio.network import Flows, SpeechNetwork, about, histories
+from model.audio.regressor import RegressorEnsemble
 from model.data.corpus import read_corpus
 from model.data.speech_clips import read_clips
-from model.data.speech_windows import Windows
+from model.data.speech_windows import Windows, cut
 from model.evaluation.audio.nll import flow_nll
+from model.evaluation.audio.synchrony import lip_gradients
 from model.morphable import MorphableModel
 from model.training import Ema, Run, Stateful
 from model.training.audio.augment import augment
 from model.training.audio.release import fit_sampling, release
+from model.training.audio.sounds import augmented, faster, resampled_track
 
 log = structlog.get_logger(__name__)
 
 HELD_OUT_SYNC = 0.15  # a held-out clip under this may not be the mouth that speaks
 LARGEST_GRADIENT = 1.0
+MOST_MARGIN = 10  # frames around a window that regressors hear; further ones change little and cost as much
+MEAN_SHARE = 0.1  # of a window's mean error in the loss
+SMALLEST_NORM = 1e-3  # of a measure's motion in a window; lips that rest agree with nothing
 
 
 class Best:
-    """The flows with the best held-out likelihood so far."""
+    """The weights of a network with the least held-out error so far."""
 
-    def __init__(self, flows: Flows) -> None:
-        self.flows = copy.deepcopy(flows)
-        self.nll = math.inf
+    def __init__(self, network: nn.Module) -> None:
+        self.network = copy.deepcopy(network)
+        self.error = math.inf
         self.step = 0
         self.misses = 0
 
-    def offer(self, flows: Flows, nll: float, step: int) -> None:
+    def offer(self, network: nn.Module, error: float, step: int) -> None:
         """Keep these when they are better; else count a miss."""
-        if nll < self.nll:
-            self.flows.load_state_dict(flows.state_dict())
-            self.nll, self.step, self.misses = nll, step, 0
+        if error < self.error:
+            self.network.load_state_dict(network.state_dict())
+            self.error, self.step, self.misses = error, step, 0
         else:
             self.misses += 1
 
     def state_dict(self) -> dict[str, Any]:
         """State for a checkpoint."""
-        return {"flows": self.flows.state_dict(), "nll": self.nll, "step": self.step, "misses": self.misses}
+        return {"network": self.network.state_dict(), "error": self.error, "step": self.step, "misses": self.misses}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a checkpoint's state."""
-        self.flows.load_state_dict(state["flows"])
-        self.nll, self.step, self.misses = state["nll"], state["step"], state["misses"]
+        self.network.load_state_dict(state["network"])
+        self.error, self.step, self.misses = state["error"], state["step"], state["misses"]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What regressors learn from: every clip at each speed. Samples (640 T,), codes (T, E), folds, weights."""
+
+    samples: list[Tensor]
+    codes: list[Tensor]
+    folds: list[int]
+    weights: Tensor
+
+    @classmethod
+    def of(
+        cls, clips: Sequence[SpeechClip], codes: Sequence[Tensor], folds: Sequence[int], config: AudioConfig
+    ) -> "Lessons":
+        """Clips heard and seen at the speeds of the configuration."""
+        samples, motions = [], []
+        for speed in config.speeds:
+            for clip, code in zip(clips, codes, strict=True):
+                motion = resampled_track(code[:, : config.network.components], speed)
+                sound = torch.from_numpy(faster(clip.samples.numpy(), speed)) if speed != 1 else clip.samples
+                samples.append(cut(sound, 0, SAMPLES_PER_FRAME * len(motion)))
+                motions.append(motion)
+        return cls(samples, motions, list(folds) * len(config.speeds), balanced(clips).repeat(len(config.speeds)))
+
+    def batch(self, config: AudioConfig, margin: int) -> tuple[Windows, Tensor, Tensor, Tensor]:
+        """Windows, their mel with `margin` frames on either side, their codes, and what of them is inside of clips."""
+        lengths = [len(code) for code in self.codes]
+        windows = Windows.draw_alike(
+            lengths,
+            self.weights,
+            total=config.regressor_total,
+            frames=config.regressor_frames,
+            short=config.short_frames,
+        )
+        sound = windows.cut(self.samples, rate=SAMPLES_PER_FRAME, margin=margin, more=MARGIN)
+        if torch.rand(()) < config.augmented_share:
+            sound = augmented(sound)
+        mel = augment(mel_of(sound))
+        mel = torch.roll(mel, int(torch.randint(-1, 2, ())), dims=1)  # up to 10 ms early or late
+        return windows, mel, windows.cut(self.codes), windows.inside(lengths)
 
 
 class Stage:
@@ -84,17 +132,20 @@ class Trainer:
         self.network.code.fit(self.clips, MorphableModel.load())
         self.blink_figures = self.network.blinks.fit([clip.closure.numpy() for clip in clips])
         self.lengths = [clip.frames for clip in self.clips]
-        self.weights = torch.tensor([clip.trust * clip.frames for clip in self.clips])
+        self.weights = balanced(self.clips)
         people = sorted({clip.person for clip in self.clips})
         fold = {person: number % config.network.members for number, person in enumerate(people)}
         self.folds = [fold[clip.person] for clip in self.clips]
         code = self.network.code
         self.codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.clips]
         self.held_out_codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.held_out]
+        self.lessons = Lessons.of(self.clips, self.codes, self.folds, config)
+        self.lips = torch.stack([code.decoder @ gradient for gradient in lip_gradients(MorphableModel.load())], dim=1)
         self.regressor_optimizer = _adam(self.network.regressors, config.regressor_rate, config.weight_decay)
         self.flow_optimizer = _adam(self.network.flows, config.flow_rate, config.weight_decay)
         self.regressor_ema = Ema(self.network.regressors, config.ema_half_life_steps)
         self.flow_ema = Ema(self.network.flows, config.ema_half_life_steps)
+        self.best_regressors = Best(self.network.regressors)
         self.best = Best(self.network.flows)
         self.stage = Stage()
         self.tracks: list[Tensor] = []
@@ -110,41 +161,65 @@ class Trainer:
             "flow_optimizer": self.flow_optimizer,
             "regressor_ema": self.regressor_ema,
             "flow_ema": self.flow_ema,
+            "best_regressors": self.best_regressors,
             "best": self.best,
             "stage": self.stage,
         }
 
     def regressor_step(self, rate: float) -> dict[str, Tensor]:
-        """Let every member learn from windows of the people it is shown."""
+        """Let every member learn from a batch what is of people it is shown."""
         config, ensemble = self.config, self.network.regressors.train()
-        e, margin = config.network.components, ensemble.reach
-        importance = self.network.code.importance
-        total = torch.zeros(())
+        margin = min(ensemble.reach, MOST_MARGIN)
+        windows, mel, target, inside = self.lessons.batch(config, margin)
+        folds = torch.tensor([self.lessons.folds[number] for number in windows.clips])
+        losses = []
         for number, member in enumerate(ensemble.members):
-            shown = torch.tensor([float(fold != number) for fold in self.folds])
-            windows = Windows.draw(
-                self.lengths, self.weights * shown, batch=config.regressor_batch, frames=config.regressor_frames
+            shown = (folds != number).float()
+            error, disagreement = lip_errors(
+                member(mel)[:, margin : margin + windows.frames],
+                target,
+                inside,
+                importance=self.network.code.importance,
+                lips=self.lips,
             )
-            mel = windows.cut([clip.mel for clip in self.clips], rate=SUBFRAMES, margin=margin)
-            mel = torch.roll(augment(mel), int(torch.randint(-1, 2, ())), dims=1)  # up to 10 ms early or late
-            target = windows.cut([code[:, :e] for code in self.codes])
-            error = (member(mel)[:, margin:-margin] - target).square() @ importance / e
-            inside = windows.inside(self.lengths)
-            total = total + (error * inside).sum() / inside.sum()
-        _descend(self.regressor_optimizer, total, rate, self.network.regressors)
+            losses.append((torch.stack([error, disagreement]) * shown).sum(dim=1) / shown.sum().clamp(min=1))
+        error, disagreement = torch.stack(losses).mean(dim=0)
+        _descend(
+            self.regressor_optimizer,
+            len(losses) * (error + config.agreement * disagreement),
+            rate,
+            self.network.regressors,
+        )
         self.regressor_ema.update()
-        return {"regression": total.detach().double() / len(ensemble.members)}
+        return {"regression": error.detach(), "disagreement": disagreement.detach()}
+
+    @torch.no_grad()
+    def strangers(self, regressors: RegressorEnsemble) -> dict[str, float]:
+        """How well members do on the people they were not shown: error and correlation of the opening, balanced."""
+        e = self.config.network.components
+        importance, opening = self.network.code.importance, self.lips[:, 0]
+        found = []
+        for clip, code, fold in zip(self.clips, self.codes, self.folds, strict=True):
+            made, true = regressors(clip.mel[None], fold)[0], code[:, :e]
+            error = (made - true) - (made - true).mean(dim=0)
+            agreement = torch.corrcoef(torch.stack([made @ opening, true @ opening]))[0, 1].nan_to_num()
+            found.append(torch.stack([(error.square() @ importance / e).mean(), agreement]))
+        error, agreement = (torch.stack(found) * (self.weights / self.weights.sum())[:, None]).sum(dim=0).tolist()
+        return {"strangers_error": error, "strangers_opening_correlation": agreement}
 
     def begin_flows(self, *, anew: bool) -> None:
-        """Fix the regressors at their average, predict every clip with them, and let new flows start as Gaussians."""
+        """Fix the regressors at their best average, predict every clip with them; let new flows start as Gaussians."""
         network, e = self.network, self.config.network.components
-        network.regressors.load_state_dict(self.regressor_ema.module.state_dict())
+        found = self.best_regressors.network if self.best_regressors.step else self.regressor_ema.module
+        network.regressors.load_state_dict(found.state_dict())
         network.regressors.eval()
         with torch.no_grad():
             self.tracks = [
                 network.track(clip.mel[None], fold)[0] for clip, fold in zip(self.clips, self.folds, strict=True)
             ]
             self.held_out_tracks = [network.track(clip.mel[None])[0] for clip in self.held_out]
+        # What a short clip says moves its mean: the residual, not the motion, is what has none.
+        self.codes = [about(code, track, e) for code, track in zip(self.codes, self.tracks, strict=True)]
         residuals = [
             torch.cat([code[:, :e] - track[:, :e], code[:, e:]], dim=1)
             for code, track in zip(self.codes, self.tracks, strict=True)
@@ -165,8 +240,10 @@ class Trainer:
             self.flow_ema.module.load_state_dict(flows.state_dict())
 
     def _trusted_frames(self) -> Tensor:
-        """Numbers (N,) of frames of all clips in a row, each clip's as often as it is trusted."""
-        weights = torch.cat([torch.full((clip.frames,), clip.trust) for clip in self.clips])
+        """Numbers (N,) of frames of all clips in a row, each clip's as often as it is drawn."""
+        weights = torch.cat(
+            [(share / length).expand(length) for share, length in zip(self.weights, self.lengths, strict=True)]
+        )
         generator = torch.Generator().manual_seed(self.config.seed)
         return torch.multinomial(weights, len(weights), replacement=True, generator=generator)
 
@@ -207,6 +284,11 @@ class Trainer:
             self.begin_flows(anew=False)
         for step, progress in run.steps():
             run.log(step, **self.step(progress))
+            if self.stage.number == 0 and (step + 1) % self.config.evaluate_regressors_every == 0:
+                figures = self.strangers(self.regressor_ema.module)
+                self.best_regressors.offer(self.regressor_ema.module, figures["strangers_error"], step)
+                run.record(step, **figures)
+                log.info("strangers", step=step, **figures)
             if self.stage.number == 1 and (step + 1) % self.config.evaluate_every == 0:
                 averaged = self.flow_ema.module
                 figures = self.held_out_nll(averaged)
@@ -216,6 +298,27 @@ class Trainer:
                 if self.best.misses >= self.config.patience:
                     run.save()
                     return
+
+
+def lip_errors(
+    made: Tensor, true: Tensor, inside: Tensor, *, importance: Tensor, lips: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of codes (B, T, E) the mean square error, and the disagreement of what `lips` (E, L) measures; both (B,).
+
+    Of the mean over a window MEAN_SHARE counts: a code is a difference from its clip's mean, and that of a short clip
+    hangs on what is said. Disagreement is 1 less the correlation, the mean over measures.
+    """
+    frames = inside.sum(dim=1).clamp(min=1)[:, None, None]
+    known = inside[..., None]
+    error = (made - true) * known
+    mean = error.sum(dim=1, keepdim=True) / frames
+    square = ((error - mean) * known).square() + MEAN_SHARE * mean.square() * known
+    a, b = (
+        (moved - moved.sum(dim=1, keepdim=True) / frames) * known
+        for moved in ((made @ lips) * known, (true @ lips) * known)
+    )
+    correlation = (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=SMALLEST_NORM)
+    return (square @ importance).sum(dim=1) / len(importance) / frames[:, 0, 0], 1 - correlation.mean(dim=1)
 
 
 def autoregression(residuals: Sequence[Tensor], pasts: Sequence[Tensor], noise: float) -> Tensor:
@@ -242,7 +345,7 @@ def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: floa
     run = Run(out, config, trainer.state, steps=trainer.steps, minutes=minutes)
     trainer.train(run)
     network = trainer.network
-    network.flows.load_state_dict((trainer.best.flows if trainer.best.step else trainer.flow_ema.module).state_dict())
+    network.flows.load_state_dict((trainer.best.network if trainer.best.step else trainer.flow_ema.module).state_dict())
     network.eval()
     fit_sampling(network, trainer.clips, trainer.folds)
     sources = sorted(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.audio.features import MELS, SUBFRAMES, frame_count, level, log_mel, mel_blocks
+from model.audio.features import MARGIN, MELS, SUBFRAMES, frame_count, level, log_mel, mel_blocks, mel_of
 from model.errors import AudioError
 
 
@@ -62,6 +62,16 @@ def test_chunks_join_without_a_seam() -> None:
     shift = (whole[seam - 8 : seam + 8] - around).mean()
     torch.testing.assert_close(whole[seam - 8 : seam + 8], around + shift, atol=2e-2, rtol=0)
     assert len(whole) == SUBFRAMES * 1750
+
+
+def test_windows_of_a_clip_have_its_mel() -> None:
+    samples, firsts, frames = voice(12), [0, 7, 123, 270], 30
+    levelled = np.pad(samples * np.float32(level([samples]).gain), MARGIN)
+    length = 640 * frames + 2 * MARGIN
+    windows = torch.stack([torch.from_numpy(levelled[640 * first :][:length]) for first in firsts])
+    whole = log_mel(samples)
+    expected = torch.stack([whole[SUBFRAMES * first :][: SUBFRAMES * frames] for first in firsts])
+    assert torch.equal(mel_of(windows), expected)
 
 
 def test_bands_rise_with_pitch() -> None:
