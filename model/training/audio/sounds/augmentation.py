@@ -32,12 +32,12 @@ def effects(samples: Tensor, number: int) -> dict[str, tuple[float, Effect]]:
     length = samples.shape[1]
     others = [other for place, other in enumerate(samples) if place != number]
     return {
-        "voice": (0.3, revoiced),
+        "voice": (0.25, revoiced),
         "room": (0.3, in_room),
         "babble": (0.15, lambda sound: with_noise(sound, babble(length, others))),
-        "noise": (0.35, lambda sound: with_noise(sound, coloured_noise(length))),
+        "noise": (0.3, lambda sound: with_noise(sound, coloured_noise(length))),
         "hum": (0.08, lambda sound: with_noise(sound, hum(length))),
-        "equaliser": (0.5, equalised),
+        "equaliser": (0.4, equalised),
         "clipping": (0.1, clipped),
         "telephone": (0.07, telephoned),
         "low rate": (0.1, low_rate),

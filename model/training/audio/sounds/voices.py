@@ -57,8 +57,14 @@ def shifted(sound: Tensor, *, pitch: float, formants: float) -> Tensor:
 
 def _pitched(spectrum: Tensor, power: Tensor, pitch: float) -> Tensor:
     """The lowest PIVOT bins of spectra (T, BINS) at another pitch."""
-    below, weight = spectrum[:, :SOURCES], power[:, :SOURCES].square() + 1e-24
-    advance = (below[1:] * below[:-1].conj()).angle() - _EXPECTED
+    # planes, since complex numbers are chosen and their angles taken several times as slowly
+    real, imaginary = spectrum.real[:, :SOURCES].contiguous(), spectrum.imag[:, :SOURCES].contiguous()
+    weight = power[:, :SOURCES].square() + 1e-24
+    cosine, sine = (
+        real[1:] * real[:-1] + imaginary[1:] * imaginary[:-1],
+        imaginary[1:] * real[:-1] - real[1:] * imaginary[:-1],
+    )
+    advance = torch.atan2(sine, cosine) - _EXPECTED
     advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + _EXPECTED
     # bins about one harmonic turn as its strongest does, or the harmonic would fall apart
     turn = (pitch - 1) * (_of_three(F.pad(advance, (0, 0, 1, 0)) * weight) / _of_three(weight)).cumsum(dim=0)
@@ -66,7 +72,8 @@ def _pitched(spectrum: Tensor, power: Tensor, pitch: float) -> Tensor:
     onset = F.pad(energy[1:] > RISE * energy[:-1], (1, 0), value=True)
     latest = torch.where(onset, torch.arange(len(energy)), 0).cummax(dim=0).values
     turn = turn - turn.index_select(0, latest)
-    turned = below * torch.complex(turn.cos(), turn.sin())
+    cosine, sine = turn.cos(), turn.sin()
+    turned = real * cosine - imaginary * sine, real * sine + imaginary * cosine
     places = (torch.arange(PIVOT) / pitch).clamp(max=SOURCES - 1.001)
     lower = places.long()
     share = places - lower
@@ -76,7 +83,9 @@ def _pitched(spectrum: Tensor, power: Tensor, pitch: float) -> Tensor:
     level = float(WINDOW.square().sum() / (pitch * WINDOW * drawn).sum())
     first = level * (1 - share) * _CENTRED[lower] * _CENTRED[:PIVOT]
     second = level * share * _CENTRED[lower + 1] * _CENTRED[:PIVOT]
-    return turned.index_select(1, lower) * first + turned.index_select(1, lower + 1) * second
+    return torch.complex(
+        *(plane.index_select(1, lower) * first + plane.index_select(1, lower + 1) * second for plane in turned)
+    )
 
 
 def _of_three(values: Tensor) -> Tensor:
