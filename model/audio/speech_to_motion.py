@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.arrays import Floats, Samples
+from model.audio.band import SpeechBand
 from model.audio.config import NetworkConfig
 from model.audio.features import Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
@@ -113,6 +114,7 @@ class SpeechToMotion:
         """
         start = _checked(start, MOTION, "start motion")
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
+        pieces = SpeechBand(pieces)
         sound = level(pieces)
         frames, origin, code = sound.frames, torch.from_numpy(start), self.network.code
         mean = code.speaking_mean(origin[EXPRESSION])

@@ -20,6 +20,7 @@ from model.evaluation.audio.evaluate import gaussian_nll
 from model.evaluation.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
 from model.extractor import Extractor
 from model.morphable import MorphableModel
+from tests.support.odd_sounds import through_a_phone, vowels
 from tests.support.paths import ROOT
 
 
@@ -85,11 +86,6 @@ def test_the_mouth_opens_with_the_sound(speech: np.ndarray, speaker: SpeechToMot
     motions = speaker.generate(speech, np.zeros(70, np.float32), SpeechStyle(seed=0, temperature=0, blink_rate=0))
     energy = log_mel(speech).reshape(-1, 256).mean(dim=1).numpy()
     assert correlation(motions[6:-8, :64] @ gradient, energy[6:-8]) > 0.2
-
-
-def through_a_phone(sound: np.ndarray) -> np.ndarray:
-    spectrum, hertz = np.fft.rfft(sound), np.fft.rfftfreq(len(sound), 1 / 16_000)
-    return np.fft.irfft(np.where((hertz > 300) & (hertz < 3400), spectrum, 0), len(sound))
 
 
 def over_music(sound: np.ndarray) -> np.ndarray:
@@ -279,7 +275,7 @@ def test_presence_bridges_short_pauses_and_sees_long_ones() -> None:
         (blocks,) = presence_blocks([log_mel(sound)])
         return list(blocks)
 
-    loud = 0.2 * np.sign(np.sin(np.arange(32_000) / 18)).astype(np.float32)
+    loud = vowels(2)
     assert presence(6)[0][10:-10].min() > 0.9
     (face, head), (long_face, long_head) = presence(30), presence(120)
     assert face[65].item() < 0.05
