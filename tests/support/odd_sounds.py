@@ -127,7 +127,8 @@ def siren(seconds: float) -> Samples:
     """A tone with harmonics that rises and falls by more than an octave in four seconds."""
     hertz = 900 + 450 * np.sin(2 * np.pi * _time(seconds) / 4)
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
-    return _float(0.1 * sum(np.sin(number * phase) / number for number in (1, 2, 3, 4)))
+    harmonics = np.array([[1], [2], [3], [4]])
+    return _float(0.1 * (np.sin(harmonics * phase) / harmonics).sum(axis=0))
 
 
 def claps(seconds: float) -> Samples:

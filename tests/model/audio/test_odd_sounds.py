@@ -189,6 +189,7 @@ def test_a_siren_moves_the_mouth_no_otherwise_than_people_do(speaker: SpeechToMo
     moved(speaker, odd_sounds.siren(SECONDS), gradient)
 
 
+@pytest.mark.slow
 def test_the_mouth_rests_in_30_seconds_between_two_words(
     said: Samples, speaker: SpeechToMotion, gradient: Floats
 ) -> None:
