@@ -173,10 +173,12 @@ def evaluate_audio(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Likelihood, lip synchrony, closures (with eSpeak NG), motion statistics and diversity, beside the regressor's."""
+    """Likelihood, lip synchrony, closures (with eSpeak NG), motion statistics and diversity, in all and by source."""
     from model.evaluation.audio.evaluate import evaluate_corpus as run
+    from model.evaluation.audio.report import as_text
 
-    _show(_or_exit(lambda: run(data, weights=directory, sheet=sheet)), as_json=as_json)
+    found = _or_exit(lambda: run(data, weights=directory, sheet=sheet))
+    typer.echo(json.dumps(found, indent=2) if as_json else as_text(found))
 
 
 @weights.command("import")

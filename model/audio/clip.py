@@ -21,6 +21,7 @@ class SpeechClip:
     id: str
     person: str
     source: str  # data set it comes from; clips of one source were recorded and cut alike
+    pictures: bool  # it is of a corpus, not of a speech folder
     sync: float  # how well sound and mouth agree
     samples: Tensor  # (640 T,) at 16 kHz, brought to the loudness that all have
     mel: Tensor  # (SUBFRAMES * T, MELS)

@@ -125,6 +125,14 @@ def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None
     return kept
 
 
+def in_step(frames: int, lag: int) -> tuple[slice, slice]:
+    """Which of a clip's frames of landmarks, and which of its sound, belong together: as many of each.
+
+    `frames` is how many there are of either, `lag` by how many lips come after the sound.
+    """
+    return slice(max(lag, 0), frames + min(lag, 0)), slice(max(-lag, 0), frames - max(lag, 0))
+
+
 def spread(items: Sequence[T], most: int | None) -> Sequence[T]:
     """At most `most` of the items, evenly spread over them; all when None."""
     step = 1 if most is None else max(1, len(items) // most)

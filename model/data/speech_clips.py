@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from model.arrays import Samples
+from model.audio.band import SpeechBand
 from model.audio.blinks import lid_closure, running_median
 from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, SpeechClip, smoothed
 from model.audio.features import SAMPLE_RATE, SAMPLES_PER_FRAME, SUBFRAMES, level, log_mel
-from model.data.corpus import Item, read_corpus
+from model.data.corpus import Item, in_step, read_corpus
 from model.errors import DataError
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, MOTION_SPACE, POSE
@@ -67,14 +68,14 @@ class LidDirections:
 
 def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechClip:
     """Read one clip's sound and fit its motion; a source's own delay between lips and sound is taken out."""
-    stored, lag = item.landmarks(), item.lag
-    landmarks = stored[max(lag, 0) : len(stored) + min(lag, 0)]
-    sound = read_sound(item.media)
+    stored = item.landmarks()
+    seen, spoken = in_step(len(stored), item.lag)
+    landmarks = stored[seen]
+    sound = np.concatenate(list(SpeechBand([read_sound(item.media)])))
     samples = torch.zeros(SAMPLES_PER_FRAME * len(stored))
     heard = torch.from_numpy(sound[: len(samples)])
     samples[: len(heard)] = heard * level([sound]).gain
     mel = log_mel(sound, frames=len(stored))
-    spoken = slice(max(-lag, 0), len(stored) - max(lag, 0))
     tensor = torch.from_numpy(landmarks)
     fit = model.fit_clip(tensor)
     expression = lids.without_blinks(fit.motion[:, EXPRESSION])
@@ -85,6 +86,7 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
         id=item.id,
         person=item.person,
         source=item.source,
+        pictures=item.pictures,
         sync=item.sync if item.sync is not None else 0.0,
         samples=samples.unflatten(0, (-1, SAMPLES_PER_FRAME))[spoken].flatten(),
         mel=mel.unflatten(0, (-1, SUBFRAMES))[spoken].flatten(0, 1),

@@ -1,42 +1,32 @@
 """Whether it moves like a person: spread, speed and jerk of lips and head, and blinks, beside the real ones."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from model.arrays import Floats
 from model.audio.blinks import find_blinks
 from model.audio.clip import SpeechClip
 from model.audio.network import SpeechNetwork
-from model.evaluation.audio.synchrony import Made, opening_gradient
+from model.evaluation.audio.synchrony import Made, Row, opening_gradient
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, MOTION_FPS, POSE
 
 RANGE = (5, 95)  # percentiles between which a pose's range is taken
 
 
-def movement_figures(
-    network: SpeechNetwork, model: MorphableModel, clips: Sequence[SpeechClip], made: Sequence[Made]
-) -> dict[str, float | dict[str, float]]:
-    """Means over clips, each figure of one take, of the regressor's lips and of the real person."""
+def movement_figures(network: SpeechNetwork, model: MorphableModel, clip: SpeechClip, made: Made, *, seed: int) -> Row:
+    """A clip's figures of one take, of the regressor's lips and of the real person; the seed is that of blinks."""
     gradient = opening_gradient(model)
     to_opening = network.code.decoder @ gradient
-    rows: dict[str, list[dict[str, float]]] = {"take": [], "regressor": [], "real": []}
-    blinks = {"take": 0, "real": 0}
-    for number, (clip, one) in enumerate(zip(clips, made, strict=True)):
-        centred = clip.motion - clip.motion.mean(dim=0)
-        closure = network.blinks.generate(clip.frames, None, np.random.default_rng(number))
-        blinks["take"] += len(find_blinks(closure))
-        blinks["real"] += len(find_blinks(clip.closure.numpy()))
-        rows["take"].append(lips((one.takes[0] @ to_opening).numpy()) | head(one.pose[0].numpy()))
-        rows["regressor"].append(lips((one.regressor @ to_opening).numpy()))
-        rows["real"].append(lips((centred[:, EXPRESSION] @ gradient).numpy()) | head(centred[:, POSE].numpy()))
-    minutes = sum(clip.frames for clip in clips) / MOTION_FPS / 60
-    found: dict[str, float | dict[str, float]] = {
-        key: {name: float(np.mean([row[key] for row in table])) for name, table in rows.items() if key in table[0]}
-        for key in rows["real"][0]
+    centred = clip.motion - clip.motion.mean(dim=0)
+    closure = network.blinks.generate(clip.frames, None, np.random.default_rng(seed))
+    by = {
+        "take": lips((made.takes[0] @ to_opening).numpy()) | head(made.pose[0].numpy()),
+        "regressor": lips((made.regressor @ to_opening).numpy()),
+        "real": lips((centred[:, EXPRESSION] @ gradient).numpy()) | head(centred[:, POSE].numpy()),
     }
-    return found | {"blinks_per_minute": {name: count / minutes for name, count in blinks.items()}}
+    found = {name: {who: figures[name] for who, figures in by.items() if name in figures} for name in by["real"]}
+    blinks = {"take": closure, "real": clip.closure.numpy()}
+    return found | {"blinks": {who: float(len(find_blinks(lids))) for who, lids in blinks.items()}}
 
 
 def lips(opening: Floats) -> dict[str, float]:

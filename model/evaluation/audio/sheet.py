@@ -1,6 +1,7 @@
 """A sheet to look at: under the waveform of a sound the mouth that spoke it, and the lips that were made of it."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,19 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from model.arrays import Landmarks, Samples
+from model.arrays import Samples
 from model.audio.clip import SpeechClip
+from model.audio.features import SAMPLES_PER_FRAME
 from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
-from model.data.corpus import read_corpus, spread
+from model.data.corpus import in_step, read_corpus, spread
 from model.data.speech_clips import read_sound
 from model.evaluation.audio.synchrony import Made
 from model.morphable import MorphableModel
-from model.morphable.basis import EXPRESSION
+from model.morphable.basis import EXPRESSION, POSE_SIZE
 
-ROWS, COLUMNS, CELL, STEP = 4, 20, 72, 3  # clips, frames of each, pixels of a frame, frames from one to the next
-WAVE = 48
+ROWS, COLUMNS, CELL, STEP = 10, 20, 72, 3  # clips, frames of each, pixels of a frame, frames from one to the next
+LABEL, WAVE = 14, 48
 OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # around
 INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 SHOWN = 64  # pixels of the crop that a cell shows
@@ -29,24 +31,51 @@ PAPER, INK, LIP = (250, 248, 244), (29, 35, 33), (176, 58, 60)
 def draw_sheet(
     path: Path, data: Sequence[Path], network: SpeechNetwork, clips: Sequence[SpeechClip], made: Sequence[Made]
 ) -> None:
-    """Write ROWS clips to `path`, spread over those that are long enough: sound, true mouth, one take's lips."""
-    items = {item.id: item for folder in data for item in read_corpus(folder, kind="clip")}
-    pictured = [pair for pair in zip(clips, made, strict=True) if items[pair[0].id].pictures]
-    long = [pair for pair in pictured if pair[0].frames >= COLUMNS * STEP] or pictured[:1]
-    chosen = spread(long, ROWS)
-    height = WAVE + 2 * CELL + 8
+    """Write at most ROWS people's clips to `path`, spread over the sources: sound, true mouth, one take's lips.
+
+    The true mouth is a picture, or in a clip of a speech folder the outline of its landmarks.
+    """
+    items = {(item.source, item.id): item for folder in data for item in read_corpus(folder, kind="clip")}
+    chosen = spread_over_sources(clips, ROWS)
+    height = LABEL + WAVE + 2 * CELL
     sheet = Image.new("RGB", (COLUMNS * CELL, height * len(chosen)), PAPER)
-    for row, (clip, one) in enumerate(chosen):
-        top, item = row * height, items[clip.id]
-        sheet.paste(waveform(read_sound(item.media)[: 640 * STEP * COLUMNS], COLUMNS * CELL, WAVE), (0, top))
-        shown = range(0, min(COLUMNS * STEP, clip.frames), STEP)
-        landmarks = item.landmarks()
-        drawn = _lips(network, clip, one)
-        for column, (number, frame) in enumerate(zip(shown, item.read_frames(shown), strict=True)):
-            mouth = Image.fromarray(frame).crop(_around(landmarks[number])).resize((CELL, CELL))
-            sheet.paste(mouth, (column * CELL, top + WAVE))
-            _outline(ImageDraw.Draw(sheet), drawn[number], (column * CELL, top + WAVE + CELL))
+    draw = ImageDraw.Draw(sheet)
+    for row, clip_number in enumerate(chosen):
+        clip, top = clips[clip_number], row * height + LABEL
+        item, shown = items[clip.source, clip.id], range(0, min(COLUMNS * STEP, clip.frames), STEP)
+        stored = item.landmarks()
+        seen, heard = in_step(len(stored), item.lag)
+        sound = read_sound(item.media)[SAMPLES_PER_FRAME * heard.start :]
+        sheet.paste(waveform(sound[: SAMPLES_PER_FRAME * STEP * len(shown)], len(shown) * CELL, WAVE), (0, top))
+        draw.text((2, top - LABEL), clip.source, fill=INK)
+        true, drawn = torch.from_numpy(stored[seen][..., :2]), _lips(network, clip, made[clip_number])
+        frames = [seen.start + number for number in shown]
+        pictures = item.read_frames(frames) if item.pictures else [None] * len(frames)
+        for column, (number, picture) in enumerate(zip(shown, pictures, strict=True)):
+            corner = (column * CELL, top + WAVE)
+            if picture is None:
+                _outline(draw, true[number], corner)
+            else:
+                sheet.paste(Image.fromarray(picture).crop(_around(true[number])).resize((CELL, CELL)), corner)
+            _outline(draw, drawn[number], (corner[0], corner[1] + CELL))
     sheet.save(path)
+
+
+def spread_over_sources(clips: Sequence[SpeechClip], most: int) -> list[int]:
+    """The numbers of at most `most` clips, of a person each and of the sources by turns, in the order of sources.
+
+    Of a person, the first clip that fills a row; the longest where none does.
+    """
+    people: dict[str, dict[str, list[int]]] = {}
+    for number, clip in enumerate(clips):
+        people.setdefault(clip.source, {}).setdefault(clip.person, []).append(number)
+    turns = [
+        spread([max(own, key=lambda number: min(clips[number].frames, COLUMNS * STEP)) for own in by.values()], most)
+        for by in people.values()
+    ]
+    chosen = [number for turn in zip_longest(*turns) for number in turn if number is not None][:most]
+    order = list(people)
+    return sorted(chosen, key=lambda number: (order.index(clips[number].source), number))
 
 
 def waveform(samples: Samples, width: int, height: int) -> Image.Image:
@@ -61,21 +90,22 @@ def waveform(samples: Samples, width: int, height: int) -> Image.Image:
 
 
 def _lips(network: SpeechNetwork, clip: SpeechClip, made: Made) -> Tensor:
-    """Landmarks (T, 478, 2) of the first take, the clip's own mean face saying it, about the lips' middle."""
+    """Landmarks (T, 478, 2) of the first take, the clip's own mean face saying it with its head at rest."""
     model = MorphableModel.load()
     expression = clip.motion[:, EXPRESSION].mean(dim=0) + made.takes[0] @ network.code.decoder
-    rest = torch.zeros(len(expression), 6)
-    points = model.landmarks(clip.identity[None], torch.cat([expression, rest], dim=1))[..., :2]
-    return points - points[:, list(LIPS)].mean(dim=(0, 1))
+    rest = torch.zeros(len(expression), POSE_SIZE)
+    return model.landmarks(clip.identity[None], torch.cat([expression, rest], dim=1))[..., :2]
 
 
 def _outline(draw: ImageDraw.ImageDraw, points: Tensor, corner: tuple[int, int]) -> None:
-    placed = torch.tensor(corner) + CELL / 2 + CELL / SHOWN * points
+    """Draw the lips of points (478, 2), their middle in the middle of the cell."""
+    placed = torch.tensor(corner) + CELL / 2 + CELL / SHOWN * (points - points[list(LIPS)].mean(dim=0))
     for ring, colour in ((OUTER, LIP), (INNER, INK)):
         draw.polygon([tuple(point) for point in placed[list(ring)].tolist()], fill=colour)
 
 
-def _around(landmarks: Landmarks) -> tuple[int, int, int, int]:
-    x, y = landmarks[list(LIPS), :2].mean(axis=0)
+def _around(points: Tensor) -> tuple[int, int, int, int]:
+    """The box of the crop about the lips of points (478, 2) that a cell shows."""
+    x, y = points[list(LIPS)].mean(dim=0).tolist()
     half = SHOWN // 2
     return round(x) - half, round(y) - half, round(x) + half, round(y) + half

@@ -1,6 +1,6 @@
 """From a trained network to released weights: how strongly to sample, the figures, the file and its card."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -89,6 +89,6 @@ def release(
 def rounded(figures: Figures) -> dict[str, Any]:
     """Figures to four places, as a card holds them."""
     return {
-        name: {key: round(part, 4) for key, part in value.items()} if isinstance(value, dict) else round(value, 4)
+        name: rounded(value) if isinstance(value, Mapping) else round(value, 4) if isinstance(value, float) else value
         for name, value in figures.items()
     }

@@ -20,7 +20,7 @@ from model.data.corpus import read_corpus
 from model.data.speech_clips import read_clips
 from model.data.speech_windows import Windows, cut
 from model.evaluation.audio.nll import flow_nll
-from model.evaluation.audio.synchrony import lip_gradients
+from model.evaluation.audio.synchrony import opening_gradient, width_gradient
 from model.morphable import MorphableModel
 from model.training import Ema, Run, Stateful
 from model.training.audio.augment import augment
@@ -129,7 +129,8 @@ class Trainer:
         self.clips = [clip for clip in clips if clip.trust > 0]
         self.held_out = [clip for clip in held_out if clip.sync >= HELD_OUT_SYNC] or list(held_out)
         self.network = SpeechNetwork(config.network)
-        self.network.code.fit(self.clips, MorphableModel.load())
+        model = MorphableModel.load()
+        self.network.code.fit(self.clips, model)
         self.blink_figures = self.network.blinks.fit([clip.closure.numpy() for clip in clips])
         self.lengths = [clip.frames for clip in self.clips]
         self.weights = balanced(self.clips)
@@ -140,7 +141,7 @@ class Trainer:
         self.codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.clips]
         self.held_out_codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.held_out]
         self.lessons = Lessons.of(self.clips, self.codes, self.folds, config)
-        self.lips = torch.stack([code.decoder @ gradient for gradient in lip_gradients(MorphableModel.load())], dim=1)
+        self.lips = code.decoder @ torch.stack([opening_gradient(model), width_gradient(model)], dim=1)
         self.regressor_optimizer = _adam(self.network.regressors, config.regressor_rate, config.weight_decay)
         self.flow_optimizer = _adam(self.network.flows, config.flow_rate, config.weight_decay)
         self.regressor_ema = Ema(self.network.regressors, config.ema_half_life_steps)

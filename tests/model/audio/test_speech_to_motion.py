@@ -16,7 +16,7 @@ from model.audio.speech_to_motion import ramp
 from model.audio.streams import BLOCK_FRAMES, twice
 from model.data.speech_clips import read_sound
 from model.errors import AudioError, ControlError, MotionSpaceError
-from model.evaluation.audio.evaluate import gaussian_nll
+from model.evaluation.audio.likelihood import gaussian_nll
 from model.evaluation.audio.synchrony import MOST_LAG, correlation, lag_curve, opening_gradient
 from model.extractor import Extractor
 from model.morphable import MorphableModel
