@@ -30,7 +30,7 @@ class Item:
     """One clip or still of a corpus, or clip of a speech folder.
 
     `person` is empty where the index does not say. `source` is the data set it comes from, the folder's name where the
-    index does not say.
+    index does not say; `path` is its file in `repo`, empty where the index does not say.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Item:
     sync: float | None
     licence: str
     repo: str
+    path: str
     root: Path
 
     @property
@@ -115,6 +116,7 @@ def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None
                 sync=float(row["sync"]) if row["sync"] else None,
                 licence=row["licence"],
                 repo=row["repo"],
+                path=row.get("path", ""),
                 root=root,
             )
             for row in csv.DictReader(stream)

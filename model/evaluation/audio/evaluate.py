@@ -13,9 +13,10 @@ from model.audio.network import SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import SpeechToMotion
 from model.data.speech_clips import read_clips
-from model.evaluation.audio.bilabials import bilabial_figures
+from model.evaluation.audio.closures import closure_figures, sentence_closures
 from model.evaluation.audio.likelihood import Likelihoods, gaussian_figures
 from model.evaluation.audio.movement import movement_figures
+from model.evaluation.audio.sentences import spelled_sentences
 from model.evaluation.audio.sheet import draw_sheet
 from model.evaluation.audio.synchrony import BY_LAG, Made, best_lags, diversity_figures, lip_figures, mean_rows
 from model.morphable import MorphableModel
@@ -125,4 +126,9 @@ def evaluate_corpus(data: Sequence[Path], *, weights: Path | None = None, sheet:
     found = judged(speaker.network, read_clips(data, "val"))
     if sheet is not None:
         draw_sheet(sheet, data, speaker.network, found.clips, found.made)
-    return {**figures(speaker.network, found), "bilabials": bilabial_figures(speaker)}
+    sentences = spelled_sentences(data, "val")
+    return {
+        **figures(speaker.network, found),
+        "closures": closure_figures(speaker),
+        "closures_in_sentences": sentence_closures(speaker.network, found.clips, found.made, sentences),
+    }

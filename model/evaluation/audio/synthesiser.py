@@ -19,6 +19,8 @@ LIBRARY = "libespeak-ng.so.1"
 SYNCHRONOUS, PHONEME_EVENTS, DONT_EXIT = 2, 0x0001, 0x8000
 END, PHONEME = 0, 7  # types of events
 UTF8 = 1
+RATE = 1  # a parameter: words a minute
+SLOWEST, USUAL, FASTEST = 80, 175, 450  # the range that speak_lib.h gives, and its usual
 
 
 @functools.cache
@@ -59,18 +61,23 @@ class _Event(ctypes.Structure):
 _Heard = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-def synthesise(text: str, *, voice: str = "en") -> tuple[Floats, list[Phoneme]]:
-    """Speech (N,), mono at 16 kHz, and its phonemes.
+def synthesise(text: str, *, voice: str = "en", words_per_minute: int = USUAL) -> tuple[Floats, list[Phoneme]]:
+    """Speech (N,), mono at 16 kHz, and its phonemes. A `voice` is a language, or one and a variant, which is left out
+    where eSpeak NG has no such variant: "en-us+f3".
 
-    Raises DataError: eSpeak NG is not installed, or has no such voice.
+    Raises DataError: eSpeak NG is not installed, has no such voice, or does not speak at that speed.
     """
     library, rate = _library()
     if library.espeak_SetVoiceByName(voice.encode()):
         raise DataError(f"{LIBRARY} cannot speak with the voice {voice!r}")
+    if not SLOWEST <= words_per_minute <= FASTEST:
+        raise DataError(f"{words_per_minute} words a minute; {SLOWEST} to {FASTEST} are allowed")
+    library.espeak_SetParameter(RATE, words_per_minute, 0)  # stays as it was for the speech before
     pieces: list[NDArray[np.int16]] = []
     starts: list[tuple[str, float]] = []
 
-    def heard(samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+    # in quotes: the class of pointers takes no parameters when the program runs
+    def heard(samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:
         if samples and count:
             pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
         number = 0
