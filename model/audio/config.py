@@ -15,9 +15,9 @@ class NetworkConfig(BaseModel):
 
     components: Annotated[int, Field(ge=2, le=64)] = 24  # of expression
     members: Count = 4  # regressors, each without one fold of people
-    member_channels: Count = 64
-    member_blocks: Count = 4
-    member_dropout: Share = 0.3
+    member_channels: Count = 96
+    member_blocks: Count = 5
+    member_dropout: Share = 0.2
     look_ahead_frames: Annotated[int, Field(ge=0)] = 12  # of sound after a frame that its lips are predicted from
     condition_channels: Count = 32
     condition_blocks: Count = 4
@@ -38,6 +38,15 @@ class AudioConfig(BaseModel):
     network: NetworkConfig = NetworkConfig()
     seed: int = 0
     speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (0.9, 1.0, 1.12)  # at which clips are heard and seen
+    # by which sentences that are known are said again, and how fast; none, where eSpeak NG is not installed
+    voices: tuple[tuple[str, Annotated[int, Field(ge=80, le=450)]], ...] = (
+        ("en-gb-x-rp+m1", 150),
+        ("en-us+f1", 190),
+        ("en-029+m2", 170),
+        ("en-gb-x-gbcwmd+f5", 210),
+        ("en-gb-x-gbclan+m4", 130),
+        ("en-us+klatt2", 230),
+    )
     augmented_share: Annotated[float, Field(ge=0, le=1)] = 0.7  # of batches whose sound is changed
     regressor_total: Annotated[int, Field(ge=8)] = 800  # frames of a batch
     regressor_frames: Annotated[int, Field(ge=8)] = 80  # of a window of a clip
@@ -45,7 +54,7 @@ class AudioConfig(BaseModel):
     agreement: Annotated[float, Field(ge=0)] = 0.3  # weight of the correlation of openings and widths in the loss
     flow_frames: Annotated[int, Field(ge=8)] = 32
     flow_batch: Count = 48
-    regressor_steps: Count = 4000
+    regressor_steps: Count = 5000
     regressor_rate: Annotated[float, Field(gt=0)] = 2e-3
     flow_steps: Count = 4000
     flow_rate: Annotated[float, Field(gt=0)] = 1e-3

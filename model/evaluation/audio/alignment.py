@@ -28,16 +28,21 @@ def aligned(mel: Tensor, sentence: str) -> list[Phoneme]:
     Raises DataError: eSpeak NG is not installed.
     """
     speech, phonemes = synthesise(sentence, voice=VOICE)
-    made = np.pad(log_mel(speech).double().numpy(), ((SILENCE, SILENCE), (0, 0)))
-    ours, theirs = warping_path(sound_features(made), sound_features(mel.double().numpy())).T
-    matched = np.bincount(ours, theirs) / np.bincount(ours)  # the mean place that each made frame goes to
-    centres = (np.arange(len(made)) - SILENCE + 0.5) * SECONDS_PER_FRAME
-    borders = [time for phoneme in phonemes for time in (phoneme.start, phoneme.end)]
-    times = ((np.interp(borders, centres, matched) + 0.5) * SECONDS_PER_FRAME).reshape(-1, 2).tolist()
+    borders = np.array([time for phoneme in phonemes for time in (phoneme.start, phoneme.end)])
+    times = recorded_times(log_mel(speech), mel, borders).reshape(-1, 2).tolist()
     return [
         Phoneme(phoneme.name, max(start, end - LONGEST), end)
         for phoneme, (start, end) in zip(phonemes, times, strict=True)
     ]
+
+
+def recorded_times(made: Tensor, recorded: Tensor, times: Doubles) -> Doubles:
+    """Where in a recording the times (N,) of made speech lie, in seconds: log-mel (4 T, MELS) of both."""
+    padded = np.pad(made.double().numpy(), ((SILENCE, SILENCE), (0, 0)))
+    ours, theirs = warping_path(sound_features(padded), sound_features(recorded.double().numpy())).T
+    matched = np.bincount(ours, theirs) / np.bincount(ours)  # the mean place that each made frame goes to
+    centres = (np.arange(len(padded)) - SILENCE + 0.5) * SECONDS_PER_FRAME
+    return np.asarray((np.interp(times, centres, matched) + 0.5) * SECONDS_PER_FRAME)
 
 
 def sound_features(mel: Doubles) -> Doubles:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from model.data.corpus import read_corpus
 from model.data.speech_clips import read_clips
 from model.data.speech_windows import Windows, cut
 from model.evaluation.audio.nll import flow_nll
+from model.evaluation.audio.sentences import spelled_sentences
 from model.evaluation.audio.synchrony import opening_gradient, width_gradient
 from model.morphable import MorphableModel
 from model.training import Ema, Run, Stateful
 from model.training.audio.augment import augment
 from model.training.audio.release import fit_sampling, release
+from model.training.audio.respoken import respoken
 from model.training.audio.sounds import augmented, faster, resampled_track
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 HELD_OUT_SYNC = 0.15  # a held-out clip under this may not be the mouth that speaks
 LARGEST_GRADIENT = 1.0
 MOST_MARGIN = 10  # frames around a window that regressors hear; further ones change little and cost as much
+RESPOKEN_SHARE = 0.5  # how often a clip is heard by made voices, beside its own
 MEAN_SHARE = 0.1  # of a window's mean error in the loss
 SMALLEST_NORM = 1e-3  # of a measure's motion in a window; lips that rest agree with nothing
 
@@ -65,7 +68,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Lessons:
-    """What regressors learn from: every clip at each speed. Samples (640 T,), codes (T, E), folds, weights."""
+    """What regressors learn from: samples (640 T,), codes (T, E), folds of people, weights."""
 
     samples: list[Tensor]
     codes: list[Tensor]
@@ -74,17 +77,43 @@ class Lessons:
 
     @classmethod
     def of(
-        cls, clips: Sequence[SpeechClip], codes: Sequence[Tensor], folds: Sequence[int], config: AudioConfig
+        cls,
+        clips: Sequence[SpeechClip],
+        codes: Sequence[Tensor],
+        folds: Sequence[int],
+        sentences: Mapping[str, str],
+        config: AudioConfig,
     ) -> "Lessons":
-        """Clips heard and seen at the speeds of the configuration."""
+        """Clips at the speeds of the configuration, and those whose sentences are known by its voices, half as often.
+
+        Raises DataError: eSpeak NG is not installed, or has no such voice.
+        """
         samples, motions = [], []
+        weights = balanced(clips)
+        known = [number for number, clip in enumerate(clips) if clip.id in sentences]
+        for voice, words_per_minute in config.voices if known else ():
+            for number in known:
+                clip, code = clips[number], codes[number][:, : config.network.components]
+                sentence = sentences[clip.id]
+                made = respoken(clip, code, sentence, voice=voice, words_per_minute=words_per_minute)
+                samples.append(made[0])
+                motions.append(made[1])
+        voices = len(config.voices)
+        again = torch.cat(
+            [RESPOKEN_SHARE * len(config.speeds) * weights[known] / max(voices, 1)] * voices or [torch.zeros(0)]
+        )
         for speed in config.speeds:
             for clip, code in zip(clips, codes, strict=True):
                 motion = resampled_track(code[:, : config.network.components], speed)
                 sound = torch.from_numpy(faster(clip.samples.numpy(), speed)) if speed != 1 else clip.samples
                 samples.append(cut(sound, 0, SAMPLES_PER_FRAME * len(motion)))
                 motions.append(motion)
-        return cls(samples, motions, list(folds) * len(config.speeds), balanced(clips).repeat(len(config.speeds)))
+        return cls(
+            samples,
+            motions,
+            [folds[number] for number in known] * voices + list(folds) * len(config.speeds),
+            torch.cat([again, weights.repeat(len(config.speeds))]),
+        )
 
     def batch(self, config: AudioConfig, margin: int) -> tuple[Windows, Tensor, Tensor, Tensor]:
         """Windows, their mel with `margin` frames on either side, their codes, and what of them is inside of clips."""
@@ -122,7 +151,13 @@ class Stage:
 class Trainer:
     """Training data, networks and one step of each stage."""
 
-    def __init__(self, config: AudioConfig, clips: Sequence[SpeechClip], held_out: Sequence[SpeechClip]) -> None:
+    def __init__(
+        self,
+        config: AudioConfig,
+        clips: Sequence[SpeechClip],
+        held_out: Sequence[SpeechClip],
+        sentences: Mapping[str, str] | None = None,
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
         self.steps = config.regressor_steps + config.flow_steps
@@ -140,7 +175,7 @@ class Trainer:
         code = self.network.code
         self.codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.clips]
         self.held_out_codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.held_out]
-        self.lessons = Lessons.of(self.clips, self.codes, self.folds, config)
+        self.lessons = Lessons.of(self.clips, self.codes, self.folds, sentences or {}, config)
         self.lips = code.decoder @ torch.stack([opening_gradient(model), width_gradient(model)], dim=1)
         self.regressor_optimizer = _adam(self.network.regressors, config.regressor_rate, config.weight_decay)
         self.flow_optimizer = _adam(self.network.flows, config.flow_rate, config.weight_decay)
@@ -342,7 +377,7 @@ def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: floa
     """Train on the folders `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on."""
     clips = read_clips(data, "train", at_most=config.clips_at_most)
     held_out = read_clips(data, "val", at_most=config.clips_at_most)
-    trainer = Trainer(config, clips, held_out)
+    trainer = Trainer(config, clips, held_out, spelled_sentences(data, "train"))
     run = Run(out, config, trainer.state, steps=trainer.steps, minutes=minutes)
     trainer.train(run)
     network = trainer.network

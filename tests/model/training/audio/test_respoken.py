@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from model.audio.clip import SpeechClip
+from model.audio.features import SAMPLES_PER_FRAME, log_mel
+from model.errors import DataError
+from model.evaluation.audio.synthesiser import Phoneme, synthesise
+from model.training.audio.respoken import respoken
+
+SENTENCE = "bin blue at f two now"
+
+
+def test_lips_come_at_the_times_of_the_voice_that_says_the_sentence_again() -> None:
+    try:
+        speech, phonemes = synthesise(SENTENCE, voice="en-gb-scotland", words_per_minute=140)
+    except DataError as error:
+        pytest.skip(str(error))
+    mel = log_mel(speech)
+    frames = len(mel) // 4
+    code = torch.stack([pulse(frames, phonemes, name) for name in ("b", "l", "aU")], dim=1)
+    empty = torch.zeros(0)
+    clip = SpeechClip(
+        "", "", "", pictures=False, sync=1, samples=empty, mel=mel, motion=torch.zeros(frames, 70), identity=empty,
+        opening=empty, closure=empty,
+    )  # fmt: skip
+    samples, moved = respoken(clip, code, SENTENCE, voice="en-us+f1", words_per_minute=210)
+    again, spoken = synthesise(SENTENCE, voice="en-us+f1", words_per_minute=210)
+    assert len(samples) == SAMPLES_PER_FRAME * len(moved)
+    assert abs(len(samples) - len(again)) <= SAMPLES_PER_FRAME
+    for column, name in enumerate(("b", "l", "aU")):
+        expected = pulse(len(moved), spoken, name)
+        assert abs(centre(moved[:, column]) - centre(expected)) < 1.5, name  # frames
+
+
+def pulse(frames: int, phonemes: list[Phoneme], name: str) -> torch.Tensor:
+    """A bell (T,) at the first sound of that name."""
+    phoneme = next(phoneme for phoneme in phonemes if phoneme.name.rstrip(":") == name)
+    middle = (phoneme.start + phoneme.end) / 2 * 25
+    return torch.from_numpy(np.exp(-0.5 * ((np.arange(frames) + 0.5 - middle) / 1.5) ** 2)).float()
+
+
+def centre(track: torch.Tensor) -> float:
+    """The mean place of a track's (T,) mass."""
+    return float((track * torch.arange(len(track))).sum() / track.sum())
