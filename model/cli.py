@@ -57,8 +57,9 @@ TRAININGS = {
         "Train mapping, warping and editing networks.",
     ),
     "audio": ("model.training.audio.train", "AudioConfig", "Train speech to motion."),
+    "judge": ("model.training.judge.train", "JudgeConfig", "Train what tells whether lips follow a sound; minutes."),
 }
-SPEECH_TRAININGS = {"audio"}  # take several folders
+SPEECH_TRAININGS = {"audio", "judge"}  # take several folders
 
 
 def _training_command(name: str, module_name: str, config_name: str) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 LICENCE = "research and demonstration; the training footage belongs to others (see data)"
 
-Kind = Literal["morphable", "extractor", "skinning", "renderer", "audio"]
+Kind = Literal["morphable", "extractor", "skinning", "renderer", "audio", "judge"]
 
 
 class Control(BaseModel):

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from model.audio.clip import SpeechClip
+from model.audio.features import MELS, SAMPLES_PER_FRAME, SUBFRAMES
 from model.data.speech_clips import read_sound
 from model.morphable import MorphableModel
+from model.morphable.basis import IDENTITY, MOTION
 from model.morphable.controls import Controls
 from tests.support.corpus import Item, write_corpus, write_speech_folder
 from tests.support.paths import ROOT
@@ -73,3 +76,20 @@ def talking(number: int, *, person: int, split: str, delay: int = 0, **columns: 
     black = np.zeros((256, 256, 3), np.uint8)
     name = columns.get("speaker", f"p{person}")
     return Item(f"clip{number}", split, str(name), landmarks, [black] * FRAMES, sound_of(loudness, number), columns)
+
+
+def silent_clip(frames: int = 40, *, person: str = "p", source: str = "made up", sync: float = 0.5) -> SpeechClip:
+    """A face that rests and says nothing."""
+    return SpeechClip(
+        id="clip",
+        person=person,
+        source=source,
+        pictures=True,
+        sync=sync,
+        samples=torch.zeros(SAMPLES_PER_FRAME * frames),
+        mel=torch.zeros(SUBFRAMES * frames, MELS),
+        motion=torch.zeros(frames, MOTION),
+        identity=torch.zeros(IDENTITY),
+        opening=torch.zeros(frames),
+        closure=torch.zeros(frames),
+    )

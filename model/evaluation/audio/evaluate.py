@@ -14,7 +14,9 @@ from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import SpeechToMotion
 from model.data.speech_clips import read_clips
 from model.evaluation.audio.closures import closure_figures, sentence_closures
+from model.evaluation.audio.judge import Judge
 from model.evaluation.audio.likelihood import Likelihoods, gaussian_figures
+from model.evaluation.audio.lip_sync import judge_rows
 from model.evaluation.audio.movement import movement_figures
 from model.evaluation.audio.sentences import spelled_sentences
 from model.evaluation.audio.sheet import draw_sheet
@@ -69,8 +71,11 @@ def figures(network: SpeechNetwork, found: Judged) -> Figures:
             **lip_figures(network, model, clip, made),
             **diversity_figures(network, model, made),
             **movement_figures(network, model, clip, made, seed=number),
+            **judged_sync,
         }
-        for number, (clip, made) in enumerate(zip(found.clips, found.made, strict=True))
+        for number, (clip, made, judged_sync) in enumerate(
+            zip(found.clips, found.made, judge_rows(Judge.load(), network, found.clips, found.made), strict=True)
+        )
     ]
     likelihoods = Likelihoods.of(network, found.clips, found.tracks)
 

@@ -12,6 +12,7 @@ PREDICTED = {**TAKE, "regressor": "regressor", "loudness": "loudness"}
 TOLD = {"share_of_pairs": "pairs", "share_of_pairs_of_long_clips": "of 2 s", "share_of_clips": "clips", "mean": "gain"}
 NATS = {"true_sound": "own", "another_persons_sound": "another's", "gaussian_without_sound": "Gaussian"}
 BESIDE = {"take": "take", "real": "real"}
+SOUNDS = {"real": "real", "take": "take", "regressor": "regressor", "shuffled": "shuffled"}
 # What stands over some columns, the figure, and which of its parts under which names; a number has no parts.
 TABLES: Mapping[str, Sequence[tuple[str, str, Mapping[str, str]]]] = {
     "Held-out clips, and mouths off in pixels of 256; all that follows are means over clips, short ones as long ones": (
@@ -31,6 +32,11 @@ TABLES: Mapping[str, Sequence[tuple[str, str, Mapping[str, str]]]] = {
     "Own sound told from another person's by the likelihood of what the face did, and of what the head did": (
         ("expression", "own_sound_gain_expression", TOLD),
         ("pose", "own_sound_gain_pose", TOLD),
+    ),
+    "The judge of lip synchrony: share of clips it finds within a frame of their sound, how far off, how surely": (
+        ("within a frame", "judge_in_sync_share", SOUNDS),
+        ("frames off", "judge_offset_frames", SOUNDS),
+        ("confidence", "judge_confidence", SOUNDS),
     ),
     "Negative log-likelihood, nats a dimension, mean over frames": (
         ("expression", "nll_expression", NATS),

@@ -28,11 +28,11 @@ from model.training.audio.augment import augment
 from model.training.audio.release import fit_sampling, release
 from model.training.audio.respoken import respoken
 from model.training.audio.sounds import augmented, faster, resampled_track
+from model.training.descent import adam, annealed, descend
 
 log = structlog.get_logger(__name__)
 
 HELD_OUT_SYNC = 0.15  # a held-out clip under this may not be the mouth that speaks
-LARGEST_GRADIENT = 1.0
 MOST_MARGIN = 10  # frames around a window that regressors hear; further ones change little and cost as much
 RESPOKEN_SHARE = 0.5  # how often a clip is heard by made voices, beside its own
 MEAN_SHARE = 0.1  # of a window's mean error in the loss
@@ -177,8 +177,8 @@ class Trainer:
         self.held_out_codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.held_out]
         self.lessons = Lessons.of(self.clips, self.codes, self.folds, sentences or {}, config)
         self.lips = code.decoder @ torch.stack([opening_gradient(model), width_gradient(model)], dim=1)
-        self.regressor_optimizer = _adam(self.network.regressors, config.regressor_rate, config.weight_decay)
-        self.flow_optimizer = _adam(self.network.flows, config.flow_rate, config.weight_decay)
+        self.regressor_optimizer = adam(self.network.regressors, config.regressor_rate, config.weight_decay)
+        self.flow_optimizer = adam(self.network.flows, config.flow_rate, config.weight_decay)
         self.regressor_ema = Ema(self.network.regressors, config.ema_half_life_steps)
         self.flow_ema = Ema(self.network.flows, config.ema_half_life_steps)
         self.best_regressors = Best(self.network.regressors)
@@ -220,7 +220,7 @@ class Trainer:
             )
             losses.append((torch.stack([error, disagreement]) * shown).sum(dim=1) / shown.sum().clamp(min=1))
         error, disagreement = torch.stack(losses).mean(dim=0)
-        _descend(
+        descend(
             self.regressor_optimizer,
             len(losses) * (error + config.agreement * disagreement),
             rate,
@@ -295,7 +295,7 @@ class Trainer:
         sound = windows.cut(self.tracks, margin=margin)
         expression, pose = flows.nll(sound, windows.cut(self.codes), past, known, margin=margin)
         nll_expression, nll_pose = ((part * inside).sum() / inside.sum() for part in (expression, pose))
-        _descend(self.flow_optimizer, nll_expression + nll_pose, rate, flows)
+        descend(self.flow_optimizer, nll_expression + nll_pose, rate, flows)
         self.flow_ema.update()
         return {"nll_expression": nll_expression.detach(), "nll_pose": nll_pose.detach()}
 
@@ -368,11 +368,6 @@ def autoregression(residuals: Sequence[Tensor], pasts: Sequence[Tensor], noise: 
     return solution[..., 0].T
 
 
-def annealed(progress: float) -> float:
-    """The share of the learning rate at `progress` 0..1 of a stage: a short warm-up, then a cosine to 0."""
-    return min(1.0, 0.05 + 20 * progress) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-
-
 def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: float | None = None) -> None:
     """Train on the folders `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on."""
     clips = read_clips(data, "train", at_most=config.clips_at_most)
@@ -389,19 +384,3 @@ def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: floa
     )
     figures = release(run, network, config, clips=clips, held_out=held_out, sources=sources)
     log.info("released", **figures)
-
-
-def _adam(module: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
-    decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    free = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW([{**group, "rate": rate} for group in groups], lr=rate)
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, module: nn.Module) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = group["rate"] * rate
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
-    optimizer.step()

@@ -1,15 +1,11 @@
 import pytest
-import torch
 
 from model.audio.clip import SpeechClip, balanced
+from tests.support.speech_corpus import silent_clip
 
 
 def clip(source: str, person: str, frames: int, *, sync: float = 0.5) -> SpeechClip:
-    empty = torch.zeros(0)
-    return SpeechClip(
-        "", person, source, pictures=True, sync=sync, samples=empty, mel=empty, motion=torch.zeros(frames, 70),
-        identity=empty, opening=empty, closure=empty,
-    )  # fmt: skip
+    return silent_clip(frames, person=person, source=source, sync=sync)
 
 
 def test_sources_and_people_are_drawn_by_the_root_of_their_minutes() -> None:

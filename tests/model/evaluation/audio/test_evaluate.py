@@ -16,7 +16,7 @@ from model.errors import DataError
 from model.evaluation.audio.evaluate import Judged, figures, groups, judged
 from model.evaluation.audio.likelihood import other_people
 from model.evaluation.audio.nll import clip_nll
-from model.evaluation.audio.report import as_text
+from model.evaluation.audio.report import TABLES, as_text
 from model.evaluation.audio.synchrony import Made, best_lags, lip_figures, mean_rows
 from model.morphable import MorphableModel
 from model.training.audio.release import rounded
@@ -75,7 +75,7 @@ def test_figures_are_finite_numbers_that_a_card_can_hold(told: dict[str, Any]) -
 def test_the_text_has_every_source_s_figures(told: dict[str, Any], speech_corpus: Path) -> None:
     lines = as_text({**told, "closures": {"not_measured": "a library is missing"}}).splitlines()
     rows = [line.split() for line in lines if line.startswith("words")]
-    assert len(rows) == len([line for line in lines if line.startswith(f"{speech_corpus.name} ")]) == 7
+    assert len(rows) == len([line for line in lines if line.startswith(f"{speech_corpus.name} ")]) == len(TABLES)
     wanted = told["by_source"]["words"]["opening_correlation"]
     assert [f"{wanted[name]:.3f}" for name in ("take", "mean_of_takes", "regressor", "loudness")] == rows[1][1:5]
     assert any(line.startswith("head_jerk_degrees") for line in lines)

@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from model.audio.clip import SpeechClip
 from model.audio.features import SAMPLES_PER_FRAME, log_mel
 from model.errors import DataError
 from model.evaluation.audio.synthesiser import Phoneme, synthesise
 from model.training.audio.respoken import respoken
+from tests.support.speech_corpus import silent_clip
 
 SENTENCE = "bin blue at f two now"
 
@@ -19,11 +21,7 @@ def test_lips_come_at_the_times_of_the_voice_that_says_the_sentence_again() -> N
     mel = log_mel(speech)
     frames = len(mel) // 4
     code = torch.stack([pulse(frames, phonemes, name) for name in ("b", "l", "aU")], dim=1)
-    empty = torch.zeros(0)
-    clip = SpeechClip(
-        "", "", "", pictures=False, sync=1, samples=empty, mel=mel, motion=torch.zeros(frames, 70), identity=empty,
-        opening=empty, closure=empty,
-    )  # fmt: skip
+    clip = replace(silent_clip(frames), mel=mel)
     samples, moved = respoken(clip, code, SENTENCE, voice="en-us+f1", words_per_minute=210)
     again, spoken = synthesise(SENTENCE, voice="en-us+f1", words_per_minute=210)
     assert len(samples) == SAMPLES_PER_FRAME * len(moved)

@@ -1,0 +1,1 @@
+"""Trains the judge of lip synchrony: `pirenderer train judge`."""
