@@ -18,8 +18,13 @@ LIPS = (
     *(185, 40, 39, 37, 0, 267, 269, 270, 409, 415, 310, 311, 312, 13, 82, 81, 42, 183, 78, 80, 191),
 )  # MediaPipe's numbering: outer and inner contour
 LIP_WEIGHT, DEPTH_WEIGHT = 4.0, 0.3  # a lip point counts as four others; z is rough
-LONG_FRAMES = 50
+LONG_FRAMES, SWAY_FRAMES = 50, 100
 STYLE_COMPONENTS = 8  # the first components, nearly all lips and jaw, tell how strongly someone articulates
+
+
+def sways(clip: SpeechClip) -> bool:
+    """Whether a clip lasts long enough to show how a head moves: it turns slowly, and in a second hardly at all."""
+    return clip.frames >= SWAY_FRAMES
 
 
 class MotionCode(nn.Module):
@@ -66,7 +71,9 @@ class MotionCode(nn.Module):
         self.importance.copy_(variance.sqrt() / variance.sqrt().mean())
         # clips where the camera moves would set the scale for all: outliers are cut before it is measured
         limit = torch.quantile(pose.abs(), 0.98, dim=0)
-        self.pose_deviation.copy_((pose.clamp(-limit, limit).square() * weights[:, None]).sum(dim=0).sqrt())
+        turning = weights * torch.cat([torch.full((clip.frames,), float(sways(clip))) for clip in clips])
+        turning = turning / turning.sum() if turning.any() else weights
+        self.pose_deviation.copy_((pose.clamp(-limit, limit).square() * turning[:, None]).sum(dim=0).sqrt())
         # the mean of a second tells more of the words in it than of who speaks
         long = [number for number, clip in enumerate(clips) if clip.frames >= LONG_FRAMES] or list(range(len(clips)))
         means = torch.stack([motions[number][:, EXPRESSION].mean(dim=0) for number in long])

@@ -81,6 +81,11 @@ def histories(residual: Tensor, history: int) -> Tensor:
     return padded[:, :-1].unfold(1, history, 1).flip(-1).transpose(2, 3)
 
 
+def begun(frames: int, history: int) -> Tensor:
+    """1 at the frames of a clip (T, 1) that have `history` frames before them, else 0: what was before is not known."""
+    return (torch.arange(frames) >= history).float()[:, None]
+
+
 def about(code: Tensor, track: Tensor, components: int) -> Tensor:
     """A clip's code (T, E + 6) moved so that its expression has the mean of what the sound track (T, S) expects."""
     moved = code.clone()

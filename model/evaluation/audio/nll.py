@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.audio.network import Flows, about, histories
+from model.audio.network import Flows, about, begun, histories
 from model.data.speech_windows import Windows
 
 AT_ONCE = 16  # clips of alike lengths, so that little is computed beyond their ends
@@ -36,7 +36,7 @@ def _alike_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) 
     residual = torch.cat([code[..., :e] - track[..., :e], code[..., e:]], dim=-1)
     past = histories(residual, flows.expression.history)
     inside = windows.inside(lengths)
-    parts = flows.nll(track, code, past, torch.ones_like(code[..., :1]))
+    parts = flows.nll(track, code, past, begun(windows.frames, flows.expression.history).expand(len(codes), -1, 1))
     return torch.stack([(part * inside).sum(dim=1) / inside.sum(dim=1) for part in parts], dim=1)
 
 

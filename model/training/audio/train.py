@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from model.audio.clip import SpeechClip, balanced
 from model.audio.config import AudioConfig
-from model.audio.network import Flows, SpeechNetwork, about, histories
+from model.audio.motion_code import sways
+from model.audio.network import Flows, SpeechNetwork, about, begun, histories
 from model.audio.regressor import RegressorEnsemble
 from model.data.corpus import read_corpus
 from model.data.speech_clips import read_clips
@@ -97,6 +98,7 @@ class Trainer:
         self.blink_figures = self.network.blinks.fit([clip.closure.numpy() for clip in clips])
         self.lengths = [clip.frames for clip in self.clips]
         self.weights = balanced(self.clips)
+        self.swaying = torch.tensor([float(sways(clip)) for clip in self.clips])
         people = sorted({clip.person for clip in self.clips})
         fold = {person: number % config.network.members for number, person in enumerate(people)}
         self.folds = [fold[clip.person] for clip in self.clips]
@@ -191,38 +193,50 @@ class Trainer:
         self.pasts = [histories(residual[None], self.config.network.history_frames)[0] for residual in residuals]
         if anew:
             flows = network.flows
-            weights = autoregression(residuals, self.pasts, self.config.history_noise)
-            flows.expression.autoregression.copy_(weights[:, :e])
-            flows.pose.autoregression.copy_(weights[:, e:])
-            chosen = self._trusted_frames()
-            residual, past = torch.cat(residuals)[chosen], torch.cat(self.pasts)[chosen]
-            innovation = residual - (past * weights).sum(dim=1)
-            blind = residual.std(dim=0) / innovation.std(dim=0)
-            for flow, part in ((flows.expression, slice(e)), (flows.pose, slice(e, None))):
-                flow.flow.whiten(innovation[:, part])
-                flow.blind_deviation.copy_(blind[part])
+            for flow, part, weights in (
+                (flows.expression, slice(e), self.weights),
+                (flows.pose, slice(e, None), self.weights * self.swaying),
+            ):
+                chosen = self._drawn_frames(weights if weights.any() else self.weights)
+                residual, past = torch.cat(residuals)[chosen, part], torch.cat(self.pasts)[chosen, :, part]
+                recursion = autoregression(residual, past, self.config.history_noise)
+                innovation = residual - (past * recursion).sum(dim=1)
+                flow.autoregression.copy_(recursion)
+                flow.flow.whiten(innovation)
+                flow.blind_deviation.copy_(residual.std(dim=0) / innovation.std(dim=0))
             self.flow_ema.module.load_state_dict(flows.state_dict())
 
-    def _trusted_frames(self) -> Tensor:
-        """Numbers (N,) of frames of all clips in a row, each clip's as often as it is drawn."""
-        weights = torch.cat(
-            [(share / length).expand(length) for share, length in zip(self.weights, self.lengths, strict=True)]
+    def _drawn_frames(self, weights: Tensor) -> Tensor:
+        """Numbers (N,) of frames of all clips in a row, each clip's as often as its weight says; with a past, all."""
+        shares = torch.cat(
+            [
+                share / clip.frames * begun(clip.frames, self.config.network.history_frames)[:, 0]
+                for share, clip in zip(weights, self.clips, strict=True)
+            ]
         )
         generator = torch.Generator().manual_seed(self.config.seed)
-        return torch.multinomial(weights, len(weights), replacement=True, generator=generator)
+        return torch.multinomial(shares, len(shares), replacement=True, generator=generator)
 
     def flow_step(self, rate: float) -> dict[str, Tensor]:
-        """Lower the negative log-likelihood of windows, the past now and then hidden or noisy."""
+        """Lower the negative log-likelihood of windows, the past now and then hidden or noisy.
+
+        Head pose is learned from clips that last long enough to show it.
+        """
         config, flows = self.config, self.network.flows.train()
         margin = flows.reach
         windows = Windows.draw(self.lengths, self.weights, batch=config.flow_batch, frames=config.flow_frames)
         past = windows.cut(self.pasts)
         past = past + config.history_noise * torch.randn_like(past)
         known = (torch.rand(*past.shape[:2], 1) >= config.history_dropout).float()
+        known = known * windows.cut([begun(length, config.network.history_frames) for length in self.lengths])
         inside = windows.inside(self.lengths)
+        swaying = inside * (self.swaying[windows.clips][:, None] if self.swaying.any() else 1)
         sound = windows.cut(self.tracks, margin=margin)
         expression, pose = flows.nll(sound, windows.cut(self.codes), past, known, margin=margin)
-        nll_expression, nll_pose = ((part * inside).sum() / inside.sum() for part in (expression, pose))
+        nll_expression, nll_pose = (
+            (part * counted).sum() / counted.sum().clamp(min=1)
+            for part, counted in ((expression, inside), (pose, swaying))
+        )
         descend(self.flow_optimizer, nll_expression + nll_pose, rate, flows)
         self.flow_ema.update()
         return {"nll_expression": nll_expression.detach(), "nll_pose": nll_pose.detach()}
@@ -285,14 +299,15 @@ def lip_errors(
     return (square @ importance).sum(dim=1) / len(importance) / frames[:, 0, 0], 1 - correlation.mean(dim=1)
 
 
-def autoregression(residuals: Sequence[Tensor], pasts: Sequence[Tensor], noise: float) -> Tensor:
-    """Weights (H, D) of the last H frames, by least squares on residuals (T, D) and pasts (T, H, D).
+def autoregression(residual: Tensor, past: Tensor, noise: float) -> Tensor:
+    """Weights (H, D) of the last H frames, by least squares on residuals (N, D) and their pasts (N, H, D).
 
     Noise of that deviation on the past is a ridge of its variance; it keeps the recursion stable.
     """
-    past, residual = torch.cat(list(pasts)).permute(2, 0, 1), torch.cat(list(residuals)).T
-    normal = past.transpose(1, 2) @ past + len(residual[0]) * (noise**2 + 1e-6) * torch.eye(past.shape[2])
-    solution: Tensor = torch.linalg.solve(normal, past.transpose(1, 2) @ residual[..., None])
+    before, after = past.permute(2, 0, 1), residual.T
+    normal = before.transpose(1, 2) @ before
+    normal = normal + len(residual) * (noise**2 + 1e-6) * torch.eye(before.shape[2])
+    solution: Tensor = torch.linalg.solve(normal, before.transpose(1, 2) @ after[..., None])
     return solution[..., 0].T
 
 
