@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from model.arrays import Doubles, Floats, Samples
-from model.audio.features import SAMPLE_RATE, SAMPLES_PER_FRAME, Pieces, checked_samples
+from model.audio.features import SAMPLE_RATE, SAMPLES_PER_FRAME, Pieces, evenly
 from model.audio.streams import BLOCK_FRAMES
 
 LOWEST_HZ, HIGHEST_HZ = 40.0, 7650.0  # half of a tone there is left
@@ -32,10 +32,7 @@ class SpeechBand:
     def __iter__(self) -> Iterator[Samples]:
         held: list[Samples] = []
         count, last = 0, np.zeros(1, np.float32)
-        for whole in self.pieces:
-            piece = checked_samples(whole)
-            if not len(piece):
-                continue
+        for piece in evenly(self.pieces):
             if not held:
                 held, count = [np.repeat(piece[:1], REACH)], REACH
             held, count, last = [*held, piece], count + len(piece), piece[-1:]

@@ -19,6 +19,9 @@ class NetworkConfig(BaseModel):
     member_blocks: Count = 5
     member_dropout: Share = 0.2
     look_ahead_frames: Annotated[int, Field(ge=0)] = 12  # of sound after a frame that its lips are predicted from
+    closure_channels: Count = 64
+    closure_blocks: Count = 4
+    closure_look_ahead_frames: Annotated[int, Field(ge=0)] = 4
     condition_channels: Count = 32
     condition_blocks: Count = 4
     history_frames: Count = 8
@@ -38,7 +41,7 @@ class AudioConfig(BaseModel):
     network: NetworkConfig = NetworkConfig()
     seed: int = 0
     speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (0.9, 1.0, 1.12)  # at which clips are heard and seen
-    # by which sentences that are known are said again, and how fast; none, where eSpeak NG is not installed
+    # by which sentences that are known are said again, and how fast; has to be empty where there is no eSpeak NG
     voices: tuple[tuple[str, Annotated[int, Field(ge=80, le=450)]], ...] = (
         ("en-gb-x-rp+m1", 150),
         ("en-us+f1", 190),
@@ -60,6 +63,11 @@ class AudioConfig(BaseModel):
     flow_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     ema_half_life_steps: Annotated[float, Field(gt=0)] = 150.0
+    # in which closures are learned; has to be 0 where there is no eSpeak NG
+    made_speeches: Annotated[int, Field(ge=0)] = 320
+    closure_steps: Count = 1000
+    closure_batch: Count = 14  # windows as regressors have them
+    closure_rate: Annotated[float, Field(gt=0)] = 3e-3
     history_dropout: Share = 0.1  # frames whose past is hidden from the flow, so that it listens
     history_noise: Annotated[float, Field(ge=0)] = 0.1  # deviation of noise on the past, in units of the code
     evaluate_regressors_every: Count = 250

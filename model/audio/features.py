@@ -77,7 +77,7 @@ def level(pieces: Pieces) -> Level:
     gate and then those far under the mean left out. Raises AudioError as `checked_samples`.
     """
     count, powers = 0, []
-    for piece in _evenly(pieces):
+    for piece in evenly(pieces):
         count += len(piece)
         blocks = piece[: len(piece) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
         powers.append(np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / SAMPLES_PER_FRAME)
@@ -117,7 +117,7 @@ def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
 
     Raises AudioError as `checked_samples`.
     """
-    source = _evenly(pieces)
+    source = evenly(pieces)
     held = np.zeros(MARGIN, np.float32)
     for first in range(0, frames, BLOCK_FRAMES):
         length = min(BLOCK_FRAMES, frames - first) * SAMPLES_PER_FRAME + 2 * MARGIN
@@ -140,7 +140,7 @@ def mel_of(samples: Tensor) -> Tensor:
     return torch.log1p(power @ mel_filters() / FLOOR) / LOG_SPREAD
 
 
-def _evenly(pieces: Pieces) -> Iterator[Samples]:
+def evenly(pieces: Pieces) -> Iterator[Samples]:
     """The samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
     size = BLOCK_FRAMES * SAMPLES_PER_FRAME
     waiting: list[Samples] = []

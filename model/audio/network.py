@@ -7,6 +7,8 @@ and on the last H residuals. So lips follow the sound by construction; the flow 
 Shapes: B batch, T frames, D dimensions of a code, H history, S channels of the sound track, C of the condition.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,10 +18,12 @@ from model.audio.config import NetworkConfig
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow
 from model.audio.motion_code import MotionCode
-from model.audio.regressor import DilatedBlocks, RegressorEnsemble
+from model.audio.regressor import DilatedBlocks, Regressor, RegressorEnsemble
 from model.morphable.basis import POSE_SIZE
 
 NAME = "audio-flow"  # of the released weights
+CLOSURES = ("bilabial", "labiodental")  # sounds for which lips close, or the lower one comes up to the teeth
+NEVER = -15.0  # logit
 BANDS = 16  # of the coarse mel that the flows see beside the regressors' prediction
 
 
@@ -111,6 +115,10 @@ class SpeechNetwork(nn.Module):
             dropout=c.member_dropout,
             look_ahead=c.look_ahead_frames,
         )
+        self.closures = Regressor(
+            len(CLOSURES), c.closure_channels, c.closure_blocks, c.member_dropout, c.closure_look_ahead_frames
+        )
+        nn.init.constant_(cast(Tensor, self.closures.out.bias), NEVER)  # until it is trained
         self.flows = Flows(c)
         # factors on the expected expression, which a regression underestimates, on expression's noise, and on pose
         self.register_buffer("sampling", torch.tensor([1.0, 1.0, 1.0]))
@@ -149,7 +157,7 @@ class Flows(nn.Module):
             hidden=c.pose_hidden,
             dropout=c.flow_dropout,
         )
-        self.reach = self.expression_sound.reach  # frames of the sound track that a condition sees on either side
+        self.reach = self.expression_sound.reach  # frames of the sound track before a frame that its condition sees
 
     def nll(
         self, track: Tensor, code: Tensor, past: Tensor, known: Tensor, *, margin: int = 0

@@ -27,7 +27,7 @@ class DilatedBlocks(nn.Module):
             self.ahead.append(min(dilation, left))
             left -= self.ahead[-1]
         self.spans = [2 * dilation for dilation in dilations]
-        self.reach = sum(self.spans) - sum(self.ahead)  # frames seen before a frame; after it there are no more
+        self.reach = sum(self.spans) - sum(self.ahead)  # frames seen before a frame; after it at most as many
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in dilations)
         self.dropout = nn.Dropout(dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, 3, dilation=dilation) for dilation in dilations)
@@ -54,7 +54,7 @@ class ChannelNorm(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Log-mel (B, 4 T, MELS) to the expected expression code (B, T, E)."""
+    """Log-mel (B, 4 T, MELS) to what lips do in each frame: the expected expression code (B, T, E), or closures."""
 
     def __init__(self, components: int, channels: int, blocks: int, dropout: float, look_ahead: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class RegressorEnsemble(nn.Module):
         super().__init__()
         made = [Regressor(components, channels, blocks, dropout, look_ahead) for _ in range(members)]
         self.members = nn.ModuleList(made)
-        self.reach = made[0].reach  # frames of sound that a prediction sees on either side
+        self.reach = made[0].reach  # frames of sound that a prediction sees on either side at most
 
     def forward(self, mel: Tensor, fold: int | None = None) -> Tensor:
         """Mel (B, 4 T, MELS) -> code (B, T, E), by the member that left out `fold`, or the mean of all."""

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from model.arrays import Floats, Samples
 from model.audio.band import SpeechBand
+from model.audio.closing import closing_blocks
 from model.audio.config import NetworkConfig
 from model.audio.features import Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.presence import presence_blocks
 from model.audio.sampling import code_blocks, track_blocks
-from model.audio.streams import twice
+from model.audio.streams import shared
 from model.errors import ControlError, MotionSpaceError, WeightsError
 from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE, POSE
 from model.morphable.controls import Controls
@@ -123,34 +124,46 @@ class SpeechToMotion:
         head_ease = ramp(frames, POSE_ONSET_FRAMES) * ramp(frames, POSE_END_FRAMES).flip(0)
         speaking = torch.cat([origin[EXPRESSION] - start_code @ code.decoder, origin[POSE]])
         parting = self._parting(identity, start, speaking)
-        closing = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
-        closure = torch.from_numpy(
+        rest_gap, opening = self.controls.lip_opening(identity)
+        jaw_open = torch.from_numpy(self._opened(identity, start))
+        blink = torch.from_numpy(self.controls.blink(identity, start, 1.0) - start)
+        shut = torch.from_numpy(
             self.network.blinks.generate(frames, style.blink_rate, np.random.default_rng(style.seed))
         )
 
-        mels, heard = twice(mel_blocks(pieces, sound.gain, frames))
+        mels, heard, listened = shared(mel_blocks(pieces, sound.gain, frames), 3)
         tracks = track_blocks(self.network, mels)
         codes = code_blocks(self.network, tracks, seed=style.seed, temperature=style.temperature, start=start_code)
         first = 0
-        for (expression, pose), (face_presence, head_presence) in zip(codes, presence_blocks(heard), strict=True):
+        presences, closings = presence_blocks(heard), closing_blocks(self.network, listened)
+        for (expression, pose), (face_presence, head_presence), lips in zip(codes, presences, closings, strict=True):
             here = slice(first, first + len(face_presence))
             first = here.stop
             motions = origin.repeat(len(face_presence), 1)
             # what the code leaves out of the portrait's expression stays: only the difference of codes is added
-            strength = style.expression_scale * face_presence * face_ease[here]
+            present = face_presence * face_ease[here]
+            strength = style.expression_scale * present
             motions[:, EXPRESSION] += strength[:, None] * ((expression[0] - start_code) @ code.decoder + parting)
+            gap = rest_gap + motions[:, EXPRESSION] @ opening
+            closed = lips * present * min(style.expression_scale, 1.0) * gap.clamp(min=0)
+            motions[:, EXPRESSION] -= closed[:, None] * jaw_open / (jaw_open @ opening)
             if not style.still:
                 strength = style.pose_scale * head_presence * head_ease[here]
                 bounded = POSE_LIMIT * torch.tanh(pose[0] / POSE_LIMIT) * code.pose_deviation
                 motions[:, POSE] += strength[:, None] * bounded
-            yield (motions + closure[here, None] * closing).numpy()
+            yield (motions + shut[here, None] * blink).numpy()
 
     def _parting(self, identity: Floats, start: Floats, mean: Tensor) -> Tensor:
         """What to add to the `mean` motion (70,) of a speaking portrait for its lips to be apart: expression (64,)."""
         missing = SMALLEST_MEAN_GAP - self.controls.lip_gap(identity, mean.numpy())
-        opened = self.controls.apply(identity, start, {"jaw_open": 1.0})
+        opened = start.copy()
+        opened[EXPRESSION] += self._opened(identity, start)
         gained = self.controls.lip_gap(identity, opened) - self.controls.lip_gap(identity, start)
-        return torch.from_numpy((opened - start)[EXPRESSION]) * max(missing, 0.0) / gained
+        return torch.from_numpy(opened - start)[EXPRESSION] * max(missing, 0.0) / gained
+
+    def _opened(self, identity: Floats, start: Floats) -> Floats:
+        """What an open jaw adds to expression (64,)."""
+        return (self.controls.apply(identity, start, {"jaw_open": 1.0}) - start)[EXPRESSION]
 
 
 def ramp(frames: int, length: int) -> Tensor:

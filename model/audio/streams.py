@@ -37,13 +37,13 @@ def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tens
         yield first()
 
 
-def twice(items: Iterable[T]) -> tuple[Iterator[T], Iterator[T]]:
-    """Two iterators over items that are gone through once; only what one has had and the other has not is held.
+def shared(items: Iterable[T], readers: int) -> list[Iterator[T]]:
+    """Iterators over items that are gone through once; only what one has had and another has not is held.
 
     `itertools.tee` holds up to 56 items more, which it lets go in bunches.
     """
     source = iter(items)
-    waiting: tuple[deque[T], deque[T]] = deque(), deque()
+    waiting: list[deque[T]] = [deque() for _ in range(readers)]
 
     def each(own: deque[T]) -> Iterator[T]:
         while True:
@@ -56,4 +56,4 @@ def twice(items: Iterable[T]) -> tuple[Iterator[T], Iterator[T]]:
                     queue.append(item)
             yield own.popleft()
 
-    return each(waiting[0]), each(waiting[1])
+    return [each(own) for own in waiting]

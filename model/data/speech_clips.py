@@ -23,17 +23,20 @@ from model.weights.files import read_card
 
 UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
 SHORTEST_FRAMES = 20
+IN_SYNC = 0.15  # a clip whose `sync` is under this may not show the mouth that speaks
 SAME_PERSON = 3.5  # distance of two clips' identities: 2.4 in the median between clips of one, 6.5 between strangers'
 
 
 def read_sound(path: Path) -> Samples:
-    """The sound of a media file as 16 kHz mono samples (N,)."""
+    """The sound of a media file as 16 kHz mono samples (N,). Raises DataError: it has none."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
     with av.open(str(path)) as container:
         if not container.streams.audio:
             raise DataError(f"{path} has no sound; the index says that it has")
         blocks = [block for frame in container.decode(audio=0) for block in resampler.resample(frame)]
         blocks += resampler.resample(None)
+    if not blocks:
+        raise DataError(f"{path} has a sound of no samples")
     return np.concatenate([block.to_ndarray()[0] for block in blocks]).astype(np.float32)
 
 
@@ -119,6 +122,25 @@ def read_clips(folders: Sequence[Path], split: str, *, at_most: int | None = Non
         found = told_apart([read_clip(item, model, lids) for item in items])
         clips += found if items[0].pictures else trusted_by_source(found)
     return clips
+
+
+def in_sync(clips: Sequence[SpeechClip]) -> list[SpeechClip]:
+    """The clips whose mouth is the one that speaks; all, where that is said of none."""
+    return [clip for clip in clips if clip.sync >= IN_SYNC] or list(clips)
+
+
+def trusted(clips: Sequence[SpeechClip]) -> list[SpeechClip]:
+    """The clips that count in training. Raises DataError: there is none."""
+    found = [clip for clip in clips if clip.trust > 0]
+    if not found:
+        raise DataError(f"none of {len(clips)} clips has a sync over 0; audio models learn from those that have")
+    return found
+
+
+def sources(folders: Sequence[Path]) -> list[str]:
+    """Where the training clips with sound come from, for a card."""
+    items = [item for folder in folders for item in read_corpus(folder, split="train", kind="clip")]
+    return sorted({item.repo for item in items if item.audio})
 
 
 def trusted_by_source(clips: Sequence[SpeechClip]) -> list[SpeechClip]:

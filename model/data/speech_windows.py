@@ -27,7 +27,8 @@ class Windows:
     def draw_alike(cls, lengths: Sequence[int], weights: Tensor, *, total: int, frames: int, short: int) -> "Windows":
         """Windows of `total` frames together: of clips up to `short` frames long alone, or of the longer ones alone.
 
-        So words of a second are not padded to the length of sentences.
+        So words of a second are not padded to the length of sentences. Of each kind as many frames are drawn as weights
+        say.
         """
         brief = torch.tensor([length <= short for length in lengths])
         chance = (weights * brief).sum() / weights.sum()

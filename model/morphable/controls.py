@@ -269,6 +269,14 @@ class Controls:
         shape = self._shape(identity, motion[EXPRESSION])
         return float((shape[14, 1] - shape[13, 1]) / (shape[152, 1] - shape[10, 1]))
 
+    def lip_opening(self, identity: Floats) -> tuple[float, Tensor]:
+        """The gap of the inner lips of the resting face, and what each expression coefficient adds (64,).
+
+        Both in half sides of the crop, down the face; the gap is linear in expression.
+        """
+        rest = self._shape(identity, np.zeros(EXPRESSION_SIZE, np.float32))
+        return float(rest[14, 1] - rest[13, 1]), self._model.expression_basis @ MEASURES[0].vector()
+
     def _check(self, name: str, value: float) -> None:
         allowed = self.specifications.get(name)
         if allowed is None:

@@ -17,7 +17,7 @@ SILENCE = 10  # frames of 10 ms before and after the made speech: what is before
 LOUD = 0.2  # of the loudest: frames over it are speech, and the mean is theirs
 CHANGE_REACH, CHANGE_WEIGHT = 2, 0.5
 # What of a sound is silent, as the closure of a p is, may match any silence before it: a sound is no longer than this.
-LONGEST = 0.16  # seconds
+STOPS, LONGEST = ("p", "b", "t", "d", "k", "g"), 0.16  # seconds
 
 SECONDS_PER_FRAME = HOP / SAMPLE_RATE
 
@@ -31,7 +31,7 @@ def aligned(mel: Tensor, sentence: str) -> list[Phoneme]:
     borders = np.array([time for phoneme in phonemes for time in (phoneme.start, phoneme.end)])
     times = recorded_times(log_mel(speech), mel, borders).reshape(-1, 2).tolist()
     return [
-        Phoneme(phoneme.name, max(start, end - LONGEST), end)
+        Phoneme(phoneme.name, max(start, end - LONGEST) if phoneme.name in STOPS else start, end)
         for phoneme, (start, end) in zip(phonemes, times, strict=True)
     ]
 

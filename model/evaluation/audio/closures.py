@@ -14,7 +14,6 @@ from torch import Tensor
 
 from model.arrays import Array, Doubles, Floats
 from model.audio.clip import SpeechClip
-from model.audio.network import SpeechNetwork
 from model.audio.speech_to_motion import SpeechStyle, SpeechToMotion
 from model.errors import DataError
 from model.evaluation.audio.alignment import aligned
@@ -124,7 +123,8 @@ def closure_figures(speaker: SpeechToMotion) -> dict[str, Row | str]:
     A row each. `rank` is the share of the frames of speech at which the mouth is less open than at its most closed in
     one of p, b and m, or the lower lip higher than at its highest in one of f and v: a mean over sounds, 0 would be
     always closed. `closed_share` and `touched_share` are the shares of these sounds with a rank under MOST. `elsewhere`
-    is that of as many frames around any other moment of the same speech: what chance gives.
+    is that of as many frames around any other moment of the same speech: what chance gives. Closures were learned from
+    eSpeak NG too, though from nonsense in other voices.
     """
     model = MorphableModel.load()
     found: dict[str, Row | str] = {}
@@ -155,18 +155,19 @@ def _other_languages() -> Iterable[tuple[str, str, int]]:
 
 
 def sentence_closures(
-    network: SpeechNetwork, clips: Sequence[SpeechClip], made: Sequence[Made], sentences: Mapping[str, str]
+    speaker: SpeechToMotion, clips: Sequence[SpeechClip], made: Sequence[Made], sentences: Mapping[str, str]
 ) -> dict[str, Row | str]:
     """The same figures in recorded clips whose sentences are known by their ids: a row for each maker, and real lips.
 
-    Figures of takes are means over single ones. Sounds are where `aligned` finds them; what real lips have is as much
+    Figures of takes are means over single ones, as they are drawn; `served` are takes with all that is done to them
+    then, closures too. Sounds are where `aligned` finds them; what real lips have is as much
     as can be asked for. Where eSpeak NG is missing, or no clip's sentence is known, a line that says so.
     """
     if not any(clip.id in sentences for clip in clips):
         return {"not_measured": "no clip is of a known sentence"}
     model = MorphableModel.load()
-    rows = {name: Closures(model) for name in (*made[0].expressions, "real")}
-    for clip, one in zip(clips, made, strict=True):
+    rows = {name: Closures(model) for name in (*made[0].expressions, "served", "real")}
+    for number, (clip, one) in enumerate(zip(clips, made, strict=True)):
         if clip.id not in sentences:
             continue
         try:
@@ -174,8 +175,13 @@ def sentence_closures(
         except DataError as error:
             return {"not_measured": str(error)}
         for name, codes in one.expressions.items():
-            for expression in codes @ network.code.decoder:
+            for expression in codes @ speaker.network.code.decoder:
                 rows[name].add(expression, phonemes)
+        style = SpeechStyle(seed=number, temperature=TEMPERATURE, blink_rate=0)
+        served = speaker.generate(
+            clip.samples.numpy(), np.zeros(MOTION, np.float32), style, identity=clip.identity.numpy()
+        )
+        rows["served"].add(torch.from_numpy(served[:, EXPRESSION]), phonemes)
         rows["real"].add(clip.motion[:, EXPRESSION], phonemes)
     return {name: closures.figures() for name, closures in rows.items()}
 

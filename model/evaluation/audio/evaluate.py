@@ -12,7 +12,7 @@ from model.audio.clip import SpeechClip
 from model.audio.network import SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
 from model.audio.speech_to_motion import SpeechToMotion
-from model.data.speech_clips import read_clips
+from model.data.speech_clips import in_sync, read_clips
 from model.evaluation.audio.closures import closure_figures, sentence_closures
 from model.evaluation.audio.judge import Judge
 from model.evaluation.audio.likelihood import Likelihoods, gaussian_figures
@@ -24,7 +24,6 @@ from model.evaluation.audio.synchrony import BY_LAG, Made, best_lags, diversity_
 from model.morphable import MorphableModel
 from model.morphable.basis import MOTION_FPS
 
-IN_SYNC = 0.15  # clips whose `sync` is under this may not show the mouth that speaks
 TAKES, TEMPERATURE = 16, 0.7
 STUDIO = ("GRID", "LRW-AR")  # sources of speech folders that are read sentences and single words
 WILD = "wild"  # the group of all others of speech folders
@@ -44,7 +43,7 @@ class Judged:
 
 def judged(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> Judged:
     """Draw TAKES takes for every clip in sync."""
-    chosen = [clip for clip in clips if clip.sync >= IN_SYNC] or list(clips)
+    chosen = in_sync(clips)
     tracks = [sound_track(network, clip.mel) for clip in chosen]
     made = []
     for number, (clip, track) in enumerate(zip(chosen, tracks, strict=True)):
@@ -135,5 +134,5 @@ def evaluate_corpus(data: Sequence[Path], *, weights: Path | None = None, sheet:
     return {
         **figures(speaker.network, found),
         "closures": closure_figures(speaker),
-        "closures_in_sentences": sentence_closures(speaker.network, found.clips, found.made, sentences),
+        "closures_in_sentences": sentence_closures(speaker, found.clips, found.made, sentences),
     }

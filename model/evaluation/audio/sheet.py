@@ -17,13 +17,12 @@ from model.audio.network import SpeechNetwork
 from model.data.corpus import in_step, read_corpus, spread
 from model.data.speech_clips import read_sound
 from model.evaluation.audio.synchrony import Made
+from model.face.topology import INNER_LIPS, OUTER_LIPS
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, POSE_SIZE
 
 ROWS, COLUMNS, CELL, STEP = 10, 20, 72, 3  # clips, frames of each, pixels of a frame, frames from one to the next
 LABEL, WAVE = 14, 48
-OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # around
-INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 SHOWN = 64  # pixels of the crop that a cell shows
 PAPER, INK, LIP = (250, 248, 244), (29, 35, 33), (176, 58, 60)
 
@@ -100,7 +99,7 @@ def _lips(network: SpeechNetwork, clip: SpeechClip, made: Made) -> Tensor:
 def _outline(draw: ImageDraw.ImageDraw, points: Tensor, corner: tuple[int, int]) -> None:
     """Draw the lips of points (478, 2), their middle in the middle of the cell."""
     placed = torch.tensor(corner) + CELL / 2 + CELL / SHOWN * (points - points[list(LIPS)].mean(dim=0))
-    for ring, colour in ((OUTER, LIP), (INNER, INK)):
+    for ring, colour in ((OUTER_LIPS, LIP), (INNER_LIPS, INK)):
         draw.polygon([tuple(point) for point in placed[list(ring)].tolist()], fill=colour)
 
 

@@ -9,11 +9,14 @@ from model.audio.clip import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.sampling import sample_codes, sound_track
+from model.audio.speech_to_motion import SpeechToMotion
 from model.data.corpus import spread
+from model.evaluation.audio.closures import closure_figures
 from model.evaluation.audio.evaluate import TEMPERATURE, Figures, evaluate
 from model.evaluation.audio.synchrony import opening_gradient
 from model.morphable import MorphableModel
 from model.morphable.basis import MOTION, MOTION_FPS, MOTION_SPACE
+from model.morphable.controls import Controls
 from model.training import Run
 from model.weights.card import Card
 
@@ -68,7 +71,8 @@ def release(
     sources: Sequence[str],
 ) -> dict[str, Any]:
     """Write the network and its card into the run's folder; returns the card's figures."""
-    figures = rounded(evaluate(network, held_out))
+    closures = closure_figures(SpeechToMotion(network, Controls.load()))
+    figures = rounded({**evaluate(network, held_out), "closures": closures})
     trusted = sum(clip.frames * clip.trust for clip in clips) / MOTION_FPS / 60
     card = Card(
         kind="audio",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.audio.clip import SpeechClip
-from model.audio.features import SAMPLES_PER_FRAME, level, log_mel
+from model.audio.features import SAMPLES_PER_FRAME, SUBFRAMES, level, log_mel
 from model.data.speech_windows import cut
 from model.evaluation.audio.alignment import recorded_times
 from model.evaluation.audio.synthesiser import synthesise
@@ -25,7 +25,7 @@ def respoken(
     """
     speech, _ = synthesise(sentence, voice=voice, words_per_minute=words_per_minute)
     mel = log_mel(speech)
-    frames = len(mel) * MOTION_FPS // 100
+    frames = len(mel) // SUBFRAMES
     centres = (np.arange(frames) + 0.5) / MOTION_FPS
     places = torch.from_numpy(recorded_times(mel, clip.mel, centres) * MOTION_FPS - 0.5).clamp(0, len(code) - 1)
     lower = places.long().clamp(max=max(0, len(code) - 2))

@@ -15,21 +15,21 @@ from model.audio.config import AudioConfig
 from model.audio.motion_code import sways
 from model.audio.network import Flows, SpeechNetwork, about, begun, histories
 from model.audio.regressor import RegressorEnsemble
-from model.data.corpus import read_corpus
-from model.data.speech_clips import read_clips
+from model.data.speech_clips import in_sync, read_clips, sources, trusted
 from model.data.speech_windows import Windows
 from model.evaluation.audio.nll import flow_nll
 from model.evaluation.audio.sentences import spelled_sentences
 from model.evaluation.audio.synchrony import opening_gradient, width_gradient
+from model.evaluation.audio.synthesiser import synthesise
 from model.morphable import MorphableModel
 from model.training import Ema, Run, Stateful
+from model.training.audio.closures import LANGUAGES, train_closures
 from model.training.audio.lessons import Lessons
 from model.training.audio.release import fit_sampling, release
 from model.training.descent import adam, annealed, descend
 
 log = structlog.get_logger(__name__)
 
-HELD_OUT_SYNC = 0.15  # a held-out clip under this may not be the mouth that speaks
 MOST_MARGIN = 10  # frames around a window that regressors hear; further ones change little and cost as much
 MEAN_SHARE = 0.1  # of a window's mean error in the loss
 SMALLEST_NORM = 1e-3  # of a measure's motion in a window; lips that rest agree with nothing
@@ -90,12 +90,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config = config
         self.steps = config.regressor_steps + config.flow_steps
-        self.clips = [clip for clip in clips if clip.trust > 0]
-        self.held_out = [clip for clip in held_out if clip.sync >= HELD_OUT_SYNC] or list(held_out)
+        self.clips = trusted(clips)
+        self.held_out = in_sync(held_out)
         self.network = SpeechNetwork(config.network)
         model = MorphableModel.load()
         self.network.code.fit(self.clips, model)
-        self.blink_figures = self.network.blinks.fit([clip.closure.numpy() for clip in clips])
+        # what open lids are is told by the clip itself: one of a second says little
+        long = [clip for clip in clips if sways(clip)] or list(clips)
+        self.network.blinks.fit([clip.closure.numpy() for clip in long])
         self.lengths = [clip.frames for clip in self.clips]
         self.weights = balanced(self.clips)
         self.swaying = torch.tensor([float(sways(clip)) for clip in self.clips])
@@ -176,7 +178,7 @@ class Trainer:
     def begin_flows(self, *, anew: bool) -> None:
         """Fix the regressors at their best average, predict every clip with them; let new flows start as Gaussians."""
         network, e = self.network, self.config.network.components
-        found = self.best_regressors.network if self.best_regressors.step else self.regressor_ema.module
+        found = self.best_regressors.network if math.isfinite(self.best_regressors.error) else self.regressor_ema.module
         network.regressors.load_state_dict(found.state_dict())
         network.regressors.eval()
         with torch.no_grad():
@@ -242,8 +244,13 @@ class Trainer:
         return {"nll_expression": nll_expression.detach(), "nll_pose": nll_pose.detach()}
 
     def held_out_nll(self, flows: Flows) -> dict[str, float]:
-        """The mean NLL a frame of held-out clips, in nats: expression, pose, and both."""
+        """The mean NLL a frame of held-out clips, in nats: expression, pose of those that show it, and both."""
         expression, pose = flow_nll(flows, self.held_out_tracks, self.held_out_codes)
+        if long := [number for number, clip in enumerate(self.held_out) if sways(clip)]:
+            tracks, codes = (
+                [every[number] for number in long] for every in (self.held_out_tracks, self.held_out_codes)
+            )
+            pose = flow_nll(flows, tracks, codes)[1]
         return {"held_out_nll": expression + pose, "held_out_nll_expression": expression, "held_out_nll_pose": pose}
 
     def step(self, progress: float) -> dict[str, Tensor]:
@@ -312,18 +319,25 @@ def autoregression(residual: Tensor, past: Tensor, noise: float) -> Tensor:
 
 
 def train(config: AudioConfig, *, data: Sequence[Path], out: Path, minutes: float | None = None) -> None:
-    """Train on the folders `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on."""
+    """Train on the folders `data` and release `audio-flow` into `out`; an interrupted run in `out` goes on.
+
+    Raises DataError: eSpeak NG is not installed and the configuration has made speech; or there is no clip with sound.
+    """
+    if config.made_speeches:
+        for language in LANGUAGES:  # told now, not after an hour, where eSpeak NG is missing or lacks one
+            synthesise("a", voice=language)
     clips = read_clips(data, "train", at_most=config.clips_at_most)
     held_out = read_clips(data, "val", at_most=config.clips_at_most)
-    trainer = Trainer(config, clips, held_out, spelled_sentences(data, "train"))
+    sentences = spelled_sentences(data, "train")
+    trainer = Trainer(config, clips, held_out, sentences)
     run = Run(out, config, trainer.state, steps=trainer.steps, minutes=minutes)
     trainer.train(run)
     network = trainer.network
-    network.flows.load_state_dict((trainer.best.network if trainer.best.step else trainer.flow_ema.module).state_dict())
+    best = trainer.best.network if math.isfinite(trainer.best.error) else trainer.flow_ema.module
+    network.flows.load_state_dict(best.state_dict())
     network.eval()
+    if config.made_speeches:
+        train_closures(network, trainer.clips, sentences, config)
     fit_sampling(network, trainer.clips, trainer.folds)
-    sources = sorted(
-        {item.repo for folder in data for item in read_corpus(folder, split="train", kind="clip") if item.audio}
-    )
-    figures = release(run, network, config, clips=clips, held_out=held_out, sources=sources)
+    figures = release(run, network, config, clips=clips, held_out=held_out, sources=sources(data))
     log.info("released", **figures)

@@ -13,10 +13,8 @@ from torch import Tensor
 from model.audio.clip import SpeechClip, balanced
 from model.audio.config import Count
 from model.audio.features import SUBFRAMES
-from model.data.corpus import read_corpus
-from model.data.speech_clips import read_clips
+from model.data.speech_clips import in_sync, read_clips, sources, trusted
 from model.data.speech_windows import Windows
-from model.evaluation.audio.evaluate import IN_SYNC
 from model.evaluation.audio.judge import (
     MOST_OFFSET,
     NAME,
@@ -69,7 +67,7 @@ class Trainer:
     def __init__(self, config: JudgeConfig, clips: Sequence[SpeechClip]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.clips = [clip for clip in clips if clip.trust > 0 and clip.frames > config.network.window]
+        self.clips = [clip for clip in trusted(clips) if clip.frames > config.network.window]
         self.weights = balanced(self.clips)
         self.lengths = [clip.frames for clip in self.clips]
         self.network = JudgeNetwork(config.network)
@@ -153,16 +151,13 @@ def train(config: JudgeConfig, *, data: Sequence[Path], out: Path, minutes: floa
     run = Run(out, config, trainer.state, steps=config.steps, minutes=minutes)
     trainer.train(run)
     held_out = read_clips(data, "val", at_most=config.clips_at_most)
-    sources = sorted(
-        {item.repo for folder in data for item in read_corpus(folder, split="train", kind="clip") if item.audio}
-    )
-    log.info("released", **release(run, trainer, held_out, sources))
+    log.info("released", **release(run, trainer, held_out, sources(data)))
 
 
 def release(run: Run, trainer: Trainer, held_out: Sequence[SpeechClip], sources: Sequence[str]) -> dict[str, Any]:
     """Write the averaged network and its card into the run's folder; returns the card's figures."""
     network = trainer.ema.module
-    figures = rounded(accuracy_figures(Judge(network), [clip for clip in held_out if clip.sync >= IN_SYNC] or held_out))
+    figures = rounded(accuracy_figures(Judge(network), in_sync(held_out)))
     minutes = sum(trainer.lengths) / MOTION_FPS / 60
     card = Card(
         kind="judge",

@@ -1,6 +1,5 @@
 """Made speech says when its sounds are spoken, known sentences are found in recordings, and closures are counted."""
 
-import ctypes.util
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.audio.config import NetworkConfig
+from model.audio import SpeechToMotion
 from model.audio.features import log_mel
-from model.audio.network import SpeechNetwork
 from model.errors import DataError
 from model.evaluation.audio.alignment import aligned, warping_path
 from model.evaluation.audio.closures import CLOSURE, LOWER_LIP, Closures, rank, sentence_closures, sound_frames
@@ -18,8 +16,7 @@ from model.evaluation.audio.sentences import grid_sentence, spelled_sentences
 from model.evaluation.audio.synchrony import opening_gradient
 from model.evaluation.audio.synthesiser import Phoneme, synthesise
 from model.morphable import MorphableModel
-
-needs_espeak = pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="eSpeak NG is not installed")
+from tests.support.speech_needs import needs_espeak
 
 
 @needs_espeak
@@ -86,7 +83,7 @@ def test_other_names_spell_none(path: str) -> None:
 
 def test_a_folder_without_sentences_has_no_figures_of_them(speech_corpus: Path) -> None:
     assert spelled_sentences([speech_corpus], "val") == {}
-    assert "not_measured" in sentence_closures(SpeechNetwork(NetworkConfig()), [], [], {})
+    assert "not_measured" in sentence_closures(SpeechToMotion.load(), [], [], {})
 
 
 def test_lips_that_close_in_time_are_told_from_those_that_do_not() -> None:

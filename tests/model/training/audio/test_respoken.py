@@ -1,23 +1,20 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from model.audio.features import SAMPLES_PER_FRAME, log_mel
-from model.errors import DataError
 from model.evaluation.audio.synthesiser import Phoneme, synthesise
 from model.training.audio.respoken import respoken
 from tests.support.speech_corpus import silent_clip
+from tests.support.speech_needs import needs_espeak
 
 SENTENCE = "bin blue at f two now"
 
 
+@needs_espeak
 def test_lips_come_at_the_times_of_the_voice_that_says_the_sentence_again() -> None:
-    try:
-        speech, phonemes = synthesise(SENTENCE, voice="en-gb-scotland", words_per_minute=140)
-    except DataError as error:
-        pytest.skip(str(error))
+    speech, phonemes = synthesise(SENTENCE, voice="en-gb-scotland", words_per_minute=140)
     mel = log_mel(speech)
     frames = len(mel) // 4
     code = torch.stack([pulse(frames, phonemes, name) for name in ("b", "l", "aU")], dim=1)
