@@ -28,7 +28,7 @@ class SpeechClip:
     motion: Tensor  # (T, 70), lightly smoothed, blinks taken out
     identity: Tensor  # (80,)
     opening: Tensor  # (T,) gap between the inner lips in eye distances, from the landmarks as they are
-    closure: Tensor  # (T,) how far the lids are shut, 0..1
+    lids: Tensor  # (T,) how far the lids are shut, 0..1
 
     @property
     def frames(self) -> int:

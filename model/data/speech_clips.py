@@ -96,7 +96,7 @@ def read_clip(item: Item, model: MorphableModel, lids: LidDirections) -> SpeechC
         motion=motion,
         identity=fit.identity[0],
         opening=mouth_opening(tensor),
-        closure=torch.from_numpy(lid_closure(landmarks)),
+        lids=torch.from_numpy(lid_closure(landmarks)),
     )
 
 
@@ -119,9 +119,9 @@ def read_clips(folders: Sequence[Path], split: str, *, at_most: int | None = Non
             raise DataError(f"{folder} has no {split} clip with sound of {SHORTEST_FRAMES} frames or more")
         if at_most is not None:
             items = sorted(items, key=lambda item: -item.frames)[:at_most]
-        found = told_apart([read_clip(item, model, lids) for item in items])
+        found = [read_clip(item, model, lids) for item in items]
         clips += found if items[0].pictures else trusted_by_source(found)
-    return clips
+    return told_apart(clips)
 
 
 def in_sync(clips: Sequence[SpeechClip]) -> list[SpeechClip]:

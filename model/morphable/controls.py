@@ -48,6 +48,11 @@ class Measure:
         return row.flatten()
 
 
+def measure(name: str) -> Measure:
+    """The measure of that name."""
+    return next(measure for measure in MEASURES if measure.name == name)
+
+
 def _gap(upper: int, lower: int) -> tuple[tuple[int, int, float], ...]:
     return ((lower, 1, 1.0), (upper, 1, -1.0))
 
@@ -275,7 +280,7 @@ class Controls:
         Both in half sides of the crop, down the face; the gap is linear in expression.
         """
         rest = self._shape(identity, np.zeros(EXPRESSION_SIZE, np.float32))
-        return float(rest[14, 1] - rest[13, 1]), self._model.expression_basis @ MEASURES[0].vector()
+        return float(rest[14, 1] - rest[13, 1]), self._model.expression_basis @ measure("jaw_open").vector()
 
     def _check(self, name: str, value: float) -> None:
         allowed = self.specifications.get(name)

@@ -91,5 +91,5 @@ def silent_clip(frames: int = 40, *, person: str = "p", source: str = "made up",
         motion=torch.zeros(frames, MOTION),
         identity=torch.zeros(IDENTITY),
         opening=torch.zeros(frames),
-        closure=torch.zeros(frames),
+        lids=torch.zeros(frames),
     )

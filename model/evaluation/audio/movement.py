@@ -25,7 +25,7 @@ def movement_figures(network: SpeechNetwork, model: MorphableModel, clip: Speech
         "real": lips((centred[:, EXPRESSION] @ gradient).numpy()) | head(centred[:, POSE].numpy()),
     }
     found = {name: {who: figures[name] for who, figures in by.items() if name in figures} for name in by["real"]}
-    blinks = {"take": closure, "real": clip.closure.numpy()}
+    blinks = {"take": closure, "real": clip.lids.numpy()}
     return found | {"blinks": {who: float(len(find_blinks(lids))) for who, lids in blinks.items()}}
 
 

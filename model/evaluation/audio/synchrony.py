@@ -18,7 +18,7 @@ from model.audio.motion_code import LIPS
 from model.audio.network import SpeechNetwork
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION, EXPRESSION_SIZE, HALF_CROP, POINTS
-from model.morphable.controls import MEASURES
+from model.morphable.controls import measure
 
 MOST_LAG = 4  # frames
 LAGS = range(-MOST_LAG, MOST_LAG + 1)
@@ -52,12 +52,12 @@ def mean_rows(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 def opening_gradient(model: MorphableModel) -> Tensor:
     """What each expression coefficient adds to the gap between the lips (64,), in half sides of the crop."""
-    return model.expression_basis @ _measure("jaw_open")
+    return model.expression_basis @ measure("jaw_open").vector()
 
 
 def width_gradient(model: MorphableModel) -> Tensor:
     """The same of how far the mouth's corners are apart."""
-    return -model.expression_basis @ _measure("pucker")
+    return -model.expression_basis @ measure("pucker").vector()
 
 
 def protrusion_gradient(model: MorphableModel) -> Tensor:
@@ -65,10 +65,6 @@ def protrusion_gradient(model: MorphableModel) -> Tensor:
     depth = torch.zeros(POINTS, 3)
     depth[list(LIPS), 2] = -1 / len(LIPS)
     return model.expression_basis @ depth.flatten()
-
-
-def _measure(name: str) -> Tensor:
-    return next(measure for measure in MEASURES if measure.name == name).vector()
 
 
 def lip_figures(network: SpeechNetwork, model: MorphableModel, clip: SpeechClip, made: Made) -> Row:

@@ -97,7 +97,7 @@ class Trainer:
         self.network.code.fit(self.clips, model)
         # what open lids are is told by the clip itself: one of a second says little
         long = [clip for clip in clips if sways(clip)] or list(clips)
-        self.network.blinks.fit([clip.closure.numpy() for clip in long])
+        self.network.blinks.fit([clip.lids.numpy() for clip in long])
         self.lengths = [clip.frames for clip in self.clips]
         self.weights = balanced(self.clips)
         self.swaying = torch.tensor([float(sways(clip)) for clip in self.clips])

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from model.audio.config import AudioConfig, NetworkConfig
-from model.audio.features import SAMPLES_PER_FRAME, log_mel
+from model.audio.features import MELS, SAMPLES_PER_FRAME, log_mel
 from model.audio.network import SpeechNetwork
 from model.evaluation.audio.synthesiser import Phoneme, synthesise
-from model.training.audio.closures import closures_of, made_lessons, train_closures
+from model.training.audio import closures
+from model.training.audio.closures import clip_lessons, closures_of, made_lessons, train_closures
 from tests.support.speech_corpus import silent_clip
 from tests.support.speech_needs import needs_espeak
 
@@ -18,6 +21,23 @@ def test_lips_are_shut_before_the_burst_of_a_plosive_and_while_an_m_or_f_sounds(
     assert lips[20:25].min() == 1
     assert lower_lip[30:33].min() == 1
     assert lower_lip[:30].max() == lower_lip[34:].max() == lips[26:].max() == 0
+
+
+def test_of_a_clip_is_known_what_is_said_or_when_its_lips_are_most_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closures, "aligned", lambda mel, sentence: [Phoneme(sentence, 0.4, 0.48)])
+    gradient = torch.zeros(64)
+    gradient[0] = 1.0
+    said, seen = replace(silent_clip(20), id="said"), replace(silent_clip(20), id="seen", mel=torch.zeros(80, MELS))
+    seen.mel[4 * 5 : 4 * 15] = 0.5  # loud in frames 5 to 14
+    seen.motion[:, 0] = torch.linspace(1, 2, 20)
+    seen.motion[8, 0] = 0.0
+    (samples, spoken, all_known), (_, closed, known) = clip_lessons([said, seen], {"said": "m"}, gradient)
+    assert len(samples) == SAMPLES_PER_FRAME * 20
+    assert torch.nonzero(spoken[:, 0]).flatten().tolist() == [10, 11]
+    assert all_known.min() == 1
+    assert torch.nonzero(known[:, 0]).flatten().tolist() == list(range(5, 15))
+    assert known[:, 1].max() == 0
+    assert torch.nonzero(closed[5:15, 0]).flatten().tolist() == [3]
 
 
 @needs_espeak
