@@ -50,16 +50,16 @@ class AudioConfig(BaseModel):
         ("en-gb-x-gbclan+m4", 130),
         ("en-us+klatt2", 230),
     )
-    augmented_share: Annotated[float, Field(ge=0, le=1)] = 0.7  # of batches whose sound is changed
+    augmented_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # of batches whose sound is changed
     regressor_total: Annotated[int, Field(ge=8)] = 800  # frames of a batch
     regressor_frames: Annotated[int, Field(ge=8)] = 80  # of a window of a clip
     short_frames: Annotated[int, Field(ge=8)] = 40  # of a window of a short clip, and of the longest such clip
     agreement: Annotated[float, Field(ge=0)] = 0.3  # weight of the correlation of openings and widths in the loss
     flow_frames: Annotated[int, Field(ge=8)] = 32
     flow_batch: Count = 48
-    regressor_steps: Count = 5000
+    regressor_steps: Count = 2200
     regressor_rate: Annotated[float, Field(gt=0)] = 2e-3
-    flow_steps: Count = 4000
+    flow_steps: Count = 2200
     flow_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     ema_half_life_steps: Annotated[float, Field(gt=0)] = 150.0
