@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from model.arrays import Doubles, Floats, Samples
-from model.audio.features import SAMPLE_RATE, SAMPLES_PER_FRAME, Pieces, evenly
-from model.audio.streams import BLOCK_FRAMES
+from model.audio.features import SAMPLE_RATE, Pieces, evenly
 
 LOWEST_HZ, HIGHEST_HZ = 40.0, 7650.0  # half of a tone there is left
 REACH = 512  # samples of the filter on either side: from all to nothing in 50 Hz
-SIZE = BLOCK_FRAMES * SAMPLES_PER_FRAME  # samples filtered at once, however the sound is cut
+LENGTH = 1 << 15  # of a Fourier transform
+SIZE = LENGTH - 3 * REACH  # samples filtered at once, however the sound is cut; the last ones have REACH more
 
 
 class SpeechBand:
@@ -26,8 +26,7 @@ class SpeechBand:
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
-        self.length = 1 << (SIZE + 2 * REACH - 1).bit_length()
-        self.response = np.fft.rfft(_filter(), self.length)
+        self.response = np.fft.rfft(_filter(), LENGTH)
 
     def __iter__(self) -> Iterator[Samples]:
         held: list[Samples] = []
@@ -45,7 +44,7 @@ class SpeechBand:
 
     def _filtered(self, block: Samples) -> Floats:
         """Samples (n,) of a block that has REACH more on either side."""
-        filtered = np.fft.irfft(np.fft.rfft(block.astype(np.float64), self.length) * self.response)
+        filtered = np.fft.irfft(np.fft.rfft(block.astype(np.float64), LENGTH) * self.response)
         return np.asarray(filtered[2 * REACH : len(block)], dtype=np.float32)
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Speed = Annotated[float, Field(ge=0.5, le=2)]
 
 
 class NetworkConfig(BaseModel):
@@ -40,7 +41,8 @@ class AudioConfig(BaseModel):
 
     network: NetworkConfig = NetworkConfig()
     seed: int = 0
-    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = (0.9, 1.0, 1.12)  # at which clips are heard and seen
+    # at which clips are heard and seen
+    speeds: Annotated[tuple[Speed, ...], Field(min_length=1)] = (0.9, 1.0, 1.12)
     # by which sentences that are known are said again, and how fast; has to be empty where there is no eSpeak NG
     voices: tuple[tuple[str, Annotated[int, Field(ge=80, le=450)]], ...] = (
         ("en-gb-x-rp+m1", 150),

@@ -8,7 +8,8 @@ A speech folder has sound and landmarks alone: no column `kind`, clips/ID.ogg, a
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -91,36 +92,68 @@ class Item:
                     target = next(wanted, None)
 
 
+def _item(row: Mapping[str, str], root: Path) -> Item:
+    """An item of a row of the index, of a corpus or, where there is no column `kind`, of a speech folder.
+
+    Raises KeyError: a column is missing. Raises ValueError: a value is no number.
+    """
+    pictures = "kind" in row
+    return Item(
+        id=row["id"],
+        kind=row["kind"] if pictures else "clip",
+        split=row["split"],
+        person=row["person"] if pictures else row["speaker"],
+        source=root.name if pictures else row["source"],
+        lag=0 if pictures else _number("lag", row["lag"]),
+        pictures=pictures,
+        frames=_number("frames", row["frames"]),
+        audio=row["audio"] == "1" if pictures else True,
+        generated=pictures and row["generated"] == "1",
+        face_px=_number("face_px", row["face_px"]),
+        sync=_share("sync", row["sync"]),
+        licence=row["licence"],
+        repo=row["repo"],
+        path=row.get("path", ""),
+        root=root,
+    )
+
+
+def _number(name: str, value: str) -> int:
+    """A whole number, 0 where nothing is said. Raises ValueError: it is none."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        raise ValueError(f"{name} is {value!r}; a whole number is allowed") from None
+
+
+def _share(name: str, value: str) -> float | None:
+    """A finite number, None where nothing is said. Raises ValueError: it is none."""
+    try:
+        number = float(value) if value else None
+    except ValueError:
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise ValueError(f"{name} is {value!r}; a number is allowed, or nothing")
+    return number
+
+
 def read_corpus(root: Path, *, split: str | None = None, kind: str | None = None) -> list[Item]:
     """Items of a corpus folder, in the index's order.
 
-    Raises DataError: there is no index.csv, or nothing in it fits.
+    Raises DataError: there is no index.csv, it lacks a column or has a value that is none, or nothing in it fits.
     """
     index = root / "index.csv"
     if not index.is_file():
         raise DataError(f"no index.csv in {root}; --data takes a corpus folder as docs/training.md describes")
+    items = []
     with index.open(newline="", encoding="utf-8") as stream:
-        items = [
-            Item(
-                id=row["id"],
-                kind=row.get("kind", "clip"),
-                split=row["split"],
-                person=row["person"] if "person" in row else row["speaker"],
-                source=row.get("source", root.name),
-                lag=int(row.get("lag") or 0),
-                pictures="kind" in row,
-                frames=int(row["frames"]),
-                audio=row.get("audio", "1") == "1",
-                generated=row.get("generated") == "1",
-                face_px=int(row["face_px"] or 0),
-                sync=float(row["sync"]) if row["sync"] else None,
-                licence=row["licence"],
-                repo=row["repo"],
-                path=row.get("path", ""),
-                root=root,
-            )
-            for row in csv.DictReader(stream)
-        ]
+        for number, row in enumerate(csv.DictReader(stream), start=2):
+            try:
+                items.append(_item(row, root))
+            except KeyError as error:
+                raise DataError(f"{index} has no column {error.args[0]!r}; docs/training.md lists them") from error
+            except ValueError as error:
+                raise DataError(f"{index}, line {number}: {error}") from error
     kept = [item for item in items if split in (None, item.split) and kind in (None, item.kind)]
     if not kept:
         raise DataError(f"{index} has no {split or ''} {kind or 'item'}")

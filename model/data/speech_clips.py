@@ -28,13 +28,16 @@ SAME_PERSON = 3.5  # distance of two clips' identities: 2.4 in the median betwee
 
 
 def read_sound(path: Path) -> Samples:
-    """The sound of a media file as 16 kHz mono samples (N,). Raises DataError: it has none."""
+    """The sound of a media file as 16 kHz mono samples (N,). Raises DataError: it cannot be read or has none."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-    with av.open(str(path)) as container:
-        if not container.streams.audio:
-            raise DataError(f"{path} has no sound; the index says that it has")
-        blocks = [block for frame in container.decode(audio=0) for block in resampler.resample(frame)]
-        blocks += resampler.resample(None)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise DataError(f"{path} has no sound; the index says that it has")
+            blocks = [block for frame in container.decode(audio=0) for block in resampler.resample(frame)]
+            blocks += resampler.resample(None)
+    except (av.FFmpegError, EOFError) as error:
+        raise DataError(f"{path} is no sound that can be read: {error}") from error
     if not blocks:
         raise DataError(f"{path} has a sound of no samples")
     return np.concatenate([block.to_ndarray()[0] for block in blocks]).astype(np.float32)

@@ -95,7 +95,7 @@ def test_autoregression_finds_the_recursion() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"network": {"members": 1}}, {"batch": 3}, {"history_dropout": 1.0}, {"flow_frames": 4}]
+    "bad", [{"network": {"members": 1}}, {"batch": 3}, {"history_dropout": 1.0}, {"flow_frames": 4}, {"speeds": []}]
 )
 def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
