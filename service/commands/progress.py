@@ -1,6 +1,8 @@
 """Progress bars of a job, one for each stage, from its events."""
 
 import json
+from queue import SimpleQueue
+from threading import Thread
 
 import typer
 from rich.console import Console
@@ -11,7 +13,31 @@ from service.client import Client, ServiceError
 
 
 def follow_with_bars(client: Client, job: Job, label: str) -> Job:
-    """Show a job's stages on the standard error stream until it ends; the job as it ended. Raises ServiceError."""
+    """Show a job's stages on the standard error stream until it ends; the job as it ended. Raises ServiceError.
+
+    A thread follows while this one waits: Ctrl-C in the midst of a request can leave a lock of the connection pool held
+    for good, and then nothing more could be asked of the server.
+    """
+    found: SimpleQueue[Job | Exception] = SimpleQueue()
+
+    def follow() -> None:
+        try:
+            found.put(_follow(client, job, label))
+        except Exception as error:
+            found.put(error)
+
+    Thread(target=follow, daemon=True).start()
+    try:
+        outcome = found.get()
+    except KeyboardInterrupt:
+        Console(stderr=True).show_cursor()  # which the bars have hidden, and may not have the time to show
+        raise
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _follow(client: Client, job: Job, label: str) -> Job:
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn(f"{label} {{task.description:<9}}"),
