@@ -101,6 +101,10 @@ class MotionCode(nn.Module):
         pose = clip.motion[:, POSE]
         return (pose - pose.mean(dim=0)) / self.pose_deviation
 
+    def both(self, clip: SpeechClip) -> Tensor:
+        """A clip's codes of expression and pose, side by side (T, E + 6)."""
+        return torch.cat([self.expression(clip), self.pose(clip)], dim=1)
+
     def speaking_mean(self, expression: Tensor) -> Tensor:
         """The likely mean (64,) of what a face does in speech, from its expression (64,) at one moment.
 

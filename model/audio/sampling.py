@@ -1,7 +1,7 @@
 """Draw motion codes from a speech network, frame by frame; block after block, each going on where the last ended."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import torch
@@ -18,11 +18,16 @@ SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
 
 
 @torch.no_grad()
+def heard_blocks(heard: Callable[[Tensor], Tensor], reach: int, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+    """What `heard` makes of mel (1, 4 T, MELS), (1, T, ...), for each block (T, ...); it sees `reach` frames around."""
+    rows = (mel.reshape(-1, SUBFRAMES * MELS) for mel in mels)
+    for around, inside in neighbourhoods(rows, reach):
+        yield heard(around.reshape(1, -1, MELS))[0, inside]
+
+
 def track_blocks(network: SpeechNetwork, mels: Iterable[Tensor], fold: int | None = None) -> Iterator[Tensor]:
     """The sound track (T, S) of each block of mel (4 T, MELS)."""
-    rows = (mel.reshape(-1, SUBFRAMES * MELS) for mel in mels)
-    for around, inside in neighbourhoods(rows, network.regressors.reach):
-        yield network.track(around.reshape(1, -1, MELS), fold)[0, inside]
+    return heard_blocks(lambda mel: network.track(mel, fold), network.regressors.reach, mels)
 
 
 def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) -> Tensor:

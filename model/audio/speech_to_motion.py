@@ -19,7 +19,7 @@ from model.audio.network import NAME, SpeechNetwork
 from model.audio.presence import presence_blocks
 from model.audio.sampling import code_blocks, track_blocks
 from model.audio.streams import shared
-from model.errors import ControlError, MotionSpaceError, WeightsError
+from model.errors import ControlError, MotionSpaceError
 from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, MOTION_SPACE, POSE
 from model.morphable.controls import Controls
 from model.weights.files import load_into, load_weights
@@ -72,9 +72,7 @@ class SpeechToMotion:
 
         Raises WeightsError: they are missing, damaged or of another motion space.
         """
-        state, card = load_weights(NAME, directory)
-        if card.get("motion_space") != MOTION_SPACE:
-            raise WeightsError(f"{NAME} is of motion space {card.get('motion_space')!r}; {MOTION_SPACE!r} is allowed")
+        state, card = load_weights(NAME, directory, motion_space=MOTION_SPACE)
         network = SpeechNetwork(NetworkConfig(**card["config"]["network"]))
         load_into(network, state, NAME)
         return cls(network, Controls.load())

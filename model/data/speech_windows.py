@@ -49,7 +49,13 @@ class Windows:
 
     def inside(self, lengths: Sequence[int]) -> Tensor:
         """(B, frames) of 1 where the window is within its clip, else 0."""
-        return self.cut([torch.ones(length) for length in lengths])
+        ends = torch.tensor([lengths[number] for number in self.clips])[:, None]
+        return ((self.places >= 0) & (self.places < ends)).float()
+
+    @property
+    def places(self) -> Tensor:
+        """Which frame of its clip each frame of a window is (B, frames); before a clip's first one below 0."""
+        return torch.tensor(self.firsts)[:, None] + torch.arange(self.frames)
 
 
 def cut(sequence: Tensor, first: int, length: int) -> Tensor:

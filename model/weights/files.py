@@ -42,12 +42,17 @@ def read_card(name: str, directory: Path | None = None) -> dict[str, Any]:
     return card
 
 
-def load_weights(name: str, directory: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(
+    name: str, directory: Path | None = None, *, motion_space: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read NAME.safetensors (as float32) and its card.
 
-    Raises WeightsError: a file is missing or damaged, its checksum differs from the card's, or a number is not finite.
+    Raises WeightsError: a file is missing or damaged, its checksum differs from the card's, a number is not finite, or
+    they are not of the `motion_space` that is asked for.
     """
     card = read_card(name, directory)
+    if motion_space is not None and card.get("motion_space") != motion_space:
+        raise WeightsError(f"{name} is of motion space {card.get('motion_space')!r}; {motion_space!r} is allowed")
     path = (directory or released_weights()) / f"{name}.safetensors"
     if not path.is_file():
         raise WeightsError(f"no weights file {path.name!r} in {path.parent}")

@@ -21,7 +21,7 @@ from model.audio.config import Count, Share
 from model.audio.features import MELS, SUBFRAMES
 from model.audio.regressor import ChannelNorm
 from model.audio.sampling import smoothed_takes
-from model.errors import DataError, WeightsError
+from model.errors import DataError
 from model.face.topology import MOUTH, mirror_permutation
 from model.morphable import MorphableModel
 from model.morphable.basis import EXPRESSION_SIZE, HALF_CROP, MOTION_SPACE, POINTS
@@ -171,9 +171,7 @@ class Judge:
 
         Raises WeightsError: they are missing, damaged or of another motion space.
         """
-        state, card = load_weights(NAME, directory)
-        if card.get("motion_space") != MOTION_SPACE:
-            raise WeightsError(f"{NAME} is of motion space {card.get('motion_space')!r}; {MOTION_SPACE!r} is allowed")
+        state, card = load_weights(NAME, directory, motion_space=MOTION_SPACE)
         network = JudgeNetwork(JudgeNetworkConfig(**card["config"]["network"]))
         load_into(network, state, NAME)
         return cls(network)

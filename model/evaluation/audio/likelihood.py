@@ -29,7 +29,7 @@ class Likelihoods:
     @classmethod
     def of(cls, network: SpeechNetwork, clips: Sequence[SpeechClip], tracks: Sequence[Tensor]) -> "Likelihoods":
         """Measure the clips, whose sound tracks (T, S) these are. Raises DataError: they are all of one person."""
-        codes = [_code(network, clip) for clip in clips]
+        codes = [network.code.both(clip) for clip in clips]
         dimensions = torch.tensor([network.config.components, codes[0].shape[1] - network.config.components])
         others = [
             clip_nll(network.flows, [_as_long(tracks[j], c) for j, c in zip(turn, codes, strict=True)], codes)
@@ -78,7 +78,7 @@ def gaussian_figures(network: SpeechNetwork, clips: Sequence[SpeechClip]) -> dic
     good as a linear model without sound can look.
     """
     e = network.config.components
-    codes = [_code(network, clip) for clip in clips]
+    codes = [network.code.both(clip) for clip in clips]
     parts = {"expression": [code[:, :e] for code in codes], "pose": [code[:, e:] for code in codes]}
     return {name: gaussian_nll(part) / part[0].shape[1] for name, part in parts.items()}
 
@@ -107,11 +107,6 @@ def other_people(clips: Sequence[SpeechClip]) -> list[list[int]]:
     ]
     count = min(OTHERS, *map(len, others))
     return [numbers[:count] for numbers in others]
-
-
-def _code(network: SpeechNetwork, clip: SpeechClip) -> Tensor:
-    """Both codes (T, E + 6) of what the clip's person did."""
-    return torch.cat([network.code.expression(clip), network.code.pose(clip)], dim=1)
 
 
 def _as_long(track: Tensor, code: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from model.audio.features import SUBFRAMES
 from model.audio.network import SpeechNetwork
 from model.errors import DataError
 from model.evaluation.audio.judge import Agreement, Judge
+from model.evaluation.audio.likelihood import LONG_SECONDS, OTHERS
 from model.evaluation.audio.synchrony import Made, Row
 from model.morphable.basis import EXPRESSION, MOTION_FPS
 
 CLOSE = 1  # frames: an offset up to this is none
-SHORT, LONG = 1.0, 2.0  # seconds of clips that are counted apart: the longer, the more there is to hear
-OTHERS = 8  # sounds of other people that a clip is tried with
+SHORT, LONG = 1.0, LONG_SECONDS  # seconds of clips that are counted apart: the longer, the more there is to hear
 
 
 def judge_rows(judge: Judge, network: SpeechNetwork, clips: Sequence[SpeechClip], made: Sequence[Made]) -> list[Row]:

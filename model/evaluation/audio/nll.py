@@ -40,13 +40,6 @@ def _alike_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) 
     return torch.stack([(part * inside).sum(dim=1) / inside.sum(dim=1) for part in parts], dim=1)
 
 
-def flow_nll(flows: Flows, tracks: Sequence[Tensor], codes: Sequence[Tensor]) -> tuple[float, float]:
-    """The mean NLL a frame, in nats, of expression and pose over all frames of clips, as `clip_nll` takes."""
-    lengths = torch.tensor([len(code) for code in codes])
-    expression, pose = clip_nll(flows, tracks, codes).T
-    return over_frames(expression, lengths), over_frames(pose, lengths)
-
-
 def over_frames(values: Tensor, lengths: Tensor) -> float:
     """The mean of clips' values (clips,), each clip as often as it has frames (clips,)."""
     return float((values * lengths).sum() / lengths.sum())

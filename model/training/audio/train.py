@@ -17,7 +17,7 @@ from model.audio.network import Flows, SpeechNetwork, about, begun, histories
 from model.audio.regressor import RegressorEnsemble
 from model.data.speech_clips import in_sync, read_clips, sources, trusted
 from model.data.speech_windows import Windows
-from model.evaluation.audio.nll import flow_nll
+from model.evaluation.audio.nll import clip_nll, over_frames
 from model.evaluation.audio.sentences import spelled_sentences
 from model.evaluation.audio.synchrony import opening_gradient, width_gradient
 from model.evaluation.audio.synthesiser import synthesise
@@ -105,8 +105,8 @@ class Trainer:
         fold = {person: number % config.network.members for number, person in enumerate(people)}
         self.folds = [fold[clip.person] for clip in self.clips]
         code = self.network.code
-        self.codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.clips]
-        self.held_out_codes = [torch.cat([code.expression(clip), code.pose(clip)], dim=1) for clip in self.held_out]
+        self.codes = [code.both(clip) for clip in self.clips]
+        self.held_out_codes = [code.both(clip) for clip in self.held_out]
         self.lessons = Lessons.of(self.clips, self.codes, self.folds, sentences or {}, config)
         self.lips = code.decoder @ torch.stack([opening_gradient(model), width_gradient(model)], dim=1)
         self.regressor_optimizer = adam(self.network.regressors, config.regressor_rate, config.weight_decay)
@@ -230,7 +230,7 @@ class Trainer:
         past = windows.cut(self.pasts)
         past = past + config.history_noise * torch.randn_like(past)
         known = (torch.rand(*past.shape[:2], 1) >= config.history_dropout).float()
-        known = known * windows.cut([begun(length, config.network.history_frames) for length in self.lengths])
+        known = known * (windows.places >= config.network.history_frames)[..., None]
         inside = windows.inside(self.lengths)
         swaying = inside * (self.swaying[windows.clips][:, None] if self.swaying.any() else 1)
         sound = windows.cut(self.tracks, margin=margin)
@@ -245,12 +245,11 @@ class Trainer:
 
     def held_out_nll(self, flows: Flows) -> dict[str, float]:
         """The mean NLL a frame of held-out clips, in nats: expression, pose of those that show it, and both."""
-        expression, pose = flow_nll(flows, self.held_out_tracks, self.held_out_codes)
-        if long := [number for number, clip in enumerate(self.held_out) if sways(clip)]:
-            tracks, codes = (
-                [every[number] for number in long] for every in (self.held_out_tracks, self.held_out_codes)
-            )
-            pose = flow_nll(flows, tracks, codes)[1]
+        of_clips = clip_nll(flows, self.held_out_tracks, self.held_out_codes)
+        frames = torch.tensor([clip.frames for clip in self.held_out])
+        swaying = frames * torch.tensor([sways(clip) for clip in self.held_out])
+        expression = over_frames(of_clips[:, 0], frames)
+        pose = over_frames(of_clips[:, 1], swaying if swaying.any() else frames)
         return {"held_out_nll": expression + pose, "held_out_nll_expression": expression, "held_out_nll_pose": pose}
 
     def step(self, progress: float) -> dict[str, Tensor]:
