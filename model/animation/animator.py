@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -16,6 +17,7 @@ from model.engines.eight_bits import read_eight_bit_calibration
 from model.errors import EngineError, MotionSpaceError
 from model.morphable import MorphableModel
 from model.pictures import to_image
+from model.renderer.network import PortraitState
 from model.renderer.prior.prior import Heads, Prior, SourceFace
 from model.renderer.released import load_renderer
 from model.weights import RENDERER
@@ -23,6 +25,15 @@ from model.weights import RENDERER
 T = TypeVar("T")
 
 STRETCH = 256  # frames whose descriptors are made at once: what a mapping network holds meanwhile is 4 kB a frame
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFace:
+    """A portrait's face and all that it alone decides; `heads` is None for a renderer that is not guided."""
+
+    face: SourceFace
+    state: PortraitState
+    heads: Heads | None
 
 
 class Animator:
@@ -34,6 +45,7 @@ class Animator:
         self.engine = engine
         self.motion_space = motion_space
         self.dimension = engine.network.config.motion_dimension
+        self.window_radius = engine.network.config.window_radius  # frames on either side that one is drawn by
         self._morphable = morphable
         self.prior = prior
 
@@ -68,12 +80,18 @@ class Animator:
         prior = Prior.load(morphable, directory)
         return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
 
+    def prepare(self, face: SourceFace) -> PreparedFace:
+        """What is made once of a portrait, however often it is animated."""
+        heads = None if self.prior is None else self.prior.head_of(face)
+        return PreparedFace(face, self.engine.prepare(to_image(face.image)), heads)
+
     def animate(
-        self, portrait: SourceFace, motions: Floats, *, batch_size: int = 8, frames: Sequence[int] | None = None
+        self, portrait: PreparedFace, motions: Floats, *, batch_size: int = 8, frames: Sequence[int] | None = None
     ) -> Iterator[RenderedFrames]:
         """Pictures of the portrait's size, in order and at most `batch_size` at a time, of motions (T, D).
 
-        With `frames` (numbers below T) only those are drawn; what surrounds them in time still counts.
+        With `frames` (numbers below T) only those are drawn; what surrounds them in time, `window_radius` frames on
+        either side, still counts.
 
         Raises MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
         """
@@ -84,40 +102,38 @@ class Animator:
         if not np.isfinite(motions).all():
             raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
         sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
-        prepared = self.engine.prepare(to_image(portrait.image))
         descriptors = self._descriptors(sequence, batch_size)
         if frames is not None:
             descriptors = iter(torch.cat([*descriptors])[list(frames)].split(batch_size))
             sequence = sequence[list(frames)]
         parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
-        if self._morphable is None or self.prior is None:
-            yield from (self.engine.render_frames(prepared, described) for described in descriptors)
+        face, state, heads = portrait.face, portrait.state, portrait.heads
+        if self._morphable is None or self.prior is None or heads is None:
+            yield from (self.engine.render_frames(state, described) for described in descriptors)
             return
-        heads = self.prior.head_of(portrait)
-        guides = ahead(self._guide(self._morphable, self.prior, heads, portrait, sequence[part]) for part in parts)
+        guides = ahead(self._guide(self._morphable, self.prior, heads, face, sequence[part]) for part in parts)
         for described, (target, guide) in zip(descriptors, guides, strict=True):
-            drawn = self.engine.render_frames(prepared, described, guide)
-            paint_mouths(drawn, portrait.landmarks, target.numpy(), portrait.image)
+            drawn = self.engine.render_frames(state, described, guide)
+            paint_mouths(drawn, face.landmarks, target.numpy(), face.image)
             yield drawn
 
     def _descriptors(self, motions: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
         """Descriptors (B, Z) of motions (T, D), `batch_size` at a time; each sees the frames around its own."""
-        radius = self.engine.network.config.window_radius
         stretch = max(1, STRETCH // batch_size) * batch_size
         for start in range(0, len(motions), stretch):
-            first = max(0, start - radius)
-            described = self.engine.describe(motions[first : start + stretch + radius])
+            first = max(0, start - self.window_radius)
+            described = self.engine.describe(motions[first : start + stretch + self.window_radius])
             yield from described[start - first : start - first + stretch].split(batch_size)
 
     @staticmethod
     @torch.inference_mode()
     def _guide(
-        morphable: MorphableModel, prior: Prior, heads: Heads, portrait: SourceFace, motions: torch.Tensor
+        morphable: MorphableModel, prior: Prior, heads: Heads, face: SourceFace, motions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
-        identity = torch.from_numpy(np.asarray(portrait.identity, np.float32))[None]
+        identity = torch.from_numpy(np.asarray(face.identity, np.float32))[None]
         target = morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
-        return target, prior.guide(heads, target, motions, size=portrait.image.shape[0]).prior
+        return target, prior.guide(heads, target, motions, size=face.image.shape[0]).prior
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -29,7 +29,7 @@ def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any
         np.concatenate([*read_speech(SPEECH, settings.audio_limits)]), face.motion, identity=face.identity
     )
     motions = spoken[np.linspace(0, len(spoken) - 1, FRAMES).astype(int)]
-    animated = [frame for batch in models.animator.animate(face, motions) for frame in batch]
+    animated = [frame for batch in models.animator.animate(models.animator.prepare(face), motions) for frame in batch]
     canvas = whole_photo(photo, face, None, planar=True)
     times = []
     for _ in range(rounds + 1):

@@ -181,7 +181,7 @@ class Evaluation:
         self, portrait: Extraction, driver: HeldOutClip, frames: list[int], *, told: bool
     ) -> Iterator[tuple[str, Array]]:
         """Pictures (B, S, S, 3) of the driver's frames by method; `told`: the true landmarks are known."""
-        drawn = self.animator.animate(portrait, driver.motions, frames=frames)
+        drawn = self.animator.animate(self.animator.prepare(portrait), driver.motions, frames=frames)
         yield "renderer", np.concatenate([composed(portrait.image, part) for part in drawn])
         if told:
             yield "mesh", self._prior.moved(portrait, driver.landmarks[frames], driver.motions[frames])

@@ -110,8 +110,9 @@ def _with_landmarks(portrait: Extraction) -> Array:
 
 def draw_stills(animator: Animator, portrait: Extraction, motions: Floats) -> Frames:
     """Pictures (B, S, S, 3) of motions (B, 70), each held still: a still's window repeats its motion."""
+    prepared = animator.prepare(portrait)
     return np.concatenate(
-        [composed(portrait.image, next(animator.animate(portrait, motion[None]))) for motion in motions]
+        [composed(portrait.image, next(animator.animate(prepared, motion[None]))) for motion in motions]
     )
 
 

@@ -66,7 +66,7 @@ def test_motions_in_stretches_are_motions_in_one(frames, monkeypatch):
 
     def pictures(stretch):
         monkeypatch.setattr(animate, "STRETCH", stretch)
-        batches = list(animator.animate(portrait, motions, batch_size=4, frames=frames))
+        batches = list(animator.animate(animator.prepare(portrait), motions, batch_size=4, frames=frames))
         assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
         return np.stack([frame.image for batch in batches for frame in batch])
 
