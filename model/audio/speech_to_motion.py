@@ -14,7 +14,7 @@ from model.arrays import Floats, Samples
 from model.audio.band import SpeechBand
 from model.audio.closing import closing_blocks
 from model.audio.config import NetworkConfig
-from model.audio.features import Pieces, level, mel_blocks
+from model.audio.features import Level, Pieces, level, mel_blocks
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.presence import presence_blocks
 from model.audio.sampling import code_blocks, track_blocks
@@ -59,6 +59,18 @@ class SpeechStyle:
 DEFAULT_STYLE = SpeechStyle()
 
 
+@dataclass(frozen=True)
+class SpokenMotions:
+    """Motions (T, 70) that come block by block, once; `frames` are those of all blocks."""
+
+    frames: int
+    blocks: Iterator[Floats]
+
+    def __iter__(self) -> Iterator[Floats]:
+        """The blocks that are still to come."""
+        return self.blocks
+
+
 class SpeechToMotion:
     """Turns speech into a sequence of open478 motions; made by `load`."""
 
@@ -95,7 +107,7 @@ class SpeechToMotion:
         style: SpeechStyle = DEFAULT_STYLE,
         *,
         identity: Floats | None = None,
-    ) -> Iterator[Floats]:
+    ) -> SpokenMotions:
         """Motions (T, 70), ten seconds at a time: max(1, round(N / 640)) in all for N mono 16 kHz samples.
 
         The first frame is `start` (70,), the portrait's own motion; face and head return to it in silence and at the
@@ -113,8 +125,14 @@ class SpeechToMotion:
         """
         start = _checked(start, MOTION, "start motion")
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
-        pieces = SpeechBand(pieces)
-        sound = level(pieces)
+        heard = SpeechBand(pieces)
+        sound = level(heard)
+        return SpokenMotions(sound.frames, self._blocks(heard, sound, start, identity, style))
+
+    def _blocks(
+        self, pieces: Pieces, sound: Level, start: Floats, identity: Floats, style: SpeechStyle
+    ) -> Iterator[Floats]:
+        """The motions of a `sound` whose speech is in `pieces`."""
         frames, origin, code = sound.frames, torch.from_numpy(start), self.network.code
         mean = code.speaking_mean(origin[EXPRESSION])
         start_code = (origin[EXPRESSION] - mean) @ code.encoder
