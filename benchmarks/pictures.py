@@ -23,7 +23,8 @@ from model.data.speech_clips import read_sound
 from model.evaluation.audio.sheet import waveform
 from model.face.topology import MOUTH as MOUTH_POINTS
 from worker.make.faces import read_portrait
-from worker.make.picture import make_image, make_video
+from worker.make.image import make_image
+from worker.make.render import make_video
 from worker.media.sheet import CAPTION, GROUND, INK, captioned, video_frames
 from worker.models import Models
 from worker.settings import WorkerSettings

@@ -1,5 +1,6 @@
 """What a job is done with: models, limits, portraits seen before, and the stopwatches of its stages."""
 
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ class PortraitCache:
 class Workbench:
     """Models, settings, portraits and credentials live as long as the process, all else as the job.
 
-    `digests` are the SHA-256 of files that are known already.
+    `digests` are the SHA-256 of files that are known already; `seed` is that of a job that names none.
     """
 
     models: Models
@@ -69,3 +70,4 @@ class Workbench:
     credentials: ContentCredentials | None = None
     owner: str = ""
     digests: dict[Path, str] = field(default_factory=dict)
+    seed: int = field(default_factory=lambda: secrets.randbits(32))

@@ -27,8 +27,9 @@ from tests.support.deep3d import landmarks_68, made_network, mat_file, save_chec
 from tests.support.paths import GOLDEN
 from worker.make.driving import driven_video
 from worker.make.faces import read_portrait
+from worker.make.image import make_image
 from worker.make.motion import extract_motion
-from worker.make.picture import make_image, make_video
+from worker.make.render import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

@@ -16,7 +16,7 @@ from model.morphable import MorphableModel
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.prior.prior import Prior
 from worker.benchmark.inputs import PORTRAIT, long_speech
-from worker.make.picture import make_video
+from worker.make.render import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

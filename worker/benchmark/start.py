@@ -14,7 +14,7 @@ from jobs.motions import ControlsMotion
 from jobs.schemas import ImageOptions
 from model.metrics.memory import peak_resident_mib
 from worker.benchmark.inputs import PORTRAIT
-from worker.make.picture import make_image
+from worker.make.image import make_image
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

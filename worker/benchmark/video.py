@@ -14,7 +14,7 @@ from model.animation.animator import Animator
 from model.engines import Engine, RenderedFrames, Rendering
 from model.renderer.network import PortraitState
 from worker.benchmark.inputs import large_portrait, long_speech
-from worker.make.picture import make_video
+from worker.make.render import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages

@@ -23,8 +23,10 @@ and goes on from there.
 The authors' space has a rule of its own for this, see model.extractor.deep3d.coefficients.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,8 @@ from model.extractor.deep3d import coefficients as deep3d
 from model.morphable.basis import ANGLES, EXPRESSION, LOG_SCALE, MOTION_SPACE, OFFSET, POSE
 from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
-from worker.make.motions import Drive, Face, resample
+from worker.make.motions import Face, Motions
+from worker.media.audio import Sound
 from worker.workbench import PreparedPortrait, Workbench
 
 PLACE = slice(LOG_SCALE, None)
@@ -52,10 +55,11 @@ class Driver:
     seen: NDArray[np.bool_]  # (T,), whether the face was in the frame
     space: str = MOTION_SPACE
 
-    @property
-    def frames_without_face(self) -> int:
-        """Of these the motion is that of the last frame with a face."""
-        return int(np.count_nonzero(~self.seen))
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Stretches of a driver as one."""
+        columns = zip(*((part.motion, part.shots, part.seen) for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns), parts[0].space)
 
     @property
     def come(self) -> int:
@@ -71,22 +75,72 @@ def driven_image(bench: Workbench, subject: PreparedPortrait, driving: Path, opt
     return target
 
 
-def driven_video(
-    bench: Workbench, subject: PreparedPortrait, driving: Path, options: VideoOptions, fps: float
-) -> Drive:
-    """The portrait moving at `fps` as a face in the video `driving` does, with the video's sound."""
-    check = bench.stages.check
-    source = open_video(driving, bench.settings.video_limits, name="driving video", check=check)
-    followed = from_the_start(face for _, face in follow_face(bench, source, options.driving_face))
-    read = [(face.motion, face.shot, face.seen) for face in followed]
-    motion, shots, seen = (np.stack(column) for column in zip(*read, strict=True))
-    driver = Driver(motion, shots, seen, bench.models.extractor.motion_space)
-    neutral = starting(driver) if options.driving_relative else resting(driver)
-    sequence = resample(apply(driver, subject.face, neutral, options), MOTION_FPS, fps)
-    sound = None
-    if source.has_sound:
-        sound = open_sound(driving, bench.settings.audio_limits, name="driving video's sound", check=check)
-    return Drive(sequence, fps, sound, driver.frames_without_face)
+class DrivingVideo:
+    """The portrait moving as a face in a video does, while that is read.
+
+    `frames_without_face` are those of the motions given so far.
+    """
+
+    def __init__(self, bench: Workbench, face: Face, path: Path, options: VideoOptions) -> None:
+        """Raises ProblemError: what `open_video` raises."""
+        self._bench = bench
+        self._face = face
+        self._options = options
+        self._source = open_video(path, bench.settings.video_limits, name="driving video", check=bench.stages.check)
+        self.frames_without_face = 0
+
+    def sound(self) -> Sound | None:
+        """The video's, if it has any. Raises ProblemError: what `open_sound` raises."""
+        if not self._source.has_sound:
+            return None
+        return open_sound(
+            self._source.path,
+            self._bench.settings.audio_limits,
+            name="driving video's sound",
+            check=self._bench.stages.check,
+        )
+
+    def motions(self) -> Motions:
+        """The portrait's motion frame by frame, MOTION_FPS a second, from when it is known how the driver starts."""
+        rows, read, since = self._rows(), list[Driver](), 0
+        relative, space = self._options.driving_relative, self._bench.models.extractor.motion_space
+        # the authors look through all of a driver for the frame that is most like the portrait
+        whole = space == deep3d.MOTION_SPACE and not relative
+        for row in rows:
+            if row is not None:
+                read.append(row)
+                since += bool(since or row.seen[0])  # frames since the face came
+                if not whole and (since == STARTS or row.shots[0] > 0):
+                    break
+            yield None
+        driver = Driver.joined(read)
+        neutral = starting(driver) if relative else resting(driver)
+        yield from self._moved(driver, neutral)
+        shot = driver.shots[-1]
+        for row in rows:
+            if row is None:
+                yield None
+                continue
+            neutral = neutral[-1:]
+            if row.shots[0] != shot:
+                shot = row.shots[0]
+                neutral[:, PLACE] = row.motion[:, PLACE]
+            yield from self._moved(row, neutral)
+
+    def _rows(self) -> Iterator[Driver | None]:
+        """The driver a frame at a time, once the face has come."""
+        space = self._bench.models.extractor.motion_space
+        followed = follow_face(self._bench, self._source, self._options.driving_face)
+        for face in from_the_start(face for _, face in followed):
+            yield (
+                None if face is None else Driver(face.motion[None], np.array([face.shot]), np.array([face.seen]), space)
+            )
+
+    def _moved(self, driver: Driver, neutral: Floats) -> Iterator[Floats]:
+        motion = apply(driver, self._face, neutral, self._options)
+        for row, seen in zip(motion, driver.seen, strict=True):
+            self.frames_without_face += not seen
+            yield row[None]
 
 
 def starting(driver: Driver) -> Floats:

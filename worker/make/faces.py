@@ -20,8 +20,10 @@ from worker.workbench import PreparedPortrait, Workbench
 REPORT_EVERY = 8  # frames
 
 
-def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str = "portrait") -> PreparedPortrait:
-    """Decode a photo and extract one of its faces: the `index`-th, or the largest.
+def read_portrait(
+    bench: Workbench, path: Path, index: int | None, *, name: str = "portrait", face: Extraction | None = None
+) -> PreparedPortrait:
+    """Decode a photo and extract one of its faces: the `index`-th, or the largest; or take the `face` known of it.
 
     Raises ProblemError: what `read_image` raises, no-face or no-such-face.
     """
@@ -31,11 +33,13 @@ def read_portrait(bench: Workbench, path: Path, index: int | None, *, name: str 
         key = (bench.owner, digest, index or 0)
         known = bench.portraits.get(key)
         if known is not None:
-            return known
+            return PreparedPortrait(known.photo, face or known.face)
         photo = read_image(path, bench.settings.image_limits, name=name, check=bench.stages.check)
-    with bench.stages.run("face"):
-        extractor = bench.models.extractor
-        portrait = PreparedPortrait(photo, extractor.extract(photo, choose_face(extractor, photo, index, name=name)))
+    if face is None:
+        with bench.stages.run("face"):
+            extractor = bench.models.extractor
+            face = extractor.extract(photo, choose_face(extractor, photo, index, name=name))
+    portrait = PreparedPortrait(photo, face)
     bench.portraits.put(key, portrait)
     return portrait
 
@@ -97,12 +101,13 @@ def follow_face(bench: Workbench, source: VideoSource, index: int | None) -> Ite
         ) from error
 
 
-def from_the_start(followed: Iterable[Extraction | None]) -> Iterator[Extraction]:
-    """A followed face, which before it came was where it came, and unseen."""
+def from_the_start(followed: Iterable[Extraction | None]) -> Iterator[Extraction | None]:
+    """A followed face, which before it came was where it came, and unseen; None while that is waited for."""
     before = 0
     for face in followed:
         if face is None:
             before += 1
+            yield None
             continue
         yield from repeat(replace(face, confidence=0.0, seen=False), before)
         before = 0

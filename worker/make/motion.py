@@ -88,7 +88,7 @@ def _read_video(
     confidence: list[float] = []
     shots: list[dict[str, Any]] = []
     missing = 0
-    for face in from_the_start(face for _, face in followed):
+    for face in filter(None, from_the_start(face for _, face in followed)):
         if face.shot == len(shots):
             shots.append({"start": len(rows), "crop": _described(face.crop, video.shrinkage)})
         rows.append(_rounded(face.motion))

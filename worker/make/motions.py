@@ -1,14 +1,21 @@
-"""From what the user asked for to the motion of every frame: arrays (T, D) in the renderer's motion space."""
+"""From what the user asked for to the motion of every frame: arrays (T, D) in the renderer's motion space.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+What takes a while comes as `Motions`, and is used while the rest of it is still made.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion
+from jobs.problems import ProblemError, ProblemType
 from model.arrays import Doubles, Floats
-from worker.media.audio import Sound
+from model.renderer.prior.reach import within_reach
+from worker.workbench import Workbench
+
+Motions = Iterator[Floats | None]
+"""A sequence a few motions (n, D) at a time; None: there is nothing new, but a moment to do something else."""
 
 
 class AppliesControls(Protocol):
@@ -33,19 +40,6 @@ class Face(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Drive:
-    """What a portrait does in a video: its motion (T, D) at `fps`, and the sound that goes with it.
-
-    `frames_without_face` are those of a driving video.
-    """
-
-    motion: Floats
-    fps: float
-    sound: Sound | None = None
-    frames_without_face: int | None = None
-
-
 def still(motion: ControlsMotion | CoefficientsMotion, face: Face, controls: AppliesControls) -> Floats:
     """One motion (D,): named controls on the portrait's own, or coefficients as they are."""
     if isinstance(motion, CoefficientsMotion):
@@ -68,14 +62,48 @@ def moving(motion: FramesMotion | KeyframesMotion, face: Face, controls: Applies
 
 def resample(frames: Floats, from_fps: float, to_fps: float) -> Floats:
     """A sequence (T, D) at another rate, linear between its frames; its length in seconds stays, to half a frame."""
+    return np.concatenate([part for part in resampled(iter([frames]), from_fps, to_fps) if part is not None])
+
+
+def resampled(motions: Motions, from_fps: float, to_fps: float) -> Motions:
+    """`resample` of what comes bit by bit; only what is still needed is held."""
     if from_fps == to_fps:
-        return frames
-    count = max(1, round(len(frames) / from_fps * to_fps))
-    position = np.minimum(np.arange(count) * from_fps / to_fps, len(frames) - 1)
-    before = np.floor(position).astype(int)
-    after = np.minimum(before + 1, len(frames) - 1)
-    share = (position - before)[:, None].astype(np.float32)
-    return np.asarray(frames[before] * (1 - share) + frames[after] * share, np.float32)
+        yield from motions
+        return
+    held, first, done = np.zeros((0, 0), np.float32), 0, 0  # `held` begins with frame `first`
+
+    def made(stop: int) -> Floats:
+        last = first + len(held) - 1
+        position = np.minimum(np.arange(done, stop) * from_fps / to_fps, last)
+        before = np.floor(position).astype(int)
+        after = np.minimum(before + 1, last)
+        share = (position - before)[:, None].astype(np.float32)
+        return np.asarray(held[before - first] * (1 - share) + held[after - first] * share, np.float32)
+
+    for frames in motions:
+        if frames is None:
+            yield None
+            continue
+        held = np.concatenate([held, frames]) if len(held) else frames
+        known = first + len(held)
+        # as many as there will be whatever comes, and whose frames on either side are there
+        coming = np.arange(done, resampled_length(known, from_fps, to_fps)) * from_fps / to_fps
+        ready = int(np.count_nonzero(coming < known - 1))
+        if not ready:
+            yield None
+            continue
+        yield made(done + ready)
+        done += ready
+        needed = min(int(done * from_fps / to_fps), known - 1)
+        held, first = held[needed - first :], needed
+    total = resampled_length(first + len(held), from_fps, to_fps)
+    if total > done:
+        yield made(total)
+
+
+def resampled_length(frames: int, from_fps: float, to_fps: float) -> int:
+    """How many frames `resample` makes of so many."""
+    return frames if from_fps == to_fps else max(1, round(frames / from_fps * to_fps))
 
 
 def interpolate(times: Doubles, values: Floats, at: Doubles) -> Floats:
@@ -103,3 +131,30 @@ def interpolate(times: Doubles, values: Floats, at: Doubles) -> Floats:
         + s**2 * (s - 1) * h * tangent[k + 1]
     )
     return np.asarray(hermite, np.float32)
+
+
+def check_reads(bench: Workbench, what: str, got: str) -> None:
+    """Refuse what becomes a motion of the space `got` where the renderer takes another space's.
+
+    Raises ProblemError: wrong-motion-space.
+    """
+    spaces = bench.models.motion_spaces
+    if got not in spaces:
+        raise ProblemError(
+            ProblemType.WRONG_MOTION_SPACE,
+            f"{what} becomes a motion in the space {got!r}; this renderer takes {', '.join(map(repr, spaces))}, as "
+            "coefficients or frames of them",
+            got=got,
+            allowed=list(spaces),
+        )
+
+
+def within_reach_of(bench: Workbench, face: Face, asked: Floats) -> tuple[Floats, int]:
+    """Motions (T, D) that can be drawn of a portrait: turned no further than it shows enough for; how many of them are.
+
+    A renderer without a prior is left to itself: its motions need not even have angles.
+    """
+    if bench.models.animator.prior is None:
+        return asked, 0
+    reached, reduced = within_reach(face.motion, asked)
+    return reached, int(np.count_nonzero(reduced))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from model.extractor import Extraction
 from model.renderer.prior.reach import Reach
 
 
@@ -12,6 +13,11 @@ class Clamped:
 
     count: int
     reach: Reach
+
+
+def clamped(face: Extraction, count: int) -> Clamped | None:
+    """What is told of so many turns of a portrait that were reduced: nothing of none."""
+    return Clamped(count, Reach.of(face.motion)) if count else None
 
 
 @dataclass(frozen=True)

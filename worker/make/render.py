@@ -1,60 +1,79 @@
-"""Frames out of the renderer, into the photo and into the file: a batch is rendered while the one before is encoded.
+"""Segments out of the renderer, into the photo and into a file: a batch is rendered while the one before is encoded.
 
-Only these two are ever held.
+Only these two are ever held. A whole video is its segments one after the other, joined.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 import torch
 
 from jobs.formats import FORMATS
+from jobs.motions import Motion
+from jobs.schemas import VideoOptions
+from jobs.segments import frames_of_segment
 from model.engines import RenderedFrame
-from model.extractor import Extraction
-from worker.make.canvas import Canvas
-from worker.make.motions import Drive
-from worker.make.output import Output
-from worker.media.mp4 import mp4_writer
+from worker.make.output import Output, clamped
+from worker.make.plan import Head, Segment, Totals, plan_video
+from worker.make.sitter import Sitter
+from worker.media.stream import StreamFormat, fragment_writer, join_fragments, write_init
 from worker.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
 
-def render_video(bench: Workbench, face: Extraction, drive: Drive, canvas: Canvas, output: Path) -> Output:
-    """Animate `face` as `drive` says and write an MP4 to `output`.
+def render_segment(
+    bench: Workbench,
+    sitter: Sitter,
+    segment: Segment,
+    path: Path,
+    *,
+    form: StreamFormat,
+    report: Callable[[int], None],
+) -> int:
+    """Render the frames of a segment and write them to `path` as a fragment; returns how many they are.
 
-    When the accelerator's memory does not suffice, it is tried once more with half the batch; then
-    torch.OutOfMemoryError passes through.
+    `report` is told how many are rendered so far; it may raise to stop. When the accelerator's memory does not suffice,
+    it is tried once more with half the batch; then torch.OutOfMemoryError passes through.
     """
     batch_size = bench.settings.batch_size
+    keywords = {"form": form, "report": report}
     try:
-        return _render(bench, face, drive, canvas, output, batch_size=batch_size)
+        return _render(bench, sitter, segment, path, batch_size=batch_size, **keywords)
     except torch.OutOfMemoryError:
         if batch_size == 1:
             raise
         log.warning("accelerator memory exhausted, halving the batch", batch_size=batch_size)
     torch.cuda.empty_cache()
-    return _render(bench, face, drive, canvas, output, batch_size=batch_size // 2)
+    return _render(bench, sitter, segment, path, batch_size=batch_size // 2, **keywords)
 
 
 def _render(
-    bench: Workbench, face: Extraction, drive: Drive, canvas: Canvas, output: Path, *, batch_size: int
-) -> Output:
-    stages = bench.stages
-    batches = bench.models.animator.animate(face, drive.motion, batch_size=batch_size)
-    frames, rendered = len(drive.motion), 0
-    stages.report("render", rendered, frames)
+    bench: Workbench,
+    sitter: Sitter,
+    segment: Segment,
+    path: Path,
+    *,
+    form: StreamFormat,
+    report: Callable[[int], None],
+    batch_size: int,
+) -> int:
+    stages, rendered = bench.stages, 0
+    batches = bench.models.animator.animate(sitter.prepared, segment.motion, batch_size=batch_size, frames=segment.own)
+    report(rendered)
+    first_frame = frames_of_segment(segment.index).start
     with (
-        mp4_writer(output, width=canvas.width, height=canvas.height, fps=drive.fps, sound=drive.sound) as writer,
+        fragment_writer(path, form, first_frame=first_frame, sound=segment.sound) as writer,
         ThreadPoolExecutor(1, "encoder") as encoder,
     ):
 
         def write(batch: Iterable[RenderedFrame]) -> None:
             for animated in batch:
                 with stages.timed("paste"):
-                    frame = canvas.paste(animated)
+                    frame = sitter.canvas.paste(animated)
                 with stages.timed("encode"):
                     writer.write(frame)
 
@@ -63,13 +82,66 @@ def _render(
             written.result()  # no more than one batch waits; and an error ends the job
             written = encoder.submit(write, batch)
             rendered += len(batch)
-            stages.report("render", rendered, frames)
+            report(rendered)
         written.result()
-    return Output(
+    return rendered
+
+
+def join_video(
+    bench: Workbench,
+    head: Head,
+    fragments: Sequence[Path],
+    output: Path,
+    *,
+    init: Path,
+    totals: Totals,
+    options: VideoOptions,
+) -> Output:
+    """Make an MP4 of the fragments of a video, in order, and sign it where there is a certificate."""
+    with bench.stages.timed("encode"):
+        join_fragments(init, fragments, output)
+    made = Output(
         FORMATS["mp4"].media_type,
-        width=writer.width,
-        height=writer.height,
-        frames=writer.frames,
-        fps=drive.fps,
-        duration=round(writer.seconds, 3),
+        width=head.form.width,
+        height=head.form.height,
+        frames=totals.frames,
+        fps=float(head.form.fps),
+        duration=round(float(totals.frames / head.form.fps), 3),
+        frames_without_face=totals.frames_without_face,
+        clamped=clamped(head.face, totals.clamped),
     )
+    if bench.credentials is not None:
+        with bench.stages.run("sign"):
+            bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
+    return made
+
+
+def make_video(
+    bench: Workbench,
+    portrait: Path,
+    output: Path,
+    *,
+    audio: Path | None = None,
+    motion: Motion | None = None,
+    driving: Path | None = None,
+    options: VideoOptions,
+) -> Output:
+    """Plan a video as `plan_video` does, render it, and write an MP4 to `output`: what workers share, in one process.
+
+    Raises jobs.problems.ProblemError for what the user can mend and model.errors.ModelError from the models. Whatever
+    the report of the bench's stages raises passes through, which is how a job is stopped.
+    """
+    plan = plan_video(bench, portrait, audio=audio, motion=motion, driving=driving, options=options)
+    with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
+        init, fragments, done = Path(folder) / "init.mp4", list[Path](), 0
+        write_init(init, plan.head.form)
+        for segment in filter(None, plan):
+            before = done
+
+            def report(rendered: int, before: int = before) -> None:
+                bench.stages.report("render", before + rendered, plan.frames)
+
+            fragments.append(Path(folder) / f"{segment.index}.m4s")
+            done += render_segment(bench, plan.sitter, segment, fragments[-1], form=plan.head.form, report=report)
+        assert plan.totals is not None  # noqa: S101 - all is planned
+        return join_video(bench, plan.head, fragments, output, init=init, totals=plan.totals, options=options)

@@ -15,9 +15,10 @@ from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from jobs.settings import InvalidSettingsError, read_settings
 from model.errors import ModelError
 from worker.decoding import start_forkserver
+from worker.make.image import make_image
 from worker.make.motion import extract_motion
 from worker.make.output import Output
-from worker.make.picture import make_image, make_video
+from worker.make.render import make_video
 from worker.models import Models
 from worker.offline.console import StageBars, show_outcome
 from worker.settings import WorkerSettings

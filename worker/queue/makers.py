@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 from jobs.documents import read_document
 from jobs.formats import FORMATS, FormatName
 from jobs.schemas import MOTION, MOTIONS, ImageSpec, InputFile, JobKind, MotionSpec, VideoSpec
+from worker.make.image import make_image
 from worker.make.motion import extract_archive, extract_motion
 from worker.make.output import Output
-from worker.make.picture import make_image, make_video
+from worker.make.render import make_video
 from worker.workbench import Workbench
 
 T = TypeVar("T")

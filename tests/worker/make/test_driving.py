@@ -17,7 +17,7 @@ from tests.support.films import film, swaying
 from tests.support.limits import VIDEO_LIMITS
 from worker.make.driving import Driver, apply, driven_image, driven_video, resting, starting
 from worker.make.faces import read_portrait
-from worker.make.picture import make_video
+from worker.make.render import make_video
 from worker.media.video import open_video
 from worker.models import Models
 from worker.settings import WorkerSettings

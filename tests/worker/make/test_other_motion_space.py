@@ -15,7 +15,8 @@ from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
 from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
-from worker.make.picture import make_image, make_video
+from worker.make.image import make_image
+from worker.make.render import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench

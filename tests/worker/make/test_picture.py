@@ -19,8 +19,9 @@ from model.extractor import Crop, Extraction
 from model.morphable.controls import Controls
 from model.renderer.prior.reach import MOST_TURN
 from tests.support.films import film
+from worker.make.image import make_image
 from worker.make.output import Output
-from worker.make.picture import make_image, make_video
+from worker.make.render import make_video
 from worker.models import Models
 from worker.settings import WorkerSettings
 from worker.stages import Stages

@@ -1,0 +1,260 @@
+"""The plan of a video: the motion that it is drawn by, and its sound, cut into segments that any worker can render.
+
+Segments are there one by one, long before the end of a long video is known. What they and their head hold is written to
+files, so that another process can go on from there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from jobs.motion_spaces import checked_moving
+from jobs.motions import MOTION_FPS, Motion
+from jobs.schemas import VideoOptions
+from jobs.segments import frames_of_segment
+from model.arrays import Array, Floats
+from model.extractor import Crop, Extraction
+from model.morphable.basis import MOTION_SPACE
+from worker.decoding import read_speech
+from worker.make.driving import DrivingVideo
+from worker.make.faces import read_portrait
+from worker.make.motions import Motions, check_reads, moving, resampled, resampled_length, within_reach_of
+from worker.make.sitter import Sitter
+from worker.make.speech import speaking, with_head_of
+from worker.media.audio import Sound, Speech
+from worker.media.sound_track import SoundEncoder, SoundFormat, SoundPackets
+from worker.media.stream import StreamFormat, frame_rate
+from worker.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Head:
+    """What all segments of a video have in common: the face that is animated, and the format of the stream."""
+
+    face: Extraction
+    form: StreamFormat
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        face, form = self.face, self.form
+        _save(
+            path,
+            crop=[face.crop.x, face.crop.y, face.crop.side],
+            image=face.image,
+            landmarks=face.landmarks,
+            identity=face.identity,
+            motion=face.motion,
+            confidence=face.confidence,
+            size=[form.width, form.height],
+            fps=form.fps.as_integer_ratio(),
+            sound=[] if form.sound is None else [form.sound.rate, form.sound.channels],
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` has written. Raises ValueError: the file holds something else."""
+        held = _load(path)
+        face = Extraction(
+            crop=Crop(*held["crop"].tolist()),
+            image=held["image"],
+            landmarks=held["landmarks"],
+            identity=held["identity"],
+            motion=held["motion"],
+            confidence=float(held["confidence"]),
+        )
+        sound = held["sound"].tolist()
+        width, height = held["size"].tolist()
+        fps = Fraction(*held["fps"].tolist())
+        return cls(face, StreamFormat(width, height, fps, SoundFormat(*sound) if sound else None))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a video.
+
+    motion (T, D): of its frames and of those around them that count, which only the ends of the video lack. own: which
+    of T are its frames. last: whether the video ends with it. sound: its share of it.
+    """
+
+    index: int
+    motion: Floats
+    own: range
+    last: bool
+    sound: SoundPackets | None = None
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        sound = {} if self.sound is None else {f"sound_{name}": value for name, value in vars(self.sound).items()}
+        own = [self.own.start, self.own.stop]
+        _save(path, index=self.index, motion=self.motion, own=own, last=self.last, **sound)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` has written. Raises ValueError: the file holds something else."""
+        held = _load(path)
+        motion, own = held["motion"], range(*held["own"].tolist())
+        if motion.ndim != 2 or not 0 <= own.start < own.stop <= len(motion):
+            raise ValueError(f"{path.name} has motions of the shape {motion.shape}, of which {own} are to be rendered")
+        sound = None
+        if "sound_data" in held:
+            sound = SoundPackets(**{field.name: held[f"sound_{field.name}"] for field in fields(SoundPackets)})
+        return cls(int(held["index"]), motion, own, bool(held["last"]), sound)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What is known of a video when all of it is planned.
+
+    clamped: in how many frames the head is turned less than asked. frames_without_face: those of a driving video.
+    """
+
+    frames: int
+    clamped: int
+    frames_without_face: int | None
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What a portrait does in a video: its motion at `fps`, how many frames that is if it is known, and the sound."""
+
+    motions: Motions
+    fps: float
+    frames: int | None = None
+    sound: Sound | None = None
+    filmed: DrivingVideo | None = None
+
+
+class Plan:
+    """The segments of a video, in order and as soon as they are there; made by `plan_video`, gone through once.
+
+    frames: how many the video has, where it is known. totals: None until all is planned.
+    """
+
+    def __init__(self, bench: Workbench, sitter: Sitter, drive: Drive) -> None:
+        self._bench = bench
+        self._drive = drive
+        self._sound = None if drive.sound is None else SoundEncoder(drive.sound)
+        self.sitter = sitter
+        self.head = Head(
+            sitter.face,
+            StreamFormat(
+                width=sitter.canvas.width // 2 * 2,
+                height=sitter.canvas.height // 2 * 2,
+                fps=frame_rate(drive.fps),
+                sound=None if self._sound is None else self._sound.form,
+            ),
+        )
+        self.frames = drive.frames
+        self.totals: Totals | None = None
+
+    def __iter__(self) -> Iterator[Segment | None]:
+        """Segments; None: there is nothing new, but a moment to do something else.
+
+        Raises what reading a driver or a sound does.
+        """
+        radius = self._bench.models.animator.window_radius
+        held = np.zeros((0, 0), np.float32)
+        first = known = index = clamped = 0  # `held` begins with frame `first`
+        for asked in self._drive.motions:
+            if asked is None:
+                yield None
+                continue
+            reached, reduced = within_reach_of(self._bench, self.head.face, asked)
+            held = np.concatenate([held, reached]) if known else reached
+            known, clamped = known + len(reached), clamped + reduced
+            before = index
+            while (own := frames_of_segment(index)).stop + radius <= known:
+                around = slice(max(0, own.start - radius) - first, own.stop + radius - first)
+                yield self._segment(index, held[around], own, last=False)
+                index += 1
+            if index == before:
+                yield None
+                continue
+            needed = max(0, frames_of_segment(index).start - radius)
+            held, first = held[needed - first :], needed
+        filmed = self._drive.filmed
+        self.frames = known
+        self.totals = Totals(known, clamped, None if filmed is None else filmed.frames_without_face)
+        while own := frames_of_segment(index, known):
+            around = slice(max(0, own.start - radius) - first, own.stop + radius - first)
+            yield self._segment(index, held[around], own, last=own.stop == known)
+            index += 1
+
+    def _segment(self, index: int, motion: Floats, own: range, *, last: bool) -> Segment:
+        start = min(own.start, self._bench.models.animator.window_radius)
+        sound = None
+        if self._sound is not None:
+            fps = self.head.form.fps
+            with self._bench.stages.timed("encode"):
+                # it may outlast the pictures by a frame
+                sound = self._sound.finish((own.stop + 1) / fps) if last else self._sound.until(own.stop / fps)
+        return Segment(index, motion, range(start, start + len(own)), last, sound)
+
+
+def plan_video(
+    bench: Workbench,
+    portrait: Path,
+    *,
+    audio: Path | None = None,
+    motion: Motion | None = None,
+    driving: Path | None = None,
+    options: VideoOptions,
+) -> Plan:
+    """Begin to plan a portrait that is animated by a sequence, by speech or by the video `driving`.
+
+    The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
+    speech's, and head, eyes and brows are the video's.
+
+    Raises ProblemError: for whatever of it the user can mend, as far as it is known before a driving video is read.
+    """
+    speech = None if audio is None else _heard(bench, audio)  # bad sound is refused before anything costly is done
+    if driving is not None:
+        check_reads(bench, "a driving video", bench.models.extractor.motion_space)
+    sequence = None if motion is None else checked_moving(motion, bench.models.motion_spaces, "motion")
+    subject = read_portrait(bench, portrait, options.face)
+    filmed = None if driving is None else DrivingVideo(bench, subject.face, driving, options)
+    if speech is not None:
+        drive = _by_speech(bench, subject.face, speech, filmed, options)
+    elif filmed is not None:
+        fps = options.fps or MOTION_FPS
+        drive = Drive(resampled(filmed.motions(), MOTION_FPS, fps), fps, sound=filmed.sound(), filmed=filmed)
+    else:
+        assert sequence is not None  # noqa: S101 - something drives
+        fps = options.fps or sequence.fps
+        with bench.stages.run("motion"):
+            made = moving(sequence, subject.face, bench.models.controls, fps)
+        drive = Drive(iter([made]), fps, len(made))
+    return Plan(bench, Sitter(bench, subject, options), drive)
+
+
+def _heard(bench: Workbench, audio: Path) -> Speech:
+    with bench.stages.run("audio"):
+        speech = read_speech(audio, bench.settings.audio_limits, check=bench.stages.check)
+    check_reads(bench, "speech", MOTION_SPACE)
+    return speech
+
+
+def _by_speech(
+    bench: Workbench, face: Extraction, speech: Speech, filmed: DrivingVideo | None, options: VideoOptions
+) -> Drive:
+    fps = options.fps or MOTION_FPS
+    with bench.stages.run("motion"):
+        said = speaking(bench, face, speech, options)
+    motions = resampled(bench.stages.each("motion", said), MOTION_FPS, fps)
+    if filmed is not None:
+        motions = with_head_of(resampled(filmed.motions(), MOTION_FPS, fps), motions, face.motion, options)
+    return Drive(motions, fps, resampled_length(said.frames, MOTION_FPS, fps), speech.sound, filmed)
+
+
+def _save(path: Path, **values: Any) -> None:
+    with path.open("wb") as file:  # a name would be given a suffix
+        np.savez(file, allow_pickle=False, **values)
+
+
+def _load(path: Path) -> Mapping[str, Array]:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
