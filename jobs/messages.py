@@ -3,6 +3,8 @@
 All that only Celery needs stands here: its application, which both ends share, its tasks and its settings.
 """
 
+import secrets
+
 from celery import Celery
 from kombu import Queue
 from kombu.utils.scheduling import priority_cycle
@@ -99,8 +101,9 @@ def waiting_messages(redis: Redis, kind: JobKind) -> int:
 
 
 def send(app: Celery, job_id: str, kind: JobKind) -> None:
-    """Queue a message saying that a job of a kind waits; the worker that takes it asks the store whose turn it is.
+    """Queue a message saying that a job of a kind waits, or a part of one: the worker asks the store whose turn it is.
 
     Raises kombu.exceptions.OperationalError when Redis is away.
     """
-    app.send_task(task_name(kind), args=[job_id], task_id=job_id, queue=KINDS[kind].queue, retry=False)
+    token = f"{job_id}-{secrets.token_hex(4)}"  # of many messages for one video each is known by itself
+    app.send_task(task_name(kind), args=[token], task_id=token, queue=KINDS[kind].queue, retry=False)

@@ -56,6 +56,8 @@ class _Jobs(Collector):
         for kind, length in self._store.turns.queue_lengths().items():
             queued.add_metric([kind.value], length)
         yield queued
+        parts = self._store.turns.parts_waiting()
+        yield GaugeMetricFamily("pirenderer_parts_queued", "Parts of begun videos waiting for a worker", value=parts)
         age = GaugeMetricFamily("pirenderer_queue_age_seconds", "How long the next job has waited", labels=["kind"])
         for kind, seconds in self._store.turns.oldest_waiting_s().items():
             age.add_metric([kind.value], seconds)

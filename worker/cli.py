@@ -30,13 +30,15 @@ from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import InvalidSettingsError, read_settings
 from worker.queue.app import run_worker
-from worker.settings import WorkerSettings, checked_device
+from worker.settings import WorkerSettings, checked_device, checked_queues
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result and the seconds of each stage as JSON.")]
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help=f"Take only from these: {', '.join(QUEUES)}; comma-separated.")] = "",
+    queues: Annotated[
+        str | None, typer.Option(help=f"Take only from these: {', '.join(QUEUES)}; comma-separated.")
+    ] = None,
     redis_url: Annotated[str | None, typer.Option(help="Redis to take jobs from, shared with the API.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the jobs' files, shared with the API.")] = None,
 ) -> None:
@@ -46,6 +48,11 @@ def worker(
         os.environ["PIRENDERER_REDIS_URL"] = redis_url
     if data_dir is not None:
         os.environ["PIRENDERER_DATA_DIR"] = str(data_dir)
+    if queues is not None:
+        try:
+            os.environ["PIRENDERER_QUEUES"] = checked_queues(queues)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--queues") from error
     configure_logging()
     try:
         settings = read_settings(WorkerSettings)
@@ -62,11 +69,7 @@ def worker(
     ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    try:
-        code = run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--queues") from error
-    raise typer.Exit(code)
+    raise typer.Exit(run_worker(settings))
 
 
 def render(

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from jobs.kinds import KINDS, QUEUES
+from jobs.schemas import JobKind
 from jobs.settings import Positive, SharedSettings
 from model.weights import RENDERER
 from worker.media.limits import MOST_PIXELS, AudioLimits, ImageLimits, VideoLimits
@@ -23,6 +25,14 @@ def checked_device(text: str) -> str:
     return text
 
 
+def checked_queues(text: str) -> str:
+    """Names of queues between commas as they are. Raises ValueError for others."""
+    unknown = sorted({name.strip() for name in text.split(",") if name.strip()} - set(QUEUES))
+    if unknown:
+        raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES)}")
+    return text
+
+
 class WorkerSettings(SharedSettings):
     """What can be set of a worker; the limits are those that the front-end checks first."""
 
@@ -33,7 +43,21 @@ class WorkerSettings(SharedSettings):
     device: Annotated[str, AfterValidator(checked_device)] = Field(
         default="auto", description="Where it renders: auto, cpu, cuda or cuda:N"
     )
+    queues: Annotated[str, AfterValidator(checked_queues)] = Field(
+        default="", description=f"What jobs are taken from, of {', '.join(QUEUES)}, comma-separated; unset: all of them"
+    )
     batch_size: Positive = Field(default=8, description="Frames rendered at once")
+    workers_per_job: Positive | None = Field(
+        default=None, description="How many workers may work on one video at once; unset: as many as are free"
+    )
+
+    @property
+    def kinds(self) -> tuple[JobKind, ...]:
+        """The kinds of job whose queues are taken from, those that go before others first."""
+        names = [name.strip() for name in self.queues.split(",") if name.strip()] or QUEUES
+        return tuple(
+            sorted((kind for kind in KINDS if KINDS[kind].queue in names), key=lambda kind: KINDS[kind].priority)
+        )
 
     @property
     def engine_cache_dir(self) -> Path:

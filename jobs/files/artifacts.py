@@ -176,6 +176,10 @@ class ArtifactStore(ABC):
         """Remove what attempts at a job left that died: all but the keys `keep`. For the job's holder."""
 
     @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove one artifact; fine if there is none."""
+
+    @abstractmethod
     def delete_folder(self, folder_id: str) -> None:
         """Remove a folder with all files in it; fine if there is none."""
 

@@ -170,6 +170,11 @@ class BucketArtifacts(ArtifactStore):
             if found["Key"] not in kept:
                 self._remove(found["Key"])
 
+    def delete(self, key: str) -> None:
+        """Remove one artifact; fine if there is none."""
+        with self._asking(f"artifact {key}"):
+            self._remove(self._name(key))
+
     def delete_folder(self, folder_id: str) -> None:
         """Remove a folder, then what is in it."""
         self._remove(self._folder(folder_id))

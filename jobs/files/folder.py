@@ -90,6 +90,10 @@ class FolderArtifacts(ArtifactStore):
             elif path.name not in names:
                 path.unlink(missing_ok=True)
 
+    def delete(self, key: str) -> None:
+        """Remove one artifact; fine if there is none."""
+        self.path(key).unlink(missing_ok=True)
+
     def delete_folder(self, folder_id: str) -> None:
         """Remove a folder with all files in it; fine if there is none."""
         shutil.rmtree(self._folder(folder_id), ignore_errors=True)

@@ -1,61 +1,86 @@
 """A worker's hold on a job, from taking it to its end: every write is fenced by the lock."""
 
 import secrets
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from redis import RedisError
 
 from jobs.problems import Problem, ProblemType
-from jobs.schemas import JOB_SPEC, JobStatus, Progress, Result
+from jobs.schemas import JOB_SPEC, JobKind, JobStatus, Progress, Result
 from jobs.settings import LEASE_S
 from jobs.store.names import lock_key
-from jobs.store.records import Claim, Refusal
+from jobs.store.records import Claim, Fragment, Refusal
 from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
 
 MAX_DELIVERIES = 3
 TOKEN_SECONDS = 7200  # for so long it is known which job a message was used for
 
-# lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if any), token_s
-# -> outcome, attempt, owner, specification, id of the request that made the job
+# holder, lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if any), token_s,
+# part (the one wanted, if any)
+# -> outcome, part, 1 when the job is cut into parts, attempt, owner, specification, id of the request that made the job
 CLAIM = Script("""
-if redis.call('EXISTS', job) == 0 then return {'unknown'} end
-if not live() then return {'finished'} end
-if redis.call('EXISTS', lock) == 1 then return {'busy'} end
-if get('cancel') then finish(CANCELED); return {'finished'} end
+if redis.call('EXISTS', job) == 0 then
+  for _, kind in ipairs(a.kinds) do redis.call('ZREM', GOING .. kind, id) end
+  return {'unknown'}
+end
+if not live() then dequeue() return {'finished'} end
+local part, parted = '', cut()
+if parted then
+  part = a.part
+  if not (part and redis.call('ZSCORE', open, part)) then part = redis.call('ZRANGE', open, 0, 0)[1] end
+  if not part or free(a.holder) == 0 then return {'busy'} end
+end
+if redis.call('EXISTS', lock_of(part)) == 1 then return {'busy'} end
+if get('cancel') then
+  if not held() then finish(CANCELED) end
+  return {'finished'}
+end
 if late() then return {'finished'} end
-if tonumber(get('deliveries')) >= a.max_deliveries then
+if deliveries(part) >= a.max_deliveries then
   redis.call('HSET', job, 'error', a.poison)
   finish(FAILED)
   return {'exhausted'}
 end
-redis.call('SET', lock, a.lock, 'PX', a.lease_ms)
-local attempt = redis.call('HINCRBY', job, 'deliveries', 1)
-local at = now()
+redis.call('SET', lock_of(part), a.lock, 'PX', a.lease_ms)
+local attempt, at = delivered(part, 1), now()
 if not get('started_at') then observe('wait|' .. get('kind'), tonumber(at) - tonumber(get('created_at'))) end
-if a.token then redis.call('SET', TOKEN .. a.token, id, 'EX', a.token_s) end
-redis.call('HSET', job, 'status', RUNNING, 'claimed_at', at)
-redis.call('HSETNX', job, 'started_at', at)
-redis.call('HDEL', job, 'progress', 'stages')
-for _, field in ipairs(redis.call('HKEYS', job)) do
-  if string.sub(field, 1, #TIMING_PREFIX) == TIMING_PREFIX then redis.call('HDEL', job, field) end
+if a.token then redis.call('SET', TOKEN .. a.token, id .. '|' .. part, 'EX', a.token_s) end
+take_turn()
+if parted then
+  redis.call('ZREM', open, part)
+  redis.call('SADD', taken, part)
+  redis.call('HSET', segments, 'claimed_at:' .. part, at)
+  offer()
+else
+  redis.call('HSET', job, 'status', RUNNING, 'claimed_at', at)
+  redis.call('HSETNX', job, 'started_at', at)
+  redis.call('HDEL', job, 'progress', 'stages')
+  for _, field in ipairs(redis.call('HKEYS', job)) do
+    if string.sub(field, 1, #TIMING_PREFIX) == TIMING_PREFIX then redis.call('HDEL', job, field) end
+  end
+  redis.call('ZADD', RUNNING_JOBS, at, id)
+  publish_status(RUNNING)
 end
-local kind, served = get('kind'), math.max(virtual(), tonumber(get('place') or 0))
-redis.call('SET', VIRTUAL .. kind, string.format('%.6f', served))
-redis.call('ZREMRANGEBYSCORE', ENDS .. kind, '-inf', math.floor(served))
-dequeue()
-redis.call('ZADD', RUNNING_JOBS, at, id)
-publish_status(RUNNING)
-return {'claimed', attempt, get('owner'), redis.call('GET', spec), get('request_id') or ''}
+return {'claimed', part, parted and 1 or 0, attempt, get('owner'), redis.call('GET', spec), get('request_id') or ''}
 """)
 
-# What the holder of the lock does. Each takes `lock`, its value, and answers 'lost' when it is another's.
-HELD = "if redis.call('GET', lock) ~= a.lock then return 'lost' end\n"
+# What the holder of a lock does. Each takes `lock`, its value, and `part`, and answers 'lost' when it is another's.
+HELD = "if redis.call('GET', lock_of(a.part)) ~= a.lock or not live() then return 'lost' end\n"
 
-# lease_ms, progress (if any) -> 'ok' | 'canceled'
+# lease_ms, progress (if any), rendered (frames of a segment, if it is one) -> 'ok' | 'canceled'
 RENEW = Script(
     HELD
     + """
-redis.call('PEXPIRE', lock, a.lease_ms)
-if a.progress then redis.call('HSET', job, 'progress', a.progress); publish('progress', a.progress) end
+redis.call('PEXPIRE', lock_of(a.part), a.lease_ms)
+if a.rendered then
+  redis.call('HSET', segments, 'at:' .. a.part, a.rendered)
+  report_rendered()
+elseif a.progress and not cut() then  -- of a video that is cut only what is rendered is told
+  redis.call('HSET', job, 'progress', a.progress)
+  publish('progress', a.progress)
+end
 if get('cancel') then return 'canceled' end
 return 'ok'
 """
@@ -74,30 +99,41 @@ return 'ok'
 """
 )
 
-# status, fields to set, made (how many of what, if anything) -> 'ok'
+# status, fields to set, files (keys of fragments, by field), made (how many of what, if anything) -> 'ok'
 FINISH = Script(
     HELD
     + """
 insist()
+leave_part(a.part)
 for field, value in pairs(a.fields) do redis.call('HSET', job, field, value) end
+for field, value in pairs(a.files or {}) do redis.call('HSET', segments, field, value) end
 finish(a.status)
 for what, amount in pairs(a.made or {}) do count('made|' .. what, amount) end
 return 'ok'
 """
 )
 
-GIVE_BACK = Script(HELD + "redis.call('HINCRBY', job, 'deliveries', -1) requeue() return 'ok'")
+# -> how many messages are to be sent
+GIVE_BACK = Script(
+    HELD + "delivered(a.part, -1) if cut() then insist() return {'ok', reopen(a.part)} end return {'ok', requeue()}"
+)
 
-# holder: free the lock of a holder known to be dead
+# by: how much a part's claim counts as one more delivery, or less
+RECOUNT = Script(HELD + "delivered(a.part, a.by) return 'ok'")
+
+# holder: free the locks that a holder has who is known to be dead, of the job or of one part -> how many
 BREAK_LOCK = Script("""
-local value = redis.call('GET', lock)
-if value and string.sub(value, 1, #a.holder + 1) == a.holder .. '|' then redis.call('DEL', lock) return 1 end
-return 0
+local value = redis.call('GET', lock_of(a.part))
+if not value or string.sub(value, 1, #a.holder + 1) ~= a.holder .. '|' then return 0 end
+redis.call('DEL', lock_of(a.part))
+if cut() and live() then reopen(a.part) end
+return 1
 """)
 
-# problem: end a job nobody holds any more, or whose holder cannot speak for itself
+# part, problem, least: end a job nobody holds any more, or whose holder cannot speak for itself; of one whose part was
+# not delivered so often (`least`) the part is only given up by who had it
 ABANDON = Script("""
-if redis.call('EXISTS', job) == 0 or not live() then return 0 end
+if redis.call('EXISTS', job) == 0 or not live() or deliveries(a.part) < a.least then return 0 end
 redis.call('HSET', job, 'error', a.problem)
 finish(FAILED)
 return 1
@@ -125,11 +161,15 @@ class Claims:
         *,
         holder: str,
         token: str = "",
+        part: str | None = None,
         lease_s: float = LEASE_S,
         max_deliveries: int = MAX_DELIVERIES,
     ) -> Claim | Refusal:
         """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`, and `token`
-        the message that called for it."""
+        the message that called for it.
+
+        Of a video that is cut a part is taken: `part` if it can be had, else the first of those that wait.
+        """
         lock = f"{holder}|{secrets.token_hex(8)}"
         lease_ms = int(1000 * lease_s)
         poison = Problem.of(
@@ -138,6 +178,9 @@ class Claims:
         outcome, *rest = self._run(
             CLAIM,
             job_id,
+            kinds=[kind.value for kind in JobKind],
+            holder=holder,
+            part=part,
             lock=lock,
             lease_ms=lease_ms,
             max_deliveries=max_deliveries,
@@ -147,28 +190,57 @@ class Claims:
         )
         if outcome != "claimed":
             return Refusal(outcome)
-        attempt, owner, spec, request_id = rest
-        return Claim(job_id, lock, lease_ms, int(attempt), owner, JOB_SPEC.validate_json(spec), request_id or None)
+        part, cut, attempt, owner, spec, request_id = cast("tuple[str, int, int, str, str, str]", rest)
+        return Claim(
+            job_id=job_id,
+            part=part,
+            cut=bool(cut),
+            lock=lock,
+            lease_ms=lease_ms,
+            attempt=attempt,
+            owner=owner,
+            spec=JOB_SPEC.validate_json(spec),
+            request_id=request_id or None,
+        )
 
     def renew(self, claim: Claim) -> None:
         """Keep the lock for another lease. Raises ClaimLostError or JobCanceledError."""
         self._renew(claim)
 
     def progress(self, claim: Claim, progress: Progress) -> None:
-        """Say where the job is, which also renews the lock. Raises ClaimLostError or JobCanceledError."""
-        self._renew(claim, progress.model_dump_json())
+        """Say where the job is, which also renews the lock. Raises ClaimLostError or JobCanceledError.
+
+        Of a segment its frames that are rendered are added to those of the others.
+        """
+        if claim.segment is None:
+            self._renew(claim, progress=progress.model_dump_json())
+        else:
+            self._renew(claim, rendered=progress.done)
 
     def timing(self, claim: Claim, stage: str, seconds: float) -> None:
         """Add `seconds` to the time spent in a stage. Raises ClaimLostError."""
         self._held(TIMING, claim, stage=stage, seconds=repr(float(seconds)))
 
-    def succeed(self, claim: Claim, result: Result, *, key: str, made: Mapping[str, int] | None = None) -> None:
+    def succeed(
+        self,
+        claim: Claim,
+        result: Result,
+        *,
+        key: str,
+        made: Mapping[str, int] | None = None,
+        fragment: Fragment | None = None,
+    ) -> None:
         """End the job with the artifact `key`, which is whole by now. Raises ClaimLostError.
 
-        `made` says how many of what the job made, which is counted: frames, images.
+        `made` says how many of what the job made, which is counted: frames, images. `fragment` is the only one of a
+        video that was not cut.
         """
-        fields = {"result": result.model_dump_json(), "result_key": key}
-        self._held(FINISH, claim, status=JobStatus.SUCCEEDED, fields=fields, made=made)
+        fields, files = {"result": result.model_dump_json(), "result_key": key}, {}
+        if fragment is not None:
+            fields |= {"plan": fragment.shared.model_dump_json(), "frames": str(fragment.frames), "planned": "1"}
+            fields |= {"playable": "1"}
+            files = {"file:0": fragment.key, "bytes": str(fragment.bytes)}
+        self._held(FINISH, claim, status=JobStatus.SUCCEEDED, fields=fields, files=files, made=made)
 
     def fail(self, claim: Claim, problem: Problem) -> None:
         """End the job with a problem. Raises ClaimLostError."""
@@ -179,28 +251,56 @@ class Claims:
         self._held(FINISH, claim, status=JobStatus.CANCELED, fields={})
 
     def give_back(self, claim: Claim) -> None:
-        """Return an unfinished job to its queue without counting the delivery (shutdown). Raises ClaimLostError."""
+        """Return what was claimed to its queue without counting the delivery (shutdown). Raises ClaimLostError."""
         self._held(GIVE_BACK, claim)
 
-    def lock_holder(self, job_id: str) -> str | None:
-        """Who holds the job (`host:pid`), or None."""
-        value = self._redis.get(lock_key(job_id))
-        return None if value is None else cast(str, value).partition("|")[0]
+    @contextmanager
+    def set_aside(self, claim: Claim) -> Iterator[None]:
+        """While the block runs, the end of this process is not counted against the claim: it works on something else.
 
-    def break_lock(self, job_id: str, holder: str) -> bool:
+        Raises ClaimLostError.
+        """
+        self._held(RECOUNT, claim, by=-1)
+        try:
+            yield
+        except BaseException:  # told to stop, most likely
+            with suppress(ClaimLostError, RedisError):
+                self._held(RECOUNT, claim, by=1)
+            raise
+        self._held(RECOUNT, claim, by=1)
+
+    def lock(self, job_id: str, part: str = "") -> str | None:
+        """The value of the lock of a job, or of a part of it: it begins with its holder and a bar. None if nobody has
+        it."""
+        return cast("str | None", self._redis.get(lock_key(job_id, part)))
+
+    def lock_holder(self, job_id: str, part: str = "") -> str | None:
+        """Who holds the job, or a part of it (`host:pid`), or None."""
+        value = self.lock(job_id, part)
+        return None if value is None else value.partition("|")[0]
+
+    def break_lock(self, job_id: str, holder: str, *, part: str = "") -> bool:
         """Free the lock if `holder` still has it; only for a holder known to be dead."""
-        return bool(self._run(BREAK_LOCK, job_id, holder=holder))
+        return bool(self._run(BREAK_LOCK, job_id, holder=holder, part=part))
 
-    def abandon(self, job_id: str, problem: Problem) -> bool:
-        """Fail a live job whoever holds it: its message could not be sent, or its process was ended."""
-        return bool(self._run(ABANDON, job_id, problem=problem.model_dump_json()))
+    def abandon(self, job_id: str, problem: Problem, *, part: str = "", least: int = 0) -> bool:
+        """Fail a live job whoever holds it: its message could not be sent, or its process was ended.
 
-    def _renew(self, claim: Claim, progress: str | None = None) -> None:
-        if self._held(RENEW, claim, lease_ms=claim.lease_ms, progress=progress) == "canceled":
+        With `least` only where the part was delivered so often.
+        """
+        return bool(self._run(ABANDON, job_id, problem=problem.model_dump_json(), part=part, least=least))
+
+    def _renew(self, claim: Claim, *, progress: str | None = None, rendered: int | None = None) -> None:
+        if self._held(RENEW, claim, lease_ms=claim.lease_ms, progress=progress, rendered=rendered) == "canceled":
             raise JobCanceledError(f"job {claim.job_id} is to be canceled")
 
-    def _held(self, script: Script, claim: Claim, **arguments: Argument) -> str:
-        answer = cast(str, self._run(script, claim.job_id, lock=claim.lock, **arguments))
-        if answer == "lost":
-            raise ClaimLostError(f"job {claim.job_id} is no longer held by {claim.lock.partition('|')[0]}")
-        return answer
+    def _held(self, script: Script, claim: Claim, **arguments: Argument) -> Any:
+        return run_held(self._run, script, claim, **arguments)
+
+
+def run_held(run: Callable[..., Any], script: Script, claim: Claim, **arguments: Argument) -> Any:
+    """Run a script that begins with HELD. Raises ClaimLostError."""
+    answer = run(script, claim.job_id, holder=claim.holder, part=claim.part, lock=claim.lock, **arguments)
+    if answer == "lost":
+        raise ClaimLostError(f"job {claim.job_id} is no longer held by {claim.holder}")
+    return answer

@@ -11,6 +11,7 @@ from jobs.store.lookups import READ, READING, Lookups, records_of
 from jobs.store.names import Key
 from jobs.store.records import JobRecord
 from jobs.store.scripts import JobStoreError, Script, Scripts
+from jobs.store.segments import Segments
 from jobs.store.turns import Turns
 from jobs.store.upkeep import DELETE, Upkeep
 from jobs.store.webhooks import Webhooks
@@ -65,7 +66,7 @@ if redis.call('EXISTS', job) == 0 then return 'unknown' end
 if not live() then return get('status') end
 insist()
 redis.call('HSET', job, 'cancel', 1)
-if redis.call('EXISTS', lock) == 0 then finish(CANCELED) end
+if not held() then finish(CANCELED) end
 return 'ok'
 """)
 
@@ -93,8 +94,9 @@ class OwnerBoundError(JobStoreError):
 class JobStore:
     """Jobs in Redis, all that can be done with them. Synchronous and safe to share between threads.
 
-    A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), told of (`webhooks`) and
-    cleared away in the end (`upkeep`). A worker that is not heard of for `live_s` seconds is not counted.
+    A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), a video in parts
+    (`segments`), told of (`webhooks`) and cleared away in the end (`upkeep`). A worker that is not heard of for
+    `live_s` seconds is not counted.
     """
 
     def __init__(self, scripts: Scripts, *, live_s: int = LIVE_S) -> None:
@@ -104,6 +106,7 @@ class JobStore:
         self.lookups = Lookups(scripts, live_s)
         self.turns = Turns(scripts)
         self.claims = Claims(scripts)
+        self.segments = Segments(scripts)
         self.webhooks = Webhooks(scripts)
         self.upkeep = Upkeep(scripts)
         self.workers = Workers(scripts, live_s)

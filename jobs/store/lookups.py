@@ -29,7 +29,11 @@ local function read(ids)
     local waiting = {}
     for i, kind in ipairs(KINDS) do waiting[i] = redis.call('ZCARD', QUEUE .. kind) end
     local workers = redis.call('ZCOUNT', WORKERS, tonumber(now()) - a.live_s, '+inf')
-    about = {redis.call('HGETALL', PACE), redis.call('ZCARD', RUNNING_JOBS), waiting, workers}
+    local running = redis.call('ZCARD', RUNNING_JOBS)
+    for _, each in ipairs(redis.call('ZRANGE', CUT_JOBS, 0, -1)) do
+      running = running + redis.call('SCARD', JOB .. each .. TAKEN)
+    end
+    about = {redis.call('HGETALL', PACE), running, waiting, workers}
   end
   return {jobs, about}
 end

@@ -29,8 +29,26 @@ and by functions of the scripts' prelude.
     error               FINISH, CLAIM, ABANDON, late            jobs.problems.Problem
     finished_at         finish                                  when it ended
     expires_at          finish                                  when its files go
+    opened              BEGIN, OPEN_SEGMENT                     how many segments are planned; there once it is cut
+    frames              BEGIN, PLANNED                          how many its video has, as soon as that is known
+    planned             PLANNED                                 1 when all of its segments are planned
+    plan                BEGIN                                   what its segments share: jobs.store.records.Shared
+    found               PLANNED                                 what its plan found: jobs.store.records.Found
+    most_workers        BEGIN                                   how many may work on it at once, if bounded
+    playable            DONE                                    how many segments are done, from the first on
+    worked              leave_part                              seconds that workers have spent on its parts
     webhook_status      END                                     how telling of it ended; not there before
     webhook_attempts    RETRY, END                              how often it was tried
+
+A video is cut into parts, each of which is claimed by itself: its plan, which is the job itself and has the name "",
+its segments by their numbers, and at last "join". A hash of its segments has
+
+    plan:N              OPEN_SEGMENT                            key of the file with the plan of segment N
+    file:N              DONE, FINISH                            key of its fragment
+    at:N                RENEW                                   frames of it that are rendered so far
+    claimed_at:PART     CLAIM                                   when a part was claimed
+    deliveries:PART     CLAIM, GIVE_BACK                        how often a part was claimed and not given back
+    rendered, bytes     DONE                                    frames and bytes of all fragments
 """
 
 from enum import StrEnum
@@ -40,6 +58,8 @@ from jobs.schemas import JobStatus
 PREFIX = "pirenderer:"  # of every key: other applications may use the same Redis
 TIMING_PREFIX = "timing:"  # of the fields with the seconds spent in stages
 SPEC, LOCK, EVENTS = ":spec", ":lock", ":events"  # of a job, after its key
+SEGMENTS, OPEN, TAKEN = ":segments", ":open", ":taken"  # the same of a video that is cut
+JOIN = "join"  # the part that makes one file of all fragments
 
 # Beginnings of keys that scripts do not know
 MESSAGES = PREFIX + "celery:"  # all that Celery makes, its queues among them
@@ -50,14 +70,19 @@ IDEMPOTENCY = PREFIX + "idempotency:"  # OWNER and key: what a request led to
 class Key(StrEnum):
     """Keys, and beginnings of keys: those that end in a colon. Scripts have them by the same names."""
 
-    JOB = PREFIX + "job:"  # ID: hash, as above; with SPEC its specification, LOCK its holder, EVENTS a stream
+    # ID: hash, as above; with SPEC its specification, EVENTS a stream, LOCK its holder (of a part with :PART behind);
+    # with SEGMENTS a hash, OPEN a sorted set of the parts that nobody has taken, TAKEN a set of those that somebody has
+    JOB = PREFIX + "job:"
     NUMBER = PREFIX + "number"  # the last that was given to a job or portrait
     OWNER = PREFIX + "owner:"  # OWNER: sorted set of their jobs by number
     QUEUE = PREFIX + "queue:"  # KIND: sorted set of the jobs that wait, by place
+    GOING = PREFIX + "going:"  # KIND: sorted set of videos that have begun and of which parts wait, by place
+    TURNS = PREFIX + "turns:"  # KIND:OWNER: sorted set of their jobs in the two sets above by number
     WAITING = PREFIX + "waiting:"  # KIND: hash, how many jobs of each owner wait
     VIRTUAL = PREFIX + "virtual:"  # KIND: the queue's virtual time, see jobs/store/scripts.py
     ENDS = PREFIX + "ends:"  # KIND: sorted set of owners by the end of their last job in virtual time
-    RUNNING_JOBS = PREFIX + "running"  # sorted set by start
+    RUNNING_JOBS = PREFIX + "running"  # sorted set by start, but for
+    CUT_JOBS = PREFIX + "cut"  # the same of videos that are cut into parts
     DEADLINES = PREFIX + "deadlines"  # sorted set of jobs that have not begun, by time
     TOKEN = PREFIX + "token:"  # ID of a message: the job that it was used for
     EXPIRING = PREFIX + "expiring"  # sorted set of jobs that have ended, by the time they are due
@@ -82,6 +107,7 @@ LUA = "".join(
         **{status.name: status.value for status in JobStatus},
         **{key.name: key.value for key in Key},
         **{"TIMING_PREFIX": TIMING_PREFIX, "SPEC": SPEC, "LOCK": LOCK, "EVENTS": EVENTS},
+        **{"SEGMENTS": SEGMENTS, "OPEN": OPEN, "TAKEN": TAKEN, "JOIN": JOIN},
     }.items()
 )
 """The names as Lua's constants."""
@@ -92,9 +118,14 @@ def spec_key(job_id: str) -> str:
     return Key.JOB + job_id + SPEC
 
 
-def lock_key(job_id: str) -> str:
-    """Of a job's lock."""
-    return Key.JOB + job_id + LOCK
+def lock_key(job_id: str, part: str = "") -> str:
+    """Of the lock of a job, or of a part of it."""
+    return Key.JOB + job_id + LOCK + (f":{part}" if part else "")
+
+
+def segments_key(job_id: str) -> str:
+    """Of a video's segments."""
+    return Key.JOB + job_id + SEGMENTS
 
 
 def events_key(job_id: str) -> str:

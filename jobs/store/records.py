@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from fractions import Fraction
 
 from pydantic import BaseModel, ConfigDict
 
+from jobs.documents import Document
 from jobs.problems import Problem
 from jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
-from jobs.store.names import TIMING_PREFIX
+from jobs.store.names import JOIN, TIMING_PREFIX
 
 
 class JobRecord(BaseModel):
@@ -92,9 +94,15 @@ def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job: while the lock in Redis has this value, the job is this worker's alone."""
+    """A worker's hold on a job, or on a part of it: while the lock in Redis has this value, it is this worker's alone.
+
+    `part` is as jobs/store/names.py says: "" for the whole job, or for the plan of a video; `cut` says that the video
+    was cut into parts before.
+    """
 
     job_id: str
+    part: str
+    cut: bool
     lock: str
     lease_ms: int
     attempt: int
@@ -102,13 +110,87 @@ class Claim:
     spec: JobSpec
     request_id: str | None = None
 
+    @property
+    def holder(self) -> str:
+        """Who has it, as `host:pid`."""
+        return self.lock.partition("|")[0]
+
+    @property
+    def segment(self) -> int | None:
+        """Which segment of a video this is, if it is one."""
+        return int(self.part) if self.part.isdecimal() else None
+
+    @property
+    def joins(self) -> bool:
+        """Whether this is the last part of a video: one file is to be made of all fragments."""
+        return self.part == JOIN
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Whose turn it is: a job, and the part of it that is wanted, if one is."""
+
+    job_id: str
+    part: str | None = None
+
+
+class Shared(Document):
+    """What all segments of a video share: artifacts with the head of its plan and with how the stream begins.
+
+    `fps` is a fraction as text, `codecs` as in RFC 6381.
+    """
+
+    head: str
+    init: str
+    fps: str
+    codecs: str
+
+
+class Found(Document):
+    """What making the plan of a video found, as its result tells."""
+
+    clamped: int = 0
+    frames_without_face: int | None = None
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A segment that is rendered: its artifact, and of how many bytes and frames. `shared` is of its video."""
+
+    key: str
+    bytes: int
+    frames: int
+    shared: Shared
+
+
+@dataclass(frozen=True)
+class StreamSegment:
+    """A fragment that can be played: how many frames it has, and its artifact."""
+
+    frames: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What can be played of a video: the fragments that are done, from the first on, without a gap.
+
+    `init` is the artifact that players need before, `complete` says that nothing more comes.
+    """
+
+    fps: Fraction
+    codecs: str
+    init: str
+    segments: tuple[StreamSegment, ...]
+    complete: bool
+
 
 class Refusal(StrEnum):
     """Why a job cannot be claimed. In every case the message is acknowledged and the copy steps back."""
 
     UNKNOWN = "unknown"  # never made, or deleted
     FINISHED = "finished"  # succeeded, failed, canceled or expired already
-    BUSY = "busy"  # another copy holds it and is alive
+    BUSY = "busy"  # another copy holds it and is alive, or as many work on it as may
     EXHAUSTED = "exhausted"  # delivered too often; the claim has just failed it
 
 

@@ -6,8 +6,9 @@ and the fields of a job are listed in jobs/store/names.py.
 Time is Redis' own clock, so that machines need not agree on theirs.
 
 Owners share a queue by start-time fair queuing (Goyal, Vin and Cheng, "Start-time fair queuing", SIGCOMM 1996) with
-jobs of length 1: a job's place is the greater of the queue's virtual time (VIRTUAL, the place served last) and the end
-of its owner's job before (ENDS). So one owner's thousand jobs do not stand before another's first.
+turns of length 1: a job's place is the greater of the queue's virtual time (VIRTUAL, the place served last) and the
+end of its owner's turn before (ENDS). So one owner's thousand jobs do not stand before another's first. Each part of a
+video is a turn: a video that goes on stands before its owner's later jobs, and those move one turn back.
 """
 
 import json
@@ -27,6 +28,8 @@ PRELUDE = (
 local id, a = ARGV[1], cjson.decode(ARGV[2])
 local job = JOB .. id
 local lock, events, spec = job .. LOCK, job .. EVENTS, job .. SPEC
+local segments, open, taken = job .. SEGMENTS, job .. OPEN, job .. TAKEN
+local function lock_of(part) return part == '' and lock or lock .. ':' .. part end
 
 local function now()
   local time = redis.call('TIME')
@@ -34,6 +37,8 @@ local function now()
 end
 local function get(field) return redis.call('HGET', job, field) end
 local function queue() return QUEUE .. get('kind') end
+local function going() return GOING .. get('kind') end
+local function turns() return TURNS .. get('kind') .. ':' .. get('owner') end
 local function publish(event, data)
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'event', event, 'data', data)
 end
@@ -66,16 +71,109 @@ local function order(number) return tonumber(number) % 1000000 / 1000000 end  --
 local function enqueue(place)
   redis.call('HSET', job, 'place', string.format('%.6f', place))
   redis.call('ZADD', queue(), string.format('%.6f', place), id)
+  redis.call('ZADD', turns(), get('number'), id)
   redis.call('HINCRBY', WAITING .. get('kind'), get('owner'), 1)
 end
-local function dequeue()
-  if redis.call('ZREM', queue(), id) == 0 then return end
-  local kind, owner = get('kind'), get('owner')
-  if redis.call('HINCRBY', WAITING .. kind, owner, -1) <= 0 then redis.call('HDEL', WAITING .. kind, owner) end
-  if redis.call('EXISTS', queue()) == 0 then  -- nobody waits: whoever comes next begins anew
-    redis.call('DEL', VIRTUAL .. kind, ENDS .. kind)
-  end
+local function forget_turns()  -- nobody waits: whoever comes next begins anew
+  if redis.call('EXISTS', queue(), going()) == 0 then redis.call('DEL', VIRTUAL .. get('kind'), ENDS .. get('kind')) end
 end
+local function dequeue()
+  redis.call('ZREM', going(), id)
+  redis.call('ZREM', turns(), id)
+  if redis.call('ZREM', queue(), id) == 1 then
+    local kind, owner = get('kind'), get('owner')
+    if redis.call('HINCRBY', WAITING .. kind, owner, -1) <= 0 then redis.call('HDEL', WAITING .. kind, owner) end
+  end
+  forget_turns()
+end
+local function take_turn()  -- the job's turn has come
+  local kind, served = get('kind'), math.max(virtual(), tonumber(get('place') or 0))
+  redis.call('SET', VIRTUAL .. kind, string.format('%.6f', served))
+  redis.call('ZREMRANGEBYSCORE', ENDS .. kind, '-inf', math.floor(served))
+  dequeue()
+end
+
+-- Of a video that is cut into parts
+local function cut() return redis.call('HEXISTS', job, 'opened') == 1 end
+local function free(but)  -- how many of its parts can be taken; whoever is `but` counts as none of its workers
+  local waiting, most = redis.call('ZCARD', open), tonumber(get('most_workers') or math.huge)
+  local seen, workers = {[but or ''] = true}, 0
+  for _, each in ipairs(redis.call('SMEMBERS', taken)) do
+    local holder = string.match(redis.call('GET', lock_of(each)) or '', '^([^|]*)|')
+    if holder and not seen[holder] then seen[holder], workers = true, workers + 1 end
+  end
+  return math.max(0, math.min(waiting, most - workers))
+end
+local function go_on()  -- it takes the next turn of its owner, whose later jobs move one back
+  local kind, owner = get('kind'), get('owner')
+  local place
+  redis.call('HSET', job, 'queued_at', now())
+  redis.call('ZADD', turns(), get('number'), id)
+  local alone = redis.call('ZCARD', turns()) == redis.call('ZCARD', queue()) + redis.call('ZCARD', going()) + 1
+  for _, each in ipairs(redis.call('ZRANGEBYSCORE', turns(), '(' .. get('number'), '+inf')) do
+    local line = redis.call('ZSCORE', queue(), each) and queue() or going()
+    local at = redis.call('ZSCORE', line, each)
+    if at then
+      place = math.min(place or math.huge, math.floor(tonumber(at)))
+      if alone then break end  -- whose places nobody else shares: the older job stands first at the same place
+      redis.call('HSET', JOB .. each, 'place', string.format('%.6f', at + 1))
+      redis.call('ZADD', line, string.format('%.6f', at + 1), each)
+    else
+      redis.call('ZREM', turns(), each)
+    end
+  end
+  local last = tonumber(redis.call('ZSCORE', ENDS .. kind, owner) or 0)
+  place = place or math.max(math.floor(virtual()), last)
+  redis.call('ZADD', ENDS .. kind, math.max(last, place) + 1, owner)
+  place = string.format('%.6f', place + order(get('number')))
+  redis.call('HSET', job, 'place', place)
+  redis.call('ZADD', going(), place, id)
+end
+local function offer()  -- let parts that wait be taken, as far as may be; returns how many can be
+  local parts, listed = free(), redis.call('ZSCORE', going(), id)
+  if parts > 0 and not listed then go_on() end
+  if parts == 0 and listed then redis.call('ZREM', going(), id) redis.call('ZREM', turns(), id) forget_turns() end
+  return parts
+end
+local function score(part) return part == '' and -1 or part == JOIN and math.huge or tonumber(part) end
+local function deliveries(part)
+  return tonumber((part == '' and get('deliveries') or redis.call('HGET', segments, 'deliveries:' .. part)) or 0)
+end
+local function delivered(part, more)
+  if part == '' then return redis.call('HINCRBY', job, 'deliveries', more) end
+  return redis.call('HINCRBY', segments, 'deliveries:' .. part, more)
+end
+local function leave_part(part)
+  redis.call('DEL', lock_of(part))
+  redis.call('SREM', taken, part)
+  redis.call('HDEL', segments, 'at:' .. part)
+  local since = redis.call('HGET', segments, 'claimed_at:' .. part)
+  if since then redis.call('HINCRBYFLOAT', job, 'worked', string.format('%.3f', now() - since)) end
+  redis.call('HDEL', segments, 'claimed_at:' .. part)
+end
+local function reopen(part)  -- a part whose holder is gone, or gives it back
+  leave_part(part)
+  redis.call('ZADD', open, score(part), part)
+  redis.call('HSET', job, 'queued_at', now())
+  return offer()
+end
+local function held()  -- whether anybody works on the job
+  if redis.call('EXISTS', lock) == 1 then return true end
+  for _, each in ipairs(redis.call('SMEMBERS', taken)) do
+    if redis.call('EXISTS', lock_of(each)) == 1 then return true end
+  end
+  return false
+end
+local function report_rendered()
+  local done = tonumber(redis.call('HGET', segments, 'rendered') or 0)
+  for _, each in ipairs(redis.call('SMEMBERS', taken)) do
+    done = done + tonumber(redis.call('HGET', segments, 'at:' .. each) or 0)
+  end
+  local progress = '{"stage":"render","done":' .. done .. ',"total":' .. (get('frames') or 'null') .. '}'
+  redis.call('HSET', job, 'progress', progress)
+  publish('progress', progress)
+end
+
 local function live() local status = get('status'); return status == QUEUED or status == RUNNING end
 local function summarize(status, at)
   local kind = get('kind')
@@ -83,9 +181,9 @@ local function summarize(status, at)
   if get('claimed_at') then
     local ran = tonumber(at) - tonumber(get('claimed_at'))
     observe('run|' .. kind, ran)
-    if status == SUCCEEDED then
-      local pace = redis.call('HGET', PACE, kind)
-      redis.call('HSET', PACE, kind, pace and 0.8 * pace + 0.2 * ran or ran)
+    if status == SUCCEEDED then  -- a video's pace is what it takes of all its workers
+      local pace, worked = redis.call('HGET', PACE, kind), tonumber(get('worked') or ran)
+      redis.call('HSET', PACE, kind, pace and 0.8 * pace + 0.2 * worked or worked)
     end
   end
   for stage in string.gmatch(get('stages') or '', '[^\\n]+') do
@@ -96,18 +194,29 @@ end
 -- A full Redis refuses what takes memory, unless the script has written before: so those that lead to less of it begin
 -- with this.
 local function insist() redis.call('ZREM', DEADLINES, id) end
+local function drop_parts(all)  -- with `all` the fragments that are done as well
+  for _, each in ipairs(redis.call('SMEMBERS', taken)) do redis.call('DEL', lock_of(each)) end
+  redis.call('DEL', lock, open, taken)
+  redis.call('ZREM', CUT_JOBS, id)
+  if all then redis.call('DEL', segments) return end
+  for _, field in ipairs(redis.call('HKEYS', segments)) do
+    if string.sub(field, 1, 5) ~= 'file:' then redis.call('HDEL', segments, field) end
+  end
+end
 local function finish(status)
   insist()
   local at = now()
   summarize(status, at)
-  if status == SUCCEEDED then hold('files', cjson.decode(get('result')).bytes) end
+  if status == SUCCEEDED then
+    hold('files', cjson.decode(get('result')).bytes + tonumber(redis.call('HGET', segments, 'bytes') or 0))
+  end
   local retention = status == CANCELED and get('canceled_retention') or get('retention')
   local expires = string.format('%.6f', tonumber(at) + tonumber(retention))
   redis.call('HSET', job, 'status', status, 'finished_at', at, 'expires_at', expires)
   dequeue()
   redis.call('ZREM', RUNNING_JOBS, id)
   redis.call('ZADD', EXPIRING, expires, id)
-  redis.call('DEL', lock)
+  drop_parts(status ~= SUCCEEDED)
   if get('webhook') then redis.call('ZADD', WEBHOOKS, at, id) end
   publish_status(status)
   redis.call('XTRIM', events, 'MAXLEN', 20)
@@ -120,12 +229,14 @@ local function late()  -- a job that has not begun by its deadline fails
 end
 local function requeue()
   insist()
+  if cut() then return reopen('') end
   redis.call('HSET', job, 'status', QUEUED, 'queued_at', now())
   redis.call('HDEL', job, 'progress', 'claimed_at')
   redis.call('ZREM', RUNNING_JOBS, id)
   enqueue(math.min(tonumber(get('place') or 0), virtual() + order(get('number'))))
   redis.call('DEL', lock)
   publish_status(QUEUED)
+  return 1
 end
 """
 )

@@ -1,10 +1,13 @@
 """Who waits, and whose turn it is."""
 
 from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
 from typing import cast
 
 from jobs.schemas import JobKind
-from jobs.store.names import Key
+from jobs.store.names import OPEN, TAKEN, Key
+from jobs.store.records import Turn
 from jobs.store.scripts import Scripts
 
 
@@ -15,18 +18,43 @@ class Turns:
         self._redis = scripts.redis
         self._now = scripts.now
 
-    def candidates(self, kind: JobKind, token: str) -> Iterator[str]:
-        """The jobs a message calls for: the one it was used for before, if it is sent again, then whose turn it is.
+    def candidates(self, kind: JobKind, token: str) -> Iterator[Turn]:
+        """The jobs a message calls for: what it was used for before, if it is sent again, then whose turn it is.
 
         A message says that some job of its kind waits, not which; `token` is its id. Claim the first that can be had.
         """
-        if before := self.job_of_token(token):
+        if before := self.turn_of_token(token):
             yield before
-        yield from cast("list[str]", self._redis.zrange(Key.QUEUE + kind, 0, 99))
+        yield from self.next(kind)
 
-    def job_of_token(self, token: str) -> str | None:
-        """The job that the message with this id was used for."""
-        return cast("str | None", self._redis.get(Key.TOKEN + token))
+    def next(self, kind: JobKind) -> list[Turn]:
+        """Whose turn it is: jobs of a kind that have not begun, and videos that have and of which parts wait."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in (Key.QUEUE + kind, Key.GOING + kind):
+                pipe.zrange(key, 0, 99, withscores=True)
+            found = cast("list[list[tuple[str, float]]]", pipe.execute())
+        return [Turn(job_id) for job_id, _ in sorted(chain(*found), key=itemgetter(1))]
+
+    def going(self) -> list[Turn]:
+        """The videos that have begun and of which parts wait, in turn."""
+        return [Turn(job_id) for job_id in cast("list[str]", self._redis.zrange(Key.GOING + JobKind.VIDEO, 0, -1))]
+
+    def taken(self) -> list[Turn]:
+        """The parts of videos that somebody works on."""
+        jobs = cast("list[str]", self._redis.zrange(Key.CUT_JOBS, 0, -1))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in jobs:
+                pipe.smembers(Key.JOB + job_id + TAKEN)
+            parts = cast("list[set[str]]", pipe.execute())
+        return [Turn(job_id, part) for job_id, each in zip(jobs, parts, strict=True) for part in sorted(each)]
+
+    def turn_of_token(self, token: str) -> Turn | None:
+        """What the message with this id was used for."""
+        text = cast("str | None", self._redis.get(Key.TOKEN + token))
+        if text is None:
+            return None
+        job_id, _, part = text.partition("|")  # workers of the version before wrote the job alone
+        return Turn(job_id, part)
 
     def waiting(self, kind: JobKind, owner: str) -> tuple[int, int]:
         """How many jobs of a kind wait, and how many of them are an owner's."""
@@ -50,8 +78,15 @@ class Turns:
         return {kind: 0.0 if at is None else max(0.0, now - at) for kind, at in made.items()}
 
     def running_count(self) -> int:
-        """How many jobs are held by workers."""
-        return self._redis.zcard(Key.RUNNING_JOBS)
+        """How many jobs are held by workers, or are videos that are cut and have not ended."""
+        return self._redis.zcard(Key.RUNNING_JOBS) + self._redis.zcard(Key.CUT_JOBS)
+
+    def parts_waiting(self) -> int:
+        """How many parts of videos that have begun nobody works on."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for turn in self.going():
+                pipe.zcard(Key.JOB + turn.job_id + OPEN)
+            return sum(cast("list[int]", pipe.execute()))
 
     def _head_made_at(self, kind: JobKind) -> float | None:
         for job_id in cast("list[str]", self._redis.zrange(Key.QUEUE + kind, 0, 0)):

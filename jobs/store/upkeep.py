@@ -12,30 +12,57 @@ MAX_TOMBSTONES = 10_000  # of one owner; then the oldest go before their time
 RESEND_AT_ONCE = 1000
 
 
-# lease_ms (the longest) -> the job's kind when it was running without a holder and is queued again, else ''
+# lease_ms (the longest) -> for how many of the job's parts a message is to be sent: those that ran without a holder
 RECOVER = Script("""
-if redis.call('PTTL', lock) > a.lease_ms then  -- the clock was set back; a dead holder's lease must not grow
-  redis.call('PEXPIRE', lock, a.lease_ms)
+local function lapsed(part)
+  if redis.call('PTTL', lock_of(part)) > a.lease_ms then  -- the clock was set back; a dead holder's lease must not grow
+    redis.call('PEXPIRE', lock_of(part), a.lease_ms)
+  end
+  return redis.call('EXISTS', lock_of(part)) == 0
 end
-if redis.call('EXISTS', job) == 0 then redis.call('ZREM', RUNNING_JOBS, id) return '' end
-if get('status') ~= RUNNING or redis.call('EXISTS', lock) == 1 then return '' end
-if get('cancel') then finish(CANCELED) return '' end
-requeue()
-return get('kind')
+if redis.call('EXISTS', job) == 0 then
+  redis.call('ZREM', RUNNING_JOBS, id)
+  redis.call('ZREM', CUT_JOBS, id)
+  return 0
+end
+if not live() then redis.call('ZREM', CUT_JOBS, id) return 0 end
+local lost = {}
+if cut() then
+  for _, part in ipairs(redis.call('SMEMBERS', taken)) do if lapsed(part) then lost[#lost + 1] = part end end
+elseif get('status') == RUNNING and lapsed('') then
+  lost[1] = ''
+end
+if get('cancel') and (cut() or #lost > 0) then
+  if not held() then finish(CANCELED) end
+  return 0
+end
+for _, part in ipairs(lost) do
+  insist()
+  if cut() then reopen(part) else requeue() end
+end
+return #lost
 """)
 
-# kind, messages (that wait), age_s, most (jobs that are looked at) -> those next in turn whose next message is due now
+# kind, messages (that wait), age_s, most (jobs that are looked at) -> those next in turn whose next message is due now,
+# one as often as parts of it wait
 RESEND = Script("""
-local waiting, at, due = QUEUE .. a.kind, tonumber(now()), {}
-local lacking = redis.call('ZCARD', waiting) - a.messages
-if lacking <= 0 then return due end
-for _, each in ipairs(redis.call('ZRANGE', waiting, 0, a.most - 1)) do
-  if #due == lacking then break end
+local at, due, lacking = tonumber(now()), {}, -a.messages
+local function ask(each, most)
   local age = at - tonumber(redis.call('HGET', JOB .. each, 'queued_at') or at)
-  if age < 0 or age >= a.age_s then  -- below 0 the clock was set back
-    redis.call('HSET', JOB .. each, 'queued_at', now())
-    due[#due + 1] = each
-  end
+  if age >= 0 and age < a.age_s then return end  -- below 0 the clock was set back
+  redis.call('HSET', JOB .. each, 'queued_at', now())
+  for _ = 1, math.min(most, lacking - #due) do due[#due + 1] = each end
+end
+local parts = {}
+for _, each in ipairs(redis.call('ZRANGE', GOING .. a.kind, 0, -1)) do
+  parts[each] = redis.call('ZCARD', JOB .. each .. OPEN)
+  lacking = lacking + parts[each]
+end
+lacking = lacking + redis.call('ZCARD', QUEUE .. a.kind)
+for each, waiting in pairs(parts) do if #due < lacking then ask(each, waiting) end end
+for _, each in ipairs(redis.call('ZRANGE', QUEUE .. a.kind, 0, lacking > #due and a.most - 1 or -1e9)) do
+  if #due >= lacking then break end
+  ask(each, 1)
 end
 return due
 """)
@@ -59,7 +86,7 @@ end
 redis.call('HSET', job, 'status', EXPIRED)
 publish_status(EXPIRED)
 redis.call('XTRIM', events, 'MAXLEN', 1)
-redis.call('DEL', spec)
+redis.call('DEL', spec, segments)
 release()
 redis.call('ZADD', TOMBSTONES, string.format('%.6f', tonumber(now()) + a.tombstone_s), id)
 redis.call('ZADD', OWNER_TOMBSTONES .. get('owner'), get('number'), id)
@@ -78,7 +105,8 @@ redis.call('ZREM', RUNNING_JOBS, id)
 redis.call('ZREM', EXPIRING, id)
 redis.call('ZREM', WEBHOOKS, id)
 redis.call('ZREM', DEADLINES, id)
-redis.call('DEL', job, spec, lock, events)
+drop_parts(true)
+redis.call('DEL', job, spec, events)
 return 1
 """)
 
@@ -92,12 +120,13 @@ class Upkeep:
         self._now = scripts.now
 
     def recover_orphans(self, *, lease_s: float = LEASE_S) -> list[tuple[str, JobKind]]:
-        """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed; the caller sends their
-        messages anew."""
+        """Queue again every running job whose holder's lease, of at most `lease_s`, has lapsed, and every such part of
+        one; the caller sends their messages anew: a job is told as often as parts of it were lost."""
         recovered = []
-        for job_id in cast("list[str]", self._redis.zrange(Key.RUNNING_JOBS, 0, -1)):
-            if kind := self._run(RECOVER, job_id, lease_ms=int(1000 * lease_s)):
-                recovered.append((job_id, JobKind(kind)))
+        for key in (Key.RUNNING_JOBS, Key.CUT_JOBS):
+            for job_id in cast("list[str]", self._redis.zrange(key, 0, -1)):
+                for _ in range(self._run(RECOVER, job_id, lease_ms=int(1000 * lease_s))):
+                    recovered.append((job_id, JobKind(cast(str, self._redis.hget(Key.JOB + job_id, "kind")))))
         return recovered
 
     def due_for_resend(self, kind: JobKind, *, messages: int, age_s: float) -> list[str]:

@@ -39,10 +39,10 @@ local function serve(owner)
   end
   return true
 end
-local turns, served = redis.call('ZRANGE', WEBHOOKS_OWNERS, 0, -1), true
+local owners, served = redis.call('ZRANGE', WEBHOOKS_OWNERS, 0, -1), true
 while served and #found < a.count do
   served = false
-  for _, owner in ipairs(turns) do
+  for _, owner in ipairs(owners) do
     if #found < a.count and looks > 0 and serve(owner) then served = true end
   end
 end

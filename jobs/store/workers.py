@@ -39,6 +39,10 @@ class Workers:
         self._redis.zrem(Key.WORKERS, holder)
         self._redis.delete(Key.WORKER + holder)
 
+    def count(self) -> int:
+        """How many live."""
+        return self._redis.zcount(Key.WORKERS, self._now() - self._live_s, "+inf")
+
     def live(self) -> dict[str, dict[str, str]]:
         """What each live worker said of itself last, by its name `host:pid`."""
         names = cast("list[str]", self._redis.zrangebyscore(Key.WORKERS, self._now() - self._live_s, "+inf"))

@@ -3,12 +3,11 @@
 import os
 import socket
 import warnings
-from collections.abc import Sequence
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
-from jobs.kinds import QUEUES
+from jobs.kinds import KINDS
 from jobs.messages import make_celery
 from worker.settings import WorkerSettings
 
@@ -20,19 +19,13 @@ def make_app(settings: WorkerSettings) -> Celery:
     return app
 
 
-def run_worker(settings: WorkerSettings, queues: Sequence[str] = ()) -> int:
-    """Work until told to stop (SIGTERM or Ctrl-C: the job at hand is finished first). Returns the exit code.
-
-    `queues` limits what is taken: names of jobs.kinds.QUEUES. Raises ValueError for others.
-    """
-    unknown = sorted(set(queues) - set(QUEUES))
-    if unknown:
-        raise ValueError(f"unknown queue {', '.join(unknown)}; allowed are {', '.join(QUEUES)}")
+def run_worker(settings: WorkerSettings) -> int:
+    """Work until told to stop (SIGTERM or Ctrl-C: what is at hand is finished first). Returns the exit code."""
     # of root, which a container may be: it names an option that there is not, and no message here can carry code
     warnings.simplefilter("ignore", SecurityWarning)
     worker = make_app(settings).Worker(
         hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
-        queues=list(queues) or list(QUEUES),
+        queues=[KINDS[kind].queue for kind in settings.kinds],
         without_mingle=True,  # workers do not know of each other
         without_gossip=True,
         without_heartbeat=True,  # the last beat of a stop would wait for ever for a Redis that is gone

@@ -8,26 +8,25 @@ from pydantic import TypeAdapter
 
 from jobs.documents import read_document
 from jobs.formats import FORMATS, FormatName
-from jobs.schemas import MOTION, MOTIONS, ImageSpec, InputFile, JobKind, MotionSpec, VideoSpec
+from jobs.schemas import MOTIONS, ImageSpec, InputFile, JobKind, MotionSpec
 from worker.make.image import make_image
 from worker.make.motion import extract_archive, extract_motion
 from worker.make.output import Output
-from worker.make.render import make_video
 from worker.workbench import Workbench
 
 T = TypeVar("T")
 
 
 class Inputs:
-    """A job's files, each fetched when it is asked for; what is known of it is told to the bench."""
+    """A job's files, each fetched by its key when it is asked for; what is known of it is told to the bench."""
 
-    def __init__(self, fetch: Callable[[InputFile], Path], bench: Workbench) -> None:
+    def __init__(self, fetch: Callable[[str], Path], bench: Workbench) -> None:
         self._fetch = fetch
         self._bench = bench
 
     def path(self, file: InputFile) -> Path:
         """Where a file lies on this machine."""
-        path = self._fetch(file)
+        path = self._fetch(file.key)
         self._bench.digests[path] = file.sha256
         return path
 
@@ -68,22 +67,6 @@ def _image_format(spec: ImageSpec) -> FormatName:
     return "zip" if spec.motion_count else spec.options.format
 
 
-def _make_video(bench: Workbench, spec: VideoSpec, inputs: Inputs, output: Path) -> Output:
-    return make_video(
-        bench,
-        inputs.path(spec.portrait),
-        output,
-        audio=inputs.optional(spec.audio),
-        motion=inputs.document(MOTION, spec.motion_file) or spec.motion,
-        driving=inputs.optional(spec.driving),
-        options=spec.options,
-    )
-
-
-def _video_format(spec: VideoSpec) -> FormatName:
-    return spec.options.format
-
-
 def _extract_motion(bench: Workbench, spec: MotionSpec, inputs: Inputs, output: Path) -> Output:
     video = not spec.source.media_type.startswith("image/")
     extract = extract_archive if spec.options.overlay else extract_motion
@@ -98,16 +81,11 @@ def _images(made: Output) -> dict[str, int]:
     return {"images": 1 if made.images is None else made.images}
 
 
-def _frames(made: Output) -> dict[str, int]:
-    return {"frames": 1 if made.frames is None else made.frames}
-
-
 def _nothing(_: Output) -> dict[str, int]:
     return {}  # what was read of a motion is no picture
 
 
 MAKERS = {
     JobKind.IMAGE: Maker(_make_image, _image_format, _images),
-    JobKind.VIDEO: Maker(_make_video, _video_format, _frames),
     JobKind.MOTION: Maker(_extract_motion, _motion_format, _nothing),
 }

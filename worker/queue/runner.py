@@ -1,13 +1,11 @@
-"""One job from claim to end: what a task does, without Celery."""
+"""One job, or one part of a video, from claim to end: what a task does, without Celery."""
 
 import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
 
 import structlog
 import torch
@@ -16,46 +14,33 @@ from redis import RedisError
 from jobs.credentials import ContentCredentials
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
+from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
 from jobs.problems import Problem
-from jobs.schemas import InputFile, JobKind, Progress, Result, input_files
+from jobs.schemas import JobKind, JobSpec, Progress, Result, VideoSpec, input_files
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
-from jobs.store.records import Claim, Refusal
+from jobs.store.records import Claim, Fragment, Refusal, Turn
 from worker.make.output import Output
 from worker.models import Models
 from worker.problems import is_expected, problem_of
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.makers import MAKERS, Inputs
+from worker.queue.outcomes import Planned, Stored, Unfinished
+from worker.queue.patience import Patience
+from worker.queue.videos import Videos, Work
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.workbench import PortraitCache, Workbench
 
 log = structlog.get_logger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
-
-
-class Stored(NamedTuple):
-    """The outcome of a job that succeeded: its result, the key of the file, and how many pictures are counted."""
-
-    result: Result
-    key: str
-    made: dict[str, int]
-
-
-class Unfinished(Enum):
-    """The outcome of a job that neither succeeded nor failed."""
-
-    CANCELED = "canceled"
-    LET_GO = "let go"
+ASIDE_S = TASK_SOFT_TIME_LIMIT_S / 2  # of a task, in which a plan may be set aside for what is more urgent
 
 
 class Runner:
-    """Takes jobs by id and ends them: succeeded, failed or canceled. One in each worker process."""
+    """Takes jobs, or parts of them, and ends them: succeeded, failed or canceled. One in each worker process."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.store = JobStore.connect(settings.redis_url, live_s=settings.live_s)
@@ -65,22 +50,38 @@ class Runner:
         self._portraits = PortraitCache()
         self._credentials = ContentCredentials.of(settings)
         self._artifacts = make_artifacts(settings)
+        self._insist = Patience(settings.lease_s)
+        celery = make_celery(settings.redis_url)
+        self._videos = Videos(self.store, self._artifacts, celery, self._insist, most_workers=settings.workers_per_job)
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}"
+        self._mine: set[str] = set()  # locks of what is worked on: a plan may be set aside for something else
+        self._began = 0.0
         self.heartbeat = Heartbeat(
             self.store.workers, self._holder, batch_size=settings.batch_size, every_s=settings.live_s / 4
         )
 
     def run(self, kind: JobKind, token: str) -> None:
         """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
-        claim = self._next(kind, token)
+        self._began = time.monotonic()
+        if kind is JobKind.VIDEO:
+            self._free_the_dead()
+        claim = self._first_of(self.store.turns.candidates(kind, token), token)
         if claim is None:
             log.info("nothing waits", kind=kind.value)
             return
-        with structlog.contextvars.bound_contextvars(job_id=claim.job_id, request_id=claim.request_id):
-            self._run(claim)
+        self._run(claim)
 
     def _run(self, claim: Claim) -> None:
+        ids = {"job_id": claim.job_id, "request_id": claim.request_id, "part": claim.part or None}
+        self._mine.add(claim.lock)
+        try:
+            with structlog.contextvars.bound_contextvars(**ids):
+                self._work(claim)
+        finally:
+            self._mine.discard(claim.lock)
+
+    def _work(self, claim: Claim) -> None:
         log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
         stages = Stages()
         try:
@@ -99,29 +100,74 @@ class Runner:
         except RedisError as error:
             log.error("Redis is away; when the lease has lapsed the job is queued again", error=str(error))  # noqa: TRY400
 
-    def _next(self, kind: JobKind, token: str) -> Claim | None:
-        for job_id in self.store.turns.candidates(kind, token):
-            claim = self._claim(job_id, token)
+    def _first_of(self, turns: Iterable[Turn], token: str = "") -> Claim | None:
+        for turn in turns:
+            claim = self._claim(turn, token)
             if isinstance(claim, Claim):
                 return claim
-            log.info("stepped back", job_id=job_id, reason=claim.value)
+            log.info("stepped back", job_id=turn.job_id, reason=claim.value)
         return None
 
-    def _claim(self, job_id: str, token: str) -> Claim | Refusal:
-        """Claim a job, also from a process of this machine that has died."""
-        claim = self._claims.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
-        if claim is Refusal.BUSY:
-            holder = self._claims.lock_holder(job_id)
-            if holder is not None and self._is_dead(holder) and self._claims.break_lock(job_id, holder):
-                log.warning("its worker died, taking over", job_id=job_id, holder=holder)
-                claim = self._claims.claim(job_id, holder=self._holder, token=token, lease_s=self._settings.lease_s)
-        return claim
+    def _claim(self, turn: Turn, token: str) -> Claim | Refusal:
+        """Claim a job or a part of it, also from a process of this machine that has died."""
+
+        def claim() -> Claim | Refusal:
+            return self._claims.claim(
+                turn.job_id, holder=self._holder, token=token, part=turn.part, lease_s=self._settings.lease_s
+            )
+
+        claimed = claim()
+        if claimed is Refusal.BUSY and self._free_if_dead(turn.job_id, turn.part or ""):
+            claimed = claim()
+        if claimed is Refusal.EXHAUSTED:
+            self._clear(turn.job_id)
+        return claimed
+
+    def _free_if_dead(self, job_id: str, part: str) -> bool:
+        lock = self._claims.lock(job_id, part)
+        if lock is None or lock in self._mine:
+            return False
+        holder = lock.partition("|")[0]
+        if not self._is_dead(holder) or not self._claims.break_lock(job_id, holder, part=part):
+            return False
+        log.warning("its worker died, taking over", job_id=job_id, part=part or None, holder=holder)
+        return True
+
+    def _free_the_dead(self) -> None:
+        """Free the parts of videos that processes of this machine had which have died: nobody else sees it as soon."""
+        for turn in self.store.turns.taken():
+            if self._free_if_dead(turn.job_id, turn.part or ""):
+                self._videos.tell(turn.job_id)
 
     def _is_dead(self, holder: str) -> bool:
-        """Whether the process `host:pid` is known not to live. This process works on one job at a time, so a lock in
-        its own name is from an earlier process that had the same number."""
+        """Whether the process `host:pid` is known not to live. One of this process' own number, with a lock that is not
+        of what this works on, was an earlier one."""
         host, _, pid = holder.rpartition(":")
         return host == self._host and (holder == self._holder or not _process_exists(int(pid)))
+
+    def _pause(self, plan: Claim) -> None:
+        """Between steps of a plan: do what somebody waits for, which would else wait until the plan has ended.
+
+        These are images and motions, and segments of videos where all workers have enough to do.
+        """
+        if time.monotonic() > self._began + ASIDE_S:
+            return
+        urgent = [kind for kind in self._settings.kinds if kind is not JobKind.VIDEO]
+        for kind in urgent:
+            while claim := self._first_of(self.store.turns.next(kind)):
+                with self._claims.set_aside(plan):
+                    self._run(claim)
+        if claim := self._segment_nobody_takes(plan):
+            with self._claims.set_aside(plan):
+                self._run(claim)
+
+    def _segment_nobody_takes(self, plan: Claim) -> Claim | None:
+        waiting = self.store.turns.parts_waiting()
+        if waiting and waiting >= self.store.workers.count():
+            return self._first_of(self.store.turns.going())
+        if self._settings.workers_per_job is not None:  # others may not be let at it while this one plans
+            return self._first_of([Turn(plan.job_id)])
+        return None
 
     def _end(self, claim: Claim, stages: Stages) -> None:
         """Work on the job and tell the store how it ended."""
@@ -129,6 +175,7 @@ class Runner:
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         if outcome is Unfinished.CANCELED:
             self._insist(self._claims.cancel, claim)
+            self._clear(claim.job_id, claim.spec)
             log.info("job canceled")
             return
         if outcome is Unfinished.LET_GO:
@@ -136,23 +183,30 @@ class Runner:
             return
         for stage, seconds in stages.seconds.items():
             self._insist(self._claims.timing, claim, stage, seconds)
-        if isinstance(outcome, Problem):
-            self._insist(self._claims.fail, claim, outcome)
-            return
-        self._insist(self._claims.succeed, claim, outcome.result, key=outcome.key, made=outcome.made)
-        log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
+        match outcome:
+            case Problem():
+                self._insist(self._claims.fail, claim, outcome)
+                self._clear(claim.job_id, claim.spec)
+            case Planned():
+                self._videos.planned(claim, outcome)
+                log.info("video planned", frames=outcome.frames)
+            case Fragment():
+                self._videos.done(claim, outcome)
+                log.info("segment rendered", seconds=round(sum(stages.seconds.values()), 3))
+            case Stored():
+                self._insist(
+                    self._claims.succeed,
+                    claim,
+                    outcome.result,
+                    key=outcome.key,
+                    made=outcome.made,
+                    fragment=outcome.fragment,
+                )
+                log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
-    def _outcome(self, claim: Claim, stages: Stages) -> Stored | Problem | Unfinished:
+    def _outcome(self, claim: Claim, stages: Stages) -> Stored | Planned | Fragment | Problem | Unfinished:
         try:
-            files = [file.key for file in input_files(claim.spec).values()]
-            self._insist(self._artifacts.clear, claim.job_id, files)
-            maker = MAKERS[claim.spec.kind]
-            with self._artifacts.draft(claim.job_id, maker.output_name(claim.spec)) as draft:
-                made = self._work(claim, draft.path, stages)
-                self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
-                artifact = self._insist(draft.commit)
-            result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
-            return Stored(result, artifact.key, maker.counted(made))
+            return self._done(claim, stages)
         except JobCanceledError:
             return Unfinished.CANCELED
         except (ClaimLostError, RedisError):
@@ -172,6 +226,10 @@ class Runner:
             log.exception("the accelerator is broken, leaving")
             os._exit(BROKEN_DEVICE_EXIT_CODE)
         except Exception as error:  # the edge: whatever happens, the job ends and the worker lives
+            try:
+                self._insist(self._claims.renew, claim)  # raises ClaimLostError: then it is nobody's error
+            except JobCanceledError:
+                return Unfinished.CANCELED
             problem = problem_of(error)
             if is_expected(error):
                 log.info("job failed", problem=problem.type, detail=problem.detail)
@@ -187,29 +245,45 @@ class Runner:
         except JobCanceledError:
             self._claims.cancel(claim)
 
-    def _insist(self, tell: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-        """Do what needs a store, and wait for one that is away: what was made shall not be made again."""
-        deadline = time.monotonic() + self._settings.lease_s * 2 / 3  # later the job is another's
-        waiting = False
-        while True:
-            try:
-                return tell(*arguments, **keywords)
-            except (RedisError, ArtifactsAwayError) as error:
-                if time.monotonic() > deadline:
-                    raise
-                if not waiting:
-                    log.warning("waiting for a store that is away", error=str(error))
-                waiting = True
-                time.sleep(0.2)
-
-    def _work(self, claim: Claim, path: Path, stages: Stages) -> Output:
-        bench = Workbench(self.models, self._settings, stages, self._portraits, self._credentials, claim.owner)
+    def _done(self, claim: Claim, stages: Stages) -> Stored | Planned | Fragment:
+        if not claim.cut:
+            self._insist(self._clear, claim.job_id, claim.spec)
+        seed = int(claim.job_id[:8], 16)  # whoever makes it, and however often
+        bench = Workbench(
+            self.models, self._settings, stages, self._portraits, self._credentials, owner=claim.owner, seed=seed
+        )
         with contextlib.ExitStack() as stack:
 
-            def fetch(file: InputFile) -> Path:
-                return self._insist(lambda: stack.enter_context(self._artifacts.reading(file.key)))
+            def fetch(key: str) -> Path:
+                return self._insist(lambda: stack.enter_context(self._artifacts.reading(key)))
 
-            return MAKERS[claim.spec.kind].make(bench, claim.spec, Inputs(fetch, bench), path)
+            inputs = Inputs(fetch, bench)
+            if not isinstance(claim.spec, VideoSpec):
+                return self._made(claim, bench, inputs)
+            work = Work(claim, claim.spec, bench, inputs, fetch)
+            if claim.segment is not None:
+                return self._videos.segment(work)
+            if claim.joins:
+                return self._videos.join(work)
+            return self._videos.plan(work, lambda: self._pause(claim))
+
+    def _made(self, claim: Claim, bench: Workbench, inputs: Inputs) -> Stored:
+        maker = MAKERS[claim.spec.kind]
+        with self._artifacts.draft(claim.job_id, maker.output_name(claim.spec)) as draft:
+            made = self._make(claim, bench, inputs, draft.path)
+            self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
+            artifact = self._insist(draft.commit)
+        result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
+        return Stored(result, artifact.key, maker.counted(made))
+
+    def _make(self, claim: Claim, bench: Workbench, inputs: Inputs, path: Path) -> Output:
+        return MAKERS[claim.spec.kind].make(bench, claim.spec, inputs, path)
+
+    def _clear(self, job_id: str, spec: JobSpec | None = None) -> None:
+        """Remove all files of a job but those that it is made from."""
+        spec = spec or self.store.lookups.spec(job_id)
+        if spec is not None:
+            self._artifacts.clear(job_id, [file.key for file in input_files(spec).values()])
 
 
 def _process_exists(pid: int) -> bool:

@@ -13,6 +13,7 @@ from jobs.logs import configure_logging
 from jobs.messages import TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind
+from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
@@ -34,12 +35,12 @@ def process_runner() -> "Runner":
     return Runner(WorkerSettings())
 
 
-def run_job(task: Any, job_id: str) -> None:
+def run_job(task: Any, token: str) -> None:
     """Work on a job of the task's kind: whose turn it is, which need not be the one whose message this was.
 
     Nothing is returned and nothing of the job is raised: its state is in the job store.
     """
-    process_runner().run(kind_of_task(task.name), token=job_id)
+    process_runner().run(kind_of_task(task.name), token=token)
 
 
 def load_models(**_: Any) -> None:
@@ -62,14 +63,15 @@ def leave(**_: Any) -> None:
 def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
     """In the parent: end a job whose process could not, having been killed once too often or for taking too long."""
     if isinstance(exception, TimeLimitExceeded):
-        problem = Problem.of(ProblemType.TIMED_OUT, f"stopped after {TASK_TIME_LIMIT_S} seconds")
+        problem, least = Problem.of(ProblemType.TIMED_OUT, f"stopped after {TASK_TIME_LIMIT_S} seconds"), 0
     elif isinstance(exception, WorkerLostError):
         problem = Problem.of(ProblemType.WORKER_LOST, "given up: each attempt ended its worker process")
+        least = MAX_DELIVERIES
     else:
         return
     with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
-        if job_id := store.turns.job_of_token(task_id):
-            store.claims.abandon(job_id, problem)
+        if turn := store.turns.turn_of_token(task_id):
+            store.claims.abandon(turn.job_id, problem, part=turn.part or "", least=least)
 
 
 def use_our_logging(**_: Any) -> None:

@@ -16,10 +16,14 @@ import service.stores
 from jobs.schemas import JobKind, Progress, Webhook
 from jobs.store import names
 from jobs.store.jobs import JobStore
-from jobs.store.names import Key
+from jobs.store.names import Key, segments_key
+from jobs.store.records import Found
 from jobs.store.scripts import PRELUDE, Script, Scripts
 from tests.jobs.conftest import RESULT, claim, create
+from tests.jobs.store.test_segments import begun, take, video
+from tests.jobs.store.test_segments import done as finished
 
+ROW = re.compile(r"^    ([a-z_, :A-Z]+?)  +[A-Za-z]", re.MULTILINE)
 WARNING = re.compile(r".*/(?P<file>[\w.]+)\.lua:(?P<line>\d+):\d+: \((?P<code>\w\d+)\) (?P<text>.*)")
 
 
@@ -91,8 +95,15 @@ def test_what_is_stored_has_the_digits_that_were_given(store: JobStore) -> None:
 
 
 def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
-    listed = re.findall(r"^    ([a-z_, :A-Z]+?)  +[A-Za-z]", names.__doc__ or "", re.MULTILINE)
-    known = {field for line in listed[1:] for field in line.split(", ")}
+    known, of_segments = [
+        {
+            field
+            for line in re.findall(r"^    ([a-z_, :A-Z]+?)  +[A-Za-z]", table, re.MULTILINE)
+            for field in line.split(", ")
+        }
+        for table in (names.__doc__ or "").split("of its segments has")
+    ]
+    known.remove("field")
     webhook = Webhook(url="https://example.org/")
     done = create(store, webhook=webhook, request_id="r", deadline_s=60.0)
     held = claim(store, done)
@@ -106,7 +117,20 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     late = create(store, deadline_s=0.0)
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
-    found |= {str(field) for job in (done, late) for field in store._redis.hkeys(Key.JOB + job)}
+    cut, joined = video(store), video(store)
+    parts: set[str] = set()
+    for each in (cut, joined):
+        store.segments.planned(begun(store, each, 1, most_workers=2), frames=12, found=Found())
+        segment = take(store, each)
+        store.claims.progress(segment, Progress(stage="render", done=3))
+        parts |= set(map(str, store._redis.hkeys(segments_key(each))))
+        finished(store, segment)
+    take(store, joined)
+    parts |= set(map(str, store._redis.hkeys(segments_key(cut))))
+    assert {re.sub(r":(\d+|join)$", ":N", field).replace("claimed_at:N", "claimed_at:PART") for field in parts} == {
+        re.sub("deliveries:PART", "deliveries:N", field) for field in of_segments
+    }
+    found |= {str(field) for job in (done, late, cut) for field in store._redis.hkeys(Key.JOB + job)}
     plain = {re.sub(r"^timing:.*", "timing:STAGE", re.sub(r"^kept:.*", "kept:WHAT", field)) for field in found}
     assert plain == known
     assert store.turns.queue_lengths()[JobKind.IMAGE] == 0

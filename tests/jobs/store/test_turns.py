@@ -2,7 +2,7 @@
 
 from jobs.schemas import JobKind
 from jobs.store.jobs import JobStore
-from jobs.store.records import Claim
+from jobs.store.records import Claim, Turn
 from tests.jobs.conftest import RESULT, claim, create, read
 
 
@@ -20,7 +20,8 @@ def test_owners_take_turns(store: JobStore) -> None:
     assert read(store, one).queue_position == 1
     two = create(store, owner="modest")
     served: list[str] = []
-    while turn := next(store.turns.candidates(JobKind.IMAGE, ""), None):
+    while turns := store.turns.next(JobKind.IMAGE):
+        turn = turns[0].job_id
         served.append(turn)
         store.claims.succeed(claim(store, turn), RESULT, key="k")
         if len(served) == 4:  # who comes late stands beside who is first, not behind everybody
@@ -34,7 +35,7 @@ def test_who_asks_for_one_after_the_other_does_not_starve_the_rest(store: JobSto
     served: list[str] = []
     hasty = create(store, owner="hasty")
     while len(served) < 6:
-        turn = next(store.turns.candidates(JobKind.IMAGE, ""))
+        turn = store.turns.next(JobKind.IMAGE)[0].job_id
         taken = claim(store, turn)
         if turn == hasty:  # the next one is there before a worker is free again
             hasty = create(store, owner="hasty")
@@ -51,7 +52,7 @@ def test_a_job_given_back_is_next_again(store: JobStore) -> None:
         store.claims.succeed(claim(store, other), RESULT, key="k")
     late = create(store, owner="e")
     store.claims.give_back(taken)
-    assert next(store.turns.candidates(JobKind.IMAGE, "")) == first
+    assert store.turns.next(JobKind.IMAGE)[0] == Turn(first)
     assert read(store, late).queue_position == 2
 
 
@@ -59,16 +60,15 @@ def test_a_message_sent_again_calls_for_the_job_it_was_used_for(store: JobStore)
     first, second = create(store), create(store)
     taken = store.claims.claim(first, holder="host:1", token="m")
     assert isinstance(taken, Claim)
-    assert list(store.turns.candidates(JobKind.IMAGE, "m")) == [first, second]
-    assert list(store.turns.candidates(JobKind.IMAGE, "other")) == [second]
-    assert store.turns.job_of_token("m") == first
-    assert store.turns.job_of_token("other") is None
+    assert list(store.turns.candidates(JobKind.IMAGE, "m")) == [Turn(first, ""), Turn(second)]
+    assert list(store.turns.candidates(JobKind.IMAGE, "other")) == [Turn(second)]
+    assert store.turns.turn_of_token("other") is None
 
 
 def test_nothing_of_the_queue_stays_when_it_is_empty(store: JobStore) -> None:
     for _ in range(3):
         create(store)
-    while turn := next(store.turns.candidates(JobKind.IMAGE, ""), None):
-        store.delete(turn)
+    while turns := store.turns.next(JobKind.IMAGE):
+        store.delete(turns[0].job_id)
     left = {key.removeprefix("pirenderer:") for key in store._redis.scan_iter()}
     assert left <= {"number"}

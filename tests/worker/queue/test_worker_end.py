@@ -26,7 +26,7 @@ def start(bench: Bench, tiny: dict[str, str]) -> Iterator[Callable[[], WorkerPro
         start_worker().stop()
 
 
-def test_a_worker_told_to_stop_soon_gives_its_job_back(
+def test_a_worker_told_to_stop_soon_gives_back_what_it_is_at(
     bench: Bench, portrait: Path, tiny: dict[str, str], start: Callable[[], WorkerProcess]
 ) -> None:
     worker = bench.start_worker(REMAP_SIGTERM="SIGQUIT", **tiny)
@@ -34,25 +34,31 @@ def test_a_worker_told_to_stop_soon_gives_its_job_back(
     bench.rendering(job_id)
     worker.process.terminate()
     worker.process.wait(60)
-    record = bench.job(job_id)
-    assert (record.status, record.deliveries) == (JobStatus.QUEUED, 0)
+    assert bench.store.turns.taken() == []
+    assert [turn.job_id for turn in bench.store.turns.going()] == [job_id]
+    assert bench.job(job_id).status is JobStatus.RUNNING
+    rendered = bench.job(job_id).progress
     start()
-    assert bench.rendering(job_id).status is JobStatus.RUNNING
+    assert rendered is not None
+    bench.wait(job_id, lambda job: job.progress is not None and job.progress.done > rendered.done + 24)
     bench.store.request_cancel(job_id)
     assert bench.finished(job_id).status is JobStatus.CANCELED
 
 
-def test_a_worker_told_to_stop_finishes_its_job(
-    bench: Bench, portrait: Path, start: Callable[[], WorkerProcess]
+def test_a_worker_told_to_stop_finishes_its_segment_and_others_the_video(
+    bench: Bench, portrait: Path, tiny: dict[str, str], start: Callable[[], WorkerProcess]
 ) -> None:
     worker = start()
-    job_id = bench.submit_sway(portrait, 2)
+    job_id = bench.submit_sway(portrait, 10)
     bench.rendering(job_id)
     worker.process.terminate()
     assert worker.process.wait(120) == 0
-    record = bench.job(job_id)
+    assert bench.store.turns.taken() == []
+    other = bench.start_worker(**tiny)
+    record = bench.finished(job_id)
+    other.stop()
     assert record.status is JobStatus.SUCCEEDED
-    assert frames_in(bench.result(record)) == 51
+    assert frames_in(bench.result(record)) == 251
     said = worker.log.read_text()
     assert f"pirenderer-{worker.process.pid}@{socket.gethostname()} ready." in said
     assert "superuser" not in said

@@ -1,0 +1,283 @@
+"""Videos that are cut into parts: each part is claimed by itself, and the job is made of them."""
+
+import time
+from fractions import Fraction
+
+import pytest
+
+from jobs.files.keys import new_id
+from jobs.problems import Problem, ProblemType
+from jobs.schemas import InputFile, JobKind, JobStatus, Progress, Result, VideoSpec
+from jobs.store.claims import ClaimLostError, JobCanceledError
+from jobs.store.jobs import JobStore
+from jobs.store.names import events_key
+from jobs.store.records import Claim, Found, Fragment, Refusal, Shared, StreamSegment, Turn
+from tests.jobs.conftest import RESULT, read
+
+PHOTO = InputFile(key="portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0")
+SPEC = VideoSpec(portrait=PHOTO, audio=InputFile(key="a.wav", media_type="audio/wav", bytes=1, sha256="1"))
+SHARED = Shared(head="head.npz", init="init.mp4", fps="25", codecs="avc1.64001f, mp4a.40.2")
+MADE = Result(media_type="video/mp4", bytes=1000, sha256="abc", frames=100)
+
+
+def video(store: JobStore, owner: str = "me", **keywords: object) -> str:
+    job_id = new_id()
+    store.create(job_id, SPEC, owner=owner, **keywords)  # type: ignore[arg-type]
+    return job_id
+
+
+def take(store: JobStore, job_id: str, holder: str = "host:1", **keywords: object) -> Claim:
+    taken = store.claims.claim(job_id, holder=holder, **keywords)  # type: ignore[arg-type]
+    assert isinstance(taken, Claim), taken
+    return taken
+
+
+def begun(store: JobStore, job_id: str, segments: int, *, most_workers: int | None = None, **claim: object) -> Claim:
+    plan = take(store, job_id, "planner:1", **claim)
+    store.segments.begin(plan, SHARED, frames=None, most_workers=most_workers)
+    for index in range(segments):
+        store.segments.open(plan, index, f"plan-{index}.npz")
+    return plan
+
+
+def done(store: JobStore, claim: Claim, frames: int = 12) -> int:
+    return store.segments.done(claim, Fragment(f"segment-{claim.part}.m4s", 10, frames, SHARED))
+
+
+def next_job(store: JobStore) -> str | None:
+    return next((turn.job_id for turn in store.turns.next(JobKind.VIDEO)), None)
+
+
+def test_a_video_from_its_plan_to_the_join(store: JobStore) -> None:
+    job_id = video(store)
+    plan = take(store, job_id, "planner:1")
+    assert plan.part == ""
+    assert store.segments.stream(job_id) is None
+    assert store.segments.begin(plan, SHARED, frames=None, most_workers=None) == 0
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.BUSY
+    assert store.segments.open(plan, 0, "plan-0.npz") is True
+    first = take(store, job_id)
+    assert first.segment == 0
+    assert store.segments.plan_key(job_id, 0) == "plan-0.npz"
+    assert store.segments.shared(job_id) == SHARED
+    assert done(store, first) == 0
+    stream = store.segments.stream(job_id)
+    assert stream is not None
+    assert (stream.fps, stream.init, stream.complete) == (Fraction(25), "init.mp4", False)
+    assert stream.segments == (StreamSegment(12, "segment-0.m4s"),)
+    store.segments.open(plan, 1, "plan-1.npz")
+    assert store.segments.planned(plan, frames=13, found=Found(clamped=3)) == 0
+    with pytest.raises(ClaimLostError):
+        store.claims.renew(plan)
+    last = take(store, job_id, "host:2")
+    assert last.segment == 1
+    store.claims.timing(last, "render", 0.5)
+    assert done(store, last, frames=1) == 1
+    assert read(store, job_id).status is JobStatus.RUNNING
+    assert read(store, job_id).progress == Progress(stage="render", done=13, total=13)
+    complete = store.segments.stream(job_id)
+    assert complete is not None
+    assert complete.complete
+    assert [segment.frames for segment in complete.segments] == [12, 1]
+    join = take(store, job_id, "host:2")
+    assert join.joins
+    assert store.segments.found(job_id) == Found(clamped=3)
+    store.claims.succeed(join, MADE, key="k")
+    ended = read(store, job_id)
+    assert (ended.status, ended.timings) == (JobStatus.SUCCEEDED, {"render": 0.5})
+    assert store.segments.stream(job_id) == complete
+    assert store.kept("me")["files"] == 1000 + 2 * 10 + 2
+    assert next_job(store) is None
+    assert [event["event"] for _, event in store._redis.xrange(events_key(job_id))].count("segment") == 2
+    store.delete(job_id)
+    assert not [key for key in store._redis.scan_iter() if job_id in key]
+
+
+def test_progress_is_of_all_who_work_on_it(store: JobStore) -> None:
+    job_id = video(store)
+    plan = begun(store, job_id, 2)
+    segments = [take(store, job_id, f"host:{number}") for number in range(2)]
+    store.claims.progress(segments[0], Progress(stage="render", done=8))
+    store.claims.progress(segments[1], Progress(stage="render", done=16))
+    assert read(store, job_id).progress == Progress(stage="render", done=24)
+    store.segments.planned(plan, frames=36, found=Found())
+    done(store, segments[0], frames=12)
+    assert read(store, job_id).progress == Progress(stage="render", done=28, total=36)
+
+
+def test_what_can_be_played_has_no_gaps(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 3)
+    first, second, third = (take(store, job_id) for _ in range(3))
+    done(store, third)
+    done(store, second)
+    assert store.segments.stream(job_id) is None
+    done(store, first)
+    stream = store.segments.stream(job_id)
+    assert stream is not None
+    assert [segment.key for segment in stream.segments] == [f"segment-{index}.m4s" for index in range(3)]
+
+
+def test_a_segment_whose_worker_dies_is_taken_again_and_the_third_death_fails_the_job(store: JobStore) -> None:
+    job_id = video(store)
+    plan = begun(store, job_id, 2)
+    for attempt in (1, 2, 3):
+        lost = take(store, job_id, lease_s=0.05)
+        assert (lost.segment, lost.attempt) == (0, attempt)
+        time.sleep(0.1)
+        assert store.upkeep.recover_orphans() == [(job_id, JobKind.VIDEO)]
+        assert store.upkeep.recover_orphans() == []
+        with pytest.raises(ClaimLostError):
+            done(store, lost)
+    other = take(store, job_id, part="1")
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
+    failed = read(store, job_id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert failed.error.type == ProblemType.WORKER_LOST.uri
+    for claim in (plan, other):
+        with pytest.raises(ClaimLostError):
+            store.claims.renew(claim)
+    assert store.segments.stream(job_id) is None
+    assert store.kept("me")["files"] == 2  # what was sent
+
+
+def test_a_plan_whose_worker_dies_is_taken_again_while_its_segments_are_rendered(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 2, lease_s=0.05)
+    first = take(store, job_id)
+    time.sleep(0.1)
+    assert store.upkeep.recover_orphans() == [(job_id, JobKind.VIDEO)]
+    assert read(store, job_id).status is JobStatus.RUNNING
+    done(store, first)
+    again = take(store, job_id)
+    assert (again.part, again.attempt) == ("", 2)
+    assert store.segments.begin(again, SHARED, frames=None, most_workers=None) == 2
+    assert store.segments.open(again, 1, "late.npz") is False
+    assert store.segments.plan_key(job_id, 1) == "plan-1.npz"  # what is planned stays as it is
+    store.segments.open(again, 2, "plan-2.npz")
+    store.segments.planned(again, frames=50, found=Found())
+    assert [take(store, job_id).segment for _ in range(2)] == [1, 2]
+
+
+def test_a_segment_given_back_is_not_counted(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 1)
+    store.claims.give_back(take(store, job_id))
+    assert take(store, job_id).attempt == 1
+
+
+def test_a_dead_holder_of_this_machine_gives_its_segment_free(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 1)
+    assert take(store, job_id, token="m").segment == 0
+    assert store.turns.turn_of_token("m") == Turn(job_id, "0")
+    assert store.claims.lock_holder(job_id, "0") == "host:1"
+    assert store.claims.break_lock(job_id, "host:9", part="0") is False
+    assert store.claims.break_lock(job_id, "host:1", part="0") is True
+    assert take(store, job_id, "host:2", part="0").attempt == 2
+
+
+def test_cancel_ends_the_job_when_nobody_works_on_it_else_by_the_first_who_hears(store: JobStore) -> None:
+    idle, busy = video(store), video(store)
+    for job_id in (idle, busy):
+        store.segments.planned(begun(store, job_id, 2), frames=20, found=Found())
+    assert store.request_cancel(idle) is None
+    assert read(store, idle).status is JobStatus.CANCELED
+    first, second = take(store, busy), take(store, busy)
+    assert store.request_cancel(busy) is None
+    assert store.claims.claim(busy, holder="host:3") is Refusal.BUSY
+    with pytest.raises(JobCanceledError):
+        store.claims.renew(first)
+    store.claims.cancel(first)
+    assert read(store, busy).status is JobStatus.CANCELED
+    with pytest.raises(ClaimLostError):
+        done(store, second)
+    assert next_job(store) is None
+
+
+def test_a_canceled_video_whose_workers_died_ends(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 1, lease_s=0.05)
+    take(store, job_id, lease_s=0.05)
+    store.request_cancel(job_id)
+    time.sleep(0.1)
+    assert store.upkeep.recover_orphans() == []
+    assert read(store, job_id).status is JobStatus.CANCELED
+
+
+def test_no_more_workers_than_are_set_work_on_one_video(store: JobStore) -> None:
+    job_id = video(store)
+    plan = begun(store, job_id, 3, most_workers=2)
+    first = take(store, job_id, "host:1")
+    assert store.claims.claim(job_id, holder="host:2") is Refusal.BUSY  # who plans and who renders are two
+    own = take(store, job_id, "planner:1")
+    assert next_job(store) is None
+    assert done(store, own) == 0
+    assert store.segments.planned(plan, frames=50, found=Found()) == 1
+    assert next_job(store) == job_id
+    assert take(store, job_id, "host:2").segment == 2
+    assert done(store, first) == 0
+
+
+def test_owners_take_turns_by_segments(store: JobStore) -> None:
+    long = video(store, "busy")
+    begun(store, long, 20)
+    later, other = video(store, "busy"), video(store, "modest")
+    served = []
+    for _ in range(6):
+        job_id = next_job(store)
+        assert job_id is not None
+        claim = take(store, job_id)
+        served.append(job_id)
+        if job_id == long:
+            done(store, claim)
+        else:
+            store.claims.succeed(claim, RESULT, key="k")
+        if job_id == other and len(served) < 4:
+            other = video(store, "modest")
+    names = ["modest" if job_id not in (long, later) else "busy" for job_id in served]
+    assert names in (
+        ["busy", "modest"] * 3,
+        ["modest", "busy"] * 3,
+        ["busy", "modest", "busy", "modest", "busy", "busy"],
+    )
+    assert later not in served  # what was begun goes on before its owner's next
+
+
+def test_segments_without_messages_are_due_for_some(store: JobStore) -> None:
+    job_id, waiting = video(store), video(store)
+    begun(store, job_id, 3)
+
+    def due(messages: int) -> list[str]:
+        return store.upkeep.due_for_resend(JobKind.VIDEO, messages=messages, age_s=0)
+
+    assert due(4) == []
+    assert due(3) == [job_id]
+    assert due(0) == [job_id] * 3 + [waiting]
+    assert store.turns.parts_waiting() == 3
+
+
+def test_a_failed_segment_fails_the_job(store: JobStore) -> None:
+    job_id = video(store)
+    begun(store, job_id, 2)
+    store.claims.fail(take(store, job_id), Problem.of(ProblemType.STORAGE_FULL, "no room"))
+    assert read(store, job_id).status is JobStatus.FAILED
+    assert next_job(store) is None
+    assert store.turns.running_count() == 0
+
+
+def test_what_is_set_aside_does_not_count_when_its_worker_dies(store: JobStore) -> None:
+    job_id = video(store)
+    plan = begun(store, job_id, 1)
+    aside = store.claims.set_aside(plan)
+    aside.__enter__()
+    store.claims.break_lock(job_id, "planner:1")
+    assert take(store, job_id, part="").attempt == 1
+    with pytest.raises(ClaimLostError):
+        aside.__exit__(None, None, None)
+    kept = take(store, job_id, "host:2", part="0")
+    with store.claims.set_aside(kept):
+        pass
+    store.claims.break_lock(job_id, "host:2", part="0")
+    assert take(store, job_id, part="0").attempt == 2
