@@ -81,17 +81,11 @@ class Videos:
         first = next(self._segments(planned, pause))
         if first.last:
             return self._at_once(work, plan, first)
-        shared = Shared(
-            head=self._keep(work, "head", "npz", plan.head.save).key,
-            init=self._keep(work, "init", "mp4", lambda path: write_init(path, plan.head.form)).key,
-            fps=str(plan.head.form.fps),
-            codecs=plan.head.form.codecs,
-        )
-        opened = self._insist(
-            lambda: self._store.segments.begin(work.claim, shared, frames=plan.frames, most_workers=self._most_workers)
-        )
+        claim, segments = work.claim, self._store.segments
+        shared = self._insist(segments.shared, claim.job_id) if claim.cut else self._share(work, plan)
+        opened = self._insist(segments.begin, claim, shared, frames=plan.frames, most_workers=self._most_workers)
         for segment in chain([first], self._segments(planned, pause)):
-            if segment.index >= opened:
+            if segment.index >= opened:  # an attempt before has opened the others
                 self._open(work, segment)
             pause()
         totals = plan.totals
@@ -177,6 +171,13 @@ class Videos:
                 pause()
             else:
                 yield segment
+
+    def _share(self, work: Work, plan: Plan) -> Shared:
+        """Store what all segments share, before the first is open."""
+        form = plan.head.form
+        head = self._keep(work, "head", "npz", plan.head.save)
+        init = self._keep(work, "init", "mp4", lambda path: write_init(path, form))
+        return Shared(head=head.key, init=init.key, fps=str(form.fps), codecs=form.codecs)
 
     def _open(self, work: Work, segment: Segment) -> None:
         key = self._keep(work, f"plan-{segment.index}", "npz", segment.save).key
