@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ import typer
 from pydantic import SecretStr
 
 from benchmarks.load.clients import Answers, Clients, as_fast_as_it_goes, at_a_rate, listening, quantile
+from benchmarks.load.one_video import measure_one_video
 from benchmarks.load.table import as_markdown
 from benchmarks.load.workers import workers
 from service.commands.serve import serving
@@ -33,6 +35,16 @@ PORTRAIT = Path(__file__).parents[2] / "service/samples/portrait.jpg"
 KEY = "load" * 8
 UNBOUNDED = 10**9
 AT_ONCE = 16  # clients that ask as fast as they are answered
+
+
+class Part(StrEnum):
+    """What can be measured by itself."""
+
+    ALL = "all"
+    FRONT_END = "front-end"
+    VIDEO = "video"
+
+
 BUSY = 8  # workers while answers are timed at a fixed rate
 
 
@@ -44,15 +56,22 @@ def main(
     most_workers: Annotated[int, typer.Option(help="Steps are powers of two up to this.")] = 64,
     job_seconds: Annotated[float, typer.Option(help="What each job takes.")] = 0.5,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10,
+    video_seconds: Annotated[float, typer.Option(help="Length of the video that many workers share.")] = 60,
+    part: Annotated[Part, typer.Option(help="Measure this alone.")] = Part.ALL,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for benchmark.json and .md.")] = None,
 ) -> None:
     """Measure, print a table, and write both forms of it to `out`."""
     asked = {"jobs": jobs, "rate": rate, "listeners": listeners, "job_seconds": job_seconds, "seconds": seconds}
+    asked["video_seconds"] = video_seconds
     report: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe_machine(), **asked}
     steps = [2**step for step in range(most_workers.bit_length())]
     gc.freeze()  # what is imported is not garbage: searching it would be timed as a slow answer
-    with service() as (url, settings):
-        asyncio.run(measure(report, url, settings, steps))
+    if part is not Part.FRONT_END:
+        with service() as (url, settings):
+            measure_one_video(report, url, settings, KEY, PORTRAIT)
+    if part is not Part.VIDEO:
+        with service() as (url, settings):
+            asyncio.run(measure(report, url, settings, steps))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -19,14 +19,17 @@ from pathlib import Path
 from kombu import Consumer, Queue
 from kombu.message import Message
 
+from benchmarks.load.waiting_videos import WaitingVideos
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.messages import kind_of_task, make_celery
 from jobs.store.records import Claim
 from worker.make.output import Output
+from worker.queue.heartbeat import Heartbeat
+from worker.queue.makers import Inputs
 from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
-from worker.stages import Stages
+from worker.workbench import Workbench
 
 STAGES = ("decode", "face", "motion", "render", "paste", "encode")
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(65_536)
@@ -35,18 +38,21 @@ THREADS = 16  # of a process
 Ends = SimpleQueue[tuple[int, float]]  # numbers of workers, and when they ended a job
 
 
-class SleepingRunner(Runner):
-    """A runner whose every job takes the same time."""
+class WaitingRunner(Runner):
+    """A runner whose every image takes the same time, and every frame of a video."""
 
     def __init__(self, settings: WorkerSettings, number: int, job_s: float) -> None:
         super().__init__(settings)
         self._host = f"{self._host}-{number}"  # as on machines of their own: these share a process
         self._holder = f"{self._host}:1"
         self._job_s = job_s
+        self.heartbeat = Heartbeat(self.store.workers, self._holder, batch_size=1, every_s=settings.live_s / 4)
+        celery = make_celery(settings.redis_url)
+        self._videos = WaitingVideos(self.store, self._artifacts, celery, self._insist, most_workers=None)
 
-    def _work(self, claim: Claim, path: Path, stages: Stages) -> Output:
+    def _make(self, claim: Claim, bench: Workbench, inputs: Inputs, path: Path) -> Output:
         for stage in STAGES:
-            with stages.run(stage):
+            with bench.stages.run(stage):
                 time.sleep(self._job_s / len(STAGES))
         path.write_bytes(PICTURE)
         return Output("image/png", width=256, height=256)
@@ -107,7 +113,7 @@ def workers(settings: WorkerSettings, *, most: int, job_s: float) -> Iterator[Wo
 
 def _run(settings: WorkerSettings, numbers: range, job_s: float, shared: Shared, ready: threading.Barrier) -> None:
     configure_logging("ERROR")
-    runners = {number: SleepingRunner(settings, number, job_s) for number in numbers}
+    runners = {number: WaitingRunner(settings, number, job_s) for number in numbers}
     threads = [
         threading.Thread(target=_consume, args=(runner, settings, number, shared), daemon=True)
         for number, runner in runners.items()
@@ -119,7 +125,7 @@ def _run(settings: WorkerSettings, numbers: range, job_s: float, shared: Shared,
         thread.join()
 
 
-def _consume(runner: SleepingRunner, settings: WorkerSettings, number: int, shared: Shared) -> None:
+def _consume(runner: WaitingRunner, settings: WorkerSettings, number: int, shared: Shared) -> None:
     while number >= shared.active.value:
         time.sleep(0.05)
     runner.heartbeat.start()

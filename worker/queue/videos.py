@@ -20,6 +20,7 @@ from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Found, Fragment, Shared
 from worker.make.faces import read_portrait
+from worker.make.output import Output
 from worker.make.plan import Head, Plan, Segment, Totals, plan_video
 from worker.make.render import join_video, render_segment
 from worker.make.sitter import Sitter
@@ -68,15 +69,7 @@ class Videos:
 
         `pause` is called between steps of about a second.
         """
-        spec, inputs = work.spec, work.inputs
-        plan = plan_video(
-            work.bench,
-            inputs.path(spec.portrait),
-            audio=inputs.optional(spec.audio),
-            motion=inputs.document(MOTION, spec.motion_file) or spec.motion,
-            driving=inputs.optional(spec.driving),
-            options=spec.options,
-        )
+        plan = self._begun(work)
         planned = iter(plan)
         first = next(self._segments(planned, pause))
         if first.last:
@@ -92,22 +85,34 @@ class Videos:
         assert totals is not None  # noqa: S101 - all is planned
         return Planned(totals.frames, Found(clamped=totals.clamped, frames_without_face=totals.frames_without_face))
 
+    def _begun(self, work: Work) -> Plan:
+        spec, inputs = work.spec, work.inputs
+        return plan_video(
+            work.bench,
+            inputs.path(spec.portrait),
+            audio=inputs.optional(spec.audio),
+            motion=inputs.document(MOTION, spec.motion_file) or spec.motion,
+            driving=inputs.optional(spec.driving),
+            options=spec.options,
+        )
+
     def segment(self, work: Work) -> Fragment:
         """Render a segment; `done` tells the store of it."""
         claim, segments = work.claim, self._store.segments
         shared = self._insist(segments.shared, claim.job_id)
         plan_key = self._insist(segments.plan_key, claim.job_id, int(claim.part))
         segment = Segment.load(work.fetch(plan_key))
+        name = f"segment-{claim.part}"
+        artifact = self._keep(work, name, "m4s", lambda path: self._render(work, shared, segment, path))
+        return Fragment(artifact.key, artifact.bytes, len(segment.own), shared)
+
+    def _render(self, work: Work, shared: Shared, segment: Segment, path: Path) -> None:
         head, sitter = self._sitter(work, shared)
 
         def report(rendered: int) -> None:
             work.bench.stages.report("render", rendered, None)
 
-        def render(path: Path) -> None:
-            render_segment(work.bench, sitter, segment, path, form=head.form, report=report)
-
-        artifact = self._keep(work, f"segment-{claim.part}", "m4s", render)
-        return Fragment(artifact.key, artifact.bytes, len(segment.own), shared)
+        render_segment(work.bench, sitter, segment, path, form=head.form, report=report)
 
     def done(self, claim: Claim, fragment: Fragment) -> None:
         """Tell the store of a fragment, and workers of what can be taken after it. Raises ClaimLostError."""
@@ -200,12 +205,18 @@ class Videos:
         return self._sitters[shared.head]
 
     def _result(self, work: Work, head: Head, init: Path, fragments: list[Path], totals: Totals) -> Stored:
-        options = work.spec.options
-        with self._artifacts.draft(work.claim.job_id, f"result.{FORMATS[options.format].suffix}") as draft:
-            made = join_video(work.bench, head, fragments, draft.path, init=init, totals=totals, options=options)
+        name = f"result.{FORMATS[work.spec.options.format].suffix}"
+        with self._artifacts.draft(work.claim.job_id, name) as draft:
+            made = self._joined(work, head, fragments, draft.path, init=init, totals=totals)
             artifact = self._commit(work, draft)
         result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
         return Stored(result, artifact.key, {"frames": totals.frames})
+
+    def _joined(
+        self, work: Work, head: Head, fragments: list[Path], path: Path, *, init: Path, totals: Totals
+    ) -> Output:
+        options = work.spec.options
+        return join_video(work.bench, head, fragments, path, init=init, totals=totals, options=options)
 
     def _keep(self, work: Work, name: str, suffix: str, write: Callable[[Path], object]) -> Artifact:
         """Store a file under a name of its own: who comes late replaces nothing."""

@@ -1,0 +1,81 @@
+"""One long video over many workers that render nothing but wait as long as rendering takes.
+
+All else is as in the service: the plan is opened segment by segment, segments are claimed in turn, their plans and
+fragments are files of the job, and who ends the last one joins them.
+"""
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from jobs.motions import KeyframesMotion
+from jobs.schemas import MOTION
+from jobs.segments import count_segments, frames_of_segment
+from jobs.store.records import Shared
+from worker.make.output import Output
+from worker.make.plan import Head, Segment, Totals
+from worker.media.stream import StreamFormat
+from worker.queue.videos import Videos, Work
+
+FPS = 25
+FRAME_S = 0.032  # what a frame takes on two cores
+SPEECH_S, PLAN_S = 10.0, 0.2  # of a speech, planned at once, and what that takes
+MARGIN = 13  # frames on either side of a segment that count
+REPORT_FRAMES = 8
+FRAME_BYTES = 7_000
+
+
+class WaitingVideos(Videos):
+    """Plans videos of as many frames as their motion has, each of which takes FRAME_S to render."""
+
+    def _begun(self, work: Work) -> Any:
+        motion = work.inputs.document(MOTION, work.spec.motion_file) or work.spec.motion
+        assert isinstance(motion, KeyframesMotion)
+        return _Plan(round(motion.keyframes[-1].t * (work.spec.options.fps or FPS)))
+
+    def _render(self, work: Work, shared: Shared, segment: Segment, path: Path) -> None:
+        for first in range(0, len(segment.own), REPORT_FRAMES):
+            count = min(REPORT_FRAMES, len(segment.own) - first)
+            time.sleep(count * FRAME_S)
+            work.bench.stages.report("render", first + count, None)
+        path.write_bytes(bytes(FRAME_BYTES * len(segment.own)))
+
+    def _joined(
+        self, work: Work, head: Head, fragments: list[Path], path: Path, *, init: Path, totals: Totals
+    ) -> Output:
+        path.write_bytes(b"".join(fragment.read_bytes() for fragment in fragments))
+        return Output("video/mp4", width=512, height=600, frames=totals.frames, fps=FPS)
+
+
+class _Plan:
+    """As worker.make.plan.Plan, of a face that nobody has."""
+
+    def __init__(self, frames: int) -> None:
+        face: Any = SimpleNamespace(
+            crop=SimpleNamespace(x=0.0, y=0.0, side=256.0),
+            image=np.zeros((256, 256, 3), np.uint8),
+            landmarks=np.zeros((478, 3), np.float32),
+            identity=np.zeros(80, np.float32),
+            motion=np.zeros(70, np.float32),
+            confidence=1.0,
+        )
+        self.head = Head(face, StreamFormat(width=512, height=600, fps=Fraction(FPS)))
+        self.frames = frames
+        self.totals = Totals(frames, 0, None)
+
+    def __iter__(self) -> Iterator[Segment | None]:
+        planned = 0
+        for index in range(count_segments(self.frames)):
+            own = frames_of_segment(index, self.frames)
+            while planned < min(own.stop + MARGIN, self.frames):
+                time.sleep(PLAN_S)
+                planned += round(SPEECH_S * FPS)
+                yield None
+            before, behind = min(own.start, MARGIN), min(self.frames - own.stop, MARGIN)
+            motion = np.zeros((before + len(own) + behind, 70), np.float32)
+            yield Segment(index, motion, range(before, before + len(own)), last=own.stop == self.frames)
