@@ -58,8 +58,10 @@ class Driver:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Stretches of a driver as one."""
-        columns = zip(*((part.motion, part.shots, part.seen) for part in parts), strict=True)
-        return cls(*map(np.concatenate, columns), parts[0].space)
+        motion, shots, seen = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("motion", "shots", "seen")
+        )
+        return cls(motion, shots, seen, parts[0].space)
 
     @property
     def come(self) -> int:

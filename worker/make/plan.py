@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Head:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` has written. Raises ValueError: the file holds something else."""
-        held = _load(path)
+        held = _load(path, "crop", "image", "landmarks", "identity", "motion", "confidence", "size", "fps", "sound")
         face = Extraction(
             crop=Crop(*held["crop"].tolist()),
             image=held["image"],
@@ -95,7 +96,7 @@ class Segment:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` has written. Raises ValueError: the file holds something else."""
-        held = _load(path)
+        held = _load(path, "index", "motion", "own", "last")
         motion, own = held["motion"], range(*held["own"].tolist())
         if motion.ndim != 2 or not 0 <= own.start < own.stop <= len(motion):
             raise ValueError(f"{path.name} has motions of the shape {motion.shape}, of which {own} are to be rendered")
@@ -255,6 +256,12 @@ def _save(path: Path, **values: Any) -> None:
         np.savez(file, allow_pickle=False, **values)
 
 
-def _load(path: Path) -> Mapping[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+def _load(path: Path, *names: str) -> Mapping[str, Array]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            held = dict(arrays)
+    except (EOFError, BadZipFile) as error:
+        raise ValueError(f"{path.name} is no file of a plan: {error}") from error
+    if lacking := [name for name in names if name not in held]:
+        raise ValueError(f"{path.name} lacks {', '.join(lacking)}; it has {', '.join(held)}")
+    return held

@@ -40,15 +40,14 @@ def render_segment(
     it is tried once more with half the batch; then torch.OutOfMemoryError passes through.
     """
     batch_size = bench.settings.batch_size
-    keywords = {"form": form, "report": report}
     try:
-        return _render(bench, sitter, segment, path, batch_size=batch_size, **keywords)
+        return _render(bench, sitter, segment, path, form=form, report=report, batch_size=batch_size)
     except torch.OutOfMemoryError:
         if batch_size == 1:
             raise
         log.warning("accelerator memory exhausted, halving the batch", batch_size=batch_size)
     torch.cuda.empty_cache()
-    return _render(bench, sitter, segment, path, batch_size=batch_size // 2, **keywords)
+    return _render(bench, sitter, segment, path, form=form, report=report, batch_size=batch_size // 2)
 
 
 def _render(

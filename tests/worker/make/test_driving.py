@@ -1,8 +1,10 @@
 """What a driver does becomes the portrait's motion; who the driver is does not."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,9 +15,10 @@ from PIL import Image
 
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.schemas import ImageOptions, VideoOptions
+from model.extractor import Crop, Extraction
 from tests.support.films import film, swaying
 from tests.support.limits import VIDEO_LIMITS
-from worker.make.driving import Driver, apply, driven_image, driven_video, resting, starting
+from worker.make.driving import Driver, DrivingVideo, apply, driven_image, resting, starting
 from worker.make.faces import read_portrait
 from worker.make.render import make_video
 from worker.media.video import open_video
@@ -73,7 +76,6 @@ def test_the_portrait_rests_until_the_driver_comes_and_goes_on_from_there() -> N
     motion[1:6, 3] = motion[0, 3] + 4  # a blink
     late = np.concatenate([np.repeat(motion[:1], 40, axis=0), motion])
     waiting = Driver(late.astype(np.float32), np.zeros(len(late), np.intp), np.arange(len(late)) >= 40)
-    assert waiting.frames_without_face == 40
     for read, own in ((relative, Face().motion[:64]), (absolute, np.zeros(64))):
         got = read(waiting)
         np.testing.assert_allclose(got[40:], read(driver(motion)), atol=1e-5)
@@ -136,14 +138,80 @@ def test_after_a_cut_size_and_place_start_again_and_the_rest_goes_on() -> None:
     np.testing.assert_allclose(together[:30], relative(driver(motion))[:30], atol=1e-6)
 
 
+@dataclass
+class Followed:
+    """An extractor that has read a driver already, and shows a frame of it whenever it is given one."""
+
+    driver: Driver
+    motion_space: str = "open478"
+
+    def extract_video(self, frames: Iterator[np.ndarray], index: int) -> Iterator[Extraction | None]:
+        come = self.driver.come
+        for number, _ in enumerate(frames):
+            if number < come:
+                yield None
+                continue
+            row = self.driver.motion[number]
+            seen, shot = bool(self.driver.seen[number]), int(self.driver.shots[number])
+            yield Extraction(Crop(0, 0, 1), NO_PICTURE, NOTHING, NOTHING, row, 1.0, seen, shot)
+
+
+NOTHING, NO_PICTURE = np.zeros(0, np.float32), np.zeros(0, np.uint8)
+CASES: dict[str, tuple[int, list[int], list[int]]] = {  # length, where shots begin, frames without a face
+    "short": (9, [], []),
+    "a second": (25, [], []),
+    "long": (80, [], [30, 31]),
+    "comes late": (90, [], [*range(20), 22, 60]),
+    "cuts": (80, [40, 60], [39, 40]),
+    "an early cut": (60, [10, 12], [5]),
+    "late, then a cut": (60, [33], [*range(30), 33]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("read", [relative, absolute])
+def test_a_video_drives_as_it_is_read_as_it_does_when_all_of_it_is_known(
+    read: Callable[[Driver], np.ndarray], case: str, tmp_path: Path
+) -> None:
+    length, cuts, lost = CASES[case]
+    rng = np.random.default_rng(0)
+    motion = np.cumsum(rng.normal(0, 0.05, (length, D)), axis=0).astype(np.float32)
+    seen = ~np.isin(np.arange(length), lost)
+    come = int(seen.argmax())
+    motion[:come] = motion[come]
+    whole = Driver(motion, np.searchsorted(cuts, np.arange(length), "right"), seen)
+    bench = Workbench(SimpleNamespace(extractor=Followed(whole)), WorkerSettings())  # type: ignore[arg-type]
+    filmed = film(tmp_path / "driver.mp4", [np.zeros((16, 16, 3), np.uint8)] * length)
+    options = VideoOptions(driving_relative=read is relative)
+    video = DrivingVideo(bench, Face(), filmed, options)
+    parts = [part for part in video.motions() if part is not None]
+    assert {len(part) for part in parts} == {1}
+    np.testing.assert_array_equal(np.concatenate(parts), read(whole))
+    assert video.frames_without_face == len(lost)
+
+
+def test_what_is_not_used_of_a_video_is_not_read(tmp_path: Path) -> None:
+    whole = Driver(np.zeros((200, D), np.float32), np.zeros(200, np.intp), np.arange(200) % 10 > 0)
+    bench = Workbench(SimpleNamespace(extractor=Followed(whole)), WorkerSettings())  # type: ignore[arg-type]
+    reports: list[int] = []
+    bench.stages.report = lambda stage, done, total: reports.append(done)
+    filmed = film(tmp_path / "driver.mp4", [np.zeros((16, 16, 3), np.uint8)] * 200)
+    video = DrivingVideo(bench, Face(), filmed, VideoOptions())
+    moving = (part for part in video.motions() if part is not None)
+    assert len(list(islice(moving, 15))) == 15
+    assert video.frames_without_face == 2  # of the fifteen
+    assert max(reports) < 30
+
+
 @pytest.fixture(scope="module")
 def workbench(models: Models) -> Workbench:
     return Workbench(models, WorkerSettings())
 
 
 def driven(workbench: Workbench, portrait: Path, driving: Path, **options: object) -> np.ndarray:
-    subject = read_portrait(workbench, portrait, None)
-    return driven_video(workbench, subject, driving, VideoOptions.model_validate(options), 25.0).motion
+    face = read_portrait(workbench, portrait, None).face
+    video = DrivingVideo(workbench, face, driving, VideoOptions.model_validate(options))
+    return np.concatenate([part for part in video.motions() if part is not None])
 
 
 def assert_alike(one: np.ndarray, two: np.ndarray, *, degrees: float, share: float) -> None:

@@ -46,7 +46,7 @@ def awaited(workbench: Workbench, path: Path, index: int | None = None) -> list[
 
 
 def followed(workbench: Workbench, path: Path, index: int | None = None) -> list[Extraction]:
-    return list(from_the_start(awaited(workbench, path, index)))
+    return list(filter(None, from_the_start(awaited(workbench, path, index))))
 
 
 def angles(found: list[Extraction]) -> np.ndarray:
@@ -148,7 +148,9 @@ def test_a_face_behind_a_title_is_waited_for(workbench: Workbench, woman: np.nda
     cv2.putText(title, "A title", (30, 200), cv2.FONT_HERSHEY_SIMPLEX, 2, (255, 255, 255), 3)
     found = awaited(workbench, film(tmp_path / "a.mp4", [*[title] * 40, *swaying(woman, 12)]))
     assert found[:40] == [None] * 40
-    held = list(from_the_start(found))
+    waited = list(from_the_start(found))
+    assert waited[:40] == [None] * 40
+    held = list(filter(None, waited))
     assert [one.seen for one in held] == [False] * 40 + [True] * 12
     assert {one.shot for one in held} == {0}
     assert rolls(held)[:41] == pytest.approx(np.zeros(41))

@@ -1,6 +1,6 @@
 """From what is asked to the motion of every frame."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,6 +81,65 @@ def test_frames_are_resampled_to_the_rate() -> None:
     assert got.shape == (50, D)
     np.testing.assert_allclose(got[:, 3], np.arange(50) / 25, atol=1e-5)
     np.testing.assert_array_equal(motions.moving(motion, Face(), YawOnly(), 30.0), np.asarray(rows, np.float32))
+
+
+def by_hand(frames: np.ndarray, from_fps: float, to_fps: float) -> np.ndarray:
+    """What `resample` shall be, with all of the sequence at hand."""
+    position = np.minimum(
+        np.arange(max(1, round(len(frames) / from_fps * to_fps))) * from_fps / to_fps, len(frames) - 1
+    )
+    before = np.floor(position).astype(int)
+    share = (position - before)[:, None].astype(np.float32)
+    return np.asarray(frames[before] * (1 - share) + frames[np.minimum(before + 1, len(frames) - 1)] * share)
+
+
+RATES = st.sampled_from([1, 10, 23.976, 24, 25, 29.97, 30, 50, 60, 1000 / 33]) | st.floats(1, 120)
+
+
+@given(
+    lengths=st.lists(st.none() | st.integers(1, 40), max_size=12),
+    rates=st.tuples(RATES, RATES).filter(lambda rates: rates[0] != rates[1]),
+)
+def test_a_sequence_is_resampled_as_it_comes_bit_for_bit(lengths: list[int | None], rates: tuple[float, float]) -> None:
+    lengths = [1, *lengths]
+    rows = np.random.default_rng(0).normal(size=(sum(length or 0 for length in lengths), D)).astype(np.float32)
+    used: list[int] = []
+
+    def parts() -> Iterator[np.ndarray | None]:
+        for length in lengths:
+            used.append(length or 0)
+            yield None if length is None else rows[sum(used[:-1]) : sum(used)]
+
+    got: list[np.ndarray] = []
+    moments = 0
+    for part in motions.resampled(parts(), *rates):
+        if part is None:
+            moments += 1
+            continue
+        assert len(part)
+        got.append(part)
+    wanted = by_hand(rows, *rates)
+    np.testing.assert_array_equal(np.concatenate(got), wanted)
+    np.testing.assert_array_equal(motions.resample(rows, *rates), wanted)
+    assert motions.resampled_length(len(rows), *rates) == len(wanted)
+    assert moments >= lengths.count(None)
+
+
+def test_what_is_resampled_does_not_wait_for_the_end() -> None:
+    rows = np.random.default_rng(0).normal(size=(1000, D)).astype(np.float32)
+    come = 0
+
+    def parts() -> Iterator[np.ndarray]:
+        nonlocal come
+        for row in rows:
+            come += 1
+            yield row[None]
+
+    made = 0
+    for part in motions.resampled(parts(), 25, 30):
+        made += 0 if part is None else len(part)
+        assert made >= (come - 2) * 30 / 25 - 1
+    assert made == 1200
 
 
 @given(

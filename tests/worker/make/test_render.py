@@ -1,21 +1,36 @@
-"""Rendering into a file when the accelerator's memory runs out, which no test machine can be made to do."""
+"""Segments are rendered each by itself, and joined to the same video wherever and in whatever order that was done.
 
+That the accelerator's memory runs out no test machine can be made to do.
+"""
+
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
 
+from jobs.motions import Keyframe, KeyframesMotion
+from jobs.schemas import VideoOptions
 from model.engines import RenderedFrame, RenderedFrames
-from worker.make.motions import Drive
-from worker.make.render import render_video
+from tests.support.paths import ROOT
+from worker.benchmark.inputs import long_speech
+from worker.make.canvas import Canvas
+from worker.make.plan import Segment, plan_video
+from worker.make.render import join_video, make_video, render_segment
+from worker.media.stream import StreamFormat, join_fragments, write_init
+from worker.models import Models
 from worker.settings import WorkerSettings
-from worker.stages import Stages
 from worker.workbench import Workbench
 
 
@@ -26,11 +41,16 @@ class SmallMemory:
         self.room = room
         self.batches: list[int] = []
 
-    def animate(self, portrait: object, motions: np.ndarray, *, batch_size: int) -> Iterator[RenderedFrames]:
-        for start in range(0, len(motions), batch_size):
-            batch = motions[start : start + batch_size]
+    def prepare(self, face: None) -> None:
+        return None
+
+    def animate(
+        self, portrait: None, motions: np.ndarray, *, batch_size: int, frames: range
+    ) -> Iterator[RenderedFrames]:
+        for start in range(frames.start, frames.stop, batch_size):
+            batch = motions[start : min(start + batch_size, frames.stop)]
             self.batches.append(len(batch))
-            if len(batch) > self.room and start > 0:  # the first batch may still find room
+            if len(batch) > self.room and start > frames.start:  # the first batch may still find room
                 raise torch.OutOfMemoryError("CUDA out of memory")
             yield RenderedFrames(np.stack([np.full((256, 256, 3), value, np.uint8) for value in batch[:, 0]]))
 
@@ -49,15 +69,33 @@ class OneModel:
     animator: SmallMemory
 
 
-def render(room: int, output: Path) -> tuple[SmallMemory, list[tuple[str, int, int | None]]]:
-    told: list[tuple[str, int, int | None]] = []
+FORM = StreamFormat(64, 64, Fraction(25))
+
+
+def fragment(bench: Workbench, canvas: Canvas, output: Path, told: list[int]) -> int:
+    """Render the second segment of a video, 24 frames of rising grey; `output` is then a video of it alone."""
+    motions = np.zeros((50, 70), np.float32)
+    motions[13:37] = np.linspace(30, 220, 24, dtype=np.float32)[:, None]
+    sitter = SimpleNamespace(face=None, canvas=canvas, prepared=None)
+    segment = Segment(1, motions, range(13, 37), last=False)
+    part, init = output.with_suffix(".m4s"), output.with_suffix(".init")
+    frames = render_segment(bench, sitter, segment, part, form=FORM, report=told.append)  # type: ignore[arg-type]
+    write_init(init, FORM)
+    join_fragments(init, [part], output)
+    return frames
+
+
+def render(room: int, output: Path) -> tuple[SmallMemory, list[int]]:
+    told: list[int] = []
     animator = SmallMemory(room)
-    stages = Stages(lambda stage, done, total: told.append((stage, done, total)))
-    bench = Workbench(OneModel(animator), WorkerSettings(batch_size=8), stages)  # type: ignore[arg-type]
-    motions = np.linspace(30, 220, 20, dtype=np.float32)[:, None].repeat(70, axis=1)
-    made = render_video(bench, None, Drive(motions, 25.0), Shrinks(), output)  # type: ignore[arg-type]
-    assert (made.frames, made.width, made.height, made.duration) == (20, 64, 64, 0.8)
+    bench = Workbench(OneModel(animator), WorkerSettings(batch_size=10))  # type: ignore[arg-type]
+    assert fragment(bench, Shrinks(), output, told) == 24
     return animator, told
+
+
+def pictures(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)])
 
 
 def greys(path: Path) -> list[float]:
@@ -66,21 +104,23 @@ def greys(path: Path) -> list[float]:
 
 
 def test_with_room_every_batch_is_rendered_once_and_reported(tmp_path: Path) -> None:
-    animator, told = render(8, tmp_path / "a.mp4")
-    assert animator.batches == [8, 8, 4]
-    assert told == [("render", done, 20) for done in (0, 8, 16, 20)]
-    assert greys(tmp_path / "a.mp4") == pytest.approx(np.linspace(30, 220, 20), abs=2)
+    animator, told = render(10, tmp_path / "a.mp4")
+    assert animator.batches == [10, 10, 4]
+    assert told == [0, 10, 20, 24]
+    assert greys(tmp_path / "a.mp4") == pytest.approx(np.linspace(30, 220, 24), abs=2)
 
 
-def test_without_room_the_batch_is_halved_and_the_video_is_whole(tmp_path: Path) -> None:
-    animator, _ = render(4, tmp_path / "a.mp4")
-    assert animator.batches == [8, 8, 4, 4, 4, 4, 4]
-    assert greys(tmp_path / "a.mp4") == pytest.approx(np.linspace(30, 220, 20), abs=2)
+def test_without_room_the_batch_is_halved_and_the_segment_is_whole(tmp_path: Path) -> None:
+    animator, told = render(5, tmp_path / "a.mp4")
+    assert animator.batches == [10, 10, 5, 5, 5, 5, 4]
+    assert told == [0, 10, 0, 5, 10, 15, 20, 24]
+    assert greys(tmp_path / "a.mp4") == pytest.approx(np.linspace(30, 220, 24), abs=2)
 
 
 def test_it_is_halved_only_once(tmp_path: Path) -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        render(3, tmp_path / "a.mp4")
+        render(4, tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
 
 
 class Recording(Shrinks):
@@ -102,15 +142,14 @@ class Recording(Shrinks):
 
 
 def render_with(canvas: Recording, output: Path) -> None:
-    bench = Workbench(OneModel(canvas.animator), WorkerSettings(batch_size=4), Stages())  # type: ignore[arg-type]
-    motions = np.full((20, 70), 128, np.float32)
-    render_video(bench, None, Drive(motions, 25.0), canvas, output)  # type: ignore[arg-type]
+    bench = Workbench(OneModel(canvas.animator), WorkerSettings(batch_size=5))  # type: ignore[arg-type]
+    fragment(bench, canvas, output, [])
 
 
 def test_the_next_batch_is_rendered_while_one_is_encoded_and_none_beyond(tmp_path: Path) -> None:
     canvas = Recording(SmallMemory(8))
     render_with(canvas, tmp_path / "a.mp4")
-    last_of_each = canvas.begun[3::4]
+    last_of_each = [*canvas.begun[4::5], canvas.begun[-1]]
     assert last_of_each == [2, 3, 4, 5, 5]
     assert threading.get_ident() not in canvas.threads
 
@@ -120,3 +159,71 @@ def test_an_error_while_encoding_ends_the_job(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be pasted"):
         render_with(canvas, tmp_path / "a.mp4")
     assert len(canvas.animator.batches) <= 3
+    assert not list(tmp_path.iterdir())
+
+
+SWAY = KeyframesMotion(
+    keyframes=[
+        Keyframe(t=t, controls={"yaw": yaw, "jaw_open": jaw})
+        for t, yaw, jaw in ((0, 0, 0), (0.5, 15, 1), (1.2, -12, 0.2), (1.8, 5, 0.7))
+    ]
+)
+
+ALONE = """
+import sys
+from pathlib import Path
+from jobs.schemas import VideoOptions
+from worker.make.faces import read_portrait
+from worker.make.plan import Head, Segment
+from worker.make.render import render_segment
+from worker.make.sitter import Sitter
+from worker.models import Models
+from worker.settings import WorkerSettings
+from worker.workbench import Workbench
+
+folder, portrait, *numbers = sys.argv[1:]
+settings, head = WorkerSettings(), Head.load(Path(folder) / "head")
+bench = Workbench(Models.of(settings), settings)
+options = VideoOptions.model_validate_json((Path(folder) / "options").read_text())
+sitter = Sitter(bench, read_portrait(bench, Path(portrait), None, face=head.face), options)
+for number in numbers:
+    segment = Segment.load(Path(folder) / f"{number}.segment")
+    render_segment(bench, sitter, segment, Path(folder) / f"{number}.m4s", form=head.form, report=lambda done: None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [VideoOptions(seed=3), VideoOptions(paste_back=False, fps=30, label=True)])
+def test_a_video_is_the_same_whoever_renders_its_segments(
+    speech_weights: None, tiny: dict[str, str], portrait: Path, tmp_path: Path, options: VideoOptions
+) -> None:
+    settings = WorkerSettings(weights_dir=Path(tiny["PIRENDERER_WEIGHTS_DIR"]), engine="torch")
+    bench = Workbench(Models.of(settings), settings)
+    by: dict[str, Any] = {"motion": SWAY} if options.seed is None else {"audio": long_speech(tmp_path, 1.8)}
+    plan = plan_video(bench, portrait, **by, options=options)
+    plan.head.save(tmp_path / "head")
+    (tmp_path / "options").write_text(options.model_dump_json())
+    segments = [segment for segment in plan if segment is not None]
+    for segment in segments:
+        segment.save(tmp_path / f"{segment.index}.segment")
+    for numbers in ("20", "1"):
+        environment = {**os.environ, **tiny, "PYTHONPATH": str(ROOT)}
+        subprocess.run(
+            [sys.executable, "-c", ALONE, str(tmp_path), str(portrait), *numbers], env=environment, check=True, cwd=ROOT
+        )
+    write_init(tmp_path / "init", plan.head.form)
+    assert plan.totals is not None
+    made = join_video(
+        bench,
+        plan.head,
+        [tmp_path / f"{segment.index}.m4s" for segment in segments],
+        tmp_path / "shared.mp4",
+        init=tmp_path / "init",
+        totals=plan.totals,
+        options=options,
+    )
+    alone = make_video(bench, portrait, tmp_path / "alone.mp4", **by, options=options)
+    assert alone == made
+    assert made.frames == len(pictures(tmp_path / "alone.mp4")) == (45 if options.fps is None else 55)
+    np.testing.assert_array_equal(pictures(tmp_path / "shared.mp4"), pictures(tmp_path / "alone.mp4"))
+    assert (tmp_path / "shared.mp4").read_bytes() == (tmp_path / "alone.mp4").read_bytes()

@@ -1,6 +1,6 @@
 """However a motion is asked for, a head is turned no further than its portrait shows enough for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,7 @@ from PIL import Image
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
+from model.audio import SpokenMotions
 from model.engines import RenderedFrames
 from model.extractor import Crop, Extraction
 from model.morphable.controls import Controls
@@ -63,18 +64,25 @@ class Animator:
 
     prior: object | None = field(default_factory=object)
     yaws: list[float] = field(default_factory=list)  # degrees
+    window_radius: int = 13
 
-    def animate(self, portrait: object, motions: np.ndarray, *, batch_size: int) -> Iterator[RenderedFrames]:
-        self.yaws += np.degrees(motions[:, 64]).tolist()
-        for start in range(0, len(motions), batch_size):
-            yield RenderedFrames(np.zeros((len(motions[start : start + batch_size]), 256, 256, 3), np.uint8))
+    def prepare(self, face: Extraction) -> None:
+        return None
+
+    def animate(
+        self, portrait: None, motions: np.ndarray, *, batch_size: int, frames: Sequence[int] | None = None
+    ) -> Iterator[RenderedFrames]:
+        drawn = motions if frames is None else motions[list(frames)]
+        self.yaws += np.degrees(drawn[:, 64]).tolist()
+        for start in range(0, len(drawn), batch_size):
+            yield RenderedFrames(np.zeros((len(drawn[start : start + batch_size]), 256, 256, 3), np.uint8))
 
 
 class Speech:
     """Shakes the head while something is said."""
 
-    def stream(self, speech: object, start: np.ndarray, style: object, *, identity: object) -> Iterator[np.ndarray]:
-        yield np.stack([start + turned(yaw) for yaw in (0, TURNED, -TURNED)])
+    def stream(self, speech: object, start: np.ndarray, style: object, *, identity: object) -> SpokenMotions:
+        return SpokenMotions(3, iter([np.stack([start + turned(yaw) for yaw in (0, TURNED, -TURNED)])]))
 
 
 def picture(shade: int) -> np.ndarray:
