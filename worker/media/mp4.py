@@ -42,14 +42,14 @@ class Mp4Writer:
         self._container.mux(self._pictures.encode(picture))
         if self._sound is not None:
             encoder, track = self._sound
-            track.write(encoder.until(self.frames / self.form.fps))
+            track.write(encoder.until(self.frames))
 
     def finish(self) -> None:
-        """Write what the encoders still hold; the sound may outlast the pictures by a frame, the rest of it is left."""
+        """Write what the encoders still hold."""
         self._container.mux(self._pictures.finish())
         if self._sound is not None:
             encoder, track = self._sound
-            track.write(encoder.finish((self.frames + 1) / self.form.fps))
+            track.write(encoder.finish(self.frames))
 
 
 @contextmanager
@@ -66,14 +66,14 @@ def mp4_writer(
     """Open an MP4 at `path` for writing; it is whole when the block ends without an exception, and not before.
 
     Sizes in pixels (odd ones lose their last row or column), `fps` frames a second, `crf` the H.264 quality (lower is
-    better). `sound` is muxed from its start and ends with the last frame, or up to a frame later. If `synthetic`, the
-    file is marked so.
+    better). `sound` is muxed from its start as `SoundEncoder` gives it. If `synthetic`, the file is marked so.
     """
-    encoder = None if sound is None else SoundEncoder(sound)
+    rate = frame_rate(fps)
+    encoder = None if sound is None else SoundEncoder(sound, rate)
     form = StreamFormat(
         width=width // 2 * 2,
         height=height // 2 * 2,
-        fps=frame_rate(fps),
+        fps=rate,
         sound=None if encoder is None else encoder.form,
     )
     with mp4_file(path) as container:

@@ -34,8 +34,8 @@ class SoundFormat:
 class SoundPackets:
     """AAC packets that follow each other, one element of the first three (n,) for each.
 
-    times: where it begins, in samples; the first of all lies before 0 by the priming. samples: how long it lasts, which
-    the last of all does for less than a packet. sizes: bytes it has in `data`, where one comes after the other.
+    times: where it begins, in samples; the first of all lies before 0 by the priming. samples: how long it lasts, the
+    last of all for less than others. sizes: bytes it has in `data`, where one comes after the other.
     """
 
     times: Integers
@@ -59,43 +59,58 @@ PRIMING_ALONE = SoundPackets(
 
 
 class SoundEncoder:
-    """Encodes a sound from its start, only as far as it is asked for, so that memory does not grow with the length."""
+    """Encodes a sound from its start, only as far as it is asked for, so that memory does not grow with the length.
 
-    def __init__(self, sound: Sound) -> None:
+    After its end there is silence: players of a video that is still being made would wait for more of it.
+    """
+
+    def __init__(self, sound: Sound, fps: Fraction) -> None:
         self.form = SoundFormat(sound.rate if sound.rate in RATES else RATES[-1], min(sound.channels, 2))
+        self._fps = fps
         self._rate = sound.rate
-        self._blocks: Iterator[Floats] | None = sound.blocks()  # None when all of it was encoded
+        self._blocks = self._with_silence(sound.blocks())
         self._position = 0  # samples given to the encoder
-        self._held: list[Any] = []  # encoded, and not yet asked for
+        self._length: int | None = None  # of the sound, once it has ended
+        self._held: list[Any] = []  # packets that are not yet asked for
         self._context = av.AudioCodecContext.create("aac", "w")
         self._context.rate, self._context.layout, self._context.format = self.form.rate, self.form.layout, "fltp"
         self._context.time_base = Fraction(1, self.form.rate)
         self._context.bit_rate = BIT_RATE
 
-    def until(self, seconds: float | Fraction) -> SoundPackets:
-        """Those not yet given that begin before a time."""
-        return _packed(self._before(seconds))
+    def until(self, frame: int) -> SoundPackets:
+        """Those not yet given that begin before a frame does, counted from 0."""
+        return _packed(self._before(frame / self._fps))
 
-    def finish(self, seconds: float | Fraction) -> SoundPackets:
-        """Those not yet given, up to a time at which the sound ends, unless it has ended before."""
-        packets = self._before(seconds)
+    def finish(self, frames: int) -> SoundPackets:
+        """Those not yet given of a video of so many frames.
+
+        The sound ends with the last frame, or where it ends by itself, but no more than a frame later.
+        """
+        end = (frames + 1) / self._fps
+        packets = self._before(end)
+        if self._length is not None:
+            end = min(end, max(frames / self._fps, Fraction(self._length, self._rate)))
+        packets = [packet for packet in packets if packet.pts < end * self.form.rate]
         if packets:
-            last = packets[-1]
-            last.duration = min(last.duration, round(seconds * self.form.rate) - last.pts)
+            packets[-1].duration = min(PACKET, round(end * self.form.rate) - packets[-1].pts)
         return _packed(packets)
 
-    def _before(self, seconds: float | Fraction) -> list[Any]:
+    def _before(self, seconds: Fraction) -> list[Any]:
         end = seconds * self.form.rate
-        while self._blocks is not None and not (self._held and self._held[-1].pts >= end):
-            block = next(self._blocks, None)
-            if block is None:
-                self._blocks = None
-                self._held += self._context.encode(None)
-            elif len(block):
-                self._held += self._context.encode(self._frame(_at_most_stereo(block)))
+        while not self._held or self._held[-1].pts < end:
+            block = next(self._blocks)
+            if len(block):
+                self._held += self._context.encode(self._frame(block))
         count = sum(packet.pts < end for packet in self._held)
         packets, self._held = self._held[:count], self._held[count:]
         return packets
+
+    def _with_silence(self, blocks: Iterator[Floats]) -> Iterator[Floats]:
+        for block in blocks:
+            yield _at_most_stereo(block)
+        self._length = self._position
+        while True:
+            yield np.zeros((PACKET, self.form.channels), np.float32)
 
     def _frame(self, block: Floats) -> av.AudioFrame:
         packed = np.ascontiguousarray(np.clip(block, -1, 1)).reshape(1, -1)

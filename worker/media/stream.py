@@ -25,7 +25,7 @@ from worker.media.sound_track import PRIMING, PRIMING_ALONE, SoundFormat, SoundP
 
 # On talking heads as near to the frames as "veryfast" at a crf of 18, in two thirds of its time and twice the bytes.
 PRESET, CRF = "superfast", 20
-THREADS = 4  # the same on all machines: the bytes depend on it
+PIXELS_OF_A_THREAD = 2**19  # what an encoder's thread has to do; their number, and so the bytes, depend on nothing else
 REORDERED = 2  # pictures by which decoding is ahead of showing, with the B-frames of the preset
 AAC_CODEC = "mp4a.40.2"
 BLOCK = 1 << 16  # bytes read at once
@@ -67,7 +67,8 @@ class PictureTrack:
     def __init__(self, container: Any, form: StreamFormat, *, crf: int = CRF) -> None:
         self.frames = 0
         self._form = form
-        options = {"crf": str(crf), "preset": PRESET, "threads": str(THREADS)}
+        threads = 1 + form.width * form.height // PIXELS_OF_A_THREAD
+        options = {"crf": str(crf), "preset": PRESET, "threads": str(threads)}
         self.stream: Any = container.add_stream("libx264", rate=form.fps, options=options)
         self.stream.width, self.stream.height, self.stream.pix_fmt = form.width, form.height, "yuv420p"
         context = self.stream.codec_context
