@@ -78,30 +78,30 @@ class SoundEncoder:
         self._context.bit_rate = BIT_RATE
 
     def until(self, frame: int) -> SoundPackets:
-        """Those not yet given that begin before a frame does, counted from 0."""
-        return _packed(self._before(frame / self._fps))
+        """Those not yet given that have ended when a frame begins, counted from 0."""
+        return _packed(self._beginning_by(self.form.rate * frame / self._fps - PACKET))
 
     def finish(self, frames: int) -> SoundPackets:
         """Those not yet given of a video of so many frames.
 
         The sound ends with the last frame, or where it ends by itself, but no more than a frame later.
         """
-        end = (frames + 1) / self._fps
-        packets = self._before(end)
+        end = self.form.rate * (frames + 1) / self._fps
+        packets = self._beginning_by(end)
         if self._length is not None:
-            end = min(end, max(frames / self._fps, Fraction(self._length, self._rate)))
-        packets = [packet for packet in packets if packet.pts < end * self.form.rate]
+            own = Fraction(self._length * self.form.rate, self._rate)
+            end = min(end, max(own, self.form.rate * frames / self._fps))
+        packets = [packet for packet in packets if packet.pts < round(end)]
         if packets:
-            packets[-1].duration = min(PACKET, round(end * self.form.rate) - packets[-1].pts)
+            packets[-1].duration = min(PACKET, round(end) - packets[-1].pts)
         return _packed(packets)
 
-    def _before(self, seconds: Fraction) -> list[Any]:
-        end = seconds * self.form.rate
-        while not self._held or self._held[-1].pts < end:
+    def _beginning_by(self, time: Fraction) -> list[Any]:
+        while not self._held or self._held[-1].pts <= time:
             block = next(self._blocks)
             if len(block):
                 self._held += self._context.encode(self._frame(block))
-        count = sum(packet.pts < end for packet in self._held)
+        count = sum(packet.pts <= time for packet in self._held)
         packets, self._held = self._held[:count], self._held[count:]
         return packets
 
