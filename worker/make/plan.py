@@ -138,14 +138,15 @@ class Plan:
     def __init__(self, bench: Workbench, sitter: Sitter, drive: Drive) -> None:
         self._bench = bench
         self._drive = drive
-        self._sound = None if drive.sound is None else SoundEncoder(drive.sound)
+        fps = frame_rate(drive.fps)
+        self._sound = None if drive.sound is None else SoundEncoder(drive.sound, fps)
         self.sitter = sitter
         self.head = Head(
             sitter.face,
             StreamFormat(
                 width=sitter.canvas.width // 2 * 2,
                 height=sitter.canvas.height // 2 * 2,
-                fps=frame_rate(drive.fps),
+                fps=fps,
                 sound=None if self._sound is None else self._sound.form,
             ),
         )
@@ -189,10 +190,8 @@ class Plan:
         start = min(own.start, self._bench.models.animator.window_radius)
         sound = None
         if self._sound is not None:
-            fps = self.head.form.fps
             with self._bench.stages.timed("encode"):
-                # it may outlast the pictures by a frame
-                sound = self._sound.finish((own.stop + 1) / fps) if last else self._sound.until(own.stop / fps)
+                sound = self._sound.finish(own.stop) if last else self._sound.until(own.stop)
         return Segment(index, motion, range(start, start + len(own)), last, sound)
 
 

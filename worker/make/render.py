@@ -61,7 +61,9 @@ def _render(
     batch_size: int,
 ) -> int:
     stages, rendered = bench.stages, 0
-    batches = bench.models.animator.animate(sitter.prepared, segment.motion, batch_size=batch_size, frames=segment.own)
+    with stages.timed("render"):
+        prepared = sitter.prepared
+    batches = bench.models.animator.animate(prepared, segment.motion, batch_size=batch_size, frames=segment.own)
     report(rendered)
     first_frame = frames_of_segment(segment.index).start
     with (

@@ -17,13 +17,12 @@ class Sitter:
         self.face = subject.face
         with bench.stages.timed("paste"):
             self.canvas = _canvas(subject, options)
-        self._bench = bench
+        self._animator = bench.models.animator
 
     @cached_property
     def prepared(self) -> PreparedFace:
         """What the renderer makes once of the face, when its first picture is asked for."""
-        with self._bench.stages.timed("render"):
-            return self._bench.models.animator.prepare(self.face)
+        return self._animator.prepare(self.face)
 
 
 def _canvas(subject: PreparedPortrait, options: ImageOptions | VideoOptions) -> Canvas:
