@@ -24,8 +24,6 @@ from model.weights import RENDERER
 
 T = TypeVar("T")
 
-STRETCH = 256  # frames whose descriptors are made at once: what a mapping network holds meanwhile is 4 kB a frame
-
 
 @dataclass(frozen=True, eq=False)
 class PreparedFace:
@@ -88,7 +86,7 @@ class Animator:
     def animate(
         self, portrait: PreparedFace, motions: Floats, *, batch_size: int = 8, frames: Sequence[int] | None = None
     ) -> Iterator[RenderedFrames]:
-        """Pictures of the portrait's size, in order and at most `batch_size` at a time, of motions (T, D).
+        """Pictures of the portrait's size, in order and as `batches` of at most `batch_size`, of motions (T, D).
 
         With `frames` (numbers below T) only those are drawn; what surrounds them in time, `window_radius` frames on
         either side, still counts.
@@ -102,28 +100,19 @@ class Animator:
         if not np.isfinite(motions).all():
             raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
         sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
-        descriptors = self._descriptors(sequence, batch_size)
+        described = self.engine.describe(sequence)
         if frames is not None:
-            descriptors = iter(torch.cat([*descriptors])[list(frames)].split(batch_size))
-            sequence = sequence[list(frames)]
-        parts = [slice(start, start + batch_size) for start in range(0, len(sequence), batch_size)]
+            described, sequence = described[list(frames)], sequence[list(frames)]
+        parts = list(batches(len(sequence), batch_size))
         face, state, heads = portrait.face, portrait.state, portrait.heads
         if self._morphable is None or self.prior is None or heads is None:
-            yield from (self.engine.render_frames(state, described) for described in descriptors)
+            yield from (self.engine.render_frames(state, described[part]) for part in parts)
             return
         guides = ahead(self._guide(self._morphable, self.prior, heads, face, sequence[part]) for part in parts)
-        for described, (target, guide) in zip(descriptors, guides, strict=True):
-            drawn = self.engine.render_frames(state, described, guide)
+        for part, (target, guide) in zip(parts, guides, strict=True):
+            drawn = self.engine.render_frames(state, described[part], guide)
             paint_mouths(drawn, face.landmarks, target.numpy(), face.image)
             yield drawn
-
-    def _descriptors(self, motions: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-        """Descriptors (B, Z) of motions (T, D), `batch_size` at a time; each sees the frames around its own."""
-        stretch = max(1, STRETCH // batch_size) * batch_size
-        for start in range(0, len(motions), stretch):
-            first = max(0, start - self.window_radius)
-            described = self.engine.describe(motions[first : start + stretch + self.window_radius])
-            yield from described[start - first : start - first + stretch].split(batch_size)
 
     @staticmethod
     @torch.inference_mode()
@@ -134,6 +123,15 @@ class Animator:
         identity = torch.from_numpy(np.asarray(face.identity, np.float32))[None]
         target = morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
         return target, prior.guide(heads, target, motions, size=face.image.shape[0]).prior
+
+
+def batches(count: int, most: int) -> Iterator[slice]:
+    """The parts of so many frames: of 1, 2, 4 and so on up to `most` frames, so that who uses them has work soon."""
+    start, size = 0, 1
+    while start < count:
+        size = min(size, most)
+        yield slice(start, min(start + size, count))
+        start, size = start + size, 2 * size
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

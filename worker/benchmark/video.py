@@ -24,7 +24,7 @@ ROUNDS_ALONE = 5  # of the network rendering and nothing else, the median counts
 
 
 class TimedEngine(Engine):
-    """An engine whose calls are timed as the stage "network" and whose last batch is kept."""
+    """An engine whose calls are timed as the stage "network" and whose last whole batch is kept."""
 
     def __init__(self, engine: Engine, stages: Stages) -> None:
         super().__init__(engine.network, name=engine.name)
@@ -50,7 +50,7 @@ class TimedEngine(Engine):
         self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None
     ) -> RenderedFrames:
         """See `Engine.render_frames`."""
-        if self.last is None or len(descriptors) == len(self.last[1]):  # not a shorter one at the end
+        if self.last is None or len(descriptors) >= len(self.last[1]):  # not a shorter one at an end
             self.last = portrait, descriptors, prior
         with self.stages.timed("network"):
             return self.engine.render_frames(portrait, descriptors, prior)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from model.animation import animator as animate
-from model.animation.animator import Animator, ahead
+from model.animation.animator import Animator, ahead, batches
 from model.engines import EngineSettings, build_engine
 from model.evaluation.engines.subjects import made
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
@@ -44,9 +44,18 @@ def test_an_error_while_making_reaches_the_user():
     assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("frames", [None, [0, 30, 31, 32, 33, 64, 69]])
-def test_motions_in_stretches_are_motions_in_one(frames, monkeypatch):
+@pytest.mark.parametrize(
+    ("count", "most", "sizes"),
+    [(1, 8, [1]), (12, 8, [1, 2, 4, 5]), (24, 8, [1, 2, 4, 8, 8, 1]), (7, 3, [1, 2, 3, 1]), (3, 1, [1, 1, 1])],
+)
+def test_batches_are_small_at_first(count, most, sizes):
+    parts = list(batches(count, most))
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [number for part in parts for number in range(count)[part]] == list(range(count))
+
+
+@pytest.fixture(scope="module")
+def animator():
     config = RendererConfig(
         motion_dimension=6,
         descriptor_size=8,
@@ -55,22 +64,30 @@ def test_motions_in_stretches_are_motions_in_one(frames, monkeypatch):
         editing=EditingConfig(base_channels=2, max_channels=4, layers=1, residual_blocks=1),
     )
     engine = build_engine(made(config), EngineSettings(device="cpu", engine="torch", precision="float32"))
-    animator = Animator(engine, motion_space="made up")
+    return Animator(engine, motion_space="made up")
+
+
+@pytest.fixture(scope="module")
+def portrait(animator):
     random = np.random.default_rng(0)
-    portrait = SimpleNamespace(image=random.integers(0, 256, (256, 256, 3), np.uint8))
-    motions = random.standard_normal((70, 6)).astype(np.float32)
-    described = []
-    monkeypatch.setattr(
-        engine, "describe", lambda motions: described.append(len(motions)) or type(engine).describe(engine, motions)
-    )
+    return animator.prepare(SimpleNamespace(image=random.integers(0, 256, (256, 256, 3), np.uint8)))
 
-    def pictures(stretch):
-        monkeypatch.setattr(animate, "STRETCH", stretch)
-        batches = list(animator.animate(animator.prepare(portrait), motions, batch_size=4, frames=frames))
-        assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
-        return np.stack([frame.image for batch in batches for frame in batch])
 
-    whole, stretched = pictures(1000), pictures(33)
-    assert described == [70, 32 + 13, 13 + 32 + 6, 13 + 6]
-    assert len(whole) == (70 if frames is None else len(frames))
-    np.testing.assert_allclose(stretched.astype(int), whole.astype(int), atol=1)
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [range(12), range(30, 42), range(58, 70)])
+def test_a_stretch_is_drawn_by_what_surrounds_it_and_by_nothing_beyond(animator, portrait, own):
+    motions = np.random.default_rng(1).standard_normal((70, 6)).astype(np.float32)
+    around = range(max(0, own.start - animator.window_radius), min(70, own.stop + animator.window_radius))
+    whole = animator.engine.describe(torch.from_numpy(motions))
+    alone = animator.engine.describe(torch.from_numpy(motions[around]))
+    inner = slice(own.start - around.start, own.stop - around.start)
+    torch.testing.assert_close(alone[inner], whole[own.start : own.stop], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(alone[inner], animator.engine.describe(torch.from_numpy(motions[own])), atol=1e-3)
+
+    def pictures(motions, frames):
+        drawn = animator.animate(portrait, motions, batch_size=4, frames=frames)
+        return np.concatenate([batch.images for batch in drawn])
+
+    expected = pictures(motions, None)[own]
+    got = pictures(motions[around], range(inner.start, inner.stop))
+    np.testing.assert_allclose(got.astype(int), expected.astype(int), atol=1)

@@ -238,8 +238,8 @@ def test_a_network_trained_from_it_resumes_and_is_one_of_the_authors_space(
         motion=np.zeros(73, np.float32),
         confidence=1.0,
     )
-    (frames,) = animator.animate(animator.prepare(portrait), np.zeros((2, 73), np.float32))
-    assert frames.images.shape == (2, 256, 256, 3)
+    (frame,) = animator.animate(animator.prepare(portrait), np.zeros((1, 73), np.float32))
+    assert frame.images.shape == (1, 256, 256, 3)
 
 
 def test_the_papers_recipe_is_the_default(layout: Path, tmp_path: Path) -> None:
