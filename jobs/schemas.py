@@ -250,6 +250,7 @@ class Urls(Document):
     events: str
     cancel: str
     result: str
+    stream: Annotated[str, Field(description="Of a video: an HLS playlist that plays while it is made")] | None = None
 
 
 class Job(Document):

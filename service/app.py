@@ -28,7 +28,7 @@ from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
 from service.intake import headers
 from service.metrics import Metrics
-from service.routes import discovery, health, images, jobs, motions, portraits, videos, webhooks
+from service.routes import discovery, health, images, jobs, motions, portraits, streams, videos, webhooks
 from service.secret import ServiceSecret
 from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app, headers.described(settings))
-    for module in (portraits, images, videos, motions, jobs, webhooks, discovery, health):
+    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery, health):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

@@ -137,7 +137,7 @@ class Settings(SharedSettings):
     form_limit: Positive = Field(default=200, description="Forms that come in at once")
     form_share: Positive = Field(default=8, description="Of these, one owner's")
     follow_share: Positive = Field(
-        default=50, description="Streams of events and requests with Prefer: wait of one owner, at once"
+        default=50, description="Streams of events and requests that wait of one owner, at once"
     )
 
     redis_max_bytes: Positive | None = Field(

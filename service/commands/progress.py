@@ -49,6 +49,8 @@ def _follow(client: Client, job: Job, label: str) -> Job:
         current: TaskID | None = None
         stage = ""
         for event in client.follow(job):
+            if event.event not in ("progress", "status"):
+                continue
             data = json.loads(event.data)
             name = data["stage"] if event.event == "progress" else str(data["status"])
             done, total = (data["done"], data["total"]) if event.event == "progress" else (0, None)

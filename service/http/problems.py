@@ -66,6 +66,14 @@ class ProblemError(problems.ProblemError):
         self.headers = headers
 
 
+class JobFailedError(Exception):
+    """Ends a request with the problem that a job ended with."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
 def presentable(value: Any) -> Any:
     """A short JSON value that shows `value`; what is long or not JSON becomes the beginning of its text."""
     if value is None or (isinstance(value, int) and abs(value) < 2**53):  # readers of JSON take no larger ones for sure
@@ -143,6 +151,10 @@ def _on_problem(request: Request, error: problems.ProblemError) -> JSONResponse:
     return problem_response(request, error.problem.model_copy(update=values), headers)
 
 
+def _on_failed_job(request: Request, error: JobFailedError) -> JSONResponse:
+    return problem_response(request, error.problem)
+
+
 def _on_http(request: Request, error: HTTPException) -> JSONResponse:
     problem_type = BY_STATUS.get(error.status_code)
     detail = {
@@ -210,6 +222,7 @@ def _on_bug(request: Request, error: Exception) -> JSONResponse:
 
 HANDLERS: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
     problems.ProblemError: _on_problem,
+    JobFailedError: _on_failed_job,
     HTTPException: _on_http,
     RequestValidationError: _on_validation,
     RedisError: _on_redis,

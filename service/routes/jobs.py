@@ -3,15 +3,14 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from jobs.files.artifacts import ArtifactMissingError, SignedUrl
 from jobs.files.keys import ID
 from jobs.formats import RESULT_TYPES
 from jobs.problems import ProblemType
@@ -23,17 +22,16 @@ from service.access.throttle import Caller, UnderwayError
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
 from service.http.addresses import public_job
 from service.http.openapi import CREATE_RESPONSES, access_responses, problem_responses
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
 from service.intake.reruns import run_again
+from service.routes.answers import ASK_AGAIN, NO_JOB, file_responses, not_finished, require_no_other_end, send_artifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 # Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
 EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 HEARTBEAT_S = 15.0  # a quiet stream is looked after so often
-BYTE_RANGE = r"([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"
-BYTE_RANGES = re.compile(rf"bytes={BYTE_RANGE}(\s*,\s*{BYTE_RANGE})*")
 
 
 class JobPage(BaseModel):
@@ -60,7 +58,6 @@ def writable_job(job_id: str, context: ContextDep, caller: WriterDep) -> JobReco
 
 JobDep = Annotated[JobRecord, Depends(readable_job)]
 OwnJobDep = Annotated[JobRecord, Depends(writable_job)]
-NO_JOB = access_responses(s404="No such job")
 
 
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
@@ -98,9 +95,9 @@ async def follow_job(
     context: ContextDep,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events `status` and `progress` until the job ends; Last-Event-ID resumes after an event.
+    """Server-sent events `status`, `progress` and `segment` until the job ends; Last-Event-ID resumes after an event.
 
-    A stream ends with its key, too.
+    `segment` says how many of a video's segments can be played. A stream ends with its key, too.
     """
     after = last_event_id if last_event_id and EVENT_ID.fullmatch(last_event_id) else "0"
     patience_s = 0.05 if record.status.finished else HEARTBEAT_S  # nothing more is to come of a finished job
@@ -123,62 +120,28 @@ def _may_follow(request: Request, context: Context, record: JobRecord) -> bool:
     return caller.owner == record.owner
 
 
-RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **NO_JOB,
-    200: {"description": "The result", "content": {kind: {} for kind in RESULT_TYPES}},
-    206: {"description": "The range asked for", "content": {kind: {} for kind in RESULT_TYPES}},
-    304: {"description": "The result has not changed"},
-    307: {
-        "description": "The result is elsewhere for a short time; send no key there",
-        "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
-    },
-    **problem_responses(
-        s409="Not finished, canceled or not begun by its deadline",
-        s410="Expired",
-        s413="The failed job's problem",
-        s415="The failed job's problem",
-        s416="Range outside the result",
-        s422="The failed job's problem",
-        s500="The failed job's problem",
-        s507="The failed job's problem",
-    ),
-}
+RESULT_RESPONSES = {**file_responses("result", RESULT_TYPES), 304: {"description": "The result has not changed"}}
 
 
 @router.head("/{job_id}/result", name="head_result", response_class=FileResponse, responses=RESULT_RESPONSES)
 @router.get("/{job_id}/result", response_class=FileResponse, responses=RESULT_RESPONSES)
 def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Response:
     """The file that a job made; for a failed job, the problem it ended with."""
-    if record.status is JobStatus.FAILED and record.error is not None:
-        return problem_response(request, record.error)
-    if record.status is JobStatus.EXPIRED:
-        raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
-    if record.status is JobStatus.CANCELED:
-        raise ProblemError(ProblemType.JOB_CANCELED, f"job {record.id} was canceled and has no result")
+    require_no_other_end(record)
     if record.result is None or record.result_key is None:
-        raise ProblemError(
-            ProblemType.JOB_NOT_FINISHED,
-            f"job {record.id} is {record.status.value}; its result comes when it has succeeded",
-            got=record.status.value,
-            allowed=JobStatus.SUCCEEDED.value,
-            headers={"Retry-After": "1"},
-        )
+        raise not_finished(record, "its result comes when it has succeeded")
     etag = f'"{record.result.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": etag, **ASK_AGAIN}
     if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    media_type, filename = record.result.media_type, f"{record.id}{Path(record.result_key).suffix}"
-    try:
-        place = context.artifacts.locate(
-            record.result_key, method=request.method, media_type=media_type, filename=filename
-        )
-    except ArtifactMissingError as error:
-        raise ProblemError(ProblemType.JOB_EXPIRED, f"the result of job {record.id} is gone") from error
-    _check_range(request, record.result.bytes)
-    if isinstance(place, SignedUrl):
-        return RedirectResponse(place.url, headers={"Cache-Control": "no-store"})
-    return FileResponse(
-        place, media_type=media_type, headers=headers, filename=filename, content_disposition_type="inline"
+    return send_artifact(
+        request,
+        context,
+        record.result_key,
+        media_type=record.result.media_type,
+        filename=f"{record.id}{Path(record.result_key).suffix}",
+        headers=headers,
+        size=record.result.bytes,
     )
 
 
@@ -225,24 +188,3 @@ def delete_job(record: OwnJobDep, context: ContextDep) -> None:
 def _matches(if_none_match: str, etag: str) -> bool:
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in tags or "*" in tags
-
-
-def _check_range(request: Request, size: int) -> None:
-    """Refuse a range outside the result; drop a malformed Range header, which RFC 9110 (14.2) lets a server ignore."""
-    header = request.headers.get("range")
-    if header is None:
-        return
-    parts = header.removeprefix("bytes=").split(",") if BYTE_RANGES.fullmatch(header) else []
-    ranges = [part.strip().split("-") for part in parts]
-    if not ranges or any(first and last and int(last) < int(first) for first, last in ranges):
-        # Taken off the request itself, since FileResponse reads the header there, and answers 400 to a malformed one
-        request.scope["headers"] = [item for item in request.scope["headers"] if item[0] != b"range"]
-        return
-    if any(int(first) >= size if first else int(last) == 0 for first, last in ranges):
-        raise ProblemError(
-            ProblemType.RANGE_NOT_SATISFIABLE,
-            f"Range is {header}; the result has {size} bytes",
-            got=header,
-            allowed=size,
-            headers={"Content-Range": f"bytes */{size}"},
-        )

@@ -94,7 +94,7 @@ class Server:
         """The job ids of the messages in a queue."""
         with redis.Redis.from_url(self.context.settings.redis_url, decode_responses=True) as client:
             messages = [json.loads(text) for text in client.lrange(MESSAGES + queue, 0, -1)]
-        return [message["headers"]["id"] for message in messages][::-1]
+        return [message["headers"]["id"].partition("-")[0] for message in messages][::-1]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from service.running.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
 from tests.support.paths import ROOT
+from tests.support.streamed import Streamed
 
 runner = CliRunner()
 
@@ -104,6 +105,13 @@ def work(server: Server, queue: str) -> threading.Thread:
     def run() -> None:
         while not (jobs := server.queued_messages(queue)):
             pass
+        if queue == "videos":  # whose segments are told of, too
+            video = Streamed(server.context, jobs[0])
+            video.begin()
+            video.add(0)
+            video.end(12)
+            video.join(b"the result")
+            return
         claim = server.claim(jobs[0])
         server.context.store.claims.progress(claim, Progress(stage="render", done=1, total=2))
         server.context.store.claims.give_back(claim)

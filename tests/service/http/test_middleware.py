@@ -12,9 +12,10 @@ import structlog
 from jobs.problems import ProblemType
 from service.client import Client
 from tests.service.conftest import FIRST, Server, Start
-from tests.service.routes.test_create import YAW, refused
+from tests.service.routes.test_create import WAV, YAW, refused
 from tests.support.processes import until
 from tests.support.proxies import under_path
+from tests.support.streamed import Streamed
 
 
 def create(client: httpx.Client, portrait: bytes, at: str = "") -> httpx.Response:
@@ -37,7 +38,7 @@ def test_head_is_get_without_the_body(server: Server, portrait: bytes) -> None:
     other = create(server.client, portrait).json()["id"]
     photo = server.client.post("/v1/portraits", files={"portrait": portrait}).json()["id"]
     paths = [path for path, methods in server.client.get("/openapi.json").json()["paths"].items() if "get" in methods]
-    named = {path.format(job_id=job, portrait_id=photo) for path in paths}
+    named = {path.format(job_id=job, portrait_id=photo, number=0) for path in paths}
     for path in sorted(named | {"/", "/openapi.json", "/web/app.js", f"/v1/jobs/{other}/result", "/v1/jobs/x", "/no"}):
         head, get = server.client.head(path), server.client.get(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
@@ -98,6 +99,15 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
             assert client.get(urljoin(url, address)).json()["id"] == job["id"]
         photo = client.post(f"{url}/v1/portraits", files={"portrait": portrait})
         assert client.get(urljoin(url, photo.headers["location"])).json()["urls"] == photo.json()["urls"]
+        # what a playlist names
+        files = {"portrait": portrait, "audio": WAV}
+        stream = urljoin(url, client.post(f"{url}/v1/videos", files=files).json()["urls"]["stream"])
+        video = Streamed(server.context, stream.split("/")[-2])
+        video.begin()
+        video.add(0)
+        playlist = client.get(stream).text
+        for address in re.findall(r'URI="(.+)"|^(\w.+)$', playlist, re.MULTILINE):
+            assert client.get(urljoin(stream, "".join(address))).status_code == 200, address
         assert client.post(urljoin(url, job["urls"]["cancel"])).json()["status"] == "canceled"
         with Client(url) as ours:
             assert [event.ends for event in ours.follow(ours.job(job["id"]))][-1]

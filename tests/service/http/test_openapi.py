@@ -24,6 +24,7 @@ OPERATIONS = {
     *("create_portrait", "list_portraits", "read_portrait", "delete_portrait"),
     *("create_image", "create_video", "create_motion"),
     *("list_jobs", "read_job", "follow_job", "fetch_result", "head_result", "cancel_job", "rerun_job", "delete_job"),
+    *("read_stream", "fetch_init", "head_init", "fetch_segment", "head_segment"),
     *("read_webhook_secret", "list_controls", "list_models", "healthz", "readyz", "metrics"),
 }
 
