@@ -1,7 +1,7 @@
 // The page of the service: a portrait, a pose or speech, and what comes of them.
 
 const $ = (id) => document.getElementById(id);
-const state = { portrait: null, portraitId: null, audio: null, mode: "pose", space: null, job: null, busy: false, again: false };
+const state = { portrait: null, portraitId: null, audio: null, mode: "pose", space: null, job: null, player: null, busy: false, again: false };
 
 function headers() {
   const key = sessionStorage.getItem("key");
@@ -62,12 +62,15 @@ droppable("audio", (file) => {
   refresh();
 });
 
+const hlsLibrary = () => import("./hls.light.min.mjs");
+
 function choose(mode) {
   state.mode = mode;
   for (const name of ["pose", "speech"]) {
     $(`tab-${name}`).setAttribute("aria-selected", String(name === mode));
     $(`panel-${name}`).hidden = name !== mode;
   }
+  if (mode === "speech") hlsLibrary().catch(() => {}); // so that it is there when a video can play
   refresh();
 }
 $("tab-pose").addEventListener("click", () => choose("pose"));
@@ -206,7 +209,8 @@ async function follow(job) {
           if (fields.data) {
             const data = JSON.parse(fields.data);
             if (fields.event === "progress") showProgress(data.stage, data.done, data.total);
-            else showProgress(data.status);
+            else if (fields.event === "status") showProgress(data.status);
+            else if (fields.event === "segment") state.player ??= new Player(job);
           }
         }
       }
@@ -216,14 +220,90 @@ async function follow(job) {
   }
 }
 
+// As large as it is, but never higher than the window. Nothing moves when another source comes.
+function videoElement(properties) {
+  const video = Object.assign(document.createElement("video"), { controls: true, playsInline: true, ...properties });
+  video.addEventListener("loadedmetadata", () => {
+    const ratio = video.videoWidth / video.videoHeight;
+    video.style.width = `min(${video.videoWidth}px, ${85 * ratio}vh)`;
+    video.style.aspectRatio = ratio;
+  });
+  return video;
+}
+
+// Plays a video while it is made: by hls.js, or by the browser itself where that can and no key is needed. When all of
+// it has been seen, or where it cannot be played so, the finished file takes its place.
+class Player {
+  constructor(job) {
+    this.hls = null;
+    this.left = false; // the stream, since it was seen or cannot be
+    this.url = null; // of the finished file
+    this.video = videoElement({ autoplay: true, hidden: true });
+    this.video.addEventListener("loadeddata", () => { this.video.hidden = false; });
+    this.video.addEventListener("ended", () => this.leave());
+    $("result").replaceChildren(this.video);
+    this.play(job).catch(() => this.fail());
+  }
+
+  async play(job) {
+    const source = address(job, "/stream.m3u8");
+    const { default: Hls } = await hlsLibrary();
+    if (this.left) return;
+    if (Hls.isSupported()) {
+      this.hls = new Hls({ enableWorker: false, startPosition: 0, xhrSetup: (request, url) => {
+        request.open("GET", url);
+        for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+      } });
+      this.hls.on(Hls.Events.ERROR, (_, error) => error.fatal && this.fail());
+      this.hls.loadSource(source);
+      this.hls.attachMedia(this.video);
+    } else if (this.video.canPlayType("application/vnd.apple.mpegurl") && !headers().Authorization) {
+      this.video.addEventListener("error", () => this.fail(), { once: true });
+      this.video.src = source;
+    } else {
+      this.fail();
+    }
+  }
+
+  fail() {
+    if (!this.url) this.video.hidden = true;
+    this.leave();
+  }
+
+  leave() {
+    this.left = true;
+    if (this.url) this.playFile();
+  }
+
+  offer(url) {
+    this.url = url;
+    if (this.left) this.playFile();
+  }
+
+  playFile() {
+    const { ended, paused, currentTime } = this.video;
+    this.close();
+    Object.assign(this.video, { loop: true, autoplay: !ended && !paused, src: this.url });
+    if (!ended && currentTime) this.video.currentTime = currentTime; // where the stream was
+  }
+
+  close() {
+    this.left = true;
+    this.hls?.destroy();
+    this.hls = null;
+  }
+}
+
+// In place of what was shown before.
+function replaceResult(...nodes) {
+  state.player?.close();
+  state.player = null;
+  $("result").replaceChildren(...nodes);
+}
+
 async function show(job) {
   const response = await call(address(job, "/result"));
   const url = URL.createObjectURL(await response.blob());
-  const video = job.result.media_type.startsWith("video/");
-  const media = document.createElement(video ? "video" : "img");
-  media.src = url;
-  if (video) Object.assign(media, { controls: true, loop: true });
-  else media.alt = "The re-posed portrait";
   const link = document.createElement("a");
   link.href = url;
   link.download = `portrait.${job.result.media_type.split("/")[1]}`;
@@ -231,6 +311,15 @@ async function show(job) {
   const times = document.createElement("p");
   times.className = "quiet";
   times.textContent = Object.entries(job.timings).map(([stage, seconds]) => `${stage} ${seconds.toFixed(2)} s`).join(" · ");
+  if (state.player) { // it goes on
+    state.player.offer(url);
+    $("result").append(link, times);
+    return;
+  }
+  const video = job.result.media_type.startsWith("video/");
+  const media = video ? videoElement({ loop: true }) : document.createElement("img");
+  media.src = url;
+  if (!video) media.alt = "The re-posed portrait";
   for (const old of $("result").querySelectorAll("a")) URL.revokeObjectURL(old.href);
   $("result").replaceChildren(media, link, times);
 }
@@ -253,7 +342,7 @@ async function animate() {
   refresh();
   $("outcome").hidden = false;
   $("progress").hidden = false;
-  if (!$("live").checked) $("result").replaceChildren(); // a slider's picture stays until the next one comes
+  if (state.player || !$("live").checked) replaceResult(); // a slider's picture stays until the next one comes
   showProgress("uploading");
   try {
     let job = await create();
@@ -265,10 +354,10 @@ async function animate() {
     } while (["queued", "running"].includes(job.status));
     $("status").textContent = job.status;
     if (job.status === "succeeded") await show(job);
-    else if (job.error) $("result").replaceChildren(message(job.error.detail));
+    else replaceResult(...(job.error ? [message(job.error.detail)] : []));
   } catch (error) {
     $("status").textContent = "";
-    $("result").replaceChildren(message(error.message));
+    replaceResult(message(error.message));
   } finally {
     $("progress").hidden = true;
     $("cancel").hidden = true;
