@@ -15,7 +15,7 @@ import numpy as np
 
 from jobs.motions import KeyframesMotion
 from jobs.schemas import MOTION
-from jobs.segments import count_segments, frames_of_segment
+from jobs.segments import cut
 from jobs.store.records import Shared
 from worker.make.output import Output
 from worker.make.plan import Head, Segment, Totals
@@ -70,12 +70,11 @@ class _Plan:
 
     def __iter__(self) -> Iterator[Segment | None]:
         planned = 0
-        for index in range(count_segments(self.frames)):
-            own = frames_of_segment(index, self.frames)
+        for index, own in enumerate(cut(self.frames)):
             while planned < min(own.stop + MARGIN, self.frames):
                 time.sleep(PLAN_S)
                 planned += round(SPEECH_S * FPS)
                 yield None
             before, behind = min(own.start, MARGIN), min(self.frames - own.stop, MARGIN)
             motion = np.zeros((before + len(own) + behind, 70), np.float32)
-            yield Segment(index, motion, range(before, before + len(own)), last=own.stop == self.frames)
+            yield Segment(index, own.start, motion, range(before, before + len(own)), last=own.stop == self.frames)

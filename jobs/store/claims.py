@@ -238,8 +238,8 @@ class Claims:
         fields, files = {"result": result.model_dump_json(), "result_key": key}, {}
         if fragment is not None:
             fields |= {"plan": fragment.shared.model_dump_json(), "frames": str(fragment.frames), "planned": "1"}
-            fields |= {"playable": "1"}
-            files = {"file:0": fragment.key, "bytes": str(fragment.bytes)}
+            fields |= {"opened": "1", "playable": "1"}
+            files = {"file:0": fragment.key, "frames:0": str(fragment.frames), "bytes": str(fragment.bytes)}
         self._held(FINISH, claim, status=JobStatus.SUCCEEDED, fields=fields, files=files, made=made)
 
     def fail(self, claim: Claim, problem: Problem) -> None:

@@ -45,6 +45,7 @@ its segments by their numbers, and at last "join". A hash of its segments has
 
     plan:N              OPEN_SEGMENT                            key of the file with the plan of segment N
     file:N              DONE, FINISH                            key of its fragment
+    frames:N            DONE, FINISH                            how many frames that has
     at:N                RENEW                                   frames of it that are rendered so far
     claimed_at:PART     CLAIM                                   when a part was claimed
     deliveries:PART     CLAIM, GIVE_BACK                        how often a part was claimed and not given back

@@ -200,7 +200,8 @@ local function drop_parts(all)  -- with `all` the fragments that are done as wel
   redis.call('ZREM', CUT_JOBS, id)
   if all then redis.call('DEL', segments) return end
   for _, field in ipairs(redis.call('HKEYS', segments)) do
-    if string.sub(field, 1, 5) ~= 'file:' then redis.call('HDEL', segments, field) end
+    local what = string.match(field, '^[^:]*')
+    if what ~= 'file' and what ~= 'frames' then redis.call('HDEL', segments, field) end
   end
 end
 local function finish(status)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import cast
 
-from jobs.segments import count_segments, frames_of_segment
 from jobs.store.claims import HELD, run_held
 from jobs.store.names import Key, segments_key
 from jobs.store.records import Claim, Found, Fragment, Shared, Stream, StreamSegment
@@ -71,7 +70,7 @@ DONE = Script(
     + HELD
     + """
 insist()
-redis.call('HSET', segments, 'file:' .. a.part, a.key)
+redis.call('HSET', segments, 'file:' .. a.part, a.key, 'frames:' .. a.part, a.frames)
 redis.call('HINCRBY', segments, 'bytes', a.bytes)
 redis.call('HINCRBY', segments, 'rendered', a.frames)
 local before = free()
@@ -145,19 +144,14 @@ class Segments:
     def stream(self, job_id: str) -> Stream | None:
         """What can be played of a video; None before its first segment is there, and where there is none."""
         with self._redis.pipeline() as pipe:  # at one moment
-            pipe.hmget(Key.JOB + job_id, "plan", "frames", "planned", "playable")
+            pipe.hmget(Key.JOB + job_id, "plan", "planned", "playable", "opened")
             pipe.hgetall(segments_key(job_id))
-            (plan, frames, planned, playable), files = cast(
-                "tuple[list[str | None], Mapping[str, str]]", pipe.execute()
-            )
-        if plan is None or not int(playable or 0):
+            about, fields = cast("tuple[list[str | None], Mapping[str, str]]", pipe.execute())
+        plan, planned, playable, opened = about
+        count = int(playable or 0)
+        if plan is None or not count or f"file:{count - 1}" not in fields:
             return None
-        shared, count = Shared.model_validate_json(plan), int(playable or 0)
-        total = int(frames) if planned and frames else None
-        if any(f"file:{index}" not in files for index in range(count)):
-            return None  # they are gone
-        done = tuple(
-            StreamSegment(len(frames_of_segment(index, total)), files[f"file:{index}"]) for index in range(count)
-        )
-        complete = total is not None and count == count_segments(total)
+        shared = Shared.model_validate_json(plan)
+        done = tuple(StreamSegment(int(fields[f"frames:{index}"]), fields[f"file:{index}"]) for index in range(count))
+        complete = planned is not None and playable == opened
         return Stream(Fraction(shared.fps), shared.codecs, shared.init, done, complete)

@@ -4,13 +4,13 @@ import io
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import av
 import numpy as np
 
 from jobs.schemas import Result
-from jobs.segments import frames_of_segment
+from jobs.segments import cut
 from jobs.store.names import JOIN
 from jobs.store.records import Claim, Found, Fragment, Shared
 from service.context import Context
@@ -34,15 +34,15 @@ class Streamed:
         self._store.segments.begin(self.plan, self._shared, frames=None, most_workers=None)
         self._opened = 0
 
-    def add(self, number: int, fragment: bytes = b"0123456789") -> None:
-        """Make a segment."""
+    def add(self, number: int, fragment: bytes = b"0123456789", *, frames: int | None = None) -> None:
+        """Make a segment; the last one of a video has less `frames` than others."""
         while self._opened <= number:
             self._store.segments.open(self.plan, self._opened, f"{self.job_id}/plan-{self._opened}.npz")
             self._opened += 1
         claim = self._claim(str(number))
         stored = self._artifacts.put(self.job_id, f"segment-{number}.m4s", [fragment])
-        frames = len(frames_of_segment(number))
-        self._store.segments.done(claim, Fragment(stored.key, stored.bytes, frames, self._shared))
+        fragment_frames = frames or len(next(islice(cut(), number, None)))
+        self._store.segments.done(claim, Fragment(stored.key, stored.bytes, fragment_frames, self._shared))
 
     def end(self, frames: int) -> None:
         """End the plan."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.segments import count_segments, frames_of_segment
+from jobs.segments import cut
 from worker.media.audio import Sound
 from worker.media.sound_track import SoundEncoder, SoundPackets
 from worker.media.stream import StreamFormat, fragment_writer, frame_rate, write_init
@@ -44,15 +44,15 @@ def write_fragment(
     path: Path, form: StreamFormat, pictures: Sequence[np.ndarray], *, index: int, sound: SoundPackets | None
 ) -> None:
     """Write one of the segments of a video of `pictures`."""
-    frames = frames_of_segment(index, len(pictures))
+    frames = list(cut(len(pictures)))[index]
     with fragment_writer(path, form, first_frame=frames.start, sound=sound) as writer:
         for frame in frames:
             writer.write(pictures[frame])
 
 
 def _shares(encoder: SoundEncoder | None, frames: int) -> list[SoundPackets | None]:
-    count = count_segments(frames)
+    *others, _ = spans = list(cut(frames))
     if encoder is None:
-        return [None] * count
-    shares: list[SoundPackets | None] = [encoder.until(frames_of_segment(index).stop) for index in range(count - 1)]
+        return [None for _ in spans]
+    shares: list[SoundPackets | None] = [encoder.until(span.stop) for span in others]
     return [*shares, encoder.finish(frames)]

@@ -16,7 +16,7 @@ import numpy as np
 from jobs.motion_spaces import checked_moving
 from jobs.motions import MOTION_FPS, Motion
 from jobs.schemas import VideoOptions
-from jobs.segments import frames_of_segment
+from jobs.segments import cut
 from model.arrays import Array, Floats
 from model.extractor import Crop, Extraction
 from model.morphable.basis import MOTION_SPACE
@@ -77,11 +77,13 @@ class Head:
 class Segment:
     """One segment of a video.
 
-    motion (T, D): of its frames and of those around them that count, which only the ends of the video lack. own: which
-    of T are its frames. last: whether the video ends with it. sound: its share of it.
+    first: which frame of the video it begins with. motion (T, D): of its frames and of those around them that count,
+    which only the ends of the video lack. own: which of T are its frames. last: whether the video ends with it. sound:
+    its share of it.
     """
 
     index: int
+    first: int
     motion: Floats
     own: range
     last: bool
@@ -91,7 +93,7 @@ class Segment:
         """Write it to a file."""
         sound = {} if self.sound is None else {f"sound_{name}": value for name, value in vars(self.sound).items()}
         own = [self.own.start, self.own.stop]
-        _save(path, index=self.index, motion=self.motion, own=own, last=self.last, **sound)
+        _save(path, index=self.index, first=self.first, motion=self.motion, own=own, last=self.last, **sound)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -103,7 +105,7 @@ class Segment:
         sound = None
         if "sound_data" in held:
             sound = SoundPackets(**{field.name: held[f"sound_{field.name}"] for field in fields(SoundPackets)})
-        return cls(int(held["index"]), motion, own, bool(held["last"]), sound)
+        return cls(int(held["index"]), int(held["first"]), motion, own, bool(held["last"]), sound)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,8 @@ class Plan:
         Raises what reading a driver or a sound does.
         """
         radius = self._bench.models.animator.window_radius
+        spans = cut(self.frames)
+        own: range | None = next(spans)
         held = np.zeros((0, 0), np.float32)
         first = known = index = clamped = 0  # `held` begins with frame `first`
         for asked in self._drive.motions:
@@ -169,22 +173,23 @@ class Plan:
             held = np.concatenate([held, reached]) if known else reached
             known, clamped = known + len(reached), clamped + reduced
             before = index
-            while (own := frames_of_segment(index)).stop + radius <= known:
+            while own is not None and own.stop + radius <= known:
                 around = slice(max(0, own.start - radius) - first, own.stop + radius - first)
                 yield self._segment(index, held[around], own, last=False)
-                index += 1
+                index, own = index + 1, next(spans, None)
             if index == before:
                 yield None
                 continue
-            needed = max(0, frames_of_segment(index).start - radius)
+            needed = max(0, (known if own is None else own.start) - radius)
             held, first = held[needed - first :], needed
         filmed = self._drive.filmed
         self.frames = known
         self.totals = Totals(known, clamped, None if filmed is None else filmed.frames_without_face)
-        while own := frames_of_segment(index, known):
+        while own is not None and own.start < known:
+            own = range(own.start, min(own.stop, known))
             around = slice(max(0, own.start - radius) - first, own.stop + radius - first)
             yield self._segment(index, held[around], own, last=own.stop == known)
-            index += 1
+            index, own = index + 1, next(spans, None)
 
     def _segment(self, index: int, motion: Floats, own: range, *, last: bool) -> Segment:
         start = min(own.start, self._bench.models.animator.window_radius)
@@ -192,7 +197,7 @@ class Plan:
         if self._sound is not None:
             with self._bench.stages.timed("encode"):
                 sound = self._sound.finish(own.stop) if last else self._sound.until(own.stop)
-        return Segment(index, motion, range(start, start + len(own)), last, sound)
+        return Segment(index, own.start, motion, range(start, start + len(own)), last, sound)
 
 
 def plan_video(

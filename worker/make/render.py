@@ -14,7 +14,6 @@ import torch
 from jobs.formats import FORMATS
 from jobs.motions import Motion
 from jobs.schemas import VideoOptions
-from jobs.segments import frames_of_segment
 from model.engines import RenderedFrame
 from worker.make.output import Output, clamped
 from worker.make.plan import Head, Segment, Totals, plan_video
@@ -65,9 +64,8 @@ def _render(
         prepared = sitter.prepared
     batches = bench.models.animator.animate(prepared, segment.motion, batch_size=batch_size, frames=segment.own)
     report(rendered)
-    first_frame = frames_of_segment(segment.index).start
     with (
-        fragment_writer(path, form, first_frame=first_frame, sound=segment.sound) as writer,
+        fragment_writer(path, form, first_frame=segment.first, sound=segment.sound) as writer,
         ThreadPoolExecutor(1, "encoder") as encoder,
     ):
 

@@ -2,6 +2,7 @@
 
 import time
 from fractions import Fraction
+from typing import cast
 
 import pytest
 
@@ -88,7 +89,8 @@ def test_a_video_from_its_plan_to_the_join(store: JobStore) -> None:
     assert store.segments.stream(job_id) == complete
     assert store.kept("me")["files"] == 1000 + 2 * 10 + 2
     assert next_job(store) is None
-    assert [event["event"] for _, event in store._redis.xrange(events_key(job_id))].count("segment") == 2
+    events = cast("list[tuple[str, dict[str, str]]]", store._redis.xrange(events_key(job_id)))
+    assert [event["event"] for _, event in events].count("segment") == 2
     store.delete(job_id)
     assert not [key for key in store._redis.scan_iter() if job_id in key]
 

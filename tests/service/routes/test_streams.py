@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Result
-from jobs.segments import LENGTH, frames_of_segment
+from jobs.segments import LENGTH, cut
 from jobs.store.records import Fragment, Shared, Stream, StreamSegment
 from service.routes.streams import media_playlist
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start, photo
@@ -77,7 +78,7 @@ def test_a_video_plays_while_it_is_made(patient: Server) -> None:
     head = patient.client.head(urls["stream"])
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == first.headers["content-length"]
-    video.add(2)  # which another worker had made first
+    video.add(2, frames=5)  # which another worker had made first
     assert get(patient, video).text == HEAD + FIRST_SEGMENT
     video.add(1)
     video.end(12 + 24 + 5)
@@ -96,7 +97,7 @@ def test_a_video_plays_while_it_is_made(patient: Server) -> None:
     ],
 )
 def test_times_are_exact_and_none_is_longer_than_the_target(fps: Fraction, target: int, longest: str) -> None:
-    segments = tuple(StreamSegment(len(frames_of_segment(index)), "key") for index in range(5))
+    segments = tuple(StreamSegment(len(span), "key") for span in islice(cut(), 5))
     for count in range(1, 6):
         stream = Stream(fps, "avc1", "init", segments[:count], complete=count == 5)
         lines = media_playlist(stream).splitlines()

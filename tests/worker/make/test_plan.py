@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 
 from jobs.schemas import VideoOptions
-from jobs.segments import count_segments, frames_of_segment
+from jobs.segments import cut
 from model.audio import SpeechStyle, SpokenMotions
 from model.extractor import Crop, Extraction
 from tests.support.limits import SOUND_LIMITS
@@ -55,9 +56,10 @@ def test_segments_have_their_frames_and_what_is_around_them(frames: int, block: 
     rows = motion(frames)
     planned = plan(iter([rows[first : first + block] for first in range(0, frames, block)]))
     segments = [segment for segment in planned if segment is not None]
-    assert [segment.index for segment in segments] == list(range(count_segments(frames)))
-    for segment in segments:
-        own = frames_of_segment(segment.index, frames)
+    assert [segment.index for segment in segments] == list(range(len(segments)))
+    spans = [range(span.start, min(span.stop, frames)) for span in takewhile(lambda span: span.start < frames, cut())]
+    for segment, own in zip(segments, spans, strict=True):
+        assert segment.first == own.start
         np.testing.assert_array_equal(segment.motion[segment.own], rows[own])
         np.testing.assert_array_equal(segment.motion, rows[max(0, own.start - AROUND) : own.stop + AROUND])
         assert segment.last == (own.stop == frames)
@@ -101,7 +103,7 @@ def test_sound_is_dealt_out_to_the_segments_in_whose_time_it_ends(
     assert form is not None
     ended = 0
     for segment in filter(None, planned):
-        own, packets = frames_of_segment(segment.index, frames), segment.sound
+        own, packets = range(segment.first, segment.first + len(segment.own)), segment.sound
         assert packets is not None
         assert len(packets.times)
         assert own.start == 0 or packets.times[0] == ended
@@ -136,7 +138,7 @@ def test_a_head_is_read_as_it_was_written(tmp_path: Path, sound: SoundFormat | N
 
 @pytest.mark.parametrize("sound", [None, SOUND])
 def test_a_segment_is_read_as_it_was_written(tmp_path: Path, sound: SoundPackets | None) -> None:
-    segment = Segment(3, motion(40), range(13, 27), last=True, sound=sound)
+    segment = Segment(3, 84, motion(40), range(13, 27), last=True, sound=sound)
     segment.save(tmp_path / "segment")
     same(segment, Segment.load(tmp_path / "segment"))
 
@@ -148,10 +150,10 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
         for kind in (Head, Segment):
             with pytest.raises(ValueError, match=r"it is no file of|allow_pickle"):
                 kind.load(path)
-    Segment(0, motion(4), range(4), last=True).save(path)
+    Segment(0, 0, motion(4), range(4), last=True).save(path)
     with pytest.raises(ValueError, match="it lacks"):
         Head.load(path)
-    Segment(0, motion(4), range(2, 9), last=True).save(path)
+    Segment(0, 0, motion(4), range(2, 9), last=True).save(path)
     with pytest.raises(ValueError, match=r"of which range\(2, 9\) are to be rendered"):
         Segment.load(path)
     np.savez(tmp_path / "code.npz", motion=np.array([print], object))

@@ -77,7 +77,7 @@ def fragment(bench: Workbench, canvas: Canvas, output: Path, told: list[int]) ->
     motions = np.zeros((50, 70), np.float32)
     motions[13:37] = np.linspace(30, 220, 24, dtype=np.float32)[:, None]
     sitter = SimpleNamespace(face=None, canvas=canvas, prepared=None)
-    segment = Segment(1, motions, range(13, 37), last=False)
+    segment = Segment(1, 12, motions, range(13, 37), last=False)
     part, init = output.with_suffix(".m4s"), output.with_suffix(".init")
     frames = render_segment(bench, sitter, segment, part, form=FORM, report=told.append)  # type: ignore[arg-type]
     write_init(init, FORM)

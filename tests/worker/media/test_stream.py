@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import soxr
 
-from jobs.segments import count_segments, frames_of_segment
+from jobs.segments import cut
 from tests.support.limits import SOUND_LIMITS
 from tests.support.paths import ROOT
 from tests.support.streams import stream
@@ -75,8 +75,7 @@ def check_pictures(folder: Path, count: int, fps: float) -> None:
     assert same(shown_joined, shown)
     for number, picture in enumerate(shown):
         assert np.abs(picture.astype(int) - pictures[number]).mean() < 8, number
-    for index, path in enumerate(made.fragments):
-        own = frames_of_segment(index, count)
+    for index, (path, own) in enumerate(zip(made.fragments, cut(count), strict=True)):
         times_alone, alone = decoded(made.init.read_bytes() + path.read_bytes())
         assert times_alone == times[own.start : own.stop]
         assert same(alone, shown[own.start : own.stop]), index
@@ -103,8 +102,7 @@ def test_a_fragment_has_what_a_video_of_its_pictures_alone_has(tmp_path: Path) -
     """So how they are encoded is the same, and nothing of the fragments before comes in."""
     pictures = moving(101)
     _, shown = decoded(stream(tmp_path, pictures).bytes())
-    for index in range(count_segments(101)):
-        own = frames_of_segment(index, 101)
+    for index, own in enumerate(cut(101)):
         path = tmp_path / "alone.mp4"
         with mp4_writer(path, width=64, height=48, fps=25) as writer:
             for number in own:
