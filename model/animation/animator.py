@@ -1,8 +1,11 @@
 """Animate a portrait: a motion sequence in, pictures out, a few at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -108,9 +111,10 @@ class Animator:
         if self._morphable is None or self.prior is None or heads is None:
             yield from (self.engine.render_frames(state, described[part]) for part in parts)
             return
-        guides = ahead(self._guide(self._morphable, self.prior, heads, face, sequence[part]) for part in parts)
-        for part, (target, guide) in zip(parts, guides, strict=True):
-            drawn = self.engine.render_frames(state, described[part], guide)
+        guide = partial(self._guide, self._morphable, self.prior, heads, face)
+        guides = ahead(partial(guide, sequence[part]) for part in parts)
+        for part, (target, prior) in zip(parts, guides, strict=True):
+            drawn = self.engine.render_frames(state, described[part], prior)
             paint_mouths(drawn, face.landmarks, target.numpy(), face.image)
             yield drawn
 
@@ -126,18 +130,19 @@ class Animator:
 
 
 def batches(count: int, most: int) -> Iterator[slice]:
-    """The parts of so many frames: of 1, 2, 4 and so on up to `most` frames, so that who uses them has work soon."""
-    start, size = 0, 1
+    """The parts of so many frames: of 2, 4, 8 and so on up to `most` frames, so that who uses them has work soon."""
+    start, size = 0, 2
     while start < count:
         size = min(size, most)
         yield slice(start, min(start + size, count))
         start, size = start + size, 2 * size
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """Pass items through; the next one is made in a thread of its own while the one before is used."""
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
+def ahead(calls: Iterator[Callable[[], T]], many: int = 1) -> Iterator[T]:
+    """What calls return, in order; the next `many` are under way, in as many threads, while one is used."""
+    with ThreadPoolExecutor(many, "ahead") as pool:
+        coming = deque(pool.submit(call) for call in islice(calls, many))
+        while coming:
+            made = coming.popleft().result()
+            coming.extend(pool.submit(call) for call in islice(calls, 1))
+            yield made

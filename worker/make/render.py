@@ -5,6 +5,7 @@ Only these two are ever held. A whole video is its segments one after the other,
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ import torch
 from jobs.formats import FORMATS
 from jobs.motions import Motion
 from jobs.schemas import VideoOptions
+from model.animation.animator import ahead
 from model.engines import RenderedFrame
 from worker.make.output import Output, clamped
 from worker.make.plan import Head, Segment, Totals, plan_video
@@ -22,6 +24,8 @@ from worker.media.stream import StreamFormat, fragment_writer, join_fragments, w
 from worker.workbench import Workbench
 
 log = structlog.get_logger(__name__)
+
+PASTERS = 2  # threads: of cores that only wait there are most when a segment begins and ends
 
 
 def render_segment(
@@ -70,9 +74,8 @@ def _render(
     ):
 
         def write(batch: Iterable[RenderedFrame]) -> None:
-            for animated in batch:
-                with stages.timed("paste"):
-                    frame = sitter.canvas.paste(animated)
+            pasting = (partial(sitter.canvas.paste, animated) for animated in batch)
+            for frame in stages.each("paste", ahead(pasting, PASTERS)):
                 with stages.timed("encode"):
                     writer.write(frame)
 
