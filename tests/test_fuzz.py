@@ -191,6 +191,7 @@ REQUESTS = [
     b"GET /v1/jobs?limit=3&cursor=MTIz HTTP/1.1\r\n" + HOST + b"Accept: */*\r\n\r\n",
     b"GET " + JOB + b"/result HTTP/1.1\r\n" + HOST + b'Range: bytes=0-9\r\nIf-None-Match: "a"\r\n\r\n',
     b"GET " + JOB + b"/events HTTP/1.1\r\n" + HOST + b"Last-Event-ID: 1-1\r\n\r\n",
+    b"GET " + JOB + b"/stream.m3u8?_HLS_msn=3 HTTP/1.1\r\n" + HOST + b"\r\n",
     b"POST " + JOB + b"/cancel HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n{}",
     MULTIPART + b"Prefer: wait=1\r\nIdempotency-Key: k\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n--x--\r\n0\r\n\r\n",
     MULTIPART + b"Expect: 100-continue\r\nContent-Length: 66\r\n\r\n"

@@ -20,6 +20,15 @@ from tests.support.tiny_weights import tiny_settings
 pytestmark = pytest.mark.slow
 
 SPEECH = ROOT / "service" / "samples" / "speech.flac"
+# What the generator does not know by itself: of what kind streams are
+CONFIG = """\
+post_hooks: []
+literal_enums: true
+content_type_overrides:
+  application/vnd.apple.mpegurl: text/plain
+  video/iso.segment: application/octet-stream
+  video/mp4: application/octet-stream
+"""
 GENERATE = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
 
 Module = Callable[[str], Any]
@@ -43,7 +52,7 @@ def module(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The generated package's modules by their names."""
     folder: Path = tmp_path_factory.mktemp("generated")
     (folder / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
-    (folder / "config.yml").write_text("post_hooks: []\nliteral_enums: true\n")
+    (folder / "config.yml").write_text(CONFIG)
     command = [*GENERATE, "--path", "openapi.json", "--output-path", "generated_client", "--config", "config.yml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
