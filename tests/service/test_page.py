@@ -5,9 +5,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 from jobs.motions import ControlsMotion
@@ -16,9 +19,13 @@ from jobs.schemas import ImageSpec, Progress, VideoSpec
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV
 from tests.support.buckets import Bucket
+from tests.support.limits import SOUND_LIMITS
 from tests.support.processes import until
 from tests.support.proxies import under_path
-from tests.support.streamed import Streamed, Video, small_video
+from tests.support.streamed import Streamed
+from tests.support.streams import stream
+from worker.media.audio import open_sound
+from worker.media.stream import join_fragments
 
 pytestmark = pytest.mark.slow
 
@@ -179,9 +186,27 @@ def test_speech_goes_to_the_videos_and_a_failure_is_told(page: Page, server: Ser
     assert spec.options.still is True
 
 
+@dataclass(frozen=True)
+class Video:
+    """A video as workers make it: what players read first, its segments, and the file that is made of them."""
+
+    init: bytes
+    segments: list[bytes]
+    whole: bytes
+    frames: int
+
+
 @pytest.fixture(scope="module")
-def video() -> Video:
-    return small_video(12, 24, 10)
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """One of three segments, with noise to be heard."""
+    folder, frames = tmp_path_factory.mktemp("video"), 12 + 24 + 10
+    picture = np.random.default_rng(0).integers(16, 235, (72, 64)).astype(np.uint8)
+    soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(0, 0.1, frames * 1920), 48_000)
+    sound = open_sound(folder / "a.wav", SOUND_LIMITS)
+    made = stream(folder, [np.roll(picture, number, 1) for number in range(frames)], sound=sound)
+    join_fragments(made.init, made.fragments, folder / "whole.mp4")
+    segments = [path.read_bytes() for path in made.fragments]
+    return Video(made.init.read_bytes(), segments, (folder / "whole.mp4").read_bytes(), frames)
 
 
 def send_speech(page: Page, server: Server, portrait_file: Path) -> Streamed:
@@ -206,13 +231,13 @@ def play_to_the_end(page: Page, job: Streamed, video: Video) -> None:
 
     expect(player).to_have_count(0)
     job.begin(video.init)
-    job.add(0, video.fragments[0])
+    job.add(0, video.segments[0])
     see("video.currentTime > 0.3")
     expect(page.locator("#progress")).to_be_visible()
     expect(page.locator("#cancel")).to_be_visible()
-    job.add(1, video.fragments[1])
+    job.add(1, video.segments[1])
     see("video.currentTime > 1.3")
-    job.add(2, video.fragments[2])
+    job.add(2, video.segments[2])
     job.end(video.frames)
     player.evaluate("video => { video.pause(); video.source = video.src; }")
     job.join(video.whole)
@@ -258,7 +283,7 @@ def test_a_player_stops_when_the_job_does(
         page.goto(server.url)
         job = send_speech(page, server, portrait_file)
         job.begin(video.init)
-        job.add(0, video.fragments[0])
+        job.add(0, video.segments[0])
         expect(page.locator("#result video")).to_be_visible(timeout=30_000)
         if end == "failed":
             server.context.store.claims.fail(job.plan, Problem.of(ProblemType.INTERNAL, shown))
@@ -279,8 +304,8 @@ def test_where_the_stream_cannot_be_played_the_result_is_shown(
         page.goto(server.url)
         job = send_speech(page, server, portrait_file)
         job.begin(video.init)
-        for number, fragment in enumerate(video.fragments):
-            job.add(number, fragment)
+        for number, segment in enumerate(video.segments):
+            job.add(number, segment)
         job.end(video.frames)
         player = page.locator("#result video")
         expect(player).to_have_count(1)

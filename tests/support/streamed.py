@@ -1,13 +1,6 @@
-"""The worker's part of a video that plays while it is made, and small videos that browsers play."""
+"""The worker's part of a video that plays while it is made."""
 
-import io
-import struct
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import accumulate, islice
-
-import av
-import numpy as np
+from itertools import islice
 
 from jobs.schemas import Result
 from jobs.segments import cut
@@ -26,10 +19,10 @@ class Streamed:
         self._store = context.store
         self._artifacts = context.artifacts
 
-    def begin(self, init: bytes = b"init", *, fps: str = "25") -> None:
+    def begin(self, init: bytes = b"init") -> None:
         """Plan it."""
         key = self._artifacts.put(self.job_id, "init.mp4", [init]).key
-        self._shared = Shared(head=f"{self.job_id}/head.npz", init=key, fps=fps, codecs=CODECS)
+        self._shared = Shared(head=f"{self.job_id}/head.npz", init=key, fps="25", codecs=CODECS)
         self.plan = self._claim("")
         self._store.segments.begin(self.plan, self._shared, frames=None, most_workers=None)
         self._opened = 0
@@ -60,63 +53,3 @@ class Streamed:
         assert isinstance(claim, Claim)
         assert claim.part == part
         return claim
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video in both of its forms."""
-
-    init: bytes
-    fragments: list[bytes]
-    whole: bytes
-    frames: int
-
-
-def small_video(*lengths: int, fps: int = 25) -> Video:
-    """A rolling picture with a tone, in fragments of so many frames."""
-    frames = sum(lengths)
-    starts = {0, *accumulate(lengths)}
-    fragmented = _encoded(frames, starts, fps, {"movflags": "frag_keyframe+empty_moov+default_base_moof"})
-    init, *fragments = _fragments(fragmented)
-    assert len(fragments) == len(lengths)
-    return Video(init, fragments, _encoded(frames, starts, fps, {}), frames)
-
-
-def _encoded(frames: int, starts: set[int], fps: int, options: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", "mp4", options=options) as container:
-        video = container.add_stream("libx264", rate=fps, options={"g": "1000", "sc_threshold": "0", "bf": "0"})
-        sound = container.add_stream("aac", rate=16_000, layout="mono")
-        assert isinstance(video, av.VideoStream)
-        assert isinstance(sound, av.AudioStream)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        picture = np.linspace(0, 255, 64 * 48 * 3).astype(np.uint8).reshape(48, 64, 3)
-        heard = 0
-        for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.roll(picture, index, 1), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, fps)
-            if index in starts:
-                frame.pict_type = av.video.frame.PictureType.I
-            container.mux(video.encode(frame))
-            while heard < (index + 1) * 16_000 // fps:
-                samples = np.sin(np.arange(heard, heard + 1024) / 20).astype(np.float32)[None] / 8
-                tone = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-                tone.sample_rate, tone.pts, tone.time_base = 16_000, heard, Fraction(1, 16_000)
-                container.mux(sound.encode(tone))
-                heard += 1024
-        container.mux(video.encode(None))
-        container.mux(sound.encode(None))
-    return buffer.getvalue()
-
-
-def _fragments(data: bytes) -> list[bytes]:
-    """What stands before the first fragment, then each of them."""
-    borders, at = [0], 0
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == b"moof":
-            borders.append(at)
-        if kind == b"mfra":
-            break
-        at += size
-    return [data[start:stop] for start, stop in zip(borders, [*borders[1:], at], strict=True)]
