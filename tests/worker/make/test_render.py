@@ -133,7 +133,7 @@ class Recording(Shrinks):
         self.begun: list[int] = []
 
     def paste(self, animated: RenderedFrame) -> np.ndarray:
-        if len(self.begun) == self.fails_at:
+        if self.fails_at is not None and len(self.begun) >= self.fails_at:
             raise ValueError("this frame cannot be pasted")
         time.sleep(0.01)  # slower than the animator
         self.threads.add(threading.get_ident())
