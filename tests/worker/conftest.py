@@ -122,6 +122,13 @@ class Bench:
     def start_worker(self, **environment: str) -> WorkerProcess:
         return WorkerProcess({**self.environment, **environment}, self.folder / "worker.log")
 
+    def wait_for_workers(self, count: int, timeout: float = 90.0) -> None:
+        """Until so many are ready."""
+        deadline = time.monotonic() + timeout
+        while sum(facts["state"] == "ready" for facts in self.store.workers.live().values()) < count:
+            assert time.monotonic() < deadline, (self.folder / "worker.log").read_text(errors="replace")[-4000:]
+            time.sleep(0.05)
+
     def put(self, job_id: str, name: str, source: Path | bytes, media_type: str) -> InputFile:
         data = source if isinstance(source, bytes) else source.read_bytes()
         artifact = self.artifacts.put(job_id, name, [data])
