@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -49,6 +49,7 @@ class Animator:
         self.window_radius = engine.network.config.window_radius  # frames on either side that one is drawn by
         self._morphable = morphable
         self.prior = prior
+        self._guides = ThreadPoolExecutor(1, "guides")
 
     @classmethod
     def load(
@@ -112,7 +113,7 @@ class Animator:
             yield from (self.engine.render_frames(state, described[part]) for part in parts)
             return
         guide = partial(self._guide, self._morphable, self.prior, heads, face)
-        guides = ahead(partial(guide, sequence[part]) for part in parts)
+        guides = ahead(self._guides, (partial(guide, sequence[part]) for part in parts))
         for part, (target, prior) in zip(parts, guides, strict=True):
             drawn = self.engine.render_frames(state, described[part], prior)
             paint_mouths(drawn, face.landmarks, target.numpy(), face.image)
@@ -138,11 +139,16 @@ def batches(count: int, most: int) -> Iterator[slice]:
         start, size = start + size, 2 * size
 
 
-def ahead(calls: Iterator[Callable[[], T]], many: int = 1) -> Iterator[T]:
-    """What calls return, in order; the next `many` are under way, in as many threads, while one is used."""
-    with ThreadPoolExecutor(many, "ahead") as pool:
-        coming = deque(pool.submit(call) for call in islice(calls, many))
+def ahead(pool: ThreadPoolExecutor, calls: Iterator[Callable[[], T]], *, many: int = 1) -> Iterator[T]:
+    """What calls return, in order; while one is used, the next `many` are under way in threads of the pool.
+
+    Pools should live as long as the process: the allocator keeps for each new thread what it took.
+    """
+    coming = deque(pool.submit(call) for call in islice(calls, many))
+    try:
         while coming:
             made = coming.popleft().result()
             coming.extend(pool.submit(call) for call in islice(calls, 1))
             yield made
+    finally:
+        wait(coming)  # what uses what a job holds shall not outlast it

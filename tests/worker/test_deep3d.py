@@ -164,13 +164,13 @@ def test_a_driving_video_is_read_frame_by_frame(bench: Workbench, portrait: Path
     assert frames[-1, 70] < frames[0, 70]  # the face grew in a crop that stays
     subject = read_portrait(bench, portrait, None)
 
-    def driven(options: VideoOptions) -> np.ndarray:
-        motions = DrivingVideo(bench, subject.face, video, options).motions()
-        return np.concatenate([rows for rows in motions if rows is not None])
+    def driven(**options: bool) -> np.ndarray:
+        moving = DrivingVideo(bench, subject.face, video, VideoOptions.model_validate(options)).motions()
+        return np.concatenate([part for part in moving if part is not None])
 
-    absolute = driven(VideoOptions(driving_relative=False))
+    absolute = driven(driving_relative=False)
     assert absolute == pytest.approx(at_the_portraits_scale(frames, subject.face.motion), abs=1e-3)
-    relative = driven(VideoOptions())
+    relative = driven()
     assert relative[0, 64:] == pytest.approx(subject.face.motion[64:], rel=1e-4)
     assert relative[:, 70] / relative[0, 70] == pytest.approx(frames[:, 70] / frames[0, 70], rel=1e-3)
     for name, what in (("driven", {"driving": video}), ("frames", {"motion": motion})):

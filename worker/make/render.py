@@ -5,7 +5,7 @@ Only these two are ever held. A whole video is its segments one after the other,
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +25,7 @@ from worker.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
-PASTERS = 2  # threads: of cores that only wait there are most when a segment begins and ends
+PASTERS = 2  # threads: when a segment begins and ends, a core would only wait
 
 
 def render_segment(
@@ -75,7 +75,7 @@ def _render(
 
         def write(batch: Iterable[RenderedFrame]) -> None:
             pasting = (partial(sitter.canvas.paste, animated) for animated in batch)
-            for frame in stages.each("paste", ahead(pasting, PASTERS)):
+            for frame in stages.each("paste", ahead(_pasters(), pasting, many=PASTERS)):
                 with stages.timed("encode"):
                     writer.write(frame)
 
@@ -87,6 +87,11 @@ def _render(
             report(rendered)
         written.result()
     return rendered
+
+
+@cache
+def _pasters() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(PASTERS, "paster")
 
 
 def join_video(

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -23,10 +24,11 @@ def test_the_next_items_are_made_while_one_is_used_and_none_beyond(many):
         return number
 
     used = []
-    for number in ahead((partial(make, number) for number in range(6)), many):
-        time.sleep(0.02)
-        assert len(made) == min(number + 1 + many, 6)
-        used.append(number)
+    with ThreadPoolExecutor(3) as pool:
+        for number in ahead(pool, (partial(make, number) for number in range(6)), many=many):
+            time.sleep(0.02)
+            assert len(made) == min(number + 1 + many, 6)
+            used.append(number)
     assert used == [0, 1, 2, 3, 4, 5]
     assert threading.get_ident() not in {thread for _, thread in made}
 
@@ -35,13 +37,24 @@ def test_an_error_while_making_reaches_the_user():
     def fail() -> int:
         raise ValueError("no second item")
 
-    with pytest.raises(ValueError, match="no second item"):
-        list(ahead(iter([int, fail])))
-    stopped = ahead(iter([int] * 3))
-    assert isinstance(stopped, Generator)
-    assert next(stopped) == 0
-    stopped.close()
-    assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="no second item"):
+        list(ahead(pool, (call for call in (int, fail))))
+
+
+def test_what_is_under_way_ends_before_its_user_does():
+    begun, ended = list[None](), list[None]()
+
+    def slow():
+        begun.append(None)
+        time.sleep(0.05)
+        ended.append(None)
+
+    with ThreadPoolExecutor(1) as pool:
+        stopped = ahead(pool, iter([slow] * 9))
+        assert isinstance(stopped, Generator)
+        next(stopped)
+        stopped.close()
+        assert len(begun) == len(ended) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,9 +132,10 @@ class Recording(Shrinks):
         self.fails_at = fails_at
         self.threads: set[int] = set()
         self.begun: list[int] = []
+        self._numbers = count()
 
     def paste(self, animated: RenderedFrame) -> np.ndarray:
-        if self.fails_at is not None and len(self.begun) >= self.fails_at:
+        if next(self._numbers) == self.fails_at:
             raise ValueError("this frame cannot be pasted")
         time.sleep(0.01)  # slower than the animator
         self.threads.add(threading.get_ident())
