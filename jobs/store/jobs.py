@@ -190,6 +190,18 @@ class JobStore:
         """The job, or None when there is no such job (any more)."""
         return next(iter(records_of(self._run(READ, ids=[job_id], live_s=self._live_s))), None)
 
+    def files(self, job_id: str) -> list[str] | None:
+        """The keys of a job's files: what it is made from, its result and what can be played of it.
+
+        None where there is no such job, or its files are gone.
+        """
+        record, spec, stream = self.get(job_id), self.lookups.spec(job_id), self.segments.stream(job_id)
+        if record is None or spec is None:
+            return None
+        inputs = [file.key for file in input_files(spec).values()]
+        played = [] if stream is None else [stream.init, *(segment.key for segment in stream.segments)]
+        return [*inputs, *played, *([record.result_key] if record.result_key else [])]
+
     def delete(self, job_id: str) -> bool:
         """Forget the job. A worker that holds it learns so at its next write. The caller removes the artifacts."""
         return bool(self._run(DELETE, job_id))

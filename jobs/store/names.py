@@ -84,6 +84,7 @@ class Key(StrEnum):
     ENDS = PREFIX + "ends:"  # KIND: sorted set of owners by the end of their last job in virtual time
     RUNNING_JOBS = PREFIX + "running"  # sorted set by start, but for
     CUT_JOBS = PREFIX + "cut"  # the same of videos that are cut into parts
+    UNTIDY = PREFIX + "untidy"  # the same of those that have ended and whose files are to be looked through
     DEADLINES = PREFIX + "deadlines"  # sorted set of jobs that have not begun, by time
     TOKEN = PREFIX + "token:"  # ID of a message: the job that it was used for
     EXPIRING = PREFIX + "expiring"  # sorted set of jobs that have ended, by the time they are due

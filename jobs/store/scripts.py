@@ -217,6 +217,7 @@ local function finish(status)
   dequeue()
   redis.call('ZREM', RUNNING_JOBS, id)
   redis.call('ZADD', EXPIRING, expires, id)
+  if cut() then redis.call('ZADD', UNTIDY, at, id) end
   drop_parts(status ~= SUCCEEDED)
   if get('webhook') then redis.call('ZADD', WEBHOOKS, at, id) end
   publish_status(status)

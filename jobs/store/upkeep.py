@@ -105,6 +105,7 @@ redis.call('ZREM', RUNNING_JOBS, id)
 redis.call('ZREM', EXPIRING, id)
 redis.call('ZREM', WEBHOOKS, id)
 redis.call('ZREM', DEADLINES, id)
+redis.call('ZREM', UNTIDY, id)
 drop_parts(true)
 redis.call('DEL', job, spec, events)
 return 1
@@ -156,6 +157,15 @@ class Upkeep:
             for job_id in cast("list[str]", surplus):
                 self._run(DELETE, job_id)
         return [job_id for job_id, owner in owners.items() if owner]
+
+    def untidy(self) -> list[str]:
+        """Videos that have ended, of which files may lie about that are none of `JobStore.files`: of attempts that
+        died, or of all where nobody was at work; the caller removes them, and says so (`tidied`)."""
+        return cast("list[str]", self._redis.zrange(Key.UNTIDY, 0, 999))
+
+    def tidied(self, job_id: str) -> None:
+        """Take a job from those that are untidy."""
+        self._redis.zrem(Key.UNTIDY, job_id)
 
     def _due(self, key: Key) -> list[str]:
         return cast("list[str]", self._redis.zrangebyscore(key, "-inf", self._now(), start=0, num=1000))

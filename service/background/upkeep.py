@@ -38,7 +38,7 @@ async def housekeeping(context: Context) -> None:
 
 def tidy(context: Context) -> None:
     """Remove what has expired, first, since memory may be short; fail late jobs; queue those of dead workers again, and
-    send lost messages again."""
+    send lost messages again; at last, since files may be away, remove what videos left."""
     for job_id in context.store.upkeep.expire_due():
         remove_folder(context, job_id)
         log.info("job expired", job_id=job_id)
@@ -57,6 +57,11 @@ def tidy(context: Context) -> None:
         ):
             log.warning("a message was lost and is sent again", job_id=job_id)
             send(context.celery, job_id, kind)
+    for job_id in context.store.upkeep.untidy():
+        files = context.store.files(job_id)
+        if files is not None:
+            context.artifacts.clear(job_id, files)
+        context.store.upkeep.tidied(job_id)
 
 
 def sweep(context: Context) -> None:

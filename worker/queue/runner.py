@@ -16,7 +16,7 @@ from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
 from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
 from jobs.problems import Problem
-from jobs.schemas import JobKind, JobSpec, Progress, Result, VideoSpec, input_files
+from jobs.schemas import JobKind, Progress, Result, VideoSpec
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
@@ -120,7 +120,7 @@ class Runner:
         if claimed is Refusal.BUSY and self._free_if_dead(turn.job_id, turn.part or ""):
             claimed = claim()
         if claimed is Refusal.EXHAUSTED:
-            self._clear(turn.job_id)
+            self._tidy(turn.job_id)
         return claimed
 
     def _free_if_dead(self, job_id: str, part: str) -> bool:
@@ -175,7 +175,7 @@ class Runner:
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         if outcome is Unfinished.CANCELED:
             self._insist(self._claims.cancel, claim)
-            self._clear(claim.job_id, claim.spec)
+            self._tidy(claim.job_id)
             log.info("job canceled")
             return
         if outcome is Unfinished.LET_GO:
@@ -186,7 +186,7 @@ class Runner:
         match outcome:
             case Problem():
                 self._insist(self._claims.fail, claim, outcome)
-                self._clear(claim.job_id, claim.spec)
+                self._tidy(claim.job_id)
             case Planned():
                 self._videos.planned(claim, outcome)
                 log.info("video planned", frames=outcome.frames)
@@ -202,6 +202,8 @@ class Runner:
                     made=outcome.made,
                     fragment=outcome.fragment,
                 )
+                if claim.cut:
+                    self._tidy(claim.job_id)
                 log.info("job succeeded", seconds=round(sum(stages.seconds.values()), 3))
 
     def _outcome(self, claim: Claim, stages: Stages) -> Stored | Planned | Fragment | Problem | Unfinished:
@@ -247,7 +249,7 @@ class Runner:
 
     def _done(self, claim: Claim, stages: Stages) -> Stored | Planned | Fragment:
         if not claim.cut:
-            self._insist(self._clear, claim.job_id, claim.spec)
+            self._insist(self._clear, claim.job_id)
         seed = int(claim.job_id[:8], 16)  # whoever makes it, and however often
         bench = Workbench(
             self.models, self._settings, stages, self._portraits, self._credentials, owner=claim.owner, seed=seed
@@ -279,11 +281,16 @@ class Runner:
     def _make(self, claim: Claim, bench: Workbench, inputs: Inputs, path: Path) -> Output:
         return MAKERS[claim.spec.kind].make(bench, claim.spec, inputs, path)
 
-    def _clear(self, job_id: str, spec: JobSpec | None = None) -> None:
-        """Remove all files of a job but those that it is made from."""
-        spec = spec or self.store.lookups.spec(job_id)
-        if spec is not None:
-            self._artifacts.clear(job_id, [file.key for file in input_files(spec).values()])
+    def _clear(self, job_id: str) -> None:
+        """Remove all files that lie with a job and are none of its own."""
+        files = self.store.files(job_id)
+        if files is not None:
+            self._artifacts.clear(job_id, files)
+
+    def _tidy(self, job_id: str) -> None:
+        """The same of one that has ended. Of a video that was cut the front-end does it once more."""
+        with contextlib.suppress(RedisError, ArtifactsAwayError):
+            self._clear(job_id)
 
 
 def _process_exists(pid: int) -> bool:

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from jobs.files.artifacts import Artifact, ArtifactStore, Draft
 from jobs.formats import FORMATS
 from jobs.messages import send
-from jobs.schemas import MOTION, JobKind, Result, VideoSpec, input_files
+from jobs.schemas import MOTION, JobKind, Result, VideoSpec
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Found, Fragment, Shared
@@ -126,7 +126,7 @@ class Videos:
         self.tell(claim.job_id, self._insist(told, claim, frames=planned.frames, found=planned.found))
 
     def join(self, work: Work) -> Stored:
-        """Make one file of all fragments; what only its making needed goes."""
+        """Make one file of all fragments."""
         claim, segments = work.claim, self._store.segments
         stream = self._insist(segments.stream, claim.job_id)
         if stream is None or not stream.complete:
@@ -134,14 +134,9 @@ class Videos:
         shared = self._insist(segments.shared, claim.job_id)
         found = self._insist(segments.found, claim.job_id)
         head = Head.load(work.fetch(shared.head))
-        fragments = [segment.key for segment in stream.segments]
         totals = Totals(sum(segment.frames for segment in stream.segments), found.clamped, found.frames_without_face)
-        init, *paths = [work.fetch(key) for key in (shared.init, *fragments)]
-        stored = self._result(work, head, init, paths, totals)
-        inputs = [file.key for file in input_files(work.spec).values()]
-        kept = [*inputs, shared.init, *fragments, stored.key]
-        self._insist(self._artifacts.clear, claim.job_id, kept)
-        return stored
+        init, *paths = [work.fetch(key) for key in (shared.init, *(segment.key for segment in stream.segments))]
+        return self._result(work, head, init, paths, totals)
 
     def tell(self, job_id: str, count: int = 1) -> None:
         """Send messages for parts that can be taken now."""

@@ -283,3 +283,25 @@ def test_what_is_set_aside_does_not_count_when_its_worker_dies(store: JobStore) 
         pass
     store.claims.break_lock(job_id, "host:2", part="0")
     assert take(store, job_id, part="0").attempt == 2
+
+
+def test_the_files_of_a_video_that_ended_are_looked_through(store: JobStore) -> None:
+    """Whoever ended it may die before, and where nobody works on it nobody else does it."""
+    canceled, failed, joined, deleted = (video(store) for _ in range(4))
+    for job_id in (canceled, failed, joined, deleted):
+        plan = begun(store, job_id, 1)
+        done(store, take(store, job_id))
+        store.segments.planned(plan, frames=12, found=Found())
+    assert store.upkeep.untidy() == []
+    store.request_cancel(canceled)
+    store.claims.abandon(failed, Problem.of(ProblemType.WORKER_LOST, "lost"), part="join")
+    store.claims.succeed(take(store, joined), MADE, key="result.mp4")
+    store.request_cancel(deleted)
+    store.delete(deleted)
+    assert store.upkeep.untidy() == [canceled, failed, joined]
+    inputs = ["portrait.jpg", "a.wav"]
+    assert store.files(canceled) == store.files(failed) == inputs
+    assert store.files(joined) == [*inputs, "init.mp4", "segment-0.m4s", "result.mp4"]
+    assert store.files(deleted) is None
+    store.upkeep.tidied(joined)
+    assert store.upkeep.untidy() == [canceled, failed]
