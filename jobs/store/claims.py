@@ -121,10 +121,9 @@ GIVE_BACK = Script(
 # by: how much a part's claim counts as one more delivery, or less
 RECOUNT = Script(HELD + "delivered(a.part, a.by) return 'ok'")
 
-# holder: free the locks that a holder has who is known to be dead, of the job or of one part -> how many
+# lock (its value): free a lock whose holder is known to be dead, of the job or of one part -> 1 when it was freed
 BREAK_LOCK = Script("""
-local value = redis.call('GET', lock_of(a.part))
-if not value or string.sub(value, 1, #a.holder + 1) ~= a.holder .. '|' then return 0 end
+if redis.call('GET', lock_of(a.part)) ~= a.lock then return 0 end
 redis.call('DEL', lock_of(a.part))
 if cut() and live() then reopen(a.part) end
 return 1
@@ -165,7 +164,7 @@ class Claims:
         lease_s: float = LEASE_S,
         max_deliveries: int = MAX_DELIVERIES,
     ) -> Claim | Refusal:
-        """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `host:pid`, and `token`
+        """Take a job for `lease_s` seconds, or say why not. `holder` names the process, as `machine:pid`, and `token`
         the message that called for it.
 
         Of a video that is cut a part is taken: `part` if it can be had, else the first of those that wait.
@@ -275,13 +274,13 @@ class Claims:
         return cast("str | None", self._redis.get(lock_key(job_id, part)))
 
     def lock_holder(self, job_id: str, part: str = "") -> str | None:
-        """Who holds the job, or a part of it (`host:pid`), or None."""
+        """Who holds the job, or a part of it (`machine:pid`), or None."""
         value = self.lock(job_id, part)
         return None if value is None else value.partition("|")[0]
 
-    def break_lock(self, job_id: str, holder: str, *, part: str = "") -> bool:
-        """Free the lock if `holder` still has it; only for a holder known to be dead."""
-        return bool(self._run(BREAK_LOCK, job_id, holder=holder, part=part))
+    def break_lock(self, job_id: str, lock: str, *, part: str = "") -> bool:
+        """Free the lock if it still has this value; only for a holder known to be dead."""
+        return bool(self._run(BREAK_LOCK, job_id, lock=lock, part=part))
 
     def abandon(self, job_id: str, problem: Problem, *, part: str = "", least: int = 0) -> bool:
         """Fail a live job whoever holds it: its message could not be sent, or its process was ended.

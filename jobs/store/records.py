@@ -112,7 +112,7 @@ class Claim:
 
     @property
     def holder(self) -> str:
-        """Who has it, as `host:pid`."""
+        """Who has it, as `machine:pid`."""
         return self.lock.partition("|")[0]
 
     @property

@@ -40,13 +40,15 @@ class Turns:
         return [Turn(job_id) for job_id in cast("list[str]", self._redis.zrange(Key.GOING + JobKind.VIDEO, 0, -1))]
 
     def taken(self) -> list[Turn]:
-        """The parts of videos that somebody works on."""
+        """The jobs that somebody works on, and the parts of videos."""
         jobs = cast("list[str]", self._redis.zrange(Key.CUT_JOBS, 0, -1))
         with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrange(Key.RUNNING_JOBS, 0, -1)
             for job_id in jobs:
                 pipe.smembers(Key.JOB + job_id + TAKEN)
-            parts = cast("list[set[str]]", pipe.execute())
-        return [Turn(job_id, part) for job_id, each in zip(jobs, parts, strict=True) for part in sorted(each)]
+            whole, *parts = cast("list[list[str]]", pipe.execute())
+        cut = [Turn(job_id, part) for job_id, each in zip(jobs, parts, strict=True) for part in sorted(each)]
+        return [*map(Turn, whole), *cut]
 
     def turn_of_token(self, token: str) -> Turn | None:
         """What the message with this id was used for."""

@@ -44,7 +44,7 @@ class Workers:
         return self._redis.zcount(Key.WORKERS, self._now() - self._live_s, "+inf")
 
     def live(self) -> dict[str, dict[str, str]]:
-        """What each live worker said of itself last, by its name `host:pid`."""
+        """What each live worker said of itself last, by its name `machine:pid`."""
         names = cast("list[str]", self._redis.zrangebyscore(Key.WORKERS, self._now() - self._live_s, "+inf"))
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import StrEnum
 
 import structlog
@@ -23,13 +24,16 @@ class State(StrEnum):
 
 class Heartbeat:
     """Beats from a thread of its own, so that a job at work does not silence it, but a process that hangs in native
-    code with the interpreter's lock held does. Beats are `every_s` seconds apart."""
+    code with the interpreter's lock held does. Beats are `every_s` seconds apart; `beside` is done with each."""
 
-    def __init__(self, workers: Workers, name: str, *, batch_size: int, every_s: float) -> None:
+    def __init__(
+        self, workers: Workers, name: str, *, batch_size: int, every_s: float, beside: Callable[[], None]
+    ) -> None:
         self._workers = workers
         self._name = name
         self._batch_size = batch_size
         self._every_s = every_s
+        self._beside = beside
         self._started = time.time()
         self._state = State.LOADING
         self._heard = True
@@ -61,6 +65,7 @@ class Heartbeat:
     def _beat(self) -> None:
         try:
             self._workers.beat(self._name, self._facts())
+            self._beside()
         except RedisError as error:  # it is said once, and not at every beat
             if self._heard:
                 log.warning("Redis does not answer; heartbeats are not heard until it does", error=str(error))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,30 +54,34 @@ class Runner:
         self._insist = Patience(settings.lease_s)
         celery = make_celery(settings.redis_url)
         self._videos = Videos(self.store, self._artifacts, celery, self._insist, most_workers=settings.workers_per_job)
-        self._host = socket.gethostname()
-        self._holder = f"{self._host}:{os.getpid()}"
+        self._machine = _machine()
+        self._holder = f"{self._machine}:{os.getpid()}"
         self._mine: set[str] = set()  # locks of what is worked on: a plan may be set aside for something else
+        self._claiming = threading.Lock()
         self._began = 0.0
         self.heartbeat = Heartbeat(
-            self.store.workers, self._holder, batch_size=settings.batch_size, every_s=settings.live_s / 4
+            self.store.workers,
+            self._holder,
+            batch_size=settings.batch_size,
+            every_s=settings.live_s / 4,
+            beside=self._free_the_dead,
         )
 
     def run(self, kind: JobKind, token: str) -> None:
         """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
         self._began = time.monotonic()
-        if kind is JobKind.VIDEO:
-            self._free_the_dead()
         claim = self._first_of(self.store.turns.candidates(kind, token), token)
         if claim is None:
             log.info("nothing waits", kind=kind.value)
             return
         self._run(claim)
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, claim: Claim, *, plan: Claim | None = None) -> None:
+        """Work on what is claimed, while a `plan` is set aside. Raises ClaimLostError where that is another's."""
         ids = {"job_id": claim.job_id, "request_id": claim.request_id, "part": claim.part or None}
-        self._mine.add(claim.lock)
+        aside = contextlib.nullcontext() if plan is None else self._claims.set_aside(plan)
         try:
-            with structlog.contextvars.bound_contextvars(**ids):
+            with aside, structlog.contextvars.bound_contextvars(**ids):
                 self._work(claim)
         finally:
             self._mine.discard(claim.lock)
@@ -112,9 +117,13 @@ class Runner:
         """Claim a job or a part of it, also from a process of this machine that has died."""
 
         def claim() -> Claim | Refusal:
-            return self._claims.claim(
-                turn.job_id, holder=self._holder, token=token, part=turn.part, lease_s=self._settings.lease_s
-            )
+            with self._claiming:
+                found = self._claims.claim(
+                    turn.job_id, holder=self._holder, token=token, part=turn.part, lease_s=self._settings.lease_s
+                )
+                if isinstance(found, Claim):
+                    self._mine.add(found.lock)
+                return found
 
         claimed = claim()
         if claimed is Refusal.BUSY and self._free_if_dead(turn.job_id, turn.part or ""):
@@ -125,25 +134,29 @@ class Runner:
 
     def _free_if_dead(self, job_id: str, part: str) -> bool:
         lock = self._claims.lock(job_id, part)
-        if lock is None or lock in self._mine:
-            return False
+        with self._claiming:
+            if lock is None or lock in self._mine:
+                return False
         holder = lock.partition("|")[0]
-        if not self._is_dead(holder) or not self._claims.break_lock(job_id, holder, part=part):
+        if not self._is_dead(holder) or not self._claims.break_lock(job_id, lock, part=part):
             return False
         log.warning("its worker died, taking over", job_id=job_id, part=part or None, holder=holder)
         return True
 
     def _free_the_dead(self) -> None:
-        """Free the parts of videos that processes of this machine had which have died: nobody else sees it as soon."""
+        """Free what processes of this machine had that have died: nobody else sees it as soon.
+
+        Parts of videos are there for whoever hears of it; other jobs are queued again by the front-end.
+        """
         for turn in self.store.turns.taken():
-            if self._free_if_dead(turn.job_id, turn.part or ""):
+            if self._free_if_dead(turn.job_id, turn.part or "") and turn.part is not None:
                 self._videos.tell(turn.job_id)
 
     def _is_dead(self, holder: str) -> bool:
-        """Whether the process `host:pid` is known not to live. One of this process' own number, with a lock that is not
-        of what this works on, was an earlier one."""
-        host, _, pid = holder.rpartition(":")
-        return host == self._host and (holder == self._holder or not _process_exists(int(pid)))
+        """Whether a holder is known not to live. One of this process' own number, with a lock that is not of what this
+        works on, was an earlier one, or has given up."""
+        machine, _, pid = holder.rpartition(":")
+        return machine == self._machine and (holder == self._holder or not _process_exists(int(pid)))
 
     def _pause(self, plan: Claim) -> None:
         """Between steps of a plan: do what somebody waits for, which would else wait until the plan has ended.
@@ -155,11 +168,9 @@ class Runner:
         urgent = [kind for kind in self._settings.kinds if kind is not JobKind.VIDEO]
         for kind in urgent:
             while claim := self._first_of(self.store.turns.next(kind)):
-                with self._claims.set_aside(plan):
-                    self._run(claim)
+                self._run(claim, plan=plan)
         if claim := self._segment_nobody_takes(plan):
-            with self._claims.set_aside(plan):
-                self._run(claim)
+            self._run(claim, plan=plan)
 
     def _segment_nobody_takes(self, plan: Claim) -> Claim | None:
         waiting = self.store.turns.parts_waiting()
@@ -291,6 +302,11 @@ class Runner:
         """The same of one that has ended. Of a video that was cut the front-end does it once more."""
         with contextlib.suppress(RedisError, ArtifactsAwayError):
             self._clear(job_id)
+
+
+def _machine() -> str:
+    """A name for all whose processes can be told by their numbers: containers may share the name of their host."""
+    return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def _process_exists(pid: int) -> bool:

@@ -44,8 +44,8 @@ def test_of_many_claims_at_once_one_wins(store: JobStore) -> None:
 def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
     job_id = create(store)
     dead = claim(store, job_id)
-    assert store.claims.break_lock(job_id, "host:9") is False
-    assert store.claims.break_lock(job_id, "host:1") is True
+    assert store.claims.break_lock(job_id, "host:1|before") is False
+    assert store.claims.break_lock(job_id, dead.lock) is True
     alive = claim(store, job_id, holder="host:2")
     assert alive.attempt == 2
     writes: list[Callable[[], None]] = [
@@ -67,8 +67,9 @@ def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
 def test_a_poisonous_job_fails_at_the_third_delivery(store: JobStore) -> None:
     job_id = create(store)
     for attempt in (1, 2, 3):
-        assert claim(store, job_id).attempt == attempt
-        store.claims.break_lock(job_id, "host:1")
+        dead = claim(store, job_id)
+        assert dead.attempt == attempt
+        store.claims.break_lock(job_id, dead.lock)
     assert store.claims.claim(job_id, holder="host:1") is Refusal.EXHAUSTED
     failed = read(store, job_id)
     assert failed.status is JobStatus.FAILED

@@ -1,0 +1,69 @@
+"""What a worker does beside its jobs."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from jobs.files.keys import new_id
+from jobs.messages import waiting_messages
+from jobs.schemas import InputFile, JobKind, VideoSpec
+from jobs.store.jobs import JobStore
+from jobs.store.records import Claim, Shared, Turn
+from tests.support.processes import until
+from worker.queue.runner import Runner
+from worker.settings import WorkerSettings
+
+PHOTO = InputFile(key="portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0")
+SPEC = VideoSpec(portrait=PHOTO, audio=InputFile(key="a.wav", media_type="audio/wav", bytes=1, sha256="1"))
+SHARED = Shared(head="head.npz", init="init.mp4", fps="25", codecs="avc1.64001f, mp4a.40.2")
+MACHINE = f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116 - it has no path
+
+
+@pytest.fixture
+def redis_url(redis_url: str) -> str:
+    """A database of our own: no other test's worker shall take what is freed here."""
+    return f"{redis_url.removesuffix('/0')}/2"
+
+
+@pytest.fixture
+def store(redis_url: str) -> JobStore:
+    return JobStore.connect(redis_url)
+
+
+def test_what_processes_of_this_machine_had_that_died_is_free_at_the_next_beat(
+    store: JobStore, redis_url: str, tmp_path: Path
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    job_id, whole = new_id(), new_id()
+    holders = [
+        f"elsewhere/1:{dead.pid}",
+        f"{MACHINE}:{os.getppid()}",
+        f"{MACHINE}:{dead.pid}",
+        f"{MACHINE}:{os.getpid()}",
+    ]
+    for each in (job_id, whole):
+        store.create(each, SPEC, owner="tests")
+    plan = store.claims.claim(job_id, holder=holders[0])
+    assert isinstance(plan, Claim)
+    store.segments.begin(plan, SHARED, frames=None, most_workers=None)
+    for index, holder in enumerate(holders):
+        store.segments.open(plan, index, f"plan-{index}.npz")
+        assert isinstance(store.claims.claim(job_id, holder=holder), Claim)
+    assert isinstance(store.claims.claim(whole, holder=f"{MACHINE}:{dead.pid}"), Claim)
+    runner = Runner(WorkerSettings(redis_url=redis_url, data_dir=tmp_path, live_s=1))
+    runner.heartbeat.start()
+    try:
+        until(lambda: store.claims.lock(whole) is None and store.turns.parts_waiting() == 2, 10, "nothing is freed")
+    finally:
+        runner.heartbeat.stop()
+    assert {turn.part for turn in store.turns.taken() if turn.job_id == job_id} == {"", "0", "1"}
+    assert store.turns.going() == [Turn(job_id)]
+    with Redis.from_url(redis_url) as redis:
+        assert waiting_messages(redis, JobKind.VIDEO) == 2
+    assert store.upkeep.recover_orphans() == [(whole, JobKind.VIDEO)]
