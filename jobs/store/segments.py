@@ -35,7 +35,9 @@ return 0
 OPEN_SEGMENT = Script(
     HELD
     + """
-if a.index < tonumber(get('opened')) then return 0 end
+if a.index < tonumber(get('opened')) then  -- by an attempt before, or the answer was lost
+  return redis.call('HGET', segments, 'plan:' .. a.index) == a.key and redis.call('ZSCORE', open, a.index) and 1 or 0
+end
 redis.call('HSET', job, 'opened', a.index + 1)
 redis.call('HSET', segments, 'plan:' .. a.index, a.key)
 redis.call('ZADD', open, a.index, a.index)
@@ -67,6 +69,9 @@ return math.max(0, offer() - before)
 # key, bytes, frames: a fragment is there -> for how many parts more than before a message is to be sent
 DONE = Script(
     FINISHED_PART
+    + """
+if redis.call('HGET', segments, 'file:' .. a.part) == a.key then return free() end  -- told before; the answer was lost
+"""
     + HELD
     + """
 insist()

@@ -162,6 +162,23 @@ def test_a_plan_whose_worker_dies_is_taken_again_while_its_segments_are_rendered
     assert [take(store, job_id).segment for _ in range(2)] == [1, 2]
 
 
+def test_what_was_told_and_not_answered_is_told_again(store: JobStore) -> None:
+    job_id = video(store)
+    plan = begun(store, job_id, 2)
+    assert store.segments.open(plan, 1, "plan-1.npz") is True
+    first = take(store, job_id)
+    assert store.segments.open(plan, 0, "plan-0.npz") is False
+    done(store, first)
+    assert done(store, first) == 1  # the file is not taken for one that nobody needs
+    with pytest.raises(ClaimLostError):
+        store.segments.done(first, Fragment("another.m4s", 10, 12, SHARED))
+    store.segments.planned(plan, frames=24, found=Found())
+    done(store, take(store, job_id))
+    store.claims.succeed(take(store, job_id), MADE, key="result.mp4")
+    assert done(store, first) == 0
+    assert store.kept("me")["files"] == 2 + MADE.bytes + 20
+
+
 def test_a_segment_given_back_is_not_counted(store: JobStore) -> None:
     job_id = video(store)
     begun(store, job_id, 1)
