@@ -166,11 +166,12 @@ class Runner:
         if time.monotonic() > self._began + ASIDE_S:
             return
         urgent = [kind for kind in self._settings.kinds if kind is not JobKind.VIDEO]
-        for kind in urgent:
-            while claim := self._first_of(self.store.turns.next(kind)):
+        with contextlib.suppress(RedisError):  # the plan outlasts a short absence
+            for kind in urgent:
+                while claim := self._first_of(self.store.turns.next(kind)):
+                    self._run(claim, plan=plan)
+            if claim := self._segment_nobody_takes(plan):
                 self._run(claim, plan=plan)
-        if claim := self._segment_nobody_takes(plan):
-            self._run(claim, plan=plan)
 
     def _segment_nobody_takes(self, plan: Claim) -> Claim | None:
         waiting = self.store.turns.parts_waiting()

@@ -161,7 +161,7 @@ class Videos:
             write_init(init.path, head.form)
             render_segment(work.bench, plan.sitter, segment, fragment.path, form=head.form, report=report)
             stored = self._result(work, head, init.path, [fragment.path], plan.totals)
-            begins, rendered = self._insist(init.commit), self._insist(fragment.commit)
+            begins, rendered = self._commit(work, init), self._commit(work, fragment)
         shared = Shared(head="", init=begins.key, fps=str(head.form.fps), codecs=head.form.codecs)
         return stored._replace(fragment=Fragment(rendered.key, rendered.bytes, frames, shared))
 
