@@ -20,12 +20,11 @@ local function lapsed(part)
   end
   return redis.call('EXISTS', lock_of(part)) == 0
 end
-if redis.call('EXISTS', job) == 0 then
+if redis.call('EXISTS', job) == 0 or not live() then  -- a front-end of the version before ended it
   redis.call('ZREM', RUNNING_JOBS, id)
-  redis.call('ZREM', CUT_JOBS, id)
+  drop_parts(get('status') ~= SUCCEEDED)
   return 0
 end
-if not live() then redis.call('ZREM', CUT_JOBS, id) return 0 end
 local lost = {}
 if cut() then
   for _, part in ipairs(redis.call('SMEMBERS', taken)) do if lapsed(part) then lost[#lost + 1] = part end end

@@ -5,13 +5,14 @@ from fractions import Fraction
 from typing import cast
 
 import pytest
+from redis import Redis
 
 from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import InputFile, JobKind, JobStatus, Progress, Result, VideoSpec
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
-from jobs.store.names import events_key
+from jobs.store.names import Key, events_key, lock_key, spec_key
 from jobs.store.records import Claim, Found, Fragment, Refusal, Shared, StreamSegment, Turn
 from tests.jobs.conftest import RESULT, read
 
@@ -224,6 +225,23 @@ def test_a_canceled_video_whose_workers_died_ends(store: JobStore) -> None:
     time.sleep(0.1)
     assert store.upkeep.recover_orphans() == []
     assert read(store, job_id).status is JobStatus.CANCELED
+
+
+def test_of_a_video_that_a_front_end_of_the_version_before_deleted_nothing_stays(
+    store: JobStore, redis_url: str
+) -> None:
+    job_id = video(store)
+    begun(store, job_id, 2)
+    take(store, job_id)
+    with Redis.from_url(redis_url, decode_responses=True) as redis:
+        for key in (Key.JOB + job_id, spec_key(job_id), events_key(job_id), lock_key(job_id)):  # all that it knew
+            redis.delete(key)
+        assert len(list(redis.scan_iter(f"*{job_id}*"))) == 4
+        assert store.upkeep.recover_orphans() == []
+        assert list(redis.scan_iter(f"*{job_id}*")) == []
+        assert redis.zcard(Key.CUT_JOBS) == 0
+    assert store.claims.claim(job_id, holder="host:2") is Refusal.UNKNOWN
+    assert next_job(store) is None
 
 
 def test_no_more_workers_than_are_set_work_on_one_video(store: JobStore) -> None:
