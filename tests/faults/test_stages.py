@@ -30,6 +30,8 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
         proxy.close()
 
 
+SHORT = SWAY.replace('"t": 1', '"t": 0.4')  # of one segment, which is not cut into parts: tests/faults/test_segments.py
+
 # call, what of the form, bytes that say that the stage has begun (JSON within JSON), whether Redis still gets them,
 # attempts needed
 STAGES = {
@@ -37,7 +39,7 @@ STAGES = {
     "find the face": ("images", {"motion": TURN}, rb"\"stage\":\"face\"", False, 2),
     "extract": ("motions", {}, rb"\"stage\":\"face\"", False, 2),
     "motion": ("videos", {"motion": SWAY}, rb"\"stage\":\"motion\"", False, 2),
-    "render and encode": ("videos", {"motion": SWAY}, rb"\"stage\":\"render\",\"done\":16", False, 2),
+    "render and encode": ("videos", {"motion": SHORT}, rb"\"stage\":\"render\",\"done\":6", False, 2),
     "store": ("images", {"motion": TURN}, b"result_key", False, 2),
     "stored": ("images", {"motion": TURN}, b"result_key", True, 1),
 }
@@ -46,7 +48,7 @@ STAGES = {
 def test_a_process_killed_at_any_stage(proxied: tuple[Service, RedisProxy]) -> None:
     service, proxy = proxied
     for name, (call, form, mark, after, attempts) in STAGES.items():
-        fault = proxy.at(service.kill_child, mark, after=after)
+        fault = proxy.at(lambda _: service.kill_child(), mark, after=after)
         unseen = PORTRAIT.read_bytes() + name.encode()  # what follows a JPEG does not count, but no process knows it
         job_id = service.create(call, name, source=unseen, **form)
         (job,) = service.finished(job_id)
@@ -60,8 +62,8 @@ def test_a_job_that_kills_its_process_each_time_ends_failed_while_others_go_on(
     proxied: tuple[Service, RedisProxy],
 ) -> None:
     service, proxy = proxied
-    fault = proxy.at(service.kill_child, rb"\"total\":38", times=9)  # only this one has as many frames
-    poison = service.create("videos", "poison", motion=SWAY.replace('"t": 1', '"t": 1.48'))
+    fault = proxy.at(lambda _: service.kill_child(), rb"\"total\":11", times=9)  # only this one has as many frames
+    poison = service.create("videos", "poison", motion=SHORT)
     others = [service.create("images", f"beside poison {number}", motion=TURN) for number in range(3)]
     failed, *succeeded = service.finished(poison, *others)
     assert fault.happened == 3
@@ -75,7 +77,7 @@ def test_a_process_cut_off_from_redis(proxied: tuple[Service, RedisProxy]) -> No
     """At a report, where it goes on, and at the end, where the result is there and Redis has not been told."""
     service, proxy = proxied
     for mark in (rb"\"stage\":\"render\"", b"result_key"):
-        fault = proxy.at(lambda: time.sleep(0.5), mark)
+        fault = proxy.at(lambda _: time.sleep(0.5), mark)
         (job,) = service.finished(service.create("images", f"cut off at {mark!r}", motion=TURN))
         assert fault.happened == 1
         service.check_done_once(job)

@@ -17,6 +17,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
+from jobs.store.jobs import JobStore
 from service.running.embedded import find_redis_server, free_port
 from tests.support.paths import ROOT
 
@@ -63,6 +64,10 @@ class Service:
     @property
     def redis(self) -> "redis.Redis":
         return redis.Redis(port=self.redis_port, decode_responses=True)
+
+    @property
+    def store(self) -> JobStore:
+        return JobStore.connect(f"redis://127.0.0.1:{self.redis_port}/0")
 
     def start(
         self, name: str, limit: Callable[[], None] | None = None, environment: Mapping[str, str] | None = None
@@ -118,6 +123,14 @@ class Service:
             child.send_signal(signal.SIGKILL)
             child.wait(10)
 
+    def kill_all(self, name: str) -> None:
+        """A worker with the process that watches it."""
+        child = self.child(name)
+        self.kill(name)
+        if child is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended with the other
+                child.send_signal(signal.SIGKILL)
+
     def create(self, call: str, key: str, *, source: bytes | None = None, **form: str) -> str:
         """Send a job until it is taken, however often the front-end is away."""
         deadline = time.monotonic() + 60
@@ -169,16 +182,33 @@ class Service:
         return [job for job in found if job is not None]
 
     def check_done_once(self, job: dict[str, Any], *, inputs: int = 1) -> None:
-        """A job has one result, which is whole, and no file but that and what it was made from."""
+        """A job has one result, which is whole, and no file but that, what it was made from and what plays of it."""
         assert job["status"] == "succeeded", job["error"]
         result = self.client.get(job["urls"]["result"])
         assert hashlib.sha256(result.content).hexdigest() == job["result"]["sha256"]
-        names = {path.name for path in (self.artifacts / job["id"][:2] / job["id"]).iterdir()}
-        assert RESULTS[job["kind"]] in names
-        assert len(names) == 1 + inputs, names
+        names = self.files(job["id"])
+        played = self.played(job["id"]) if job["kind"] == "video" else set()
+        assert names >= {RESULTS[job["kind"]], *played}
+        assert len(names) == 1 + inputs + len(played), names
         events = self.redis.xrange(f"pirenderer:job:{job['id']}:events") or ()
         ends = [data for _, data in events if "succeeded" in str(data)]
         assert len(ends) == 1
+
+    def files(self, job_id: str) -> set[str]:
+        """The names of a job's files."""
+        folder = self.artifacts / job_id[:2] / job_id
+        return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+    def played(self, job_id: str) -> set[str]:
+        """The names of the files that play of a video which is done, each of which is its own."""
+        with contextlib.closing(self.store) as store:
+            stream = store.segments.stream(job_id)
+        assert stream is not None
+        assert stream.complete
+        names = [key.partition("/")[2] for key in (stream.init, *(segment.key for segment in stream.segments))]
+        beginnings = ["init", *(f"segment-{index}" for index in range(len(stream.segments)))]
+        assert all(name.startswith(f"{each}-") for name, each in zip(names, beginnings, strict=True)), names
+        return set(names)
 
     def check_nothing_is_left_but(self, jobs: list[str]) -> None:
         """Of what was begun and broken off nothing stays: after the sweep there are the folders of these jobs alone."""
@@ -189,9 +219,33 @@ class Service:
         self.start("api")  # it sweeps as it begins
         until(lambda: {folder.name for folder in self.artifacts.glob("??/*")} == set(jobs), 20, "folders are left")
 
+    def traces(self, job_id: str) -> list[str]:
+        """The keys in Redis that are a job's, and those of which it is a member."""
+        keep = ("pirenderer:celery:", "pirenderer:idempotency:", "pirenderer:token:")  # go by themselves
+        found = []
+        with self.redis as client:
+            for key in map(str, client.scan_iter()):
+                if key.startswith(keep):
+                    continue
+                members: Any = {
+                    "zset": lambda key: client.zrange(key, 0, -1),
+                    "set": client.smembers,
+                    "list": lambda key: client.lrange(key, 0, -1),
+                    "hash": client.hkeys,
+                }.get(str(client.type(key)), lambda _: ())(key)
+                if job_id in key or job_id in members:
+                    found.append(key)
+        return sorted(found)
+
     def deliveries(self, job_id: str) -> int:
-        """How often the job was begun."""
+        """How often the job was begun, or its plan where it was cut into parts."""
         return int(str(self.redis.hget(f"pirenderer:job:{job_id}", "deliveries")))
+
+    def attempts(self, job_id: str, part: str = "") -> int:
+        """How often a part of a job was begun, by the logs of the workers, those among them that were given back."""
+        lines = [line for path in self.folder.glob("worker*.log") for line in path.read_text("utf-8").splitlines()]
+        begun = [json.loads(line) for line in lines if '"job begins"' in line and job_id in line]
+        return sum((line["part"] or "") == part for line in begun)
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -12,9 +12,9 @@ from service.running.embedded import free_port
 @dataclass
 class Fault:
     """What is to happen, `times` times, when a worker sends bytes with all of `marks`: before Redis gets them, or once
-    Redis has answered and the worker has not got the answer."""
+    Redis has answered and the worker has not got the answer. `act` is told the bytes."""
 
-    act: Callable[[], None]
+    act: Callable[[bytes], object]
     marks: tuple[bytes, ...]
     after: bool
     times: int
@@ -34,7 +34,7 @@ class RedisProxy:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def at(self, act: Callable[[], None], *marks: bytes, after: bool = False, times: int = 1) -> Fault:
+    def at(self, act: Callable[[bytes], object], *marks: bytes, after: bool = False, times: int = 1) -> Fault:
         fault = Fault(act, marks, after, times)
         self._faults.append(fault)
         return fault
@@ -62,7 +62,7 @@ class RedisProxy:
                     with socket.create_connection(("127.0.0.1", self._redis_port)) as other:
                         other.sendall(data)  # over a connection whose answer goes nowhere
                         other.recv(1 << 16)
-                fault.act()
+                fault.act(data)
                 return
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
