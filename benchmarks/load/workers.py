@@ -43,10 +43,16 @@ class WaitingRunner(Runner):
 
     def __init__(self, settings: WorkerSettings, number: int, job_s: float) -> None:
         super().__init__(settings)
-        self._host = f"{self._host}-{number}"  # as on machines of their own: these share a process
-        self._holder = f"{self._host}:1"
+        self._machine = f"{self._machine}-{number}"  # as on machines of their own: these share a process
+        self._holder = f"{self._machine}:1"
         self._job_s = job_s
-        self.heartbeat = Heartbeat(self.store.workers, self._holder, batch_size=1, every_s=settings.live_s / 4)
+        self.heartbeat = Heartbeat(
+            self.store.workers,
+            self._holder,
+            batch_size=1,
+            every_s=settings.live_s / 4,
+            beside=self._free_the_dead,
+        )
         celery = make_celery(settings.redis_url)
         self._videos = WaitingVideos(self.store, self._artifacts, celery, self._insist, most_workers=None)
 

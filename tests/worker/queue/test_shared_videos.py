@@ -78,9 +78,8 @@ def read(path: Path) -> tuple[list[Fraction], float, float]:
         stream = container.streams.video[0]
         times = sorted(packet.pts * packet.time_base for packet in container.demux(stream) if packet.pts is not None)
     with av.open(str(path)) as container:
-        frames = list(container.decode(audio=0))
-    last = frames[-1]
-    return times, float(frames[0].time), float(last.time + last.samples / last.sample_rate)
+        spans = [(frame.time or 0.0, frame.samples / frame.sample_rate) for frame in container.decode(audio=0)]
+    return times, spans[0][0], sum(spans[-1])
 
 
 def test_an_image_waits_for_a_segment_at_most(bench: Bench, portrait: Path, grow: Grow) -> None:
