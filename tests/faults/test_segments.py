@@ -15,7 +15,7 @@ import pytest
 from jobs.kinds import KINDS
 from jobs.messages import make_celery, task_name
 from jobs.schemas import JobKind
-from jobs.segments import count_segments
+from jobs.segments import cut
 from jobs.store.names import Key, lock_key
 from tests.support.processes import PORTRAIT, TURN, Service, need_weights, until
 from tests.support.redis_proxy import RedisProxy
@@ -23,7 +23,7 @@ from tests.support.redis_proxy import RedisProxy
 pytestmark = pytest.mark.slow
 
 FRAMES = 41
-SEGMENTS = count_segments(FRAMES)
+SEGMENTS = len(list(cut(FRAMES)))
 MOTION = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 1.6, "controls": {"yaw": 25, "jaw_open": 0.5}}]})
 WORKERS = ("worker", "worker 2")
 
