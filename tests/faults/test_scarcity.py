@@ -16,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from jobs.store.names import Key
 from service.running.connections import FILES_BESIDE, FILES_EACH, LOTS
 from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights, until
 
@@ -92,8 +93,16 @@ def test_a_disk_that_is_full(service: Service, small_disk: Path) -> None:
         leave(PORTRAIT.stat().st_size + 12_000)  # for the portrait, and not for the result
         (job,) = service.finished(service.create(call, f"large {call}", motion=motion, options=LARGE))
         assert job["error"]["type"] == "urn:pirenderer:problem:storage-full", job
-        assert [path.name for path in (service.artifacts / job["id"][:2] / job["id"]).iterdir()] == ["portrait.jpg"]
+        assert service.files(job["id"]) == {"portrait.jpg"}
         failed.append(job["id"])
+    ballast.unlink()
+    job_id = service.create("videos", "long", motion=SWAY.replace('"t": 1', '"t": 9'))
+    until(lambda: int(str(service.redis.hget(f"{Key.JOB}{job_id}", "playable") or 0)), 60, "no segment is done")
+    leave(0)  # between its segments
+    (job,) = service.finished(job_id)
+    assert job["error"]["type"] == "urn:pirenderer:problem:storage-full", job
+    assert service.files(job_id) == {"portrait.jpg"}
+    failed.append(job_id)
     leave(20_000)  # not even for a portrait
     folders = set(service.artifacts.glob("??/*"))
     for call, form in (("images", {"motion": TURN}), ("portraits", {})):
@@ -107,7 +116,7 @@ def test_a_disk_that_is_full(service: Service, small_disk: Path) -> None:
     for job_id in failed:
         again = service.client.post(f"/v1/jobs/{job_id}/rerun").json()["id"]
         service.check_done_once(*service.finished(again))
-    print("3 jobs, 2 failed for want of room and made again, 0 lost")  # noqa: T201
+    print("4 jobs, 3 failed for want of room and made again, 0 lost")  # noqa: T201
 
 
 def test_more_connections_than_files_can_be_opened(service: Service) -> None:
