@@ -123,8 +123,10 @@ local function go_on()  -- it takes the next turn of its owner, whose later jobs
     end
   end
   local last = tonumber(redis.call('ZSCORE', ENDS .. kind, owner) or 0)
-  place = place or math.max(math.floor(virtual()), last)
-  redis.call('ZADD', ENDS .. kind, math.max(last, place) + 1, owner)
+  if not (place and alone) then  -- else time stands still, and what its owner sends next shall not pay for that
+    place = place or math.max(math.floor(virtual()), last)
+    redis.call('ZADD', ENDS .. kind, math.max(last, place) + 1, owner)
+  end
   place = string.format('%.6f', place + order(get('number')))
   redis.call('HSET', job, 'place', place)
   redis.call('ZADD', going(), place, id)

@@ -283,6 +283,24 @@ def test_owners_take_turns_by_segments(store: JobStore) -> None:
     assert later not in served  # what was begun goes on before its owner's next
 
 
+def test_turns_that_nobody_else_wanted_are_not_held_against_their_owner(store: JobStore) -> None:
+    long = video(store, "busy")
+    plan = begun(store, long, 30)
+    waiting = video(store, "busy")
+    for _ in range(30):
+        assert next_job(store) == long
+        done(store, take(store, long))
+    store.segments.planned(plan, frames=1000, found=Found())
+    names = {long: "busy", waiting: "busy", video(store, "busy"): "busy"}
+    names |= {video(store, "modest"): "modest" for _ in range(4)}
+    served = []
+    while (job_id := next_job(store)) is not None:
+        store.claims.succeed(take(store, job_id), RESULT, key="k")
+        served.append(names[job_id])
+    assert served.index("modest") < 3
+    assert served[:6].count("busy") == 3
+
+
 def test_segments_without_messages_are_due_for_some(store: JobStore) -> None:
     job_id, waiting = video(store), video(store)
     begun(store, job_id, 3)
