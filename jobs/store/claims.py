@@ -39,6 +39,7 @@ if get('cancel') then
 end
 if late() then return {'finished'} end
 if deliveries(part) >= a.max_deliveries then
+  insist()
   redis.call('HSET', job, 'error', a.poison)
   finish(FAILED)
   return {'exhausted'}
@@ -113,9 +114,8 @@ return 'ok'
 """
 )
 
-# -> how many messages are to be sent
 GIVE_BACK = Script(
-    HELD + "delivered(a.part, -1) if cut() then insist() return {'ok', reopen(a.part)} end return {'ok', requeue()}"
+    HELD + "insist() delivered(a.part, -1) if cut() then reopen(a.part) else requeue() end return 'ok'",
 )
 
 # by: how much a part's claim counts as one more delivery, or less
@@ -133,6 +133,7 @@ return 1
 # not delivered so often (`least`) the part is only given up by who had it
 ABANDON = Script("""
 if redis.call('EXISTS', job) == 0 or not live() or deliveries(a.part) < a.least then return 0 end
+insist()
 redis.call('HSET', job, 'error', a.problem)
 finish(FAILED)
 return 1

@@ -57,6 +57,7 @@ PLANNED = Script(
     FINISHED_PART
     + HELD
     + """
+insist()
 redis.call('HSET', job, 'planned', 1, 'frames', a.frames, 'found', a.found)
 local before = free()
 leave_part(a.part)

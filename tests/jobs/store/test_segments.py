@@ -314,6 +314,29 @@ def test_segments_without_messages_are_due_for_some(store: JobStore) -> None:
     assert store.turns.parts_waiting() == 3
 
 
+def test_what_was_made_is_told_though_redis_is_full(store: JobStore) -> None:
+    planned, back, dead, poison = (video(store) for _ in range(4))
+    plans = {job_id: begun(store, job_id, 1) for job_id in (planned, back, dead, poison)}
+    segments = {job_id: take(store, job_id) for job_id in (planned, back, dead, poison)}
+    for _ in range(2):
+        store.claims.break_lock(poison, segments[poison].lock, part="0")
+        segments[poison] = take(store, poison)
+    store.claims.break_lock(poison, segments[poison].lock, part="0")
+    lost = Problem.of(ProblemType.WORKER_LOST, "lost")
+    store._redis.config_set("maxmemory", 1)
+    try:
+        assert done(store, segments[planned]) == 0
+        assert store.segments.planned(plans[planned], frames=12, found=Found()) == 1
+        store.claims.give_back(segments[back])
+        assert store.claims.abandon(dead, lost)
+        assert store.claims.claim(poison, holder="host:1") is Refusal.EXHAUSTED
+    finally:
+        store._redis.config_set("maxmemory", 0)
+    assert take(store, planned).joins
+    assert take(store, back).attempt == 1
+    assert {read(store, job_id).status for job_id in (dead, poison)} == {JobStatus.FAILED}
+
+
 def test_a_failed_segment_fails_the_job(store: JobStore) -> None:
     job_id = video(store)
     begun(store, job_id, 2)
