@@ -74,9 +74,6 @@ local function enqueue(place)
   redis.call('ZADD', turns(), get('number'), id)
   redis.call('HINCRBY', WAITING .. get('kind'), get('owner'), 1)
 end
-local function forget_turns()  -- nobody waits: whoever comes next begins anew
-  if redis.call('EXISTS', queue(), going()) == 0 then redis.call('DEL', VIRTUAL .. get('kind'), ENDS .. get('kind')) end
-end
 local function dequeue()
   redis.call('ZREM', going(), id)
   redis.call('ZREM', turns(), id)
@@ -84,7 +81,10 @@ local function dequeue()
     local kind, owner = get('kind'), get('owner')
     if redis.call('HINCRBY', WAITING .. kind, owner, -1) <= 0 then redis.call('HDEL', WAITING .. kind, owner) end
   end
-  forget_turns()
+  if redis.call('EXISTS', queue(), going()) == 0 then  -- nobody waits: whoever comes next begins anew
+    redis.call('DEL', VIRTUAL .. get('kind'), ENDS .. get('kind'))
+    redis.call('DEL', turns())  -- workers of the version before leave what they took in it
+  end
 end
 local function take_turn()  -- the job's turn has come
   local kind, served = get('kind'), math.max(virtual(), tonumber(get('place') or 0))
@@ -132,9 +132,8 @@ local function go_on()  -- it takes the next turn of its owner, whose later jobs
   redis.call('ZADD', going(), place, id)
 end
 local function offer()  -- let parts that wait be taken, as far as may be; returns how many can be
-  local parts, listed = free(), redis.call('ZSCORE', going(), id)
-  if parts > 0 and not listed then go_on() end
-  if parts == 0 and listed then redis.call('ZREM', going(), id) redis.call('ZREM', turns(), id) forget_turns() end
+  local parts = free()
+  if parts > 0 and not redis.call('ZSCORE', going(), id) then go_on() end
   return parts
 end
 local function score(part) return part == '' and -1 or part == JOIN and math.huge or tonumber(part) end
@@ -157,7 +156,7 @@ local function reopen(part)  -- a part whose holder is gone, or gives it back
   leave_part(part)
   redis.call('ZADD', open, score(part), part)
   redis.call('HSET', job, 'queued_at', now())
-  return offer()
+  offer()
 end
 local function held()  -- whether anybody works on the job
   if redis.call('EXISTS', lock) == 1 then return true end
@@ -233,14 +232,12 @@ local function late()  -- a job that has not begun by its deadline fails
 end
 local function requeue()
   insist()
-  if cut() then return reopen('') end
   redis.call('HSET', job, 'status', QUEUED, 'queued_at', now())
   redis.call('HDEL', job, 'progress', 'claimed_at')
   redis.call('ZREM', RUNNING_JOBS, id)
   enqueue(math.min(tonumber(get('place') or 0), virtual() + order(get('number'))))
   redis.call('DEL', lock)
   publish_status(QUEUED)
-  return 1
 end
 """
 )

@@ -72,3 +72,10 @@ def test_nothing_of_the_queue_stays_when_it_is_empty(store: JobStore) -> None:
         store.delete(turns[0].job_id)
     left = {key.removeprefix("pirenderer:") for key in store._redis.scan_iter()}
     assert left <= {"number"}
+
+
+def test_nothing_stays_of_jobs_that_workers_of_the_version_before_took(store: JobStore) -> None:
+    job_id = create(store)
+    store._redis.zadd("pirenderer:turns:image:me", {"taken": 0})
+    store.claims.succeed(claim(store, job_id), RESULT, key="k")
+    assert store._redis.keys("pirenderer:turns:*") == []
