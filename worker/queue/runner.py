@@ -163,15 +163,16 @@ class Runner:
 
         These are images and motions, and segments of videos where all workers have enough to do.
         """
-        if time.monotonic() > self._began + ASIDE_S:
-            return
         urgent = [kind for kind in self._settings.kinds if kind is not JobKind.VIDEO]
         with contextlib.suppress(RedisError):  # the plan outlasts a short absence
             for kind in urgent:
-                while claim := self._first_of(self.store.turns.next(kind)):
+                while self._may_set_aside() and (claim := self._first_of(self.store.turns.next(kind))):
                     self._run(claim, plan=plan)
-            if claim := self._segment_nobody_takes(plan):
+            if self._may_set_aside() and (claim := self._segment_nobody_takes(plan)):
                 self._run(claim, plan=plan)
+
+    def _may_set_aside(self) -> bool:
+        return time.monotonic() < self._began + ASIDE_S
 
     def _segment_nobody_takes(self, plan: Claim) -> Claim | None:
         waiting = self.store.turns.parts_waiting()

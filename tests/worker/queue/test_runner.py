@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from redis import Redis
 
 from jobs.files.keys import new_id
 from jobs.messages import waiting_messages
-from jobs.schemas import InputFile, JobKind, VideoSpec
+from jobs.motions import ControlsMotion
+from jobs.schemas import ImageSpec, InputFile, JobKind, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Shared, Turn
 from tests.support.processes import until
@@ -67,3 +69,23 @@ def test_what_processes_of_this_machine_had_that_died_is_free_at_the_next_beat(
     with Redis.from_url(redis_url) as redis:
         assert waiting_messages(redis, JobKind.VIDEO) == 2
     assert store.upkeep.recover_orphans() == [(whole, JobKind.VIDEO)]
+
+
+def test_a_plan_goes_on_in_time_though_images_come_all_the_while(
+    store: JobStore, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its task would come to its limit, and with it whichever image it was at."""
+    monkeypatch.setattr("worker.queue.runner.ASIDE_S", 0.1)
+    planned = new_id()
+    store.create(planned, SPEC, owner="tests")
+    plan = store.claims.claim(planned, holder="test:1")
+    assert isinstance(plan, Claim)
+    images = [new_id() for _ in range(300)]
+    for image in images:
+        gone = PHOTO.model_copy(update={"key": f"{image}/portrait.jpg"})
+        spec = ImageSpec(portrait=gone, motion=ControlsMotion(controls={"yaw": 1}))
+        store.create(image, spec, owner="tests")
+    runner = Runner(WorkerSettings(redis_url=redis_url, data_dir=tmp_path))
+    runner._began = time.monotonic()
+    runner._pause(plan)
+    assert 0 < store.turns.queue_lengths()[JobKind.IMAGE] < len(images)
