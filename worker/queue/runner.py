@@ -22,7 +22,6 @@ from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Fragment, Refusal, Turn
-from worker.make.output import Output
 from worker.models import Models
 from worker.problems import is_expected, problem_of
 from worker.queue.heartbeat import Heartbeat
@@ -285,14 +284,11 @@ class Runner:
     def _made(self, claim: Claim, bench: Workbench, inputs: Inputs) -> Stored:
         maker = MAKERS[claim.spec.kind]
         with self._artifacts.draft(claim.job_id, maker.output_name(claim.spec)) as draft:
-            made = self._make(claim, bench, inputs, draft.path)
+            made = maker.make(bench, claim.spec, inputs, draft.path)
             self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
             artifact = self._insist(draft.commit)
         result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
         return Stored(result, artifact.key, maker.counted(made))
-
-    def _make(self, claim: Claim, bench: Workbench, inputs: Inputs, path: Path) -> Output:
-        return MAKERS[claim.spec.kind].make(bench, claim.spec, inputs, path)
 
     def _clear(self, job_id: str) -> None:
         """Remove all files that lie with a job and are none of its own."""

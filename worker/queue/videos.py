@@ -12,7 +12,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from jobs.files.artifacts import Artifact, ArtifactStore, Draft
+from jobs.files.artifacts import Artifact, ArtifactsAwayError, ArtifactStore, Draft
 from jobs.formats import FORMATS
 from jobs.messages import send
 from jobs.schemas import MOTION, JobKind, Result, VideoSpec
@@ -20,7 +20,6 @@ from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Found, Fragment, Shared
 from worker.make.faces import read_portrait
-from worker.make.output import Output
 from worker.make.plan import Head, Plan, Segment, Totals, plan_video
 from worker.make.render import join_video, render_segment
 from worker.make.sitter import Sitter
@@ -202,16 +201,12 @@ class Videos:
     def _result(self, work: Work, head: Head, init: Path, fragments: list[Path], totals: Totals) -> Stored:
         name = f"result.{FORMATS[work.spec.options.format].suffix}"
         with self._artifacts.draft(work.claim.job_id, name) as draft:
-            made = self._joined(work, head, fragments, draft.path, init=init, totals=totals)
+            made = join_video(
+                work.bench, head, fragments, draft.path, init=init, totals=totals, options=work.spec.options
+            )
             artifact = self._commit(work, draft)
         result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
         return Stored(result, artifact.key, {"frames": totals.frames})
-
-    def _joined(
-        self, work: Work, head: Head, fragments: list[Path], path: Path, *, init: Path, totals: Totals
-    ) -> Output:
-        options = work.spec.options
-        return join_video(work.bench, head, fragments, path, init=init, totals=totals, options=options)
 
     def _keep(self, work: Work, name: str, suffix: str, write: Callable[[Path], object]) -> Artifact:
         """Store a file under a name of its own: who comes late replaces nothing."""
@@ -224,12 +219,12 @@ class Videos:
         return self._insist(draft.commit)
 
     @contextlib.contextmanager
-    def _unless_lost(self, *keys: str) -> Iterator[None]:
-        """Remove artifacts that the store will not be told of, since the claim was lost."""
+    def _unless_lost(self, key: str) -> Iterator[None]:
+        """Remove an artifact that the store will not be told of, since the claim was lost."""
         try:
             yield
         except ClaimLostError:
-            for key in keys:
+            with contextlib.suppress(ArtifactsAwayError):  # it goes when the files of the job are looked through
                 self._artifacts.delete(key)
             raise
 

@@ -14,8 +14,10 @@ from jobs.files.keys import new_id
 from jobs.messages import waiting_messages
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, JobKind, VideoSpec
+from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
-from jobs.store.records import Claim, Shared, Turn
+from jobs.store.records import Claim, Fragment, Shared, Turn
+from service.running.embedded import free_port
 from tests.support.processes import until
 from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
@@ -89,3 +91,26 @@ def test_a_plan_goes_on_in_time_though_images_come_all_the_while(
     runner._began = time.monotonic()
     runner._pause(plan)
     assert 0 < store.turns.queue_lengths()[JobKind.IMAGE] < len(images)
+
+
+def test_whose_claim_is_lost_hears_that_and_not_that_files_are_away(
+    store: JobStore, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "nobody")
+    job_id = new_id()
+    store.create(job_id, SPEC, owner="tests")
+    plan = store.claims.claim(job_id, holder="test:1")
+    assert isinstance(plan, Claim)
+    store.segments.begin(plan, SHARED, frames=None, most_workers=None)
+    store.segments.open(plan, 0, "plan-0.npz")
+    segment = store.claims.claim(job_id, holder="test:1")
+    assert isinstance(segment, Claim)
+    store.delete(job_id)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    away = WorkerSettings(
+        redis_url=redis_url, data_dir=tmp_path, s3_bucket="videos", s3_region="eu-central-1", s3_endpoint_url=nowhere
+    )
+    runner = Runner(away)
+    with pytest.raises(ClaimLostError):
+        runner._videos.done(segment, Fragment(f"{job_id}/segment-0.m4s", 1, 12, SHARED))
