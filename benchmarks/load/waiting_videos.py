@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from jobs.motions import KeyframesMotion
-from jobs.schemas import MOTION
+from jobs.schemas import MOTION, Result
 from jobs.segments import cut
 from jobs.store.records import Shared
-from worker.make.output import Output
 from worker.make.plan import Head, Segment, Totals
 from worker.media.stream import StreamFormat
+from worker.queue.outcomes import Stored
 from worker.queue.videos import Videos, Work
 
 FPS = 25
@@ -45,11 +45,12 @@ class WaitingVideos(Videos):
             work.bench.stages.report("render", first + count, None)
         path.write_bytes(bytes(FRAME_BYTES * len(segment.own)))
 
-    def _joined(
-        self, work: Work, head: Head, fragments: list[Path], path: Path, *, init: Path, totals: Totals
-    ) -> Output:
-        path.write_bytes(b"".join(fragment.read_bytes() for fragment in fragments))
-        return Output("video/mp4", width=512, height=600, frames=totals.frames, fps=FPS)
+    def _result(self, work: Work, head: Head, init: Path, fragments: list[Path], totals: Totals) -> Stored:
+        with self._artifacts.draft(work.claim.job_id, "result.mp4") as draft:
+            draft.path.write_bytes(b"".join(fragment.read_bytes() for fragment in fragments))
+            artifact = self._commit(work, draft)
+        result = Result(media_type="video/mp4", bytes=artifact.bytes, sha256=artifact.sha256, frames=totals.frames)
+        return Stored(result, artifact.key, {"frames": totals.frames})
 
 
 class _Plan:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 from kombu import Consumer, Queue
 from kombu.message import Message
@@ -23,10 +24,10 @@ from benchmarks.load.waiting_videos import WaitingVideos
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.messages import kind_of_task, make_celery
-from jobs.store.records import Claim
+from jobs.schemas import JobKind
 from worker.make.output import Output
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.makers import Inputs
+from worker.queue.makers import MAKERS, Inputs
 from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
 from worker.workbench import Workbench
@@ -53,10 +54,11 @@ class WaitingRunner(Runner):
             every_s=settings.live_s / 4,
             beside=self._free_the_dead,
         )
+        self._makers = {JobKind.IMAGE: MAKERS[JobKind.IMAGE]._replace(make=self._wait)}
         celery = make_celery(settings.redis_url)
         self._videos = WaitingVideos(self.store, self._artifacts, celery, self._insist, most_workers=None)
 
-    def _make(self, claim: Claim, bench: Workbench, inputs: Inputs, path: Path) -> Output:
+    def _wait(self, bench: Workbench, _spec: Any, _inputs: Inputs, path: Path) -> Output:
         for stage in STAGES:
             with bench.stages.run(stage):
                 time.sleep(self._job_s / len(STAGES))

@@ -50,6 +50,7 @@ class Runner:
         self._portraits = PortraitCache()
         self._credentials = ContentCredentials.of(settings)
         self._artifacts = make_artifacts(settings)
+        self._makers = MAKERS
         self._insist = Patience(settings.lease_s)
         celery = make_celery(settings.redis_url)
         self._videos = Videos(self.store, self._artifacts, celery, self._insist, most_workers=settings.workers_per_job)
@@ -282,7 +283,7 @@ class Runner:
             return self._videos.plan(work, lambda: self._pause(claim))
 
     def _made(self, claim: Claim, bench: Workbench, inputs: Inputs) -> Stored:
-        maker = MAKERS[claim.spec.kind]
+        maker = self._makers[claim.spec.kind]
         with self._artifacts.draft(claim.job_id, maker.output_name(claim.spec)) as draft:
             made = maker.make(bench, claim.spec, inputs, draft.path)
             self._insist(self._claims.renew, claim)  # raises where another copy has the job: its result stays
