@@ -43,7 +43,7 @@ return #lost
 """)
 
 # kind, messages (that wait), age_s, most (jobs that are looked at) -> those next in turn whose next message is due now,
-# one as often as parts of it wait
+# one as often as parts of it wait that may be worked on at once
 RESEND = Script("""
 local at, due, lacking = tonumber(now()), {}, -a.messages
 local function ask(each, most)
@@ -54,7 +54,8 @@ local function ask(each, most)
 end
 local parts = {}
 for _, each in ipairs(redis.call('ZRANGE', GOING .. a.kind, 0, -1)) do
-  parts[each] = redis.call('ZCARD', JOB .. each .. OPEN)
+  local most = tonumber(redis.call('HGET', JOB .. each, 'most_workers') or math.huge)
+  parts[each] = math.min(redis.call('ZCARD', JOB .. each .. OPEN), most)
   lacking = lacking + parts[each]
 end
 lacking = lacking + redis.call('ZCARD', QUEUE .. a.kind)

@@ -312,6 +312,9 @@ def test_segments_without_messages_are_due_for_some(store: JobStore) -> None:
     assert due(3) == [job_id]
     assert due(0) == [job_id] * 3 + [waiting]
     assert store.turns.parts_waiting() == 3
+    store.delete(waiting)
+    begun(store, video(store), 9, most_workers=2)
+    assert due(5) == []
 
 
 def test_what_was_made_is_told_though_redis_is_full(store: JobStore) -> None:
