@@ -1,10 +1,12 @@
 """What a worker does beside its jobs."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +33,15 @@ MACHINE = f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"  # noq
 @pytest.fixture
 def redis_url(redis_url: str) -> str:
     """A database of our own: no other test's worker shall take what is freed here."""
-    return f"{redis_url.removesuffix('/0')}/2"
+    return f"{redis_url.removesuffix('/0')}/3"
 
 
 @pytest.fixture
-def store(redis_url: str) -> JobStore:
-    return JobStore.connect(redis_url)
+def store(redis_url: str) -> Iterator[JobStore]:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+    with contextlib.closing(JobStore.connect(redis_url)) as store:
+        yield store
 
 
 def test_what_processes_of_this_machine_had_that_died_is_free_at_the_next_beat(
