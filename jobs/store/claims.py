@@ -274,11 +274,6 @@ class Claims:
         it."""
         return cast("str | None", self._redis.get(lock_key(job_id, part)))
 
-    def lock_holder(self, job_id: str, part: str = "") -> str | None:
-        """Who holds the job, or a part of it (`machine:pid`), or None."""
-        value = self.lock(job_id, part)
-        return None if value is None else value.partition("|")[0]
-
     def break_lock(self, job_id: str, lock: str, *, part: str = "") -> bool:
         """Free the lock if it still has this value; only for a holder known to be dead."""
         return bool(self._run(BREAK_LOCK, job_id, lock=lock, part=part))

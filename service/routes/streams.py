@@ -75,14 +75,14 @@ async def read_stream(
     """
     stream = await run_in_threadpool(_find_stream, context, record)
     if stream is None or not (stream.complete or number < len(stream.segments)):
-        longest_s = RELOAD_S if stream is not None and stream.segments else math.inf
+        longest_s = math.inf if stream is None else RELOAD_S
         await _wait_for_segment(context, record, number, min(longest_s, context.settings.max_wait_s))
         found = await run_in_threadpool(context.store.get, record.id)
         if found is None:
             raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {record.id!r}", got=record.id)
         record = found
         stream = await run_in_threadpool(_find_stream, context, record)
-    if stream is None or not stream.segments:
+    if stream is None:
         raise not_finished(record, "its stream begins with its first segment")
     return Response(media_playlist(stream), media_type=PLAYLIST, headers=ASK_AGAIN)
 

@@ -190,8 +190,8 @@ class Bench:
 
     def child(self, job_id: str) -> int | None:
         """The process that works on a job."""
-        holder = self.store.claims.lock_holder(job_id)
-        return None if holder is None else int(holder.rpartition(":")[2])
+        lock = self.store.claims.lock(job_id)
+        return None if lock is None else int(lock.partition("|")[0].rpartition(":")[2])
 
     def result(self, record: JobRecord) -> Path:
         assert record.result_key is not None, record.error

@@ -98,7 +98,7 @@ class Segment:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` has written. Raises ValueError: the file holds something else."""
-        held = _load(path, "index", "motion", "own", "last")
+        held = _load(path, "index", "first", "motion", "own", "last")
         motion, own = held["motion"], range(*held["own"].tolist())
         if motion.ndim != 2 or not 0 <= own.start < own.stop <= len(motion):
             raise ValueError(f"{path.name} has motions of the shape {motion.shape}, of which {own} are to be rendered")

@@ -33,7 +33,7 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     assert (done.status, done.result, done.result_key) == (JobStatus.SUCCEEDED, RESULT, f"{job_id}/result.png")
     assert list(done.timings.items()) == [("load", 1), ("decode", 1), ("crop", 1), ("render", 0.75)]
     assert done.created_at <= (done.started_at or done.created_at) <= (done.finished_at or done.created_at)
-    assert store.claims.lock_holder(job_id) is None
+    assert store.claims.lock(job_id) is None
     assert store.turns.running_count() == 0
 
 

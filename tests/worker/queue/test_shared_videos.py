@@ -45,8 +45,8 @@ def stop(workers: list[WorkerProcess]) -> None:
 
 def holders(bench: Bench) -> set[str]:
     """Who works on parts of videos."""
-    found = {bench.store.claims.lock_holder(turn.job_id, turn.part or "") for turn in bench.store.turns.taken()}
-    return {holder for holder in found if holder}
+    locks = [bench.store.claims.lock(turn.job_id, turn.part or "") for turn in bench.store.turns.taken()]
+    return {lock.partition("|")[0] for lock in locks if lock is not None}
 
 
 def say(bench: Bench, portrait: Path, sound: Path, **options: object) -> str:
