@@ -17,8 +17,8 @@ from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
 MAX_DELIVERIES = 3
 TOKEN_SECONDS = 7200  # for so long it is known which job a message was used for
 
-# holder, lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if any), token_s,
-# part (the one wanted, if any)
+# kinds (all), holder, lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if
+# any), token_s, part (the one wanted, if any)
 # -> outcome, part, 1 when the job is cut into parts, attempt, owner, specification, id of the request that made the job
 CLAIM = Script("""
 if redis.call('EXISTS', job) == 0 then

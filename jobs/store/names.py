@@ -16,12 +16,12 @@ and by functions of the scripts' prelude.
     webhook             CREATE                                  whom to tell of its end: jobs.schemas.Webhook
     kept:WHAT           hold, release                           bytes counted as its owner's: files, records
     status              CREATE, CLAIM, requeue, finish, EXPIRE  jobs.schemas.JobStatus
-    queued_at           CREATE, RESEND, requeue                 when a message for it was last due
-    place               enqueue                                 in its queue; it comes back there when it is given back
-    deliveries          CREATE, CLAIM, GIVE_BACK                how often it was claimed and not given back
+    queued_at           CREATE, RESEND, requeue, go_on, reopen  when a message for it was last due
+    place               enqueue, go_on                          in its queue; it comes back there when it is given back
+    deliveries          CREATE, delivered                       how often it was claimed and not given back
     claimed_at          CLAIM, requeue                          when it was claimed last; gone while it waits
     started_at          CLAIM                                   when it was claimed first
-    progress            RENEW, CLAIM, requeue                   jobs.schemas.Progress of this attempt
+    progress            RENEW, report_rendered, CLAIM, requeue  jobs.schemas.Progress of this attempt
     stages              TIMING, CLAIM                           names of its stages in order, one a line
     timing:STAGE        TIMING, CLAIM                           seconds spent in a stage of this attempt
     cancel              CANCEL                                  1 when it is to be canceled
@@ -29,13 +29,13 @@ and by functions of the scripts' prelude.
     error               FINISH, CLAIM, ABANDON, late            jobs.problems.Problem
     finished_at         finish                                  when it ended
     expires_at          finish                                  when its files go
-    opened              BEGIN, OPEN_SEGMENT                     how many segments are planned; there once it is cut
-    frames              BEGIN, PLANNED                          how many its video has, as soon as that is known
-    planned             PLANNED                                 1 when all of its segments are planned
-    plan                BEGIN                                   what its segments share: jobs.store.records.Shared
+    opened              BEGIN, OPEN_SEGMENT, FINISH             how many segments are planned; there once it is cut
+    frames              BEGIN, PLANNED, FINISH                  how many its video has, as soon as that is known
+    planned             PLANNED, FINISH                         1 when all of its segments are planned
+    plan                BEGIN, FINISH                           what its segments share: jobs.store.records.Shared
     found               PLANNED                                 what its plan found: jobs.store.records.Found
     most_workers        BEGIN                                   how many may work on it at once, if bounded
-    playable            DONE                                    how many segments are done, from the first on
+    playable            BEGIN, DONE, FINISH                     how many segments are done, from the first on
     worked              leave_part                              seconds that workers have spent on its parts
     webhook_status      END                                     how telling of it ended; not there before
     webhook_attempts    RETRY, END                              how often it was tried
@@ -46,10 +46,10 @@ its segments by their numbers, and at last "join". A hash of its segments has
     plan:N              OPEN_SEGMENT                            key of the file with the plan of segment N
     file:N              DONE, FINISH                            key of its fragment
     frames:N            DONE, FINISH                            how many frames that has
-    at:N                RENEW                                   frames of it that are rendered so far
-    claimed_at:PART     CLAIM                                   when a part was claimed
-    deliveries:PART     CLAIM, GIVE_BACK                        how often a part was claimed and not given back
-    rendered, bytes     DONE                                    frames and bytes of all fragments
+    at:N                RENEW, leave_part                       frames of it that are rendered so far
+    claimed_at:PART     BEGIN, CLAIM, leave_part                when a part was claimed
+    deliveries:PART     delivered                               how often a part was claimed and not given back
+    rendered, bytes     DONE, FINISH                            frames and bytes of all fragments
 """
 
 from enum import StrEnum

@@ -154,7 +154,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it lacks"):
         Head.load(path)
     np.savez(tmp_path / "less.npz", index=0, motion=motion(4), own=[0, 4], last=True)
-    with pytest.raises(ValueError, match="less.npz lacks first;"):
+    with pytest.raises(ValueError, match=r"less\.npz lacks first;"):
         Segment.load(tmp_path / "less.npz")
     Segment(0, 0, motion(4), range(2, 9), last=True).save(path)
     with pytest.raises(ValueError, match=r"of which range\(2, 9\) are to be rendered"):
