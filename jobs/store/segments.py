@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import cast
 
 from jobs.store.claims import HELD, run_held
-from jobs.store.names import Key, segments_key
+from jobs.store.names import OPEN, Key, segments_key
 from jobs.store.records import Claim, Found, Fragment, Shared, Stream, StreamSegment
 from jobs.store.scripts import Script, Scripts
 
@@ -146,6 +146,10 @@ class Segments:
         if text is None:
             raise KeyError(job_id)
         return Found.model_validate_json(text)
+
+    def waiting(self, job_id: str) -> int:
+        """How many parts of a video nobody works on."""
+        return self._redis.zcard(Key.JOB + job_id + OPEN)
 
     def stream(self, job_id: str) -> Stream | None:
         """What can be played of a video; None before its first segment is there, and where there is none."""

@@ -178,7 +178,8 @@ class Runner:
         waiting = self.store.turns.parts_waiting()
         if waiting and waiting >= self.store.workers.count():
             return self._first_of(self.store.turns.going())
-        if self._settings.workers_per_job is not None:  # others may not be let at it while this one plans
+        if self._settings.workers_per_job is not None and self.store.segments.waiting(plan.job_id):
+            # others may not be let at it while this one plans
             return self._first_of([Turn(plan.job_id)])
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from jobs.files.keys import new_id
 from jobs.messages import waiting_messages
@@ -87,7 +88,7 @@ def test_a_plan_goes_on_in_time_though_images_come_all_the_while(
     store.create(planned, SPEC, owner="tests")
     plan = store.claims.claim(planned, holder="test:1")
     assert isinstance(plan, Claim)
-    images = [new_id() for _ in range(300)]
+    images = [new_id() for _ in range(100)]
     for image in images:
         gone = PHOTO.model_copy(update={"key": f"{image}/portrait.jpg"})
         spec = ImageSpec(portrait=gone, motion=ControlsMotion(controls={"yaw": 1}))
@@ -96,6 +97,22 @@ def test_a_plan_goes_on_in_time_though_images_come_all_the_while(
     runner._began = time.monotonic()
     runner._pause(plan)
     assert 0 < store.turns.queue_lengths()[JobKind.IMAGE] < len(images)
+
+
+def test_a_plan_of_which_nothing_waits_is_not_asked_for_it_at_each_step(
+    store: JobStore, redis_url: str, tmp_path: Path
+) -> None:
+    """A driving video has many steps, and each would be in the log."""
+    job_id = new_id()
+    store.create(job_id, SPEC, owner="tests")
+    plan = store.claims.claim(job_id, holder="test:1")
+    assert isinstance(plan, Claim)
+    store.segments.begin(plan, SHARED, frames=None, most_workers=1)
+    runner = Runner(WorkerSettings(redis_url=redis_url, data_dir=tmp_path, workers_per_job=1))
+    runner._began = time.monotonic()
+    with capture_logs() as logs:
+        runner._pause(plan)
+    assert logs == []
 
 
 def test_whose_claim_is_lost_hears_that_and_not_that_files_are_away(
