@@ -45,7 +45,10 @@ class JobEvents:
         Ends too, after a None, when the job was deleted, and at once when the front-end stops.
         """
         key = events_key(job_id)
+        task = asyncio.current_task()
         while not self._stopped:
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # which `asyncio.wait_for` in redis-py can lose before Python 3.12
             answer: Any = []
             with contextlib.suppress(TimeoutError):  # that of `stop`
                 async with asyncio.timeout(None) as read:

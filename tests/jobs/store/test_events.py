@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+import pytest
+
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import Progress
 from jobs.store.events import JobEvents
@@ -66,3 +68,26 @@ def test_waiting_ends_with_the_job_or_the_time(store: JobStore, redis_url: str) 
     worker.start()
     assert asyncio.run(wait(10)) is True
     worker.join()
+
+
+@pytest.mark.slow
+def test_waiting_ends_in_time_for_all_of_many_while_events_come(store: JobStore, redis_url: str) -> None:
+    job_id = create(store)
+    taken = claim(store, job_id)
+
+    async def wait() -> int:
+        events = JobEvents.connect(redis_url)
+        waiting = [asyncio.create_task(events.wait(job_id, 1)) for _ in range(200)]
+        try:
+            for done in range(200):
+                await asyncio.to_thread(store.claims.progress, taken, Progress(stage="render", done=done, total=200))
+                if all(one.done() for one in waiting):
+                    break
+                await asyncio.sleep(0.05)
+            return sum(not one.done() for one in waiting)
+        finally:
+            store.claims.fail(taken, Problem.of(ProblemType.NO_FACE, "no face"))
+            await asyncio.gather(*waiting)
+            await events.close()
+
+    assert asyncio.run(wait()) == 0
