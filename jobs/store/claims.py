@@ -52,7 +52,7 @@ take_turn()
 if parted then
   redis.call('ZREM', open, part)
   redis.call('SADD', taken, part)
-  redis.call('HSET', segments, 'claimed_at:' .. part, at)
+  redis.call('HSET', segments, 'worked_since:' .. part, at)
   offer()
 else
   redis.call('HSET', job, 'status', RUNNING, 'claimed_at', at)
@@ -118,8 +118,16 @@ GIVE_BACK = Script(
     HELD + "insist() delivered(a.part, -1) if cut() then reopen(a.part) else requeue() end return 'ok'",
 )
 
-# by: how much a part's claim counts as one more delivery, or less
-RECOUNT = Script(HELD + "delivered(a.part, a.by) return 'ok'")
+# What is set aside is not worked on, and not delivered either, should its holder die.
+SET_ASIDE = Script(HELD + "delivered(a.part, -1) rest(a.part) return 'ok'")
+TAKE_UP = Script(
+    HELD
+    + """
+delivered(a.part, 1)
+if cut() then redis.call('HSET', segments, 'worked_since:' .. a.part, now()) end
+return 'ok'
+"""
+)
 
 # lock (its value): free a lock whose holder is known to be dead, of the job or of one part -> 1 when it was freed
 BREAK_LOCK = Script("""
@@ -260,14 +268,14 @@ class Claims:
 
         Raises ClaimLostError.
         """
-        self._held(RECOUNT, claim, by=-1)
+        self._held(SET_ASIDE, claim)
         try:
             yield
         except BaseException:  # told to stop, most likely
             with suppress(ClaimLostError, RedisError):
-                self._held(RECOUNT, claim, by=1)
+                self._held(TAKE_UP, claim)
             raise
-        self._held(RECOUNT, claim, by=1)
+        self._held(TAKE_UP, claim)
 
     def lock(self, job_id: str, part: str = "") -> str | None:
         """The value of the lock of a job, or of a part of it: it begins with its holder and a bar. None if nobody has

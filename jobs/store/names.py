@@ -36,7 +36,7 @@ and by functions of the scripts' prelude.
     found               PLANNED                                 what its plan found: jobs.store.records.Found
     most_workers        BEGIN                                   how many may work on it at once, if bounded
     playable            BEGIN, DONE, FINISH                     how many segments are done, from the first on
-    worked              leave_part                              seconds that workers have spent on its parts
+    worked              rest                                    seconds that workers have spent on its parts
     webhook_status      END                                     how telling of it ended; not there before
     webhook_attempts    RETRY, END                              how often it was tried
 
@@ -47,7 +47,7 @@ its segments by their numbers, and at last "join". A hash of its segments has
     file:N              DONE, FINISH                            key of its fragment
     frames:N            DONE, FINISH                            how many frames that has
     at:N                RENEW, leave_part                       frames of it that are rendered so far
-    claimed_at:PART     BEGIN, CLAIM, leave_part                when a part was claimed
+    worked_since:PART   BEGIN, CLAIM, TAKE_UP, rest             since when its holder works on a part
     deliveries:PART     delivered                               how often a part was claimed and not given back
     rendered, bytes     DONE, FINISH                            frames and bytes of all fragments
 """

@@ -144,13 +144,16 @@ local function delivered(part, more)
   if part == '' then return redis.call('HINCRBY', job, 'deliveries', more) end
   return redis.call('HINCRBY', segments, 'deliveries:' .. part, more)
 end
+local function rest(part)  -- its holder works on it no more, or on something else for a while
+  local since = redis.call('HGET', segments, 'worked_since:' .. part)
+  if since then redis.call('HINCRBYFLOAT', job, 'worked', string.format('%.3f', now() - since)) end
+  redis.call('HDEL', segments, 'worked_since:' .. part)
+end
 local function leave_part(part)
   redis.call('DEL', lock_of(part))
   redis.call('SREM', taken, part)
   redis.call('HDEL', segments, 'at:' .. part)
-  local since = redis.call('HGET', segments, 'claimed_at:' .. part)
-  if since then redis.call('HINCRBYFLOAT', job, 'worked', string.format('%.3f', now() - since)) end
-  redis.call('HDEL', segments, 'claimed_at:' .. part)
+  rest(part)
 end
 local function reopen(part)  -- a part whose holder is gone, or gives it back
   leave_part(part)

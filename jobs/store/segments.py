@@ -24,7 +24,7 @@ redis.call('HSET', job, 'opened', 0, 'playable', 0, 'plan', a.plan)
 if a.frames then redis.call('HSET', job, 'frames', a.frames) end
 if a.most_workers then redis.call('HSET', job, 'most_workers', a.most_workers) end
 redis.call('SADD', taken, a.part)
-redis.call('HSET', segments, 'claimed_at:' .. a.part, get('claimed_at'))
+redis.call('HSET', segments, 'worked_since:' .. a.part, get('claimed_at'))
 redis.call('ZREM', RUNNING_JOBS, id)
 redis.call('ZADD', CUT_JOBS, get('claimed_at'), id)
 return 0

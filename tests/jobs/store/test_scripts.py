@@ -127,7 +127,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
         finished(store, segment)
     take(store, joined)
     parts |= set(map(str, store._redis.hkeys(segments_key(cut))))
-    assert {re.sub(r":(\d+|join)$", ":N", field).replace("claimed_at:N", "claimed_at:PART") for field in parts} == {
+    assert {re.sub(r":(\d+|join)$", ":N", field).replace("worked_since:N", "worked_since:PART") for field in parts} == {
         re.sub("deliveries:PART", "deliveries:N", field) for field in of_segments
     }
     found |= {str(field) for job in (done, late, cut) for field in store._redis.hkeys(Key.JOB + job)}

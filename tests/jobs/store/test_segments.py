@@ -365,6 +365,21 @@ def test_what_is_set_aside_does_not_count_when_its_worker_dies(store: JobStore) 
     assert take(store, job_id, part="0").attempt == 2
 
 
+def test_what_is_set_aside_is_not_worked_on(store: JobStore) -> None:
+    """Else one worker would seem to take twice as long as it does."""
+    job_id = video(store)
+    plan = begun(store, job_id, 1)
+    segment = take(store, job_id, "planner:1")
+    with store.claims.set_aside(plan):
+        time.sleep(0.5)
+        done(store, segment)
+    store.segments.planned(plan, frames=12, found=Found())
+    store.claims.succeed(take(store, job_id), MADE, key="k")
+    worked = store._redis.hget(Key.PACE, JobKind.VIDEO)
+    assert worked is not None
+    assert 0.5 <= float(str(worked)) < 0.9
+
+
 def test_the_files_of_a_video_that_ended_are_looked_through(store: JobStore) -> None:
     """Whoever ended it may die before, and where nobody works on it nobody else does it."""
     canceled, failed, joined, deleted = (video(store) for _ in range(4))
