@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from model.arrays import Samples
-from model.audio.streams import BLOCK_FRAMES
+from model.audio.streams import BLOCK_FRAMES, block_lengths
 from model.errors import AudioError
 from model.morphable.basis import MOTION_FPS
 
@@ -113,14 +113,14 @@ def log_mel(samples: Samples, *, frames: int | None = None) -> Tensor:
 
 
 def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
-    """The log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T = BLOCK_FRAMES or the rest.
+    """The log-mel of `frames` frames of a sound in blocks (SUBFRAMES * T, MELS), T as `block_lengths` says.
 
     Raises AudioError as `checked_samples`.
     """
     source = evenly(pieces)
     held = np.zeros(MARGIN, np.float32)
-    for first in range(0, frames, BLOCK_FRAMES):
-        length = min(BLOCK_FRAMES, frames - first) * SAMPLES_PER_FRAME + 2 * MARGIN
+    for block_frames in block_lengths(frames):
+        length = block_frames * SAMPLES_PER_FRAME + 2 * MARGIN
         while len(held) < length:
             piece = next(source, None)
             held = np.concatenate([held, np.zeros(length - len(held), np.float32) if piece is None else piece])

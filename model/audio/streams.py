@@ -2,14 +2,25 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 BLOCK_FRAMES = 250  # video frames that go through the network at once: 10 s
+FIRST_BLOCKS = (50, 50, 50, 100)  # the first are shorter: who waits for the first frames waits for what is around them
 
 T = TypeVar("T")
+
+
+def block_lengths(frames: int) -> Iterator[int]:
+    """The lengths of the blocks that a sequence of `frames` frames is cut into."""
+    for length in chain(FIRST_BLOCKS, repeat(BLOCK_FRAMES)):
+        if frames <= 0:
+            return
+        yield min(length, frames)
+        frames -= length
 
 
 def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tensor, slice]]:
