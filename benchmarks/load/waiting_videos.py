@@ -17,6 +17,7 @@ from jobs.motions import KeyframesMotion
 from jobs.schemas import MOTION, Result
 from jobs.segments import cut
 from jobs.store.records import Shared
+from model.audio.streams import block_lengths
 from worker.make.plan import Head, Segment, Totals
 from worker.media.stream import StreamFormat
 from worker.queue.outcomes import Stored
@@ -24,7 +25,7 @@ from worker.queue.videos import Videos, Work
 
 FPS = 25
 FRAME_S = 0.032  # what a frame takes on two cores
-SPEECH_S, PLAN_S = 10.0, 0.2  # of a speech, planned at once, and what that takes
+BEFORE_S, PLAN_S = 0.16, 0.0008  # what speech takes until its first motions are there, and then for each frame
 MARGIN = 13  # frames on either side of a segment that count
 REPORT_FRAMES = 8
 FRAME_BYTES = 7_000
@@ -70,11 +71,13 @@ class _Plan:
         self.totals = Totals(frames, 0, None)
 
     def __iter__(self) -> Iterator[Segment | None]:
-        planned = 0
+        planned, blocks = 0, block_lengths(self.frames)
+        time.sleep(BEFORE_S)
         for index, own in enumerate(cut(self.frames)):
             while planned < min(own.stop + MARGIN, self.frames):
-                time.sleep(PLAN_S)
-                planned += round(SPEECH_S * FPS)
+                block = next(blocks)
+                time.sleep(block * PLAN_S)
+                planned += block
                 yield None
             before, behind = min(own.start, MARGIN), min(self.frames - own.stop, MARGIN)
             motion = np.zeros((before + len(own) + behind, 70), np.float32)
