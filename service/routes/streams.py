@@ -63,6 +63,7 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/{job_id}/stream.m3u8", response_class=Response, responses=STREAM_RESPONSES)
 async def read_stream(
+    request: Request,
     record: JobDep,
     context: ContextDep,
     number: Annotated[
@@ -76,7 +77,7 @@ async def read_stream(
     stream = await run_in_threadpool(_find_stream, context, record)
     if stream is None or not (stream.complete or number < len(stream.segments)):
         longest_s = math.inf if stream is None else RELOAD_S
-        await _wait_for_segment(context, record, number, min(longest_s, context.settings.max_wait_s))
+        await _wait_for_segment(request, context, record, number, min(longest_s, context.settings.max_wait_s))
         found = await run_in_threadpool(context.store.get, record.id)
         if found is None:
             raise ProblemError(ProblemType.NOT_FOUND, f"there is no job {record.id!r}", got=record.id)
@@ -145,12 +146,13 @@ def _find_stream(context: Context, record: JobRecord) -> Stream | None:
     return stream
 
 
-async def _wait_for_segment(context: Context, record: JobRecord, number: int, seconds: float) -> None:
-    """Wait for a segment, or for the job's end; not at all where as many wait already as may."""
+async def _wait_for_segment(request: Request, context: Context, record: JobRecord, number: int, seconds: float) -> None:
+    """Wait for a segment, the job's end or the player's; not at all where as many wait already as may."""
     with contextlib.suppress(TimeoutError, UnderwayError), context.followers.one(record.owner):
         async with asyncio.timeout(seconds):
             async for event in context.events.follow(record.id, heartbeat_s=1.0):
-                if event is not None and (
-                    event.ends or (event.event == "segment" and json.loads(event.data)["done"] > number)
-                ):
+                if event is None:
+                    if await request.is_disconnected():  # players that lose patience ask again
+                        return
+                elif event.ends or (event.event == "segment" and json.loads(event.data)["done"] > number):
                     return

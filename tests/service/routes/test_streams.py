@@ -179,6 +179,14 @@ def test_where_many_wait_one_more_is_answered_at_once(start: Start) -> None:
     assert answers[0].status_code == 200
 
 
+def test_who_hangs_up_waits_no_longer(server: Server) -> None:
+    video = create(server)
+    with pytest.raises(httpx.ReadTimeout):
+        server.client.get(f"/v1/jobs/{video.job_id}/stream.m3u8", timeout=0.5)
+    assert server.context.followers._counts.total() == 1
+    until(lambda: not server.context.followers._counts.total(), 10, "it counts still")
+
+
 def test_segments_have_ranges(server: Server) -> None:
     video = create(server)
     video.begin(b"init")
