@@ -176,6 +176,7 @@ class Videos:
         form = plan.head.form
         head = self._keep(work, "head", "npz", plan.head.save)
         init = self._keep(work, "init", "mp4", lambda path: write_init(path, form))
+        self._remember(head.key, plan.head, plan.sitter)
         return Shared(head=head.key, init=init.key, fps=str(form.fps), codecs=form.codecs)
 
     def _open(self, work: Work, segment: Segment) -> None:
@@ -193,10 +194,13 @@ class Videos:
             head = Head.load(work.fetch(shared.head))
             portrait = work.inputs.path(work.spec.portrait)
             subject = read_portrait(work.bench, portrait, work.spec.options.face, face=head.face)
-            self._sitters[shared.head] = head, Sitter(work.bench, subject, work.spec.options)
-            while len(self._sitters) > SITTERS:
-                self._sitters.popitem(last=False)
+            self._remember(shared.head, head, Sitter(work.bench, subject, work.spec.options))
         return self._sitters[shared.head]
+
+    def _remember(self, key: str, head: Head, sitter: Sitter) -> None:
+        self._sitters[key] = head, sitter
+        while len(self._sitters) > SITTERS:
+            self._sitters.popitem(last=False)
 
     def _result(self, work: Work, head: Head, init: Path, fragments: list[Path], totals: Totals) -> Stored:
         name = f"result.{FORMATS[work.spec.options.format].suffix}"
