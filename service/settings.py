@@ -15,6 +15,7 @@ from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, WholeSeco
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+ORIGIN = re.compile(r"\*|https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 SEGMENT = "[A-Za-z0-9._~-]+"
 ROOT_PATH = re.compile(rf"(/(?!(v1|web)(/|$)){SEGMENT}(/{SEGMENT})*)?")
 
@@ -67,6 +68,12 @@ def _check_proxy(text: str) -> str:
         raise ValueError("a proxy is an address or a network (10.0.0.0/8)") from error
 
 
+def _check_origin(text: str) -> str:
+    if not ORIGIN.fullmatch(text):
+        raise ValueError("an origin is * or a scheme, a host and a port (https://studio.example:8443), without a path")
+    return text
+
+
 def _check_root_path(text: str) -> str:
     path = text.rstrip("/")
     if not ROOT_PATH.fullmatch(path):
@@ -110,7 +117,7 @@ class Settings(SharedSettings):
     quota: Rate | None = Field(
         default=None, description="Jobs of a key that has no quota of its own, as a rate; unset: any number"
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode] = Field(
         default=(), description="Origins whose pages may call it with a key"
     )
 
