@@ -236,13 +236,12 @@ def test_a_whole_worker_is_killed_and_redis_starts_anew(proxied: tuple[Service, 
         time.sleep(0.5)
         service.start("redis")
 
-    jobs, faults = [], []
-    for act in (end, restart):
-        jobs.append(create(service, act.__name__))
-        faults.append(proxy.at(act, jobs[-1].encode(), b'"part": "1"', b'"rendered": 6'))
-    for job in service.finished(*jobs):
+    for act in (end, restart):  # one after the other: what is told while Redis is away passes nowhere
+        job_id = create(service, act.__name__)
+        fault = proxy.at(act, job_id.encode(), b'"part": "1"', b'"rendered": 6')
+        (job,) = service.finished(job_id)
         check(service, job, frames)
-    assert [fault.happened for fault in faults] == [1, 1]
+        assert fault.happened == 1
     print(f"{2 * SEGMENTS} segments, 2 faults, 0 lost")  # noqa: T201
 
 

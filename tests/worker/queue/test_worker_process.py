@@ -55,8 +55,10 @@ def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None,
     )
 
 
-def test_image_job(bench: Bench, portrait: Path) -> None:
-    record = bench.finished(turn_head(bench, portrait))
+def test_image_job(bench: Bench, portrait: Path, tmp_path: Path) -> None:
+    unseen = tmp_path / "portrait.jpg"
+    unseen.write_bytes(portrait.read_bytes() + b"unseen")  # what follows a JPEG does not count, but no worker knows it
+    record = bench.finished(turn_head(bench, unseen))
     assert record.status is JobStatus.SUCCEEDED, record.error
     data = bench.result(record).read_bytes()
     image = opened(bench.result(record))
