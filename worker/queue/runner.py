@@ -17,7 +17,7 @@ from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
 from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
 from jobs.problems import Problem
-from jobs.schemas import JobKind, Progress, Result, VideoSpec
+from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
@@ -262,8 +262,9 @@ class Runner:
             self._claims.cancel(claim)
 
     def _done(self, claim: Claim, stages: Stages) -> Stored | Planned | Fragment:
-        if not claim.cut:
-            self._insist(self._clear, claim.job_id)
+        if not claim.cut:  # there is nothing but what it is made from, and what attempts left that died
+            inputs = [file.key for file in input_files(claim.spec).values()]
+            self._insist(self._artifacts.clear, claim.job_id, inputs)
         seed = int(claim.job_id[:8], 16)  # whoever makes it, and however often
         bench = Workbench(
             self.models, self._settings, stages, self._portraits, self._credentials, owner=claim.owner, seed=seed
@@ -273,10 +274,10 @@ class Runner:
             def fetch(key: str) -> Path:
                 return self._insist(lambda: stack.enter_context(self._artifacts.reading(key)))
 
-            inputs = Inputs(fetch, bench)
+            files = Inputs(fetch, bench)
             if not isinstance(claim.spec, VideoSpec):
-                return self._made(claim, bench, inputs)
-            work = Work(claim, claim.spec, bench, inputs, fetch)
+                return self._made(claim, bench, files)
+            work = Work(claim, claim.spec, bench, files, fetch)
             if claim.segment is not None:
                 return self._videos.segment(work)
             if claim.joins:
@@ -292,16 +293,15 @@ class Runner:
         result = Result(bytes=artifact.bytes, sha256=artifact.sha256, **made.told())
         return Stored(result, artifact.key, maker.counted(made))
 
-    def _clear(self, job_id: str) -> None:
-        """Remove all files that lie with a job and are none of its own."""
-        files = self.store.files(job_id)
-        if files is not None:
-            self._artifacts.clear(job_id, files)
-
     def _tidy(self, job_id: str) -> None:
-        """The same of one that has ended. Of a video that was cut the front-end does it once more."""
+        """Remove all files that lie with a job that has ended and are none of its own.
+
+        Of a video that was cut the front-end does it once more.
+        """
         with contextlib.suppress(RedisError, ArtifactsAwayError):
-            self._clear(job_id)
+            files = self.store.files(job_id)
+            if files is not None:
+                self._artifacts.clear(job_id, files)
 
 
 def _machine() -> str:
