@@ -32,6 +32,8 @@ class ProblemType(Enum):
     WRONG_MOTION_SPACE = ("wrong-motion-space", 422, "The motion is in another motion space")
     INVALID_OPTIONS = ("invalid-options", 422, "The options are not valid")
     INVALID_WEBHOOK = ("invalid-webhook", 422, "The webhook is not valid")
+    INVALID_ADDRESS = ("invalid-address", 422, "The address of an input is not valid")
+    FETCH_FAILED = ("fetch-failed", 422, "An input could not be fetched from its address")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     # what the media turn out to be
     UNREADABLE_MEDIA = ("unreadable-media", 422, "The file cannot be decoded")

@@ -28,6 +28,7 @@ from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
 from service.intake import headers
 from service.metrics import Metrics
+from service.outbound.fetching import Fetcher
 from service.routes import discovery, health, images, jobs, motions, portraits, streams, videos, webhooks
 from service.secret import ServiceSecret
 from service.settings import Settings
@@ -115,6 +116,7 @@ def make_context(settings: Settings) -> Context:
         ),
         parsing=CapacityLimiter(1),
         measuring=CapacityLimiter(4),
+        fetcher=Fetcher(private=settings.fetch_private, timeout_s=settings.fetch_timeout_s),
         signer=WebhookSigner(settings.webhook_key_path),
     )
 
@@ -132,6 +134,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await context.fetcher.close()
         await context.events.close()
         context.celery.close()
         context.store.close()

@@ -18,6 +18,7 @@ from service.access.throttle import Caller, Throttle, Underway
 from service.catalogue import Catalogue
 from service.http.cursors import Cursors
 from service.metrics import Metrics
+from service.outbound.fetching import Fetcher
 from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
@@ -47,6 +48,7 @@ class Context:
     followers: Underway  # streams of events and requests that wait for a job's end
     parsing: CapacityLimiter  # of large documents, which keep memory and processor busy
     measuring: CapacityLimiter  # of images, by their headers, which may be made to keep the processor busy
+    fetcher: Fetcher
     signer: WebhookSigner
 
 

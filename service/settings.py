@@ -161,6 +161,13 @@ class Settings(SharedSettings):
         default=0, description="With fewer workers /readyz answers 503; jobs are queued all the same"
     )
 
+    fetch_private: bool = Field(
+        default=False, description="Inputs may be fetched from private addresses, and by plain HTTP"
+    )
+    fetch_timeout_s: Seconds = Field(
+        default=60.0, description="Time to fetch all inputs of a request from their addresses, in seconds"
+    )
+
     webhook_private: bool = Field(default=False, description="Webhooks may go to private addresses, and by plain HTTP")
     webhook_timeout_s: Seconds = Field(default=15.0, description="Time for a receiver's whole answer, in seconds")
     webhook_backoff: Annotated[tuple[Seconds, ...], NoDecode] = Field(

@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from jobs.store.records import JobRecord
 from service.context import Context
 from service.http.addresses import public_job
-from service.webhooks.outbound import BlockedAddressError, Poster
+from service.outbound.guard import BlockedAddressError
+from service.outbound.posting import Poster
 from service.webhooks.signing import EVENTS, payload
 
 log = structlog.get_logger(__name__)

@@ -1,21 +1,18 @@
 """Webhooks by Standard Webhooks 1.0 (www.standardwebhooks.com): what is sent when a job ends, and its signature."""
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import ipaddress
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from jobs.problems import ProblemType
 from jobs.schemas import Job, JobStatus, Webhook, WebhookEvent
 from service.http.problems import ProblemError, validation_error
+from service.outbound.guard import ALLOWED, checked_parts
 from service.secret import ServiceSecret
-from service.webhooks.outbound import can_be_looked_up, is_public
 
 MAX_WEBHOOK_BYTES = 4096
 EVENTS = {
@@ -65,24 +62,14 @@ def parse_webhook(text: str, *, private: bool) -> Webhook:
     except ValidationError as error:
         raise validation_error(ProblemType.INVALID_WEBHOOK, error, where="webhook") from error
     try:
-        url = urlsplit(webhook.url)
-        host, _ = url.hostname, url.port
+        checked_parts(webhook.url, private=private)
     except ValueError as error:
         raise _bad_url(webhook.url, str(error), private=private) from error
-    if url.scheme not in (("https", "http") if private else ("https",)):
-        raise _bad_url(webhook.url, f"its scheme is {url.scheme!r}", private=private)
-    if not host or url.username is not None or not webhook.url.isascii() or not webhook.url.isprintable():
-        raise _bad_url(webhook.url, "it needs a host, no user and printable ASCII alone", private=private)
-    if not can_be_looked_up(host):
-        raise _bad_url(webhook.url, f"{host[:100]!r} cannot be a host's name", private=private)
-    with contextlib.suppress(ValueError):  # a name is looked up when the message is sent
-        if not private and not is_public(ipaddress.ip_address(host)):
-            raise _bad_url(webhook.url, f"{host} is not a public address", private=private)
     return webhook
 
 
 def _bad_url(url: str, why: str, *, private: bool) -> ProblemError:
-    allowed = "an http or https URL" if private else "an https URL of a public address"
+    allowed = ALLOWED[private]
     return ProblemError(
         ProblemType.INVALID_WEBHOOK,
         f"webhook.url is {url[:200]!r}: {why}; allowed is {allowed}",

@@ -27,8 +27,9 @@ class Chain:
         return {"PIRENDERER_C2PA_CERTIFICATE": str(certificate), "PIRENDERER_C2PA_KEY": str(key)}
 
 
-def make_chain(days: int = 30) -> Chain:
-    """A certificate for signing, on P-256, valid for `days` from yesterday, and the authority that issued it."""
+def make_chain(days: int = 30, *, server: str | None = None) -> Chain:
+    """A certificate for signing, or of a server's name, on P-256, valid for `days` from yesterday, and the authority
+    that issued it."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = (
         _certificate("Test authority", authority_key, days + 1)
@@ -36,16 +37,19 @@ def make_chain(days: int = 30) -> Chain:
         .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    leaf = (
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.EMAIL_PROTECTION
+    unsigned = (
         _certificate("Test signer", key, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage("digital_signature"), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )
-        .sign(authority_key, hashes.SHA256())
     )  # fmt: skip
+    if server:
+        unsigned = unsigned.add_extension(x509.SubjectAlternativeName([x509.DNSName(server)]), critical=False)
+    leaf = unsigned.sign(authority_key, hashes.SHA256())
     pem = serialization.Encoding.PEM
     return Chain(
         chain=leaf.public_bytes(pem) + authority.public_bytes(pem),

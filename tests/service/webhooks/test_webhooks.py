@@ -1,6 +1,5 @@
 """Webhooks, to a real receiver on this machine that fails first, and to where they must not go."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -19,7 +18,6 @@ import httpx
 import pytest
 
 from jobs.problems import Problem, ProblemType
-from service.webhooks.outbound import BlockedAddressError, Poster
 from service.webhooks.signing import WebhookSigner, sign
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.routes.test_create import YAW, nothing_left, refused
@@ -229,21 +227,6 @@ def test_a_bad_webhook_is_refused(server: Server, portrait: bytes, webhook: str,
     response = server.client.post("/v1/images", files={"portrait": portrait}, data=data)
     assert text in refused(response, ProblemType.INVALID_WEBHOOK)["detail"]
     assert nothing_left(server)
-
-
-async def _post(poster: Poster, url: str) -> int:
-    try:
-        return await poster.post(url, {}, b"{}")
-    finally:
-        await poster.close()
-
-
-def test_the_guard_is_in_the_connection_itself(receive: Callable[..., Receiver]) -> None:
-    receiver = receive(200)
-    with pytest.raises(BlockedAddressError, match=r"127\.0\.0\.1, which is not a public address"):
-        asyncio.run(_post(Poster(private=False, timeout_s=5), receiver.url))
-    assert receiver.received == []
-    assert asyncio.run(_post(Poster(private=True, timeout_s=5), receiver.url)) == 200
 
 
 def test_a_key_that_was_cut_off_is_not_used(start: Start, tmp_path: Path) -> None:
