@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
@@ -168,6 +168,8 @@ class VideoSpec(Document):
     motion: Motion | None = None
     motion_file: InputFile | None = None
     driving: InputFile | None = None
+    text: str | None = None
+    voice: str | None = None
     options: VideoOptions = VideoOptions()
 
 
@@ -189,6 +191,19 @@ JOB_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
 def input_files(spec: JobSpec) -> dict[str, InputFile]:
     """The files that a job is made from, by the fields that name them."""
     return {name: file for name, file in spec if isinstance(file, InputFile)}
+
+
+def drawn_seed(job_id: str) -> int:
+    """The seed of a job that names none: the same whoever makes it, and however often."""
+    return int(job_id[:8], 16)
+
+
+def with_seed(spec: JobSpec, job_id: str) -> JobSpec:
+    """The specification of a job with the seed that it is made with, where it is made with any."""
+    if not isinstance(spec, VideoSpec) or spec.audio is None or spec.options.seed is not None:
+        return spec
+    options = spec.options.model_copy(update={"seed": drawn_seed(job_id)})
+    return spec.model_copy(update={"options": options})
 
 
 class Progress(Document):
@@ -227,6 +242,14 @@ class WebhookEvent(StrEnum):
     CANCELED = "job.canceled"
 
 
+MAX_METADATA = 16
+METADATA_KEY = r"[A-Za-z0-9_.-]{1,64}"
+MetadataKey = Annotated[str, Field(pattern=f"^{METADATA_KEY}$")]
+MetadataValue = Annotated[str, Field(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA, fail_fast=True)]
+METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
+
+
 class Webhook(Document):
     """Where to post to when the job ends in one of `events`; signed as Standard Webhooks 1.0 says."""
 
@@ -241,6 +264,42 @@ class WebhookState(Webhook):
 
     status: Literal["pending", "delivered", "failed", "skipped"] = "pending"
     attempts: int = 0
+
+
+class GivenFile(Document):
+    """A file that was sent or fetched: the media type that its content was recognised as, its size and its checksum."""
+
+    media_type: str
+    bytes: int
+    sha256: str
+
+
+class JobInput(Document):
+    """What a job is made of: files, and the rest as it was sent. `options` are complete, with the seed that is used.
+
+    A long motion, or list of motions, is a file.
+    """
+
+    portrait: GivenFile | None = None
+    audio: GivenFile | None = None
+    text: str | None = None
+    voice: str | None = None
+    driving: GivenFile | None = None
+    source: GivenFile | None = None
+    motion: Motion | None = None
+    motion_file: GivenFile | None = None
+    motions: Motions | None = None
+    motions_file: GivenFile | None = None
+    options: ImageOptions | VideoOptions | MotionOptions
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        """What a specification says, without where its files are."""
+        files = {
+            name: GivenFile(media_type=file.media_type, bytes=file.bytes, sha256=file.sha256)
+            for name, file in input_files(spec).items()
+        }
+        return cls(**{name: value for name, value in spec if name != "kind"} | files)
 
 
 class Urls(Document):
@@ -274,4 +333,8 @@ class Job(Document):
     error: Problem | None = None
     result: Result | None = None
     webhook: WebhookState | None = None
+    metadata: dict[str, str] = Field(default_factory=dict, description="As it was sent with the job")
+    input: (
+        Annotated[JobInput, Field(description="What it is made of; not in lists, and gone when it has expired")] | None
+    ) = None
     urls: Urls

@@ -161,6 +161,7 @@ class Settings(SharedSettings):
         default=0, description="With fewer workers /readyz answers 503; jobs are queued all the same"
     )
 
+    fetch: bool = Field(default=True, description="Inputs may be given by their addresses, which are then fetched")
     fetch_private: bool = Field(
         default=False, description="Inputs may be fetched from private addresses, and by plain HTTP"
     )

@@ -3,18 +3,22 @@
 PIRENDERER_FUZZ_EXAMPLES says how many for each test. Without it they are few, and the same ones each time.
 """
 
+import base64
 import contextlib
+import json
 import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.inputs import pictures, sounds, spoiled, texts, videos
+from service.http.examples import REQUESTS as REQUESTS_IN_JSON
+from tests.support.inputs import pictures, sounds, spoiled, texts, videos, with_a_value_replaced
 from tests.support.processes import PLAIN, SWAY, TURN, Service, need_weights, until
 from tests.support.tiny_weights import tiny_settings
 
@@ -47,6 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "PIRENDERER_MAX_AUDIO_SECONDS": "2",
         "PIRENDERER_HEADER_TIMEOUT_S": "1",
         "PIRENDERER_UPLOAD_TIMEOUT_S": "5",
+        "PIRENDERER_FETCH": "false",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given_settings.items():
@@ -181,6 +186,52 @@ def test_forms(service: Service) -> None:
     assert len(answers) > 2
     assert answers[202] > 0
     print(f"{answers.total()} forms: {dict(sorted(answers.items()))}")  # noqa: T201
+
+
+def in_json(value: object) -> object:
+    """What a JSON body holds, with the picture itself in place of its addresses."""
+    if isinstance(value, dict):
+        return {name: in_json(each) for name, each in value.items()}
+    return URI if isinstance(value, str) and value.startswith("https:") else value
+
+
+URI = f"data:image/jpeg;base64,{base64.b64encode(GOOD).decode()}"
+BODIES = [
+    (call, json.dumps(in_json(body)).encode())
+    for call, examples in REQUESTS_IN_JSON.items()
+    for body in examples.values()
+]
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A call and JSON for it: an example, with a value of it replaced, or spoiled as bytes."""
+    call, body = draw(st.sampled_from(BODIES))
+    return call, draw(st.one_of(st.just(body), spoiled(body), with_a_value_replaced(body)))
+
+
+def test_json(service: Service) -> None:
+    answers: Counter[int] = Counter()
+
+    @fuzz(150)
+    @given(request=bodies(), urlencoded=st.integers(0, 7).map(lambda number: number == 0))
+    def send(request: tuple[str, bytes], urlencoded: bool) -> None:
+        call, body = request
+        content_type = "application/x-www-form-urlencoded" if urlencoded else "application/json"
+        headers = {"content-type": content_type, "prefer": "wait=0"}
+        response = service.client.post(f"/v1/{call}", content=body, headers=headers)
+        answers[response.status_code] += 1
+        assert response.status_code < 500, response.text
+        if response.is_success:
+            service.client.delete(urlsplit(response.json()["urls"]["self"]).path)
+        else:
+            assert response.headers["content-type"] == "application/problem+json"
+
+    send()
+    assert answers[202] > 0
+    assert answers[422] > 0
+    assert not list(service.artifacts.glob("??/*/body.json"))
+    print(f"{answers.total()} bodies: {dict(sorted(answers.items()))}")  # noqa: T201
 
 
 JOB = b"/v1/jobs/" + b"0" * 32

@@ -1,5 +1,7 @@
 """The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
 
+import json
+from collections.abc import Mapping
 from typing import Self, cast
 
 from jobs.problems import Problem, ProblemType
@@ -57,7 +59,7 @@ redis.call('ZADD', ENDS .. kind, start + 1, owner)
 enqueue(start + order(number))
 redis.call('ZADD', OWNER .. owner, number, id)
 publish_status(QUEUED)
-return read({id})
+return read({id}, true)
 """
 )
 
@@ -140,6 +142,7 @@ class JobStore:
         webhook: Webhook | None = None,
         deadline_s: float | None = None,
         request_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> JobRecord:
         """Put a new job into its queue, at its owner's turn.
 
@@ -150,6 +153,8 @@ class JobStore:
         """
         kind = spec.kind.value
         fields = {"webhook": webhook.model_dump_json() if webhook else None, "request_id": request_id}
+        if metadata:
+            fields["metadata"] = json.dumps(metadata)
         if deadline_s is not None:
             # made now and stored, so that the script that sees the deadline missed can fail the job with it
             late = Problem.of(
@@ -188,7 +193,7 @@ class JobStore:
 
     def get(self, job_id: str) -> JobRecord | None:
         """The job, or None when there is no such job (any more)."""
-        return next(iter(records_of(self._run(READ, ids=[job_id], live_s=self._live_s))), None)
+        return next(iter(records_of(self._run(READ, ids=[job_id], specs=True, live_s=self._live_s))), None)
 
     def files(self, job_id: str) -> list[str] | None:
         """The keys of a job's files: what it is made from, its result and what can be played of it.

@@ -1,20 +1,22 @@
 """Jobs as they are: one, or an owner's by pages."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from jobs.schemas import JOB_SPEC, JobKind, JobSpec
 from jobs.store.estimate import WaitEstimate
-from jobs.store.names import Key, spec_key
+from jobs.store.names import spec_key
 from jobs.store.records import JobRecord
 from jobs.store.scripts import Script, Scripts
 
 READING = (
     f"local KINDS = {{{', '.join(repr(kind.value) for kind in JobKind)}}}"
     + """
--- Each job's fields and its place among those that wait; then, if any waits, what its wait is estimated from: paces,
--- how many run, how many wait of each kind, and how many workers live: those
+-- Each job's fields, its place among those that wait and, if asked for, its specification; then, if any waits, what its
+-- wait is estimated from: paces, how many run, how many wait of each kind, and how many workers live: those
 -- that were heard of in the last live_s seconds
-local function read(ids)
+local function read(ids, specs)
   local jobs, about = {}, false
   for i, each in ipairs(ids) do
     local fields, place = redis.call('HGETALL', JOB .. each), false
@@ -23,7 +25,7 @@ local function read(ids)
       place = redis.call('ZRANK', QUEUE .. kind, each)
       about = true
     end
-    jobs[i] = {fields, place}
+    jobs[i] = {fields, place, specs and redis.call('GET', JOB .. each .. SPEC) or false}
   end
   if about then
     local waiting = {}
@@ -40,8 +42,59 @@ end
 """
 )
 
-# ids, live_s -> as `read` says
-READ = Script(READING + "return read(a.ids)")
+# ids, specs (whether they are wanted), live_s -> as `read` says
+READ = Script(READING + "return read(a.ids, a.specs)")
+
+# owner, limit, before (a number, if any), looks (at most), filters (each if any): status, kind (lists), since and till
+# (times), metadata, live_s -> jobs as `read` says; the number to go on before, or nothing at the end
+PAGE = Script(
+    READING
+    + """
+local function set(list)
+  local found = {}
+  for _, each in ipairs(list) do found[each] = true end
+  return found
+end
+local status, kind = a.status and set(a.status), a.kind and set(a.kind)
+local function wanted(each, created_at)
+  local its = redis.call('HMGET', JOB .. each, 'status', 'kind', 'metadata')
+  if status and not status[its[1]] or kind and not kind[its[2]] then return false end
+  if a.till and created_at >= a.till then return false end
+  local metadata = a.metadata and its[3] and cjson.decode(its[3]) or {}
+  for key, value in pairs(a.metadata or {}) do if metadata[key] ~= value then return false end end
+  return true
+end
+local owned, ids, last = OWNER .. a.owner, {}, nil
+local listed = redis.call('ZREVRANGEBYSCORE', owned, a.before and '(' .. a.before or '+inf', '-inf', 'WITHSCORES',
+                          'LIMIT', 0, a.looks + 1)
+for i = 1, #listed, 2 do
+  if #ids == a.limit or i > 2 * a.looks then return {read(ids), last} end
+  local each = listed[i]
+  last = listed[i + 1]
+  local created_at = tonumber(redis.call('HGET', JOB .. each, 'created_at'))
+  if not created_at then redis.call('ZREM', owned, each)  -- its tombstone has lapsed
+  elseif a.since and created_at < a.since then break
+  elseif wanted(each, created_at) then ids[#ids + 1] = each end
+end
+return {read(ids), false}
+"""
+)
+LOOKS = 1000  # at jobs for one page, of which filters may leave none
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which jobs are wanted: of one of these states and kinds, made from `since` on and before `till` (seconds since
+    1970), with all of this metadata. What is not given leaves all."""
+
+    status: Sequence[str] | None = None
+    kind: Sequence[str] | None = None
+    since: float | None = None
+    till: float | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+ALL = Filters()
 
 
 class Lookups:
@@ -57,18 +110,18 @@ class Lookups:
         text = self._redis.get(spec_key(job_id))
         return None if text is None else JOB_SPEC.validate_json(cast(str, text))
 
-    def page(self, owner: str, *, limit: int = 50, before: int | None = None) -> tuple[list[JobRecord], int | None]:
-        """One page of an owner's jobs, newest first, and the `before` of the next page (None at the end)."""
-        key = Key.OWNER + owner
-        upper = "+inf" if before is None else f"({before}"
-        found = cast("list[tuple[str, float]]", self._redis.zrevrangebyscore(
-            key, upper, "-inf", start=0, num=limit + 1, withscores=True, score_cast_func=float
-        ))  # fmt: skip
-        page = found[:limit]
-        records = records_of(self._run(READ, ids=[job_id for job_id, _ in page], live_s=self._live_s))
-        if gone := {job_id for job_id, _ in page} - {record.id for record in records}:
-            self._redis.zrem(key, *gone)  # their tombstones have lapsed
-        return records, int(page[-1][1]) if len(found) > limit else None
+    def page(
+        self, owner: str, filters: Filters = ALL, *, limit: int = 50, before: int | None = None
+    ) -> tuple[list[JobRecord], int | None]:
+        """One page of an owner's jobs, newest first, and the `before` of the next page (None at the end).
+
+        A page may hold fewer than `limit` though there is a next one, since only so many are looked at.
+        """
+        wanted = {name: value for name, value in vars(filters).items() if value is not None}
+        found, after = self._run(
+            PAGE, owner=owner, limit=limit, before=before, looks=LOOKS, live_s=self._live_s, **wanted
+        )
+        return records_of(found), None if after is None else int(after)
 
 
 def records_of(found: Any) -> list[JobRecord]:
@@ -80,11 +133,11 @@ def records_of(found: Any) -> list[JobRecord]:
         paces = {JobKind(kind): float(seconds) for kind, seconds in _pairs(pace).items()}
         estimate = WaitEstimate(paces, dict(zip(JobKind, waiting, strict=True)), running=running, workers=workers)
     records = []
-    for flat, place in jobs:
+    for flat, place, spec in jobs:
         fields = _pairs(flat)
         if "id" in fields:
             wait_s = estimate.wait_s(JobKind(fields["kind"]), place) if estimate and place is not None else None
-            records.append(JobRecord.from_hash(fields, place, wait_s))
+            records.append(JobRecord.from_hash(fields, place, wait_s, spec))
     return records
 
 

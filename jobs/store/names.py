@@ -14,6 +14,7 @@ and by functions of the scripts' prelude.
     deadline            CREATE                                  the same as a time
     late                CREATE                                  the problem that it fails with when that is past
     webhook             CREATE                                  whom to tell of its end: jobs.schemas.Webhook
+    metadata            CREATE                                  what its maker noted with it: jobs.schemas.Metadata
     kept:WHAT           hold, release                           bytes counted as its owner's: files, records
     status              CREATE, CLAIM, requeue, finish, EXPIRE  jobs.schemas.JobStatus
     queued_at           CREATE, RESEND, requeue, go_on, reopen  when a message for it was last due

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.documents import Document
 from jobs.problems import Problem
-from jobs.schemas import Job, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
+from jobs.schemas import JOB_SPEC, Job, JobInput, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
 from jobs.store.names import JOIN, TIMING_PREFIX
 
 
 class JobRecord(BaseModel):
-    """All that is known of a job but its specification, which can be large and is read on its own."""
+    """All that is known of a job; its specification, which can be large, only where it was asked for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,10 +41,16 @@ class JobRecord(BaseModel):
     result_key: str | None = None
     request_id: str | None = None
     webhook: WebhookState | None = None
+    metadata: dict[str, str] = {}
+    spec: JobSpec | None = None
 
     @classmethod
     def from_hash(
-        cls, fields: Mapping[str, str], queue_position: int | None = None, estimated_wait_s: float | None = None
+        cls,
+        fields: Mapping[str, str],
+        queue_position: int | None = None,
+        estimated_wait_s: float | None = None,
+        spec: str | None = None,
     ) -> "JobRecord":
         """Read the fields of a job's hash, which jobs/store/names.py lists."""
 
@@ -77,12 +83,15 @@ class JobRecord(BaseModel):
             result_key=fields.get("result_key"),
             request_id=fields.get("request_id"),
             webhook=_webhook(fields),
+            metadata=json.loads(fields.get("metadata", "{}")),
+            spec=None if spec is None else JOB_SPEC.validate_json(spec),
         )
 
     def public(self, urls: Urls) -> Job:
         """The job as the API shows it."""
-        hidden = {"owner", "number", "deliveries", "result_key", "request_id"}
-        return Job(urls=urls, **{name: value for name, value in self if name not in hidden})
+        hidden = {"owner", "number", "deliveries", "result_key", "request_id", "spec"}
+        given = None if self.spec is None else JobInput.of(self.spec)
+        return Job(urls=urls, input=given, **{name: value for name, value in self if name not in hidden})
 
 
 def _webhook(fields: Mapping[str, str]) -> WebhookState | None:

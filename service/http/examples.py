@@ -70,7 +70,32 @@ EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
     "VideoOptions": [{"seed": 7, "fps": 25}, {"driving_face": 1, "driving_relative": False, "pose_scale": 0.5}],
     "MotionOptions": [{"face": 0}, {"overlay": True}],
     "Webhook": [{"url": "https://example.org/hooks/portraits", "events": ["job.succeeded", "job.failed"]}],
+    "Metadata": [{"order": "17", "shop": "example.org"}],
     "Problem": [_NO_FACE],
     "Job": [_QUEUED, _SUCCEEDED],
     "Portrait": [_PORTRAIT],
 }
+
+_ADDRESS = "https://example.org/me.jpg"
+_SOUND = "data:audio/wav;base64,UklGRiQAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YQAAAAA="
+
+REQUESTS: dict[str, dict[str, dict[str, Any]]] = {
+    "portraits": {"by address": {"portrait": _ADDRESS}},
+    "images": {
+        "by controls": {"portrait": _ADDRESS, "motion": _TURN, "options": {"format": "jpeg", "size": 512}},
+        "many": {"portrait": {"id": PORTRAIT_ID}, "motions": [_TURN, {"controls": {"jaw_open": 0.5}}]},
+        "as another image": {"portrait": {"id": PORTRAIT_ID}, "driving": "https://example.org/laughing.jpg"},
+    },
+    "videos": {
+        "speech": {"portrait": _ADDRESS, "audio": _SOUND, "options": {"seed": 7}, "metadata": {"order": "17"}},
+        "speech with a smile": {
+            "portrait": _ADDRESS,
+            "audio": "https://example.org/speech.mp3",
+            "motion": {"controls": {"smile": 0.4}},
+        },
+        "keyframes": {"portrait": _ADDRESS, "motion": _SWAY},
+        "as another video": {"portrait": _ADDRESS, "driving": "https://example.org/dance.mp4"},
+    },
+    "motions": {"of a video": {"source": "https://example.org/dance.mp4", "options": {"overlay": True}}},
+}
+"""Bodies of create calls in JSON, by the call and by what they are for."""

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from jobs.motions import Motion
 from jobs.problems import Problem
-from jobs.schemas import ImageOptions, MotionOptions, Motions, VideoOptions, Webhook
+from jobs.schemas import ImageOptions, Metadata, MotionOptions, Motions, VideoOptions, Webhook
 from service.http.examples import EXAMPLES
 
 REFERENCE = "#/components/schemas/{model}"
@@ -79,6 +79,7 @@ def install(app: FastAPI, parameters: dict[str, dict[str, Any]]) -> None:
                 "VideoOptions": TypeAdapter[Any](VideoOptions),
                 "MotionOptions": TypeAdapter[Any](MotionOptions),
                 "Webhook": TypeAdapter[Any](Webhook),
+                "Metadata": TypeAdapter[Any](Metadata),
                 "Problem": TypeAdapter[Any](Problem),
             }.items():
                 schema = adapter.json_schema(ref_template=REFERENCE)

@@ -9,7 +9,7 @@ import structlog
 
 from jobs.messages import send
 from jobs.problems import ProblemType
-from jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook
+from jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook, with_seed
 from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
 from service.access.throttle import OPEN_OWNER, Caller, UnderwayError
@@ -28,6 +28,7 @@ class Terms:
 
     webhook: Webhook | None = None
     deadline_s: float | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
@@ -65,7 +66,7 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
     try:
         record = context.store.create(
             job_id,
-            spec,
+            with_seed(spec, job_id),
             owner=caller.owner,
             retention_s=settings.retention_s,
             canceled_retention_s=min(settings.canceled_retention_s, settings.retention_s),
@@ -77,6 +78,7 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
             webhook=terms.webhook,
             deadline_s=terms.deadline_s,
             request_id=current_request_id(),
+            metadata=terms.metadata,
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error

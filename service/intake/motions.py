@@ -8,21 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from jobs.documents import InvalidJsonError, read_document
 from jobs.motion_spaces import Spaces, checked_moving, checked_still
-from jobs.motions import MAX_CONTROLS, MAX_FRAMES, MAX_KEYFRAMES, Motion
+from jobs.motions import Motion
 from jobs.problems import ProblemType
 from jobs.schemas import MOTION, MOTIONS
 from service.http.problems import ProblemError, validation_error
+from service.intake.weight import check_numbers, check_weight, chunks_of
 
 T = TypeVar("T")
 
-CHUNK = 1 << 20
-# What a motion may hold beside its vectors. Each frame can have a confidence and a shot, which are six values; the shot
-# and its crop are objects with five names. Keyframes have `t`, `controls` and the names of those.
-VALUES_BESIDE = 6
-OBJECTS = 2 * MAX_FRAMES
-NAMES = max(5 * MAX_FRAMES, MAX_KEYFRAMES * (MAX_CONTROLS + 2))
-LONG_NUMBER = 512  # digits
-FEW = 16  # fields and lists around all this
 # Texts of at most 512 bytes each, and what is between them; possessive, so that nothing is looked at twice
 SHORT_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.){0,512}+")*+[^"]*+', re.DOTALL)
 
@@ -51,36 +44,9 @@ def check_motions_file(path: Path, spaces: Spaces) -> int:
 
 
 def _weighed(path: Path, spaces: Spaces, where: str) -> bytes:
-    """The text of a file, if parsing it takes no more memory than the largest motion would. Raises ProblemError.
-
-    A byte of JSON can become a hundred of memory, so what it would become is counted before.
-    """
-    dimension = max((space.dimension for space in spaces.values()), default=0)
-    bounds = {
-        b",": ("values", MAX_FRAMES * (dimension + VALUES_BESIDE)),
-        b"[": ("lists", MAX_FRAMES + FEW),
-        b"{": ("objects", OBJECTS + FEW),
-        b'"': ("quotation marks", 2 * (NAMES + FEW)),
-    }
-    counts = dict.fromkeys(bounds, 0)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            for sign, (what, most) in bounds.items():
-                counts[sign] += chunk.count(sign)
-                if counts[sign] > most:
-                    raise ProblemError(
-                        ProblemType.INVALID_MOTION,
-                        f"{where} has more {what} than the {most} that the largest motion has",
-                        got=f"> {most}",
-                        allowed=most,
-                    )
-            # wherever a run of twice as many digits begins, it holds such a block
-            if any(chunk[at : at + LONG_NUMBER].isdigit() for at in range(0, len(chunk), LONG_NUMBER)):
-                raise ProblemError(
-                    ProblemType.INVALID_MOTION,
-                    f"{where} has a number of more than {LONG_NUMBER} digits",
-                    allowed=LONG_NUMBER,
-                )
+    """The text of a file, if parsing it takes no more memory than the largest motion would. Raises ProblemError."""
+    check_weight(chunks_of(path), spaces, where, ProblemType.INVALID_MOTION)
+    check_numbers(chunks_of(path), where, ProblemType.INVALID_MOTION)
     text = path.read_bytes()
     if SHORT_TEXTS.fullmatch(text) is None:
         raise ProblemError(

@@ -11,18 +11,17 @@ from service.http.problems import ProblemError
 from service.intake.admission import Terms, check_room, queue_job
 from service.intake.folders import create_folder, remove_folder
 
-AGAIN = (JobStatus.FAILED, JobStatus.CANCELED)
+AGAIN = tuple(status for status in JobStatus if status.finished and status is not JobStatus.EXPIRED)
 
 
 def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
-    """The new job. Raises ProblemError: 409 for a job that lives or succeeded, 410 for one whose files are gone."""
-    allowed = [status.value for status in AGAIN]
-    detail = f"job {record.id} is {record.status.value}; {' or '.join(allowed)} ones can be run again"
+    """The new job, which makes the same again. Raises ProblemError: 409 for a job that lives, 410 for one whose files
+    are gone."""
     if not record.status.finished:
+        allowed = [status.value for status in AGAIN]
+        detail = f"job {record.id} is {record.status.value}; {' or '.join(allowed)} ones can be run again"
         raise ProblemError(ProblemType.JOB_NOT_FINISHED, detail, got=record.status.value, allowed=allowed)
-    if record.status is JobStatus.SUCCEEDED:
-        raise ProblemError(ProblemType.JOB_FINISHED, detail, got=record.status.value, allowed=allowed)
-    spec = context.store.lookups.spec(record.id)
+    spec = record.spec
     if spec is None:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
     check_room(context, caller, record.kind)
@@ -35,7 +34,9 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
             for name, file in input_files(spec).items()
         }
         webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
-        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, Terms(webhook))
+        rerun = queue_job(
+            context, job_id, spec.model_copy(update=linked), caller, Terms(webhook, metadata=record.metadata)
+        )
         made = True
     except ArtifactMissingError as error:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error

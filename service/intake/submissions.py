@@ -21,11 +21,12 @@ from service.context import Context
 from service.http.addresses import public_job
 from service.http.problems import ProblemError
 from service.intake.admission import Terms, check_room, form_under_way, queue_job
+from service.intake.fields import FieldReader
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
-from service.intake.forms import Form, Shape, parse_deadline
+from service.intake.forms import Form, Shape, parse_deadline, parse_metadata
 from service.intake.headers import PARAMETERS, wait_seconds
-from service.intake.uploads import read_form
+from service.intake.uploads import fetch_addressed, read_form
 from service.stores.idempotency import Answered
 from service.webhooks.signing import parse_webhook
 
@@ -56,7 +57,9 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         with form_under_way(context, caller):
             await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
             form = await read_form(context, request, submission.shape, job_id)
-        digest = fingerprint(submission.kind, form)
+            digest = fingerprint(submission.kind, form)
+            if answered is None:
+                await _complete(context, submission.shape, job_id, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
@@ -91,11 +94,17 @@ def _begin(context: Context, caller: Caller, submission: Submission, job_id: str
     create_folder(context, job_id)
 
 
+async def _complete(context: Context, shape: Shape, job_id: str, form: Form) -> None:
+    """Fetch and speak what the form leaves to us."""
+    shape.check(form)
+    with contextlib.closing(FieldReader(context, shape, job_id, form)) as reader:
+        await fetch_addressed(context, reader)
+
+
 def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
-    submission.shape.check(form)
     _use_portrait(context, caller, job_id, form)
     spec = submission.build(context, form)
-    terms = Terms(_webhook(context, form), parse_deadline(form))
+    terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form))
     return queue_job(context, job_id, spec, caller, terms)
 
 
@@ -129,7 +138,7 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
     if answered.fingerprint != digest:
         raise ProblemError(
             ProblemType.IDEMPOTENCY_MISMATCH,
-            "this Idempotency-Key was used with another form; use a new key for a new job",
+            "this Idempotency-Key was used with another request; use a new key for a new job",
             got=digest,
             allowed=answered.fingerprint,
         )

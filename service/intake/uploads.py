@@ -1,9 +1,13 @@
-"""Reads multipart/form-data as it streams in: files go into drafts, none past its limit, then into the store."""
+"""Reads the body of a create call as it streams in, in any of its three forms, and what it gives the address of.
+
+Files go into drafts, none past its limit, then into the store.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from urllib.parse import parse_qsl
 
 from anyio.to_thread import run_sync
 from fastapi import Request
@@ -19,52 +23,109 @@ from jobs.problems import ProblemType
 from jobs.schemas import InputFile
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.forms import DocumentField, Form, Shape
-from service.intake.multipart import FormReader, Received
+from service.intake.fields import FieldReader, Received
+from service.intake.forms import FRAMING_BYTES, JSON, MULTIPART, URLENCODED, DocumentField, FileField, Form, Shape
+from service.intake.json_body import read_json
+from service.intake.multipart import MAX_PARTS, PartReader
 
-FRAMING_BYTES = 64 * 1024  # what boundaries and part headers may add to the fields
+URLENCODED_BYTES = 1 << 20  # which are held as a whole
 
 
 async def read_form(context: Context, request: Request, shape: Shape, job_id: str) -> Form:
-    """Read the request's form into the folder of `job_id`, within the time and the sizes that are set.
+    """Read the request's body into the folder of `job_id`, within the time and the sizes that are set.
 
     Raises ProblemError, ArtifactsAwayError; the caller then removes the folder.
     """
-    timeout_s = context.settings.upload_timeout_s
-    limits = {name: field.limit(context.settings) for name, field in shape.fields.items()}
-    limit = sum(limits.values()) + FRAMING_BYTES
-    boundary = _boundary(request)
-    _check_declared(request, limit)
-    reader = FormReader(shape.fields, limits, context.artifacts, job_id)
-    with _problems(reader, timeout_s), closing(reader):
-        parser = MultipartParser(boundary, reader.callbacks())
-        async with asyncio.timeout(timeout_s):
-            async for chunk in _bounded(request.stream(), limit):
-                parser.write(chunk)
-                while reader.received:
-                    await _keep(context, reader.form, reader.received.pop(0))
-        parser.finalize()
-    if not reader.complete:
-        raise ProblemError(ProblemType.BAD_REQUEST, "the form ends before its closing boundary")
+    content_type, parameters = parse_options_header(request.headers.get("content-type"))
+    reader = FieldReader(context, shape, job_id)
+    with _problems(reader, context.settings.upload_timeout_s), closing(reader):
+        async with asyncio.timeout(context.settings.upload_timeout_s):
+            match content_type.decode(errors="replace"):
+                case "multipart/form-data" if b"boundary" in parameters:
+                    await _read_multipart(context, request, reader, parameters[b"boundary"])
+                case "application/x-www-form-urlencoded":
+                    await _read_urlencoded(request, reader)
+                case "application/json":
+                    await _read_json(context, request, shape, reader, job_id)
+                case _:
+                    raise _unsupported(request)
+        await _keep_received(context, reader)
     return reader.form
 
 
-def _boundary(request: Request) -> bytes:
-    """What stands between the parts. Raises ProblemError (415) for another content type."""
-    content_type, parameters = parse_options_header(request.headers.get("content-type"))
-    if content_type != b"multipart/form-data" or b"boundary" not in parameters:
-        got = request.headers.get("content-type", "none")
-        raise ProblemError(
-            ProblemType.UNSUPPORTED_MEDIA,
-            f"the request's Content-Type is {got}; it must be multipart/form-data with a boundary",
-            got=got,
-            allowed="multipart/form-data",
+async def fetch_addressed(context: Context, reader: FieldReader) -> None:
+    """Fetch the files of a form that it gives the addresses of. Raises as `take_file` does."""
+    for name, address in reader.form.addresses.items():
+        async with context.fetcher.open(name, address, limit=reader.limits[name]) as chunks:
+            await take_file(context, reader, name, chunks)
+
+
+async def take_file(context: Context, reader: FieldReader, name: str, chunks: AsyncIterator[bytes]) -> None:
+    """Take a file that does not come with the request as if it had. Raises ProblemError, ArtifactsAwayError."""
+    with _problems(reader, context.settings.upload_timeout_s):
+        reader.begin(name, as_bytes=True)
+        async for chunk in chunks:
+            reader.write(chunk)
+        reader.end()
+        await _keep_received(context, reader)
+
+
+async def _read_multipart(context: Context, request: Request, reader: FieldReader, boundary: bytes) -> None:
+    parts = PartReader(reader)
+    parser = MultipartParser(boundary, parts.callbacks())
+    async for chunk in _bounded(request, sum(reader.limits.values()) + FRAMING_BYTES):
+        parser.write(chunk)
+        await _keep_received(context, reader)
+    parser.finalize()
+    if not parts.complete:
+        raise ProblemError(ProblemType.BAD_REQUEST, "the form ends before its closing boundary")
+
+
+async def _read_urlencoded(request: Request, reader: FieldReader) -> None:
+    limit = min(sum(reader.limits.values()) + FRAMING_BYTES, URLENCODED_BYTES)
+    text = b"".join([chunk async for chunk in _bounded(request, limit)])
+    try:
+        fields = parse_qsl(
+            text.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_PARTS
         )
-    return parameters[b"boundary"]
+    except ValueError as error:
+        raise ProblemError(ProblemType.BAD_REQUEST, f"the form cannot be read: {error}") from error
+    for name, value in fields:
+        reader.begin(name, as_text=bool(value))
+        reader.write(value.encode())
+        reader.end()
+
+
+async def _read_json(context: Context, request: Request, shape: Shape, reader: FieldReader, job_id: str) -> None:
+    files = {name for name, field in shape.fields.items() if isinstance(field, FileField)}
+    texts = sum(limit for name, limit in reader.limits.items() if name not in files)
+    limit = texts + sum(reader.limits[name] * 4 // 3 for name in files) + FRAMING_BYTES  # base64 has a third more
+    with context.artifacts.draft(job_id, "body.json", limit=limit) as body:
+        body.write(b"")
+        async for chunk in _bounded(request, limit):
+            body.write(chunk)
+        body.close()
+        read = partial(read_json, body.path, reader, shape, context.catalogue.spaces)
+        await run_sync(read, limiter=context.parsing)
+
+
+async def _keep_received(context: Context, reader: FieldReader) -> None:
+    while reader.received:
+        await _keep(context, reader.form, reader.received.pop(0))
+
+
+def _unsupported(request: Request) -> ProblemError:
+    got = request.headers.get("content-type", "none")
+    allowed = [JSON, MULTIPART, URLENCODED]
+    return ProblemError(
+        ProblemType.UNSUPPORTED_MEDIA,
+        f"the request's Content-Type is {got}; it must be {JSON}, {MULTIPART} with a boundary, or {URLENCODED}",
+        got=got,
+        allowed=allowed,
+    )
 
 
 def _check_declared(request: Request, limit: int) -> None:
-    """Raise ProblemError (413) when the Content-Length is above the limit in bytes."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise ProblemError(
@@ -76,7 +137,7 @@ def _check_declared(request: Request, limit: int) -> None:
 
 
 @contextmanager
-def _problems(reader: FormReader, timeout_s: float) -> Iterator[None]:
+def _problems(reader: FieldReader, timeout_s: float) -> Iterator[None]:
     """Make ProblemError of whatever may go wrong while a form is read."""
     try:
         yield
@@ -102,9 +163,11 @@ def _problems(reader: FormReader, timeout_s: float) -> Iterator[None]:
         raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
 
 
-async def _bounded(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The bytes of a body. Raises ProblemError (413) when they are more, or are said to be."""
+    _check_declared(request, limit)
     received = 0
-    async for chunk in stream:
+    async for chunk in request.stream():
         received += len(chunk)
         if received > limit:
             raise ProblemError(
@@ -123,7 +186,7 @@ async def _keep(context: Context, form: Form, file: Received) -> None:
         if isinstance(file.field, DocumentField):
             assert file.field.check is not None  # noqa: S101 - without, a document stays a text
             check = partial(file.field.check, draft.path, context.catalogue.spaces)
-            form.counts[name] = await run_sync(check, limiter=context.parsing)
+            form.found[name] = await run_sync(check, limiter=context.parsing)
         elif file.media_type in IMAGE_TYPES:
             measure = partial(check_image, max_pixels=context.settings.max_pixels)
             form.sizes[name] = await run_sync(measure, name, draft.path, file.media_type, limiter=context.measuring)

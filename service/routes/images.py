@@ -6,8 +6,19 @@ from fastapi.responses import JSONResponse
 from jobs.media_types import IMAGE_TYPES
 from jobs.schemas import MAX_MOTIONS, ImageOptions, ImageSpec, Job, JobKind, MotionsFile
 from service.context import Context, ContextDep, WriterDep
+from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES
-from service.intake.forms import PORTRAIT, TERMS, DocumentField, FileField, Form, Shape, options_field, parse_options
+from service.intake.forms import (
+    ONE_PORTRAIT,
+    PORTRAIT,
+    TERMS,
+    DocumentField,
+    FileField,
+    Form,
+    Shape,
+    options_field,
+    parse_options,
+)
 from service.intake.motions import check_motions_file, parse_motion, parse_motions
 from service.intake.submissions import Submission, submit
 
@@ -32,7 +43,8 @@ FORM = Shape(
         "options": options_field(ImageOptions),
         **TERMS,
     },
-    exactly_one=(("portrait",), ("motion", "motions", "driving")),
+    exactly_one=(ONE_PORTRAIT, ("motion", "motions", "driving")),
+    examples=REQUESTS["images"],
 )
 
 
@@ -45,7 +57,7 @@ def _build(context: Context, form: Form) -> ImageSpec:
     elif "motions" in form.texts:
         motions = parse_motions(form.texts["motions"].encode(), spaces)
     elif "motions" in form.files:
-        motions_file = MotionsFile(**form.files["motions"].model_dump(), count=form.counts["motions"])
+        motions_file = MotionsFile(**form.files["motions"].model_dump(), count=form.found["motions"])
     return ImageSpec(
         portrait=form.files["portrait"],
         motion=motion,

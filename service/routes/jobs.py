@@ -8,13 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import ID
 from jobs.formats import RESULT_TYPES
 from jobs.problems import ProblemType
-from jobs.schemas import Job, JobStatus
+from jobs.schemas import MAX_METADATA, METADATA_KEY, Job, JobKind, JobStatus
+from jobs.store.lookups import Filters
 from jobs.store.records import JobRecord
 from service.access.control import owned, require
 from service.access.keys import KeyScope
@@ -31,6 +32,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 # Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
 EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+PAIR = rf"^{METADATA_KEY}:(?s:.){{0,512}}$"
 HEARTBEAT_S = 15.0  # a quiet stream is looked after so often
 
 
@@ -60,16 +62,41 @@ JobDep = Annotated[JobRecord, Depends(readable_job)]
 OwnJobDep = Annotated[JobRecord, Depends(writable_job)]
 
 
+def wanted_jobs(
+    status: Annotated[list[JobStatus] | None, Query(description="In one of these states")] = None,
+    kind: Annotated[list[JobKind] | None, Query(description="Of one of these kinds")] = None,
+    created_after: Annotated[AwareDatetime | None, Query(description="Made at this time or later")] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Made before this time")] = None,
+    metadata: Annotated[
+        list[Annotated[str, Field(pattern=PAIR)]] | None,
+        Query(max_length=MAX_METADATA, description="With this metadata: KEY:VALUE, as order:17; all of them"),
+    ] = None,
+) -> Filters:
+    """Which jobs a list is to have."""
+    pairs = dict(pair.split(":", 1) for pair in metadata or ())
+    return Filters(
+        status=status,
+        kind=kind,
+        since=created_after.timestamp() if created_after else None,
+        till=created_before.timestamp() if created_before else None,
+        metadata=pairs or None,
+    )
+
+
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_jobs(
     context: ContextDep,
     caller: ReaderDep,
+    filters: Annotated[Filters, Depends(wanted_jobs)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
-    """The caller's jobs, newest first."""
+    """The caller's jobs, newest first, without their input.
+
+    Of very many jobs a page may hold few that are wanted, or none: only where `next_cursor` is null is it the last.
+    """
     owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
-    records, before = context.store.lookups.page(owner, limit=limit, before=cursors.open(owner, cursor))
+    records, before = context.store.lookups.page(owner, filters, limit=limit, before=cursors.open(owner, cursor))
     return JobPage(jobs=[public_job(record, root_path) for record in records], next_cursor=cursors.seal(owner, before))
 
 
@@ -165,14 +192,14 @@ def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
 RERUN_RESPONSES = {
     **CREATE_RESPONSES,
     202: {"description": "The new job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
-    **problem_responses(s404="No such job", s409="The job has not finished, or has succeeded", s410="Expired"),
+    **problem_responses(s404="No such job", s409="The job has not finished", s410="Expired"),
 }
 del RERUN_RESPONSES[200]
 
 
 @router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)
 def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
-    """Make a new job of one that failed or was canceled lately, with the same files and options."""
+    """Make a new job of one that has ended, with the same input: it makes the same again, to the byte."""
     rerun = run_again(context, record, caller)
     job = public_job(rerun, context.settings.root_path)
     return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})

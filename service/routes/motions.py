@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse
 from jobs.media_types import IMAGE_TYPES, IMAGES, VIDEO_TYPES, VIDEOS, listed
 from jobs.schemas import Job, JobKind, MotionOptions, MotionSpec
 from service.context import Context, ContextDep, WriterDep
+from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES
 from service.intake.forms import TERMS, FileField, Form, Shape, options_field, parse_options
 from service.intake.submissions import Submission, submit
@@ -23,6 +24,7 @@ FORM = Shape(
         **TERMS,
     },
     exactly_one=(("source",),),
+    examples=REQUESTS["motions"],
 )
 
 

@@ -1,5 +1,6 @@
 """/v1/portraits: a photo uploaded once, for many jobs."""
 
+from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,17 +14,19 @@ from jobs.store.jobs import OwnerBoundError
 from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
+from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
+from service.intake.fields import FieldReader
 from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import PHOTO, Form, Shape
-from service.intake.uploads import read_form
+from service.intake.uploads import fetch_addressed, read_form
 from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 
-FORM = Shape({"portrait": PHOTO}, exactly_one=(("portrait",),))
+FORM = Shape({"portrait": PHOTO}, exactly_one=(("portrait",),), examples=REQUESTS["portraits"])
 CREATED: dict[int | str, dict[str, Any]] = {
     201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},
@@ -65,6 +68,9 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
             await run_in_threadpool(_check_room, context, caller)
             await run_in_threadpool(create_folder, context, portrait_id)
             form = await read_form(context, request, FORM, portrait_id)
+            FORM.check(form)
+            with closing(FieldReader(context, FORM, portrait_id, form)) as reader:
+                await fetch_addressed(context, reader)
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:
@@ -116,7 +122,6 @@ def _too_many(context: Context) -> ProblemError:
 
 
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
-    FORM.check(form)
     file = form.files["portrait"]
     width, height = form.sizes["portrait"]
     settings = context.settings

@@ -7,8 +7,19 @@ from jobs.kinds import SPEECH_MODEL
 from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
 from jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
 from service.context import Context, ContextDep, WriterDep
+from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES
-from service.intake.forms import PORTRAIT, TERMS, DocumentField, FileField, Form, Shape, options_field, parse_options
+from service.intake.forms import (
+    ONE_PORTRAIT,
+    PORTRAIT,
+    TERMS,
+    DocumentField,
+    FileField,
+    Form,
+    Shape,
+    options_field,
+    parse_options,
+)
 from service.intake.motions import check_motion_file, parse_motion
 from service.intake.submissions import Submission, require_models, submit
 
@@ -29,7 +40,9 @@ FORM = Shape(
         "options": options_field(VideoOptions),
         **TERMS,
     },
-    exactly_one=(("portrait",), ("motion", ("audio", "driving"))),
+    exactly_one=(ONE_PORTRAIT,),
+    at_least_one=("motion", "audio", "driving"),
+    examples=REQUESTS["videos"],
 )
 
 

@@ -111,15 +111,23 @@ def videos() -> list[bytes]:
 def texts(*schemas: str) -> st.SearchStrategy[bytes]:
     """JSON of the examples of some schemas, spoiled as bytes or with values of it replaced, or any JSON at all."""
     examples = [json.dumps(example).encode() for schema in schemas for example in EXAMPLES[schema]]
+    whole = st.sampled_from(examples)
+    anything = _values().map(lambda value: json.dumps(value).encode())
+    return st.one_of(whole, whole.flatmap(spoiled), whole.flatmap(with_a_value_replaced), anything)
+
+
+def with_a_value_replaced(text: bytes) -> st.SearchStrategy[bytes]:
+    """The JSON with any one of its values replaced by any other."""
+    return st.builds(_replaced, st.just(text), st.integers(0, 63), _values())
+
+
+def _values() -> st.SearchStrategy[Any]:
     numbers = st.floats() | st.integers() | st.sampled_from([1e400, -0.0, 2**63, 10**400])
-    values = st.recursive(
+    return st.recursive(
         st.none() | st.booleans() | numbers | st.text(max_size=20),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
         max_leaves=12,
     )
-    whole = st.sampled_from(examples)
-    replaced = st.builds(_replaced, whole, st.integers(0, 63), values)
-    return st.one_of(whole, whole.flatmap(spoiled), replaced, values.map(lambda value: json.dumps(value).encode()))
 
 
 def _replaced(text: bytes, number: int, value: object) -> bytes:

@@ -17,7 +17,7 @@ from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
 from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
 from jobs.problems import Problem
-from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
+from jobs.schemas import JobKind, Progress, Result, VideoSpec, drawn_seed, input_files
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
@@ -265,7 +265,7 @@ class Runner:
         if not claim.cut:  # there is nothing but what it is made from, and what attempts left that died
             inputs = [file.key for file in input_files(claim.spec).values()]
             self._insist(self._artifacts.clear, claim.job_id, inputs)
-        seed = int(claim.job_id[:8], 16)  # whoever makes it, and however often
+        seed = drawn_seed(claim.job_id)
         bench = Workbench(
             self.models, self._settings, stages, self._portraits, self._credentials, owner=claim.owner, seed=seed
         )

@@ -105,7 +105,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     ]
     known.remove("field")
     webhook = Webhook(url="https://example.org/")
-    done = create(store, webhook=webhook, request_id="r", deadline_s=60.0)
+    done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, metadata={"order": "17"})
     held = claim(store, done)
     store.claims.progress(held, Progress(stage="render"))
     store.claims.timing(held, "render", 1)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from jobs.motions import Motion
 from jobs.problems import Problem
-from jobs.schemas import ImageOptions, Job, MotionOptions, Motions, VideoOptions, Webhook
+from jobs.schemas import ImageOptions, Job, Metadata, MotionOptions, Motions, VideoOptions, Webhook
 from service.http.examples import EXAMPLES
 from service.stores.portraits import Portrait
 from tests.service.conftest import Server, Start
@@ -30,7 +30,7 @@ OPERATIONS = {
 
 
 def test_schemathesis_finds_nothing(start: Start) -> None:
-    server = start(max_wait_s=0.1, queue_limit=1_000_000)
+    server = start(max_wait_s=0.1, queue_limit=1_000_000, fetch=False)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
     command += [
         f"{server.url}/openapi.json",
@@ -60,6 +60,7 @@ def test_the_examples_are_what_they_say() -> None:
     schemas: dict[str, Any] = {
         "Motion": Motion, "Motions": Motions, "ImageOptions": ImageOptions, "VideoOptions": VideoOptions,
         "MotionOptions": MotionOptions, "Webhook": Webhook, "Problem": Problem, "Job": Job, "Portrait": Portrait,
+        "Metadata": Metadata,
     }  # fmt: skip
     assert set(EXAMPLES) == set(schemas)
     for name, examples in EXAMPLES.items():

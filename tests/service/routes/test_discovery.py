@@ -80,17 +80,11 @@ def test_the_document_is_whole(server: Server) -> None:
         root, components, kind, name = reference.split("/")
         assert (root, components) == ("#", "components")
         assert name in document["components"][kind]
-    body = document["paths"]["/v1/videos"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert list(body["properties"]) == [
-        "portrait",
-        "portrait_id",
-        "audio",
-        "motion",
-        "driving",
-        "options",
-        "webhook",
-        "deadline",
-    ]
+    bodies = document["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
+    fields = "portrait portrait_id audio motion driving options webhook deadline metadata"
+    assert " ".join(bodies["multipart/form-data"]["schema"]["properties"]) == fields
+    assert " ".join(bodies["application/x-www-form-urlencoded"]["schema"]["properties"]) == fields
+    assert " ".join(bodies["application/json"]["schema"]["properties"]) == fields.replace(" portrait_id", "")
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status, response in operation["responses"].items():

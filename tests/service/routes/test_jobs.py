@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import ImageSpec, Progress
 from service.access.keys import KeyFile
 from tests.service.conftest import Server, Start
-from tests.service.routes.test_create import YAW, refused
+from tests.service.routes.test_create import WAV, YAW, refused
 from tests.support.sse import events_of
 
 
@@ -152,10 +153,16 @@ def test_a_failed_job_is_run_again_with_the_same_files(server: Server, portrait:
     assert isinstance(first.spec, ImageSpec)
     assert server.artifacts.path(spec.portrait.key).read_bytes() == portrait
     assert spec.model_copy(update={"portrait": first.spec.portrait}) == first.spec
-    done = create(server, portrait)
-    server.succeed(done)
-    problem = refused(server.client.post(f"/v1/jobs/{done}/rerun"), ProblemType.JOB_FINISHED)
-    assert problem["allowed"] == ["failed", "canceled"]
+
+
+def test_a_job_that_succeeded_is_made_again_from_the_same_input(server: Server, portrait: bytes) -> None:
+    files = {"portrait": portrait, "audio": WAV}
+    done = server.client.post("/v1/videos", files=files, data={"metadata": '{"order": "17"}'}).json()
+    assert done["input"]["options"]["seed"] == int(done["id"][:8], 16)
+    server.succeed(done["id"])
+    again = server.client.post(f"/v1/jobs/{done['id']}/rerun").json()
+    assert again["id"] != done["id"]
+    assert (again["input"], again["metadata"]) == (done["input"], {"order": "17"})
 
 
 def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: bytes) -> None:
@@ -201,6 +208,42 @@ def test_jobs_are_listed_newest_first_by_cursor(server: Server, portrait: bytes)
     assert seen == made[::-1]
     refused(server.client.get("/v1/jobs?cursor=!!"), ProblemType.BAD_REQUEST)
     refused(server.client.get("/v1/jobs?limit=0"), ProblemType.INVALID_REQUEST)
+
+
+def test_lists_have_what_they_are_asked_for(server: Server, portrait: bytes) -> None:
+    def make(call: str, metadata: dict[str, str], **texts: str) -> str:
+        files = {"source" if call == "motions" else "portrait": portrait}
+        form = server.client.post(f"/v1/{call}", files=files, data={"metadata": json.dumps(metadata), **texts})
+        return str(form.json()["id"])
+
+    def listed(**query: Any) -> list[str]:
+        response = server.client.get("/v1/jobs", params=query)
+        assert response.status_code == 200, response.text
+        return [job["id"] for job in response.json()["jobs"]]
+
+    image = make("images", {"order": "17", "shop": "a:b"}, motion=YAW)
+    motion = make("motions", {"order": "18"})
+    plain = create(server, portrait)
+    server.succeed(image)
+    made = server.client.get(f"/v1/jobs/{motion}").json()["created_at"]
+    assert listed() == [plain, motion, image]
+    assert listed(status="queued") == [plain, motion]
+    assert listed(status=["succeeded", "failed"]) == [image]
+    assert listed(kind="image") == [plain, image]
+    assert listed(kind=["image", "motion"], status="queued") == [plain, motion]
+    assert listed(metadata="order:17") == listed(metadata=["order:17", "shop:a:b"]) == [image]
+    assert listed(metadata=["order:17", "order:18"]) == [motion]  # of one key the last counts
+    assert listed(metadata="order:1") == listed(metadata=["order:17", "shop:b"]) == []
+    assert listed(created_after=made) == [plain, motion]
+    assert listed(created_before=made) == [image]
+    assert listed(created_after=made, created_before=made) == []
+    server.client.delete(f"/v1/jobs/{motion}")
+    assert listed(created_after="2020-01-01T00:00:00+02:00") == [plain, image]
+    page = server.client.get("/v1/jobs", params={"kind": "image", "limit": 1}).json()
+    assert listed(kind="image", limit=1, cursor=page["next_cursor"]) == [image]
+    for wrong in ("status=done", "kind=photo", "created_after=yesterday", "created_after=2026-01-01T00:00:00",
+                  "metadata=order", "metadata=:17", "metadata=a b:c"):  # fmt: skip
+        refused(server.client.get(f"/v1/jobs?{wrong}"), ProblemType.INVALID_REQUEST)
 
 
 def events(server: Server, job_id: str, **headers: str) -> list[dict[str, str]]:
