@@ -12,6 +12,7 @@ from jobs.motions import (
     KeyframesMotion,
     Motion,
     MovingMotion,
+    NamedMotion,
     StillMotion,
 )
 from jobs.problems import ProblemError, ProblemType
@@ -66,6 +67,17 @@ def checked_moving(motion: Motion, spaces: Spaces, where: str) -> MovingMotion:
     """The same of a motion for a video."""
     if not isinstance(motion, MovingMotion):
         raise _wrong_form(motion, "a video", ["frames", "keyframes"])
+    _check(motion, spaces, where)
+    return motion
+
+
+def checked_beside(motion: Motion, spaces: Spaces, where: str, *, driven: bool) -> Motion:
+    """The same of a motion beside speech or a driving video.
+
+    `driven` says that there is such a video: then it can only be put on top, as no two can hold one head.
+    """
+    if driven and not isinstance(motion, NamedMotion):
+        raise _wrong_form(motion, "a video with a driving video", ["controls", "keyframes"])
     _check(motion, spaces, where)
     return motion
 

@@ -28,7 +28,10 @@ FORMS = ("controls", "coefficients", "frames", "keyframes")
 
 
 class ControlsMotion(Document):
-    """One pose and expression by name; `relative` adds it to the portrait's own, otherwise it replaces them."""
+    """One pose and expression by name; `relative` adds it to the portrait's own, otherwise it replaces them.
+
+    Beside speech or a driving video it is put on top of every frame.
+    """
 
     space: Space = "open478"
     controls: ControlValues
@@ -85,14 +88,18 @@ class FramesMotion(Document):
 
 
 class Keyframe(Document):
-    """Named controls at a time in seconds."""
+    """Named controls at a time in seconds from the video's start."""
 
     t: Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
     controls: ControlValues
 
 
 class KeyframesMotion(Document):
-    """Named controls at given times; what lies between is interpolated. Times rise strictly."""
+    """Named controls at given times, which rise strictly; what lies between is interpolated.
+
+    Alone the video ends with the last of them, and has `fps` frames a second. On top of speech or of a driving video,
+    whose rate and length count, the first and the last are held before and after.
+    """
 
     space: Space = "open478"
     fps: Fps = MOTION_FPS
@@ -128,3 +135,4 @@ Motion = Annotated[
 ]
 StillMotion = ControlsMotion | CoefficientsMotion
 MovingMotion = FramesMotion | KeyframesMotion
+NamedMotion = ControlsMotion | KeyframesMotion

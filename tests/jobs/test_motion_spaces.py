@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 import pytest
 
-from jobs.motion_spaces import MotionSpace, checked_moving, checked_still
+from jobs.motion_spaces import MotionSpace, checked_beside, checked_moving, checked_still
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion, Motion
 from jobs.problems import ProblemError, ProblemType
 
@@ -75,3 +75,58 @@ def test_a_sequence_that_cannot_be_drawn_is_refused(motion: Motion, detail: str)
     with pytest.raises(ProblemError) as caught:
         checked_moving(motion, SPACES, "motion")
     assert (caught.value.problem_type, caught.value.detail) == (ProblemType.INVALID_MOTION, detail)
+
+
+PUT_ON_TOP = (ControlsMotion(controls={"yaw": 45}), KeyframesMotion(keyframes=[Keyframe(t=0, controls={"yaw": -45})]))
+
+
+def test_beside_speech_any_motion_is_taken_and_beside_a_driving_video_what_is_put_on_top() -> None:
+    for motion in (POSE, SEQUENCE, *PUT_ON_TOP):
+        assert checked_beside(motion, SPACES, "motion", driven=False) is motion
+    for motion in PUT_ON_TOP:
+        assert checked_beside(motion, SPACES, "motion", driven=True) is motion
+
+
+@pytest.mark.parametrize(
+    ("motion", "driven", "problem", "got", "detail"),
+    [
+        (
+            each,
+            True,
+            "INVALID_MOTION",
+            form,
+            f"a video with a driving video needs a motion of controls or keyframes, got {form}",
+        )
+        for each, form in ((POSE, "coefficients"), (SEQUENCE, "frames"))
+    ]
+    + [
+        (
+            ControlsMotion(controls={"yaw": 46}),
+            False,
+            "INVALID_MOTION",
+            46,
+            "motion.controls.yaw is 46; allowed is -45 to 45 degrees",
+        ),
+        (
+            KeyframesMotion(keyframes=[Keyframe(t=0, controls={"wings": 1})]),
+            True,
+            "INVALID_MOTION",
+            "wings",
+            "motion.keyframes.0.controls has no control 'wings'; space open478 has yaw",
+        ),
+        (
+            ControlsMotion(space="bfm-deep3d", controls={}),
+            True,
+            "WRONG_MOTION_SPACE",
+            "bfm-deep3d",
+            "motion.space is 'bfm-deep3d'; the installed renderer speaks open478",
+        ),
+    ],
+)
+def test_what_cannot_be_beside_others_is_refused(
+    motion: Motion, driven: bool, problem: str, got: object, detail: str
+) -> None:
+    with pytest.raises(ProblemError) as caught:
+        checked_beside(motion, SPACES, "motion", driven=driven)
+    error = caught.value
+    assert (error.problem_type, error.got, error.detail) == (ProblemType[problem], got, detail)
