@@ -42,7 +42,9 @@ Scale = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
 DrivingRelative = Annotated[
     bool, Field(description="What the driver does is put on top of the portrait's own motion; else it is taken instead")
 ]
-OutputFps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description="Unset: the motion's; 25 for speech")]
+OutputFps = Annotated[
+    float, Field(ge=1, le=60, allow_inf_nan=False, description="Unset: the motion's; 25 for speech and driving videos")
+]
 Temperature = Annotated[
     float, Field(ge=0, le=2, allow_inf_nan=False, description="How much motion varies; 0: not at all")
 ]
@@ -90,7 +92,8 @@ class VideoOptions(Document):
 
     `face` chooses the portrait's face, `driving_face` that of a driving video, as its first frame with a face counts
     them. What follows `fps` governs motion made from speech: its size, how often the person blinks and whether the head
-    keeps still; the two scales are a driving video's, too. With both, blinks are the driving video's.
+    keeps still; the two scales are a driving video's, too. With both, blinks are the driving video's. What a motion
+    puts on top of them is not scaled.
     """
 
     face: FaceIndex | None = None
@@ -159,7 +162,8 @@ class VideoSpec(Document):
     """Animate `portrait` by a motion sequence, by speech or by the video `driving`.
 
     Speech and a driving video may come together: then the mouth is the speech's, and head, eyes and brows the video's.
-    A long motion lies in a file, `motion_file`.
+    Beside either or both, controls and keyframes are put on top; beside speech alone, frames and coefficients hold
+    head, eyes and brows as a video does. A long motion lies in a file, `motion_file`.
     """
 
     kind: Literal[JobKind.VIDEO] = JobKind.VIDEO

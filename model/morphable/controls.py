@@ -265,6 +265,28 @@ class Controls:
         self._apply_pose(result, identity, values, relative=relative)
         return result
 
+    def on_top(self, identity: Floats, motion: Floats, change: Floats, motions: Floats) -> Floats:
+        """Motions (T, 70) of a face with a change (T, 70) of its own `motion` (70,) added to each.
+
+        A blink on top of a blink would turn lids inside out: lips and lids do not pass through each other, and lips
+        part no further than an open jaw parts the face's own, unless the motions or the change alone have it so.
+        """
+        changed = motions + change
+        for name in ("jaw_open", *LIDS):
+            row, direction = measure(name).vector(), self._directions[name]
+            gradient = (self._model.expression_basis @ row).numpy()
+            rest = float(torch.from_numpy(self._shape(identity, np.zeros(EXPRESSION_SIZE, np.float32))).flatten() @ row)
+            own, alone, asked, got = (
+                # summed row by row, so that the bits do not depend on how many come at once
+                rest + (rows[..., EXPRESSION] * gradient).sum(-1)
+                for rows in (motion, motions, motion + change, changed)
+            )
+            full = gradient @ direction
+            least, most = (-np.inf, 0.0) if name in LIDS else (0.0, own + full)
+            held = np.clip(got, np.minimum(least, np.minimum(alone, asked)), np.maximum(most, np.maximum(alone, asked)))
+            changed[:, EXPRESSION] -= ((got - held) / full)[:, None] * direction
+        return changed
+
     def blink(self, identity: Floats, motion: Floats, amount: float) -> Floats:
         """Motion (70,) with both eyes closed by `amount` (0..1)."""
         return self.apply(identity, motion, {"blink_left": amount, "blink_right": amount})

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, KeyframesMotion
+from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion, Keyframe, KeyframesMotion, NamedMotion
 from jobs.problems import ProblemError, ProblemType
 from model.arrays import Doubles, Floats
 from model.renderer.prior.reach import within_reach
@@ -51,13 +51,19 @@ def moving(motion: FramesMotion | KeyframesMotion, face: Face, controls: Applies
     """A motion (T, D) at `fps`: frames resampled in time, or keyframes interpolated."""
     if isinstance(motion, FramesMotion):
         return resample(np.asarray(motion.frames, np.float32), motion.fps, fps)
+    times, poses = posed(motion, face, controls)
+    count = int(np.floor(times[-1] * fps + 1e-6)) + 1
+    return interpolate(times, poses, np.arange(count) / fps)
+
+
+def posed(motion: NamedMotion, face: Face, controls: AppliesControls) -> tuple[Doubles, Floats]:
+    """The portrait's motions (K, D) at times (K,) in seconds; controls are one keyframe."""
+    keyframes = [Keyframe(t=0, controls=motion.controls)] if isinstance(motion, ControlsMotion) else motion.keyframes
     poses = [
         controls.apply(face.identity, face.motion, keyframe.controls, relative=motion.relative)
-        for keyframe in motion.keyframes
+        for keyframe in keyframes
     ]
-    times = np.array([keyframe.t for keyframe in motion.keyframes])
-    count = int(np.floor(times[-1] * fps + 1e-6)) + 1
-    return interpolate(times, np.stack(poses), np.arange(count) / fps)
+    return np.array([keyframe.t for keyframe in keyframes]), np.stack(poses)
 
 
 def resample(frames: Floats, from_fps: float, to_fps: float) -> Floats:

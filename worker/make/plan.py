@@ -5,7 +5,7 @@ files, so that another process can go on from there.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -13,8 +13,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from jobs.motion_spaces import checked_moving
-from jobs.motions import MOTION_FPS, Motion
+from jobs.motion_spaces import Spaces, checked_beside, checked_moving
+from jobs.motions import MOTION_FPS, CoefficientsMotion, FramesMotion, Motion, MovingMotion, NamedMotion
 from jobs.schemas import VideoOptions
 from jobs.segments import cut
 from model.arrays import Array, Floats
@@ -23,7 +23,8 @@ from model.morphable.basis import MOTION_SPACE
 from worker.decoding import read_speech
 from worker.make.driving import DrivingVideo
 from worker.make.faces import read_portrait
-from worker.make.motions import Motions, check_reads, moving, resampled, resampled_length, within_reach_of
+from worker.make.motions import Motions, check_reads, moving, resampled, resampled_length, still, within_reach_of
+from worker.make.on_top import on_top
 from worker.make.sitter import Sitter
 from worker.make.speech import speaking, with_head_of
 from worker.media.audio import Sound, Speech
@@ -212,28 +213,42 @@ def plan_video(
     """Begin to plan a portrait that is animated by a sequence, by speech or by the video `driving`.
 
     The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
-    speech's, and head, eyes and brows are the video's.
+    speech's, and head, eyes and brows are the video's. A motion beside them is put on top where it is of controls or
+    keyframes; frames and coefficients, which are for speech alone, hold what else a video would.
 
     Raises ProblemError: for whatever of it the user can mend, as far as it is known before a driving video is read.
     """
     speech = None if audio is None else _heard(bench, audio)  # bad sound is refused before anything costly is done
     if driving is not None:
         check_reads(bench, "a driving video", bench.models.extractor.motion_space)
-    sequence = None if motion is None else checked_moving(motion, bench.models.motion_spaces, "motion")
+    if motion is not None:
+        check_motion(motion, bench.models.motion_spaces, audio=audio, driving=driving)
     subject = read_portrait(bench, portrait, options.face)
     filmed = None if driving is None else DrivingVideo(bench, subject.face, driving, options)
     if speech is not None:
-        drive = _by_speech(bench, subject.face, speech, filmed, options)
+        drive = _by_speech(bench, subject.face, speech, filmed=filmed, motion=motion, options=options)
     elif filmed is not None:
         fps = options.fps or MOTION_FPS
         drive = Drive(resampled(filmed.motions(), MOTION_FPS, fps), fps, sound=filmed.sound(), filmed=filmed)
     else:
-        assert sequence is not None  # noqa: S101 - something drives
-        fps = options.fps or sequence.fps
+        assert isinstance(motion, MovingMotion)  # noqa: S101 - something drives
+        fps = options.fps or motion.fps
         with bench.stages.run("motion"):
-            made = moving(sequence, subject.face, bench.models.controls, fps)
+            made = moving(motion, subject.face, bench.models.controls, fps)
         drive = Drive(iter([made]), fps, len(made))
+    if (audio or driving) and isinstance(motion, NamedMotion):
+        with bench.stages.run("motion"):
+            motions = on_top(drive.motions, motion, subject.face, bench.models.controls, drive.fps)
+        drive = replace(drive, motions=motions)
     return Plan(bench, Sitter(bench, subject, options), drive)
+
+
+def check_motion(motion: Motion, spaces: Spaces, *, audio: Path | None, driving: Path | None) -> None:
+    """Refuse a motion that cannot drive a video, or not beside what else does. Raises ProblemError."""
+    if audio or driving:
+        checked_beside(motion, spaces, "motion", driven=driving is not None)
+    else:
+        checked_moving(motion, spaces, "motion")
 
 
 def _heard(bench: Workbench, audio: Path) -> Speech:
@@ -244,14 +259,27 @@ def _heard(bench: Workbench, audio: Path) -> Speech:
 
 
 def _by_speech(
-    bench: Workbench, face: Extraction, speech: Speech, filmed: DrivingVideo | None, options: VideoOptions
+    bench: Workbench,
+    face: Extraction,
+    speech: Speech,
+    *,
+    filmed: DrivingVideo | None,
+    motion: Motion | None,
+    options: VideoOptions,
 ) -> Drive:
     fps = options.fps or MOTION_FPS
     with bench.stages.run("motion"):
         said = speaking(bench, face, speech, options)
     motions = resampled(bench.stages.each("motion", said), MOTION_FPS, fps)
+    held: Motions | None = None
     if filmed is not None:
-        motions = with_head_of(resampled(filmed.motions(), MOTION_FPS, fps), motions, face.motion, options)
+        held = resampled(filmed.motions(), MOTION_FPS, fps)
+    elif isinstance(motion, FramesMotion):
+        held = iter([moving(motion, face, bench.models.controls, fps)])
+    elif isinstance(motion, CoefficientsMotion):
+        held = iter([still(motion, face, bench.models.controls)[None]])
+    if held is not None:
+        motions = with_head_of(held, motions, face.motion, options)
     return Drive(motions, fps, resampled_length(said.frames, MOTION_FPS, fps), speech.sound, filmed)
 
 
