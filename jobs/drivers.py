@@ -19,9 +19,13 @@ from jobs.motions import ControlsMotion, Motion, MovingMotion
 from jobs.schemas import MOTION, ImageOptions, VideoOptions
 
 PortraitFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=f"Photo: {listed(IMAGES)}.")]
-ControlList = Annotated[list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable.")]
+ControlList = Annotated[
+    list[str] | None, typer.Option(help="A named control: yaw=20, smile=0.5; repeatable. On top of speech or a video.")
+]
 Absolute = Annotated[bool, typer.Option("--absolute", help="Controls replace the portrait's own pose.")]
-MotionFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Motion, a JSON file.")]
+MotionFile = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Motion, a JSON file; as --control.")
+]
 Audio = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Speech to speak.")]
 Driving = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Image or video to follow.")]
 OptionList = Annotated[
@@ -32,7 +36,7 @@ Options = TypeVar("Options", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Drivers:
-    """What drives a portrait: one of these, or speech with a driving video; `filmed` says that it is a video."""
+    """What drives a portrait: one of these, or several that make a video; `filmed` says that `driving` is one."""
 
     motion: Motion | None = None
     audio: Path | None = None
@@ -68,16 +72,19 @@ class Drivers:
 def read_drivers(
     *, control: list[str] | None, absolute: bool, motion: Path | None, audio: Path | None, driving: Path | None
 ) -> Drivers:
-    """Read what was given, which is exactly one of them, or speech with a driving video."""
+    """Read what was given: one of them, or for a video speech, a driving video and a motion, two of them or all."""
     drivers = {"--control": control, "--motion": motion, "--audio": audio, "--driving": driving}
     given = [name for name, value in drivers.items() if value]
-    if len(given) != 1 and given != ["--audio", "--driving"]:
-        allowed = f"exactly one of {', '.join(drivers)}, or --audio with --driving, is needed"
+    if not given or {"--control", "--motion"} <= {*given}:
+        allowed = "at least one of --audio, --driving, and either --control or --motion, is needed"
         raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
     media_type = None if driving is None else type_of(driving)
     if media_type not in (None, *IMAGE_TYPES, *VIDEO_TYPES):
         allowed = f"an image ({listed(IMAGES)}) or a video ({listed(VIDEOS)})"
         raise typer.BadParameter(f"it looks like {media_type}; allowed is {allowed}", param_hint="--driving")
+    if media_type in IMAGE_TYPES and len(given) > 1:
+        beside = f"it looks like {media_type}; allowed beside {given[0]} is a video ({listed(VIDEOS)})"
+        raise typer.BadParameter(beside, param_hint="--driving")
     return Drivers(_motion(control, motion, relative=not absolute), audio, driving, filmed=media_type in VIDEO_TYPES)
 
 

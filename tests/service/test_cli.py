@@ -290,10 +290,10 @@ def test_doctor_says_that_the_data_folder_is_none(tmp_path: Path, monkeypatch: p
     assert (disk["verdict"], disk["found"]) == ("fail", f"{tmp_path / 'file'} is no folder")
 
 
-def test_submit_needs_exactly_one_driver(portrait_file: Path) -> None:
+def test_submit_needs_a_driver(portrait_file: Path) -> None:
     result = runner.invoke(app, ["submit", str(portrait_file)])
     assert result.exit_code == 2
-    assert "exactly one of" in result.output
+    assert "at least one of" in result.output
 
 
 def test_doctor_finds_what_is_there_and_what_is_not(

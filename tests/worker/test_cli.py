@@ -14,6 +14,7 @@ from model.morphable.basis import MOTION_SPACE
 from model.weights import RENDERER
 from model.weights.files import released_weights
 from service.cli import app
+from worker.benchmark.inputs import long_speech
 from worker.media.mp4 import mp4_writer
 
 
@@ -34,8 +35,11 @@ def run(*arguments: str | Path) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "exactly one of --control, --motion, --audio, --driving"),
-        (["--control", "yaw=5", "--driving", "PORTRAIT"], "got --control, --driving"),
+        ([], "at least one of --audio, --driving, and either --control or --motion, is needed, got none"),
+        (["--control", "yaw=5", "--motion", "MOTION", "--audio", "PORTRAIT"], "got --control, --motion, --audio"),
+        (["--control", "yaw=5", "--driving", "PORTRAIT"], "image/jpeg; allowed beside --control is a video (MP4"),
+        (["--audio", "PORTRAIT", "--driving", "PORTRAIT"], "image/jpeg; allowed beside --audio is a video (MP4"),
+        (["--control", "yaw=5", "--audio", "PORTRAIT"], "'a.png'; allowed is .mp4"),
         (["--control", "yaw"], "'yaw' is not NAME=VALUE"),
         (["--control", "yaw=1", "--control", "yaw=2"], "yaw is given twice"),
         (["--control", "yaw=left"], "controls.yaw"),
@@ -193,6 +197,26 @@ def test_extract_a_video_and_draw_it(portrait: Path, tmp_path: Path) -> None:
     x, y, side = (told["shots"][0]["crop"][name] for name in ("x", "y", "side"))
     edge = np.abs(drawn[5][round(y) + 3 : round(y + side) - 3, round(x)] - (255, 210, 60)).max(axis=1)
     assert np.median(edge) < 60  # the square's left side
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("speech_weights")
+def test_a_portrait_smiles_while_it_speaks(
+    portrait: Path, tmp_path: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in tiny.items():
+        monkeypatch.setenv(name, value)
+    sound, output = long_speech(tmp_path, 0.8), tmp_path / "out.mp4"
+    by = ("--audio", sound, "--control", "smile=0.6", "--option", "paste_back=false")
+    result = run("render", portrait, *by, "-o", output, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["result"]["frames"] == 20
+    motion = tmp_path / "frames.json"
+    motion.write_text(json.dumps({"space": "open478", "frames": [[0.0] * 70]}))
+    refused = run("render", portrait, "--driving", output, "--motion", motion, "-o", tmp_path / "none.mp4")
+    assert refused.exit_code == 1
+    assert "needs a motion of controls or keyframes, got frames" in refused.output
+    assert not (tmp_path / "none.mp4").exists()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.drivers import Drivers
 from jobs.files.written import written
 from jobs.logs import configure_logging
-from jobs.motion_spaces import checked_moving, checked_still
+from jobs.motion_spaces import checked_still
 from jobs.problems import ProblemError
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from jobs.settings import InvalidSettingsError, read_settings
@@ -18,6 +18,7 @@ from worker.decoding import start_forkserver
 from worker.make.image import make_image
 from worker.make.motion import extract_motion
 from worker.make.output import Output
+from worker.make.plan import check_motion
 from worker.make.render import make_video
 from worker.models import Models
 from worker.offline.console import StageBars, show_outcome
@@ -37,9 +38,12 @@ def render_offline(
     """Make an image or a video, as the options are for the one or the other."""
 
     def load(models: Models) -> None:
-        if drivers.motion is not None:  # a mistake in it is told at once, not after seconds
-            checked = checked_moving if isinstance(options, VideoOptions) else checked_still
-            checked(drivers.motion, models.motion_spaces, "motion")
+        motion, spaces = drivers.motion, models.motion_spaces
+        if motion is not None:  # a mistake in it is told at once, not after seconds
+            if isinstance(options, VideoOptions):
+                check_motion(motion, spaces, audio=drivers.audio, driving=drivers.driving)
+            else:
+                checked_still(motion, spaces, "motion")
         models.load_all(speech=drivers.audio is not None)
 
     def job(bench: Workbench, path: Path) -> Output:
