@@ -225,6 +225,25 @@ def test_speech_over_a_driving_video(bench: Bench, portrait: Path, speech: Path,
         assert len(container.streams.audio) == 1
 
 
+def test_a_motion_is_put_on_top_of_speech_wherever_it_lies(bench: Bench, portrait: Path, speech: Path) -> None:
+    smile = ControlsMotion(controls={"smile": 0.6})
+
+    def say_with(motion: Motion | None, text: bytes | None = None) -> str:
+        return bench.submit(
+            lambda job: VideoSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+                audio=bench.put(job, "audio.wav", beginning(speech, 0.5), "audio/wav"),
+                motion=motion,
+                motion_file=None if text is None else bench.put(job, "motion.json", text, "application/json"),
+                options=VideoOptions(seed=1, paste_back=False),
+            )
+        )
+
+    jobs = say_with(None), say_with(smile), say_with(None, smile.model_dump_json().encode())
+    plain, smiles, also = (bench.result(bench.finished(job)).read_bytes() for job in jobs)
+    assert smiles == also != plain
+
+
 def test_motions_lie_in_files(bench: Bench, portrait: Path) -> None:
     sequence = json.dumps({"space": "open478", "frames": [[0.0] * 70] * 3}).encode()
     poses = json.dumps([{"controls": {"yaw": yaw}} for yaw in (0, 10)]).encode()
