@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from jobs.motions import (
-    FORMS,
+    NAMED_FORMS,
     CoefficientsMotion,
     ControlsMotion,
     FramesMotion,
     KeyframesMotion,
     Motion,
     MovingMotion,
-    NamedMotion,
     StillMotion,
+    form_of,
 )
 from jobs.problems import ProblemError, ProblemType
 
@@ -58,7 +58,7 @@ def checked_still(motion: Motion, spaces: Spaces, where: str) -> StillMotion:
     Raises ProblemError: invalid-motion or wrong-motion-space.
     """
     if not isinstance(motion, StillMotion):
-        raise _wrong_form(motion, "an image", ["controls", "coefficients"])
+        raise _wrong_form(form_of(motion), "an image", ["controls", "coefficients"])
     _check(motion, spaces, where)
     return motion
 
@@ -66,7 +66,7 @@ def checked_still(motion: Motion, spaces: Spaces, where: str) -> StillMotion:
 def checked_moving(motion: Motion, spaces: Spaces, where: str) -> MovingMotion:
     """The same of a motion for a video."""
     if not isinstance(motion, MovingMotion):
-        raise _wrong_form(motion, "a video", ["frames", "keyframes"])
+        raise _wrong_form(form_of(motion), "a video", ["frames", "keyframes"])
     _check(motion, spaces, where)
     return motion
 
@@ -76,10 +76,16 @@ def checked_beside(motion: Motion, spaces: Spaces, where: str, *, driven: bool) 
 
     `driven` says that there is such a video: then it can only be put on top, as no two can hold one head.
     """
-    if driven and not isinstance(motion, NamedMotion):
-        raise _wrong_form(motion, "a video with a driving video", ["controls", "keyframes"])
+    if driven:
+        check_beside_driver(form_of(motion))
     _check(motion, spaces, where)
     return motion
+
+
+def check_beside_driver(form: str) -> None:
+    """Refuse a motion of a form that holds the head itself, where a driving video does. Raises ProblemError."""
+    if form not in NAMED_FORMS:
+        raise _wrong_form(form, "a video with a driving video", list(NAMED_FORMS))
 
 
 def _check(motion: Motion, spaces: Spaces, where: str) -> None:
@@ -105,8 +111,7 @@ def _check(motion: Motion, spaces: Spaces, where: str) -> None:
                 _check_controls(keyframe.controls, space, f"{where}.keyframes.{index}.controls")
 
 
-def _wrong_form(motion: Motion, what: str, allowed: list[str]) -> ProblemError:
-    got = next(form for form in FORMS if hasattr(motion, form))
+def _wrong_form(got: str, what: str, allowed: list[str]) -> ProblemError:
     return ProblemError(
         ProblemType.INVALID_MOTION,
         f"{what} needs a motion of {' or '.join(allowed)}, got {got}",

@@ -25,6 +25,7 @@ Fps = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)]
 Confidence = Annotated[float, Field(ge=0, le=1, description="How sure the extractor is; under 0.3 it saw no face")]
 
 FORMS = ("controls", "coefficients", "frames", "keyframes")
+NAMED_FORMS = ("controls", "keyframes")  # which can be put on top of another motion
 
 
 class ControlsMotion(Document):
@@ -136,3 +137,8 @@ Motion = Annotated[
 StillMotion = ControlsMotion | CoefficientsMotion
 MovingMotion = FramesMotion | KeyframesMotion
 NamedMotion = ControlsMotion | KeyframesMotion
+
+
+def form_of(motion: Motion) -> str:
+    """Which of FORMS a motion has."""
+    return next(form for form in FORMS if hasattr(motion, form))

@@ -1,6 +1,7 @@
 """Checks a submitted motion against the installed models, before it becomes a job."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jobs.documents import InvalidJsonError, read_document
 from jobs.motion_spaces import Spaces, checked_moving, checked_still
-from jobs.motions import Motion
+from jobs.motions import Motion, form_of
 from jobs.problems import ProblemType
 from jobs.schemas import MOTION, MOTIONS
 from service.http.problems import ProblemError, validation_error
@@ -20,10 +21,12 @@ T = TypeVar("T")
 SHORT_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.){0,512}+")*+[^"]*+', re.DOTALL)
 
 
-def parse_motion(text: bytes, spaces: Spaces, *, moving: bool) -> Motion:
+Check = Callable[[Motion, Spaces, str], Motion]
+
+
+def parse_motion(text: bytes, spaces: Spaces, check: Check) -> Motion:
     """Read a motion and check form, space, length and ranges. Raises ProblemError naming value and what is allowed."""
-    motion = _read(MOTION, text, "motion", tag=0)
-    return checked_moving(motion, spaces, "motion") if moving else checked_still(motion, spaces, "motion")
+    return check(_read(MOTION, text, "motion", tag=0), spaces, "motion")
 
 
 def parse_motions(text: bytes, spaces: Spaces) -> list[Motion]:
@@ -32,10 +35,9 @@ def parse_motions(text: bytes, spaces: Spaces) -> list[Motion]:
     return [checked_still(motion, spaces, f"motions.{index}") for index, motion in enumerate(motions)]
 
 
-def check_motion_file(path: Path, spaces: Spaces) -> int:
-    """The same for a long motion of a video that lies in a file; it is one. Raises ProblemError."""
-    parse_motion(_weighed(path, spaces, "motion"), spaces, moving=True)
-    return 1
+def check_motion_file(path: Path, spaces: Spaces) -> str:
+    """The same for a long motion of a video that lies in a file; its form. Raises ProblemError."""
+    return form_of(parse_motion(_weighed(path, spaces, "motion"), spaces, checked_moving))
 
 
 def check_motions_file(path: Path, spaces: Spaces) -> int:

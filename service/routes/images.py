@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from jobs.media_types import IMAGE_TYPES
+from jobs.motion_spaces import checked_still
 from jobs.schemas import MAX_MOTIONS, ImageOptions, ImageSpec, Job, JobKind, MotionsFile
 from service.context import Context, ContextDep, WriterDep
 from service.http.examples import REQUESTS
@@ -53,7 +54,7 @@ def _build(context: Context, form: Form) -> ImageSpec:
     spaces = context.catalogue.spaces
     motion = motions = motions_file = None
     if "motion" in form.texts:
-        motion = parse_motion(form.texts["motion"].encode(), spaces, moving=False)
+        motion = parse_motion(form.texts["motion"].encode(), spaces, checked_still)
     elif "motions" in form.texts:
         motions = parse_motions(form.texts["motions"].encode(), spaces)
     elif "motions" in form.files:

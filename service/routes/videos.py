@@ -1,10 +1,13 @@
-"""POST /v1/videos: a portrait, animated by a motion, by speech or by another video, or by these two together."""
+"""POST /v1/videos: a portrait, animated by speech, by another video or by a motion, or by several of them."""
+
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from jobs.kinds import SPEECH_MODEL
 from jobs.media_types import AUDIO_TYPES, SOUNDS, VIDEO_TYPES, VIDEOS, listed
+from jobs.motion_spaces import check_beside_driver, checked_beside, checked_moving
 from jobs.schemas import Job, JobKind, VideoOptions, VideoSpec
 from service.context import Context, ContextDep, WriterDep
 from service.http.examples import REQUESTS
@@ -50,9 +53,12 @@ def _build(context: Context, form: Form) -> VideoSpec:
     if "audio" in form.files:  # which other videos do without, so it is not known before the form is
         require_models(context, SPEECH_MODEL)
     options = parse_options(form, VideoOptions)
-    motion = None
+    motion, driven = None, "driving" in form.files
     if "motion" in form.texts:
-        motion = parse_motion(form.texts["motion"].encode(), context.catalogue.spaces, moving=True)
+        check = partial(checked_beside, driven=driven) if driven or "audio" in form.files else checked_moving
+        motion = parse_motion(form.texts["motion"].encode(), context.catalogue.spaces, check)
+    elif "motion" in form.files and driven:
+        check_beside_driver(form.found["motion"])
     return VideoSpec(
         portrait=form.files["portrait"],
         audio=form.files.get("audio"),
@@ -70,5 +76,8 @@ VIDEO = Submission(JobKind.VIDEO, FORM, _build)
     "/v1/videos", status_code=202, response_model=Job, responses=CREATE_RESPONSES, openapi_extra=VIDEO.operation
 )
 async def create_video(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
-    """Let a portrait speak, move through a sequence or keyframes, or move as another video does."""
+    """Let a portrait speak, move as another video does, or through a sequence or keyframes.
+
+    Beside speech or another video, controls and keyframes are put on top of what these do.
+    """
     return await submit(context, request, caller, VIDEO)

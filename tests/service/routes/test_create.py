@@ -352,6 +352,29 @@ def test_speech_and_a_driving_video_come_together(server: Server, portrait: byte
     assert "at least one of motion, audio, driving is needed, got none" in problem["detail"]
 
 
+def test_a_motion_stands_beside_speech_or_a_driving_video(server: Server, portrait: bytes) -> None:
+    smile = json.dumps({"controls": {"jaw_open": 0.4}})
+    nod = json.dumps({"keyframes": [{"t": 0.0, "controls": {}}, {"t": 1.0, "controls": {"yaw": 5.0}}]})
+    still = json.dumps({"space": "open478", "coefficients": [0.5] * DIMENSION})
+    frames, many = (
+        json.dumps({"space": "open478", "fps": 25, "frames": [[0.5] * DIMENSION] * count}) for count in (3, 1000)
+    )
+    speech, driver = {"portrait": portrait, "audio": WAV}, {"portrait": portrait, "driving": MP4}
+    for files, motions in (
+        (speech, (smile, nod, still, frames, many)),
+        (driver, (smile, nod)),
+        ({**speech, **driver}, (smile, nod)),
+    ):
+        for motion in motions:
+            assert post(server, "videos", files, motion=motion).status_code == 202
+    for files in (driver, {**speech, **driver}):
+        for motion in (still, frames, many):
+            problem = refused(post(server, "videos", files, motion=motion), ProblemType.INVALID_MOTION)
+            assert problem["allowed"] == ["controls", "keyframes"]
+    problem = refused(post(server, "videos", {"portrait": portrait}, motion=smile), ProblemType.INVALID_MOTION)
+    assert problem["allowed"] == ["frames", "keyframes"]
+
+
 def test_an_image_with_too_long_a_side_is_refused(server: Server) -> None:
     strip = io.BytesIO()
     Image.new("1", (40_000, 3)).save(strip, "PNG")
