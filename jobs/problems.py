@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-TYPE_PREFIX = "urn:pirenderer:problem:"
+TYPE_PREFIX = "/problems/"  # a path of the front-end, where each type has its page
 
 
 class ProblemType(Enum):
@@ -69,7 +69,7 @@ class ProblemType(Enum):
 
     @property
     def uri(self) -> str:
-        """The value of `type` on the wire."""
+        """The path of its page: the value of `type`, which has the service's address before it on the wire."""
         return TYPE_PREFIX + self.slug
 
 
@@ -98,6 +98,10 @@ class Problem(BaseModel):
             got=got,
             allowed=allowed,
         )
+
+    def under(self, base: str) -> Self:
+        """The same as clients see it: its type with `base`, the service's address, before it."""
+        return self.model_copy(update={"type": base + self.type}) if self.type.startswith(TYPE_PREFIX) else self
 
 
 class ProblemError(Exception):

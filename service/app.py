@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere; ours is at /
         redoc_url=None,
         redirect_slashes=False,  # an address that is nearly right is wrong, and a redirect would trust the Host header
-        servers=[{"url": settings.root_path}] if settings.root_path else None,
+        servers=[{"url": settings.base}] if settings.base else None,
         generate_unique_id_function=lambda route: route.name,  # operation ids that outlive a change of paths
     )
     app.state.context = context
@@ -72,7 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside
     # the guard, so that a page may read why it was refused. Inside of all, a HEAD is still logged and counted as HEAD.
     app.add_middleware(HeadRequests, router=app.router)
-    hosts = (*settings.hosts, settings.host.lower())
+    public = urlsplit(settings.public_url or "").hostname
+    hosts = (*settings.hosts, settings.host.lower(), *([public] if public else []))
     app.add_middleware(OpenModeGuard, hosts=hosts, keyed=lambda: context.access.keyed)
     if settings.cors_origins:
         app.add_middleware(

@@ -16,6 +16,7 @@ from service.access.control import AccessControl, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, Throttle, Underway
 from service.catalogue import Catalogue
+from service.http.addresses import base_of
 from service.http.cursors import Cursors
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
@@ -50,6 +51,10 @@ class Context:
     measuring: CapacityLimiter  # of images, by their headers, which may be made to keep the processor busy
     fetcher: Fetcher
     signer: WebhookSigner
+
+    def base_url(self, request: Request) -> str:
+        """What the addresses in the answer to a request begin with."""
+        return base_of(request, self.settings)
 
 
 async def get_context(request: Request) -> Context:

@@ -15,9 +15,11 @@ from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, WholeSeco
 
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
-ORIGIN = re.compile(r"\*|https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+AUTHORITY = re.compile(r"([a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
+ORIGIN = re.compile(rf"\*|https?://{AUTHORITY.pattern}")
 SEGMENT = "[A-Za-z0-9._~-]+"
-ROOT_PATH = re.compile(rf"(/(?!(v1|web)(/|$)){SEGMENT}(/{SEGMENT})*)?")
+PUBLIC_URL = re.compile(rf"https?://{AUTHORITY.pattern}(/{SEGMENT})*")
+ROOT_PATH = re.compile(rf"(/(?!(v1|web|problems)(/|$)){SEGMENT}(/{SEGMENT})*)?")
 
 
 def _check_rate(text: str) -> str:
@@ -77,8 +79,18 @@ def _check_origin(text: str) -> str:
 def _check_root_path(text: str) -> str:
     path = text.rstrip("/")
     if not ROOT_PATH.fullmatch(path):
-        raise ValueError("it is a path as /portraits, but not /v1 or /web")
+        raise ValueError("it is a path as /portraits, but not /v1, /web or /problems")
     return path
+
+
+def _check_public_url(text: str) -> str:
+    url = text.rstrip("/")
+    if not PUBLIC_URL.fullmatch(url):
+        raise ValueError(
+            "it is http:// or https:// and a host in lower case, with a port and a path if need be "
+            "(https://api.example/portraits), without user, query and fragment"
+        )
+    return url
 
 
 class Settings(SharedSettings):
@@ -97,6 +109,10 @@ class Settings(SharedSettings):
     )
     root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
         default="", description="Path that a proxy serves it under, as /portraits"
+    )
+    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
+        default=None,
+        description="What clients reach it under, as https://api.example/portraits; unset: as each request says",
     )
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_check_proxy)], ...], NoDecode] = Field(
         default=(), description="Addresses and networks whose X-Forwarded-For and -Proto are believed"
@@ -193,10 +209,15 @@ class Settings(SharedSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
-    @field_validator("keys_dir", mode="before")
+    @field_validator("keys_dir", "public_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return value or None
+
+    @property
+    def base(self) -> str:
+        """What addresses begin with where no request says how it came to us."""
+        return self.public_url or self.root_path
 
     @property
     def keys_path(self) -> Path:

@@ -105,7 +105,7 @@ def test_files(service: Service) -> None:
                 return False
             error = job["error"]
             assert error is None or error["status"] < 500, (error, service.log("worker"))
-            ends[error["type"].rpartition(":")[2] if error else "served"] += 1
+            ends[error["type"].rpartition("/")[2] if error else "served"] += 1
             service.client.delete(f"/v1/jobs/{waiting.pop(0)}")
             return True
 

@@ -116,6 +116,6 @@ def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> N
     bad = models.CreateMotionBody(source=file(BytesIO(b"no picture")))
     problem = module("api.create.create_motion").sync(client=client, body=bad)
     assert isinstance(problem, models.Problem)
-    assert problem.type_ == "urn:pirenderer:problem:unsupported-media"
+    assert problem.type_.endswith("/problems/unsupported-media")
     controls = module("api.discovery.list_controls").sync(client=client)
     assert "yaw" in {control.name for space in controls.spaces for control in space.controls}

@@ -143,6 +143,7 @@ class JobStore:
         deadline_s: float | None = None,
         request_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        base_url: str | None = None,
     ) -> JobRecord:
         """Put a new job into its queue, at its owner's turn.
 
@@ -152,9 +153,12 @@ class JobStore:
         begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
         """
         kind = spec.kind.value
-        fields = {"webhook": webhook.model_dump_json() if webhook else None, "request_id": request_id}
-        if metadata:
-            fields["metadata"] = json.dumps(metadata)
+        fields = {
+            "webhook": webhook.model_dump_json() if webhook else None,
+            "metadata": json.dumps(metadata) if metadata else None,
+            "request_id": request_id,
+            "base_url": base_url,
+        }
         if deadline_s is not None:
             # made now and stored, so that the script that sees the deadline missed can fail the job with it
             late = Problem.of(

@@ -8,6 +8,7 @@ and by functions of the scripts' prelude.
     number              CREATE                                  counts up over jobs and portraits: the order of lists
     created_at          CREATE                                  when it was made
     request_id          CREATE                                  the request that made it, for logs
+    base_url            CREATE                                  what addresses began with that the request was told
     retention           CREATE                                  seconds for which it is kept after its end
     canceled_retention  CREATE                                  the same where it was canceled
     deadline_s          CREATE                                  so long after its making it is to have begun, in seconds

@@ -40,6 +40,7 @@ class JobRecord(BaseModel):
     result: Result | None = None
     result_key: str | None = None
     request_id: str | None = None
+    base_url: str | None = None
     webhook: WebhookState | None = None
     metadata: dict[str, str] = {}
     spec: JobSpec | None = None
@@ -82,16 +83,17 @@ class JobRecord(BaseModel):
             result=Result.model_validate_json(fields["result"]) if "result" in fields else None,
             result_key=fields.get("result_key"),
             request_id=fields.get("request_id"),
+            base_url=fields.get("base_url"),
             webhook=_webhook(fields),
             metadata=json.loads(fields.get("metadata", "{}")),
             spec=None if spec is None else JOB_SPEC.validate_json(spec),
         )
 
-    def public(self, urls: Urls) -> Job:
-        """The job as the API shows it."""
-        hidden = {"owner", "number", "deliveries", "result_key", "request_id", "spec"}
+    def public(self, urls: Urls, error: Problem | None) -> Job:
+        """The job as the API shows it, with its addresses and its error as clients see it."""
+        hidden = {"owner", "number", "deliveries", "result_key", "request_id", "base_url", "error", "spec"}
         given = None if self.spec is None else JobInput.of(self.spec)
-        return Job(urls=urls, input=given, **{name: value for name, value in self if name not in hidden})
+        return Job(urls=urls, error=error, input=given, **{name: value for name, value in self if name not in hidden})
 
 
 def _webhook(fields: Mapping[str, str]) -> WebhookState | None:

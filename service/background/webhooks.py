@@ -118,7 +118,7 @@ class _Deliveries:
         self._hosts[host] += 1
         status, trouble = None, ""
         try:
-            body = payload(event, public_job(record, self._context.settings.root_path))
+            body = payload(event, public_job(record, record.base_url or self._context.settings.base))
             headers = self._context.signer.headers(record.owner, f"msg_{job_id}", int(time.time()), body)
             headers |= {"content-type": "application/json", "user-agent": "PIRenderer-Webhooks/1.0"}
             status = await self._poster.post(record.webhook.url, headers, body)

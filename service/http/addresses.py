@@ -1,18 +1,39 @@
-"""Where things are: the addresses of a job."""
+"""Where things are: what addresses begin with, those of a job, and those of the pages of a list."""
+
+from urllib.parse import quote
+
+from fastapi import Request
 
 from jobs.schemas import Job, JobKind, Urls
 from jobs.store.records import JobRecord
+from service.settings import AUTHORITY, Settings
 
 
-def public_job(record: JobRecord, root_path: str) -> Job:
-    """A job with its addresses, under the path that a proxy serves us under."""
-    base = f"{root_path}/v1/jobs/{record.id}"
-    return record.public(
-        Urls(
-            self=base,
-            events=f"{base}/events",
-            cancel=f"{base}/cancel",
-            result=f"{base}/result",
-            stream=f"{base}/stream.m3u8" if record.kind is JobKind.VIDEO else None,
-        )
+def base_of(request: Request, settings: Settings) -> str:
+    """What addresses begin with: `https://host/path`, as it was set, or as the request came.
+
+    A proxy that is trusted says the scheme. Whoever makes up a Host gets its own answers with it; one that can be no
+    host's name is left out, and addresses then begin with the path.
+    """
+    host = request.headers.get("host", "").lower()
+    if settings.public_url or not AUTHORITY.fullmatch(host):
+        return settings.base
+    return f"{request.scope['scheme']}://{host}{settings.root_path}"
+
+
+def own_address(request: Request, base: str) -> str:
+    """The address that a request was sent to, without its query."""
+    return base + quote(request.scope["path"], safe="/:@")
+
+
+def public_job(record: JobRecord, base: str) -> Job:
+    """A job with its addresses, which begin with `base`."""
+    address = f"{base}/v1/jobs/{record.id}"
+    urls = Urls(
+        self=address,
+        events=f"{address}/events",
+        cancel=f"{address}/cancel",
+        result=f"{address}/result",
+        stream=f"{address}/stream.m3u8" if record.kind is JobKind.VIDEO else None,
     )
+    return record.public(urls, error=record.error and record.error.under(base))

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from jobs.problems import ProblemType
+
 PORTRAIT_ID = "5f0c9f7e3f5b4a6d8e1b2c3d4e5f6a7b"
 JOB_ID = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+BASE = "https://portraits.example"
 
 _TURN = {"space": "open478", "controls": {"yaw": 20, "smile": 0.6}, "relative": True}
 _SWAY = {
@@ -20,7 +23,7 @@ _PORTRAIT = {
     "height": 600,
     "created_at": "2026-03-01T12:00:00Z",
     "expires_at": "2026-03-02T12:00:00Z",
-    "urls": {"self": f"/v1/portraits/{PORTRAIT_ID}"},
+    "urls": {"self": f"{BASE}/v1/portraits/{PORTRAIT_ID}"},
 }
 _QUEUED = {
     "id": JOB_ID,
@@ -32,10 +35,10 @@ _QUEUED = {
     "estimated_wait_s": 0.8,
     "timings": {},
     "urls": {
-        "self": f"/v1/jobs/{JOB_ID}",
-        "events": f"/v1/jobs/{JOB_ID}/events",
-        "cancel": f"/v1/jobs/{JOB_ID}/cancel",
-        "result": f"/v1/jobs/{JOB_ID}/result",
+        "self": f"{BASE}/v1/jobs/{JOB_ID}",
+        "events": f"{BASE}/v1/jobs/{JOB_ID}/events",
+        "cancel": f"{BASE}/v1/jobs/{JOB_ID}/cancel",
+        "result": f"{BASE}/v1/jobs/{JOB_ID}/result",
     },
 }
 _SUCCEEDED = {
@@ -54,7 +57,7 @@ _SUCCEEDED = {
     },
 }
 _NO_FACE = {
-    "type": "urn:pirenderer:problem:no-face",
+    "type": f"{BASE}{ProblemType.NO_FACE.uri}",
     "title": "No face was found",
     "status": 422,
     "detail": "no face was found in the portrait of 400 x 300 pixels; looked for whole faces at least 40 "

@@ -19,7 +19,8 @@ from starlette.routing import compile_path
 from jobs import problems
 from jobs.documents import MAX_ERRORS
 from jobs.files.artifacts import ArtifactsAwayError
-from jobs.problems import TYPE_PREFIX, Problem, ProblemType
+from jobs.problems import Problem, ProblemType
+from service.http.addresses import own_address
 from service.secret import SecretAwayError
 
 log = structlog.get_logger(__name__)
@@ -133,8 +134,8 @@ def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
 
 def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem on the wire."""
-    address = request.app.state.context.settings.root_path + request.url.path
-    body = problem.model_copy(update={"instance": problem.instance or address})
+    base = request.app.state.context.base_url(request)
+    body = problem.under(base).model_copy(update={"instance": own_address(request, base)})
     return JSONResponse(
         body.model_dump(mode="json", exclude_none=True),
         status_code=problem.status,
@@ -163,7 +164,7 @@ def _on_http(request: Request, error: HTTPException) -> JSONResponse:
     }.get(error.status_code, str(error.detail))
     if problem_type is None:
         problem = Problem(
-            type=f"{TYPE_PREFIX}http-{error.status_code}",
+            type="about:blank",  # RFC 9457: it means no more than its status
             title=str(error.detail),
             status=error.status_code,
             detail=detail,

@@ -29,6 +29,7 @@ class Terms:
     webhook: Webhook | None = None
     deadline_s: float | None = None
     metadata: Mapping[str, str] | None = None
+    base_url: str | None = None
 
 
 def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
@@ -79,6 +80,7 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
             deadline_s=terms.deadline_s,
             request_id=current_request_id(),
             metadata=terms.metadata,
+            base_url=terms.base_url,
         )
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error

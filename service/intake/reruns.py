@@ -14,7 +14,7 @@ from service.intake.folders import create_folder, remove_folder
 AGAIN = tuple(status for status in JobStatus if status.finished and status is not JobStatus.EXPIRED)
 
 
-def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
+def run_again(context: Context, record: JobRecord, caller: Caller, base: str) -> JobRecord:
     """The new job, which makes the same again. Raises ProblemError: 409 for a job that lives, 410 for one whose files
     are gone."""
     if not record.status.finished:
@@ -34,9 +34,8 @@ def run_again(context: Context, record: JobRecord, caller: Caller) -> JobRecord:
             for name, file in input_files(spec).items()
         }
         webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
-        rerun = queue_job(
-            context, job_id, spec.model_copy(update=linked), caller, Terms(webhook, metadata=record.metadata)
-        )
+        terms = Terms(webhook, metadata=record.metadata, base_url=base)
+        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, terms)
         made = True
     except ArtifactMissingError as error:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error

@@ -63,7 +63,8 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
-            record = await run_in_threadpool(_queue, context, caller, submission, job_id, form)
+            base = context.base_url(request)
+            record = await run_in_threadpool(_queue, context, caller, submission, job_id, form, base=base)
             made = True
             if key is not None:
                 with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
@@ -101,10 +102,12 @@ async def _complete(context: Context, shape: Shape, job_id: str, form: Form) -> 
         await fetch_addressed(context, reader)
 
 
-def _queue(context: Context, caller: Caller, submission: Submission, job_id: str, form: Form) -> JobRecord:
+def _queue(
+    context: Context, caller: Caller, submission: Submission, job_id: str, form: Form, *, base: str
+) -> JobRecord:
     _use_portrait(context, caller, job_id, form)
     spec = submission.build(context, form)
-    terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form))
+    terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form), base)
     return queue_job(context, job_id, spec, caller, terms)
 
 
@@ -154,7 +157,7 @@ async def _answer(
     context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool
 ) -> JSONResponse:
     wait_s = wait_seconds(request, context.settings.max_wait_s)
-    headers = {"Location": public_job(record, context.settings.root_path).urls.self}
+    headers = {"Location": public_job(record, context.base_url(request)).urls.self}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
@@ -170,5 +173,5 @@ async def _answer(
     status = 200 if record.status.finished else 202
     if status == 202:
         headers["Retry-After"] = "1"
-    job = public_job(record, context.settings.root_path)
+    job = public_job(record, context.base_url(request))
     return JSONResponse(job.model_dump(mode="json"), status_code=status, headers=headers)

@@ -85,6 +85,7 @@ def wanted_jobs(
 
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_jobs(
+    request: Request,
     context: ContextDep,
     caller: ReaderDep,
     filters: Annotated[Filters, Depends(wanted_jobs)],
@@ -95,15 +96,15 @@ def list_jobs(
 
     Of very many jobs a page may hold few that are wanted, or none: only where `next_cursor` is null is it the last.
     """
-    owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
+    owner, cursors, base = caller.owner, context.cursors, context.base_url(request)
     records, before = context.store.lookups.page(owner, filters, limit=limit, before=cursors.open(owner, cursor))
-    return JobPage(jobs=[public_job(record, root_path) for record in records], next_cursor=cursors.seal(owner, before))
+    return JobPage(jobs=[public_job(record, base) for record in records], next_cursor=cursors.seal(owner, before))
 
 
 @router.get("/{job_id}", responses=NO_JOB)
-async def read_job(record: JobDep, context: ContextDep) -> Job:
+async def read_job(request: Request, record: JobDep, context: ContextDep) -> Job:
     """One job as it is now."""
-    return public_job(record, context.settings.root_path)
+    return public_job(record, context.base_url(request))
 
 
 async def follower(record: JobDep, context: ContextDep) -> AsyncIterator[None]:
@@ -173,7 +174,7 @@ def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Respo
 
 
 @router.post("/{job_id}/cancel", responses={**NO_JOB, **problem_responses(s409="The job has already finished")})
-def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
+def cancel_job(request: Request, record: OwnJobDep, context: ContextDep) -> Job:
     """Cancel a job: at once while it is queued, at the next batch while it runs."""
     try:
         ended = context.store.request_cancel(record.id)
@@ -186,7 +187,7 @@ def cancel_job(record: OwnJobDep, context: ContextDep) -> Job:
             got=ended.value,
             allowed=[JobStatus.QUEUED.value, JobStatus.RUNNING.value],
         )
-    return public_job(context.store.get(record.id) or record, context.settings.root_path)
+    return public_job(context.store.get(record.id) or record, context.base_url(request))
 
 
 RERUN_RESPONSES = {
@@ -198,10 +199,10 @@ del RERUN_RESPONSES[200]
 
 
 @router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)
-def rerun_job(record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
+def rerun_job(request: Request, record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Make a new job of one that has ended, with the same input: it makes the same again, to the byte."""
-    rerun = run_again(context, record, caller)
-    job = public_job(rerun, context.settings.root_path)
+    base = context.base_url(request)
+    job = public_job(run_again(context, record, caller, base), base)
     return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})
 
 

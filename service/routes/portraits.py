@@ -76,29 +76,30 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
     finally:
         if not kept:
             await run_in_threadpool(remove_folder, context, portrait_id)
-    portrait = record.public(context.settings.root_path)
+    portrait = record.public(context.base_url(request))
     return JSONResponse(portrait.model_dump(mode="json"), status_code=201, headers={"Location": portrait.urls.self})
 
 
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_portraits(
+    request: Request,
     context: ContextDep,
     caller: ReaderDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> PortraitPage:
     """The caller's portraits, newest first."""
-    owner, cursors, root_path = caller.owner, context.cursors, context.settings.root_path
+    owner, cursors, base = caller.owner, context.cursors, context.base_url(request)
     records, before = context.portraits.page(owner, limit=limit, before=cursors.open(owner, cursor))
-    return PortraitPage(
-        portraits=[record.public(root_path) for record in records], next_cursor=cursors.seal(owner, before)
-    )
+    return PortraitPage(portraits=[record.public(base) for record in records], next_cursor=cursors.seal(owner, before))
 
 
 @router.get("/{portrait_id}", responses=NO_PORTRAIT)
-def read_portrait(record: Annotated[PortraitRecord, Depends(readable_portrait)], context: ContextDep) -> Portrait:
+def read_portrait(
+    request: Request, record: Annotated[PortraitRecord, Depends(readable_portrait)], context: ContextDep
+) -> Portrait:
     """One portrait."""
-    return record.public(context.settings.root_path)
+    return record.public(context.base_url(request))
 
 
 @router.delete("/{portrait_id}", status_code=204, responses=NO_PORTRAIT)

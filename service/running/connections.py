@@ -107,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._close_with(b"503 Service Unavailable", problem, b"retry-after: %d\r\n" % self.settings.retry_after_s)
 
     def _close_with(self, status: bytes, problem: Problem, headers: bytes = b"") -> None:
-        body = problem.model_dump_json().encode()
+        body = problem.under(self.settings.base).model_dump_json().encode()
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\nconnection: close\r\n%b"
             b"content-length: %d\r\n\r\n%b" % (status, headers, len(body), body)

@@ -47,10 +47,10 @@ class PortraitRecord(BaseModel):
     created_at: datetime
     expires_at: datetime
 
-    def public(self, root_path: str) -> Portrait:
-        """The portrait as the API shows it, whose addresses begin with `root_path`."""
+    def public(self, base: str) -> Portrait:
+        """The portrait as the API shows it, whose addresses begin with `base`."""
         return Portrait(
-            urls=PortraitUrls(self=f"{root_path}/v1/portraits/{self.id}"),
+            urls=PortraitUrls(self=f"{base}/v1/portraits/{self.id}"),
             **self.file.model_dump(exclude={"key"}),
             **self.model_dump(exclude={"owner", "number", "file"}),
         )

@@ -330,7 +330,7 @@ async function create() {
   try {
     return await post();
   } catch (error) {
-    if (!error.type?.endsWith(":no-such-portrait")) throw error;
+    if (!error.type?.endsWith("/no-such-portrait")) throw error;
     state.portraitId = null; // it has expired
     return post();
   }

@@ -138,7 +138,7 @@ def check(service: Service, bombs: dict[str, Callable[[float], bytes]], send: Se
                 assert job is not None
                 error = job["error"]
                 assert error is None or error["status"] < 500, error
-                ends[error["type"].rpartition(":")[2] if error else "served"] += 1
+                ends[error["type"].rpartition("/")[2] if error else "served"] += 1
                 service.client.delete(f"/v1/jobs/{job_id}")
         return watch.cost
 

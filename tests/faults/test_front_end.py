@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from jobs.problems import ProblemType
 from tests.support.processes import PORTRAIT, TURN, Service, until
 from tests.support.sse import events_of
 
@@ -66,7 +67,8 @@ def test_without_room_uploads_are_refused_and_the_service_goes_on(service: Servi
     for _ in range(3):
         files, data = {"portrait": PORTRAIT.read_bytes()}, {"motion": TURN}
         response = service.client.post("/v1/images", files=files, data=data)
-        assert (response.status_code, response.json()["type"]) == (507, "urn:pirenderer:problem:storage-full")
+        assert response.status_code == 507
+        assert response.json()["type"].endswith(ProblemType.STORAGE_FULL.uri)
     assert not list(service.artifacts.glob("??/*"))
     assert service.client.get("/v1/jobs").json()["jobs"] == []
     assert service.client.get("/readyz").status_code == 200

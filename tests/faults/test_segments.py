@@ -14,6 +14,7 @@ import pytest
 
 from jobs.kinds import KINDS
 from jobs.messages import make_celery, task_name
+from jobs.problems import ProblemType
 from jobs.schemas import JobKind
 from jobs.segments import cut
 from jobs.store.names import Key, lock_key
@@ -172,7 +173,7 @@ def test_a_segment_that_kills_its_worker_each_time(proxied: tuple[Service, Redis
     others = [create(service, "beside poison"), service.create("images", "beside poison too", motion=TURN)]
     failed, video, image = service.finished(poison, *others, seconds=180)
     assert fault.happened == 3
-    assert failed["error"]["type"] == "urn:pirenderer:problem:worker-lost"
+    assert failed["error"]["type"].endswith(ProblemType.WORKER_LOST.uri)
     until(lambda: service.files(poison) == {"portrait.jpg"}, 10, lambda: str(service.files(poison)))
     delete(service, poison)
     check(service, video, frames)

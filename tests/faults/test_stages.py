@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.problems import ProblemType
 from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights
 from tests.support.redis_proxy import RedisProxy
 
@@ -68,7 +69,7 @@ def test_a_job_that_kills_its_process_each_time_ends_failed_while_others_go_on(
     failed, *succeeded = service.finished(poison, *others)
     assert fault.happened == 3
     assert failed["status"] == "failed"
-    assert failed["error"]["type"] == "urn:pirenderer:problem:worker-lost"
+    assert failed["error"]["type"].endswith(ProblemType.WORKER_LOST.uri)
     for job in succeeded:
         service.check_done_once(job)
 

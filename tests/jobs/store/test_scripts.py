@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from typing import Any
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,8 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     ]
     known.remove("field")
     webhook = Webhook(url="https://example.org/")
-    done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, metadata={"order": "17"})
+    more: dict[str, Any] = {"base_url": "https://a.example", "metadata": {"order": "17"}}
+    done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, **more)
     held = claim(store, done)
     store.claims.progress(held, Progress(stage="render"))
     store.claims.timing(held, "render", 1)

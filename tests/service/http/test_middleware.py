@@ -90,25 +90,27 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
             assert client.get(urljoin(f"{url}/", address)).status_code == 200, address
         # what the API says of itself
         assert client.get(f"{url}/openapi.json").json()["servers"] == [{"url": "/pir"}]
-        assert refused(client.get(f"{url}/v1/jobs/no"), ProblemType.NOT_FOUND)["instance"] == "/pir/v1/jobs/no"
+        problem = client.get(f"{url}/v1/jobs/no").json()
+        assert problem["instance"] == f"{url}/v1/jobs/no"
+        assert problem["type"] == f"{url}{ProblemType.NOT_FOUND.uri}"
         created = create(client, portrait, url)
         job = created.json()
-        assert created.headers["location"] == job["urls"]["self"] == f"/pir/v1/jobs/{job['id']}"
+        assert created.headers["location"] == job["urls"]["self"] == f"{url}/v1/jobs/{job['id']}"
         assert client.get(f"{url}/v1/jobs").json()["jobs"][0]["urls"] == job["urls"]
         for address in (job["urls"]["self"], created.headers["location"]):
-            assert client.get(urljoin(url, address)).json()["id"] == job["id"]
+            assert client.get(address).json()["id"] == job["id"]
         photo = client.post(f"{url}/v1/portraits", files={"portrait": portrait})
-        assert client.get(urljoin(url, photo.headers["location"])).json()["urls"] == photo.json()["urls"]
+        assert client.get(photo.headers["location"]).json()["urls"] == photo.json()["urls"]
         # what a playlist names
         files = {"portrait": portrait, "audio": WAV}
-        stream = urljoin(url, client.post(f"{url}/v1/videos", files=files).json()["urls"]["stream"])
+        stream = client.post(f"{url}/v1/videos", files=files).json()["urls"]["stream"]
         video = Streamed(server.context, stream.split("/")[-2])
         video.begin()
         video.add(0)
         playlist = client.get(stream).text
         for address in re.findall(r'URI="(.+)"|^(\w.+)$', playlist, re.MULTILINE):
             assert client.get(urljoin(stream, "".join(address))).status_code == 200, address
-        assert client.post(urljoin(url, job["urls"]["cancel"])).json()["status"] == "canceled"
+        assert client.post(job["urls"]["cancel"]).json()["status"] == "canceled"
         with Client(url) as ours:
             assert [event.ends for event in ours.follow(ours.job(job["id"]))][-1]
     # and by whoever asks us without the proxy, as `serve` does
@@ -117,7 +119,7 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
 
 def test_without_a_path_addresses_begin_at_the_root(server: Server, portrait: bytes) -> None:
     job = create(server.client, portrait).json()
-    assert job["urls"]["self"] == f"/v1/jobs/{job['id']}"
+    assert job["urls"]["self"] == f"{server.url}/v1/jobs/{job['id']}"
     assert "servers" not in server.client.get("/openapi.json").json()
 
 

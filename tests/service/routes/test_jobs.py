@@ -102,7 +102,7 @@ def test_a_failed_job_and_its_result_are_the_same_problem(server: Server, portra
     result = refused(server.client.get(f"/v1/jobs/{job_id}/result"), kind)
     assert isinstance(job["error"], dict)
     kept = {name: value for name, value in job["error"].items() if value is not None}
-    assert result == {**kept, "instance": f"/v1/jobs/{job_id}/result"}
+    assert result == {**kept, "instance": f"{server.url}/v1/jobs/{job_id}/result"}
     assert (result["got"], result["allowed"]) == (0, [1, 2])
 
 

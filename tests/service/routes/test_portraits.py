@@ -21,7 +21,7 @@ def upload(server: Server, data: bytes, **headers: str) -> dict[str, Any]:
     response = server.client.post("/v1/portraits", files={"portrait": ("x.exe", data)}, headers=headers)
     assert response.status_code == 201, response.text
     portrait: dict[str, Any] = response.json()
-    assert response.headers["location"] == portrait["urls"]["self"] == f"/v1/portraits/{portrait['id']}"
+    assert response.headers["location"] == portrait["urls"]["self"] == f"{server.url}/v1/portraits/{portrait['id']}"
     return portrait
 
 

@@ -69,7 +69,7 @@ def patient(start: Start) -> Server:
 def test_a_video_plays_while_it_is_made(patient: Server) -> None:
     video = create(patient)
     urls = patient.client.get(f"/v1/jobs/{video.job_id}").json()["urls"]
-    assert urls["stream"] == f"/v1/jobs/{video.job_id}/stream.m3u8"
+    assert urls["stream"] == f"{patient.url}/v1/jobs/{video.job_id}/stream.m3u8"
     video.begin()
     video.add(0)
     first = get(patient, video)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobs.problems import ProblemType
 from tests.service.conftest import Server, Start
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -120,7 +121,7 @@ def test_what_is_not_http_is_a_problem(hasty: Server) -> None:
         header, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
     assert header.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/problem+json" in header
-    assert json.loads(body)["type"] == "urn:pirenderer:problem:bad-request"
+    assert json.loads(body)["type"] == ProblemType.BAD_REQUEST.uri
 
 
 def test_an_answer_has_to_be_taken(hasty: Server, portrait: bytes) -> None:

@@ -145,7 +145,9 @@ def test_only_the_events_asked_for_are_told(start: Start, portrait: bytes, recei
     until(lambda: all(state(server, job)["status"] != "pending" for job in jobs))
     assert [state(server, job)["status"] for job in jobs] == ["skipped", "delivered", "skipped"]
     ((_, _, body),) = receiver.received
-    assert json.loads(body)["data"]["error"]["type"] == ProblemType.NO_FACE.uri
+    data = json.loads(body)["data"]
+    assert data["error"]["type"] == f"{server.url}{ProblemType.NO_FACE.uri}"
+    assert data["urls"]["self"] == f"{server.url}/v1/jobs/{jobs[1]}"
 
 
 @pytest.mark.parametrize(("statuses", "attempts"), [((500,), 3), ((500, 410), 2)])
