@@ -31,6 +31,7 @@ from service.intake import headers
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
 from service.routes import discovery, health, images, jobs, motions, portraits, streams, videos, webhooks
+from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app, headers.described(settings))
-    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery, health):
+    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery, problem_pages, health):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)
