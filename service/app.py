@@ -27,6 +27,7 @@ from service.context import Context
 from service.http import openapi, problems
 from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
+from service.http.validators import EntityTags
 from service.intake import headers
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
@@ -72,7 +73,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/web", StaticFiles(directory=WEB), name="web")
     # The one added last is the outermost, and the order counts. RootPath mends the path before anything looks at it.
     # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside
-    # the guard, so that a page may read why it was refused. Inside of all, a HEAD is still logged and counted as HEAD.
+    # the guard, so that a page may read why it was refused. A HEAD is still logged and counted as HEAD. Inside of all
+    # EntityTags sees the bodies that HeadRequests leaves out.
+    app.add_middleware(EntityTags)
     app.add_middleware(HeadRequests, router=app.router)
     public = urlsplit(settings.public_url or "").hostname
     hosts = (*settings.hosts, settings.host.lower(), *([public] if public else []))

@@ -1,7 +1,7 @@
 """How a job's files are sent: all of one, a range of it, or where it is; and what is answered in its stead."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from jobs.store.records import JobRecord
 from service.context import Context
 from service.http.openapi import access_responses, problem_responses
 from service.http.problems import JobFailedError, ProblemError
+from service.http.validators import ASK_AGAIN, is_known
 
-ASK_AGAIN = {"Cache-Control": "private, no-cache"}  # who kept it asks whether it is still there
 BYTE_RANGE = r"([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"
 BYTE_RANGES = re.compile(rf"bytes={BYTE_RANGE}(\s*,\s*{BYTE_RANGE})*")
 NO_JOB = access_responses(s404="No such job")
@@ -38,6 +38,7 @@ def file_responses(what: str, media_types: Iterable[str]) -> dict[int | str, dic
         **NO_JOB,
         200: {"description": f"The {what}", "content": content},
         206: {"description": "The range asked for", "content": content},
+        304: {"description": f"The {what} has not changed"},
         307: {
             "description": f"The {what} is elsewhere for a short time; send no key there",
             "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
@@ -75,13 +76,16 @@ def send_artifact(
     *,
     media_type: str,
     filename: str,
-    headers: Mapping[str, str],
+    etag: str,
     size: int | None = None,
 ) -> Response:
-    """An artifact's bytes, or the range of them asked for, or where they are. Raises ProblemError (410, 416).
+    """An artifact's bytes, or the range of them asked for, or where they are, or that it has not changed (304).
 
-    A range of a file elsewhere is checked here where its `size` is told, else there.
+    A range of a file elsewhere is checked here where its `size` is told, else there. Raises ProblemError (410, 416).
     """
+    headers = {"ETag": etag, **ASK_AGAIN}
+    if is_known(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
     try:
         place = context.artifacts.locate(key, method=request.method, media_type=media_type, filename=filename)
         if size is None and isinstance(place, Path):

@@ -54,4 +54,4 @@ async def readyz(context: ContextDep) -> Readiness:
 @router.get("/metrics", response_class=Response, responses=access_responses())
 def metrics(context: ContextDep, _: OperatorDep) -> Response:
     """Prometheus' text format."""
-    return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+    return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})

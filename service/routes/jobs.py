@@ -26,7 +26,7 @@ from service.http.openapi import CREATE_RESPONSES, access_responses, problem_res
 from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
 from service.intake.reruns import run_again
-from service.routes.answers import ASK_AGAIN, NO_JOB, file_responses, not_finished, require_no_other_end, send_artifact
+from service.routes.answers import NO_JOB, file_responses, not_finished, require_no_other_end, send_artifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -148,7 +148,7 @@ def _may_follow(request: Request, context: Context, record: JobRecord) -> bool:
     return caller.owner == record.owner
 
 
-RESULT_RESPONSES = {**file_responses("result", RESULT_TYPES), 304: {"description": "The result has not changed"}}
+RESULT_RESPONSES = file_responses("result", RESULT_TYPES)
 
 
 @router.head("/{job_id}/result", name="head_result", response_class=FileResponse, responses=RESULT_RESPONSES)
@@ -158,17 +158,13 @@ def fetch_result(request: Request, record: JobDep, context: ContextDep) -> Respo
     require_no_other_end(record)
     if record.result is None or record.result_key is None:
         raise not_finished(record, "its result comes when it has succeeded")
-    etag = f'"{record.result.sha256}"'
-    headers = {"ETag": etag, **ASK_AGAIN}
-    if _matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
     return send_artifact(
         request,
         context,
         record.result_key,
         media_type=record.result.media_type,
         filename=f"{record.id}{Path(record.result_key).suffix}",
-        headers=headers,
+        etag=f'"{record.result.sha256}"',
         size=record.result.bytes,
     )
 
@@ -211,8 +207,3 @@ def delete_job(record: OwnJobDep, context: ContextDep) -> None:
     """Stop the job if it runs and remove it with all its files."""
     context.store.delete(record.id)
     context.artifacts.delete_folder(record.id)
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import math
 from typing import Annotated, Any
@@ -17,8 +18,8 @@ from jobs.store.records import JobRecord, Stream
 from service.access.throttle import UnderwayError
 from service.context import Context, ContextDep
 from service.http.problems import ProblemError
+from service.http.validators import ASK_AGAIN
 from service.routes.answers import (
-    ASK_AGAIN,
     NO_JOB,
     NO_RESULT,
     file_responses,
@@ -100,9 +101,7 @@ def fetch_init(request: Request, record: JobDep, context: ContextDep) -> Respons
     if stream is None:
         raise not_finished(record, "its stream begins with its first segment")
     media_type = f'video/mp4; codecs="{stream.codecs}"'
-    return send_artifact(
-        request, context, stream.init, media_type=media_type, filename=f"{record.id}-init.mp4", headers=ASK_AGAIN
-    )
+    return _send(request, context, stream.init, media_type=media_type, filename=f"{record.id}-init.mp4")
 
 
 @router.head(
@@ -120,14 +119,14 @@ def fetch_segment(request: Request, record: JobDep, context: ContextDep, number:
             got=number,
             allowed=f"0..{len(keys) - 1}" if keys else None,
         )
-    return send_artifact(
-        request,
-        context,
-        keys[number],
-        media_type="video/iso.segment",
-        filename=f"{record.id}-{number}.m4s",
-        headers=ASK_AGAIN,
-    )
+    filename = f"{record.id}-{number}.m4s"
+    return _send(request, context, keys[number], media_type="video/iso.segment", filename=filename)
+
+
+def _send(request: Request, context: Context, key: str, *, media_type: str, filename: str) -> Response:
+    """A part of a stream, which does not change: another one has another key."""
+    etag = f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
+    return send_artifact(request, context, key, media_type=media_type, filename=filename, etag=etag)
 
 
 def _find_stream(context: Context, record: JobRecord) -> Stream | None:

@@ -1,6 +1,6 @@
 """/v1/webhooks/secret: what webhooks are signed with."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from service.context import ContextDep, WriterDep
@@ -16,6 +16,7 @@ class WebhookSecret(BaseModel):
 
 
 @router.get("/secret", responses=access_responses())
-def read_webhook_secret(context: ContextDep, caller: WriterDep) -> WebhookSecret:
+def read_webhook_secret(response: Response, context: ContextDep, caller: WriterDep) -> WebhookSecret:
     """The caller's own secret: it verifies `webhook-signature` as Standard Webhooks 1.0 says."""
+    response.headers["Cache-Control"] = "no-store"
     return WebhookSecret(secret=context.signer.secret(caller.owner))
