@@ -19,7 +19,7 @@ from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
 from jobs.store.scripts import Scripts
 from service.access.control import AccessControl, check_exposure
-from service.access.throttle import Throttle, Underway
+from service.access.throttle import RateLimitFields, Throttle, Underway
 from service.background.upkeep import housekeeping
 from service.background.webhooks import deliver_webhooks
 from service.catalogue import Catalogue
@@ -36,6 +36,7 @@ from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
+from service.stores.limits import Limits
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
 from service.version import package_version
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # the guard, so that a page may read why it was refused. A HEAD is still logged and counted as HEAD. Inside of all
     # EntityTags sees the bodies that HeadRequests leaves out.
     app.add_middleware(EntityTags)
+    app.add_middleware(RateLimitFields)
     app.add_middleware(HeadRequests, router=app.router)
     public = urlsplit(settings.public_url or "").hostname
     hosts = (*settings.hosts, settings.host.lower(), *([public] if public else []))
@@ -85,8 +87,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
-            expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Idempotency-Replayed"],
+            allow_headers=[
+                *("Authorization", "X-API-Key", "X-Request-ID", "Idempotency-Key", "Prefer"),
+                *("Last-Event-ID", "Range", "If-None-Match"),
+            ],
+            expose_headers=[
+                *("Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"),
+                *("ETag", "Content-Range", "Preference-Applied", "Idempotency-Replayed"),
+            ],
         )
     app.add_middleware(SecurityHeaders, results_from=context.artifacts.origin)
     app.add_middleware(RequestLog, observe=context.metrics.observe)
@@ -115,7 +123,7 @@ def make_context(settings: Settings) -> Context:
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),
         access=AccessControl(settings, secret),
-        throttle=Throttle(settings.redis_url),
+        throttle=Throttle(Limits(scripts)),
         forms=Underway(most=settings.form_limit, share=settings.form_share),
         followers=Underway(
             most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))

@@ -71,6 +71,7 @@ def calling(scope: KeyScope) -> Callable[[Request, Context], Caller]:
     def get_caller(request: Request, context: ContextDep) -> Caller:
         caller = context.access.caller(request)
         request.state.key_id = caller.key_id
+        request.state.standings = caller.standings
         require(caller, scope)
         context.throttle.request(caller)
         return caller

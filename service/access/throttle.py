@@ -3,76 +3,98 @@
 What is done in a time is counted in Redis, so over all front-ends; what is under way, in the process that it burdens.
 """
 
-import math
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from limits import RateLimitItem, parse
-from limits.storage import RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-from redis import ConnectionPool
+from limits import parse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.problems import ProblemType
-from jobs.store.names import LIMITS
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
+from service.stores.limits import Limits, Standing
 
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: `owner` is whose jobs they see; `key_id` names the key they came with, in logs and counts."""
+    """Who asks: `owner` is whose jobs they see; `key_id` names the key they came with, in logs and counts.
+
+    `standings` has what was counted for this request: requests, and jobs where it makes some.
+    """
 
     owner: str
     key_id: str
     scopes: frozenset[KeyScope]
     rate: str | None = None
     quota: str | None = None
+    standings: dict[str, Standing] = field(default_factory=dict, compare=False)
 
 
 class Throttle:
     """Counts what callers do."""
 
-    def __init__(self, redis_url: str) -> None:
-        pool = ConnectionPool.from_url(redis_url)  # of our making: what it would make of some addresses is another's
-        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix=LIMITS)
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
 
     def request(self, caller: Caller) -> None:
         """Count a request. Raises ProblemError (429) when it is one too many."""
-        if caller.rate is not None:
-            item = parse(caller.rate)
-            if not self._limiter.hit(item, "requests", caller.key_id):
-                raise self._exceeded(item, "requests", caller, cost=1)
+        self._count(caller, "requests", caller.rate)
 
     def check_jobs(self, caller: Caller, cost: int = 1) -> None:
         """Ask whether `cost` more jobs would be too many, without counting them. Raises ProblemError (429)."""
-        if caller.quota is not None:
-            item = parse(caller.quota)
-            if not self._limiter.test(item, "jobs", caller.key_id, cost=cost):
-                raise self._exceeded(item, "jobs", caller, cost=cost)
+        self._count(caller, "jobs", caller.quota, cost, take=False)
 
     def jobs(self, caller: Caller, cost: int = 1) -> None:
         """Count jobs. Raises ProblemError (429) when they are too many."""
-        if caller.quota is not None:
-            item = parse(caller.quota)
-            if not self._limiter.hit(item, "jobs", caller.key_id, cost=cost):
-                raise self._exceeded(item, "jobs", caller, cost=cost)
+        self._count(caller, "jobs", caller.quota, cost)
 
-    def _exceeded(self, item: RateLimitItem, what: str, caller: Caller, *, cost: int) -> ProblemError:
-        reset = self._limiter.get_window_stats(item, what, caller.key_id).reset_time
-        wait_s = max(1, math.ceil(reset - time.time()))
-        return ProblemError(
-            ProblemType.TOO_MANY_REQUESTS,
-            f"{cost} more is too many: this key allows {item} for {what}; ask again in {wait_s} s",
-            got=cost,
-            allowed=f"{item} for {what}",
-            headers={"Retry-After": str(wait_s)},
-        )
+    def _count(self, caller: Caller, what: str, rate: str | None, cost: int = 1, *, take: bool = True) -> None:
+        if rate is None:
+            return
+        item = parse(rate)
+        found = self._limits.count(what, caller.key_id, item.amount, item.get_expiry(), cost=cost, take=take)
+        caller.standings[what] = found
+        if not found.room:
+            raise ProblemError(
+                ProblemType.TOO_MANY_REQUESTS,
+                f"{cost} more is too many: this key allows {item} for {what}; ask again in {found.reset_s} s",
+                got=cost,
+                allowed=f"{item} for {what}",
+                headers={"Retry-After": str(found.reset_s)},
+            )
+
+
+class RateLimitFields:
+    """Tells callers in every answer how they stand with their rate and quota (draft-ietf-httpapi-ratelimit-headers)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def send_with_fields(message: Message) -> None:
+            standings: dict[str, Standing] = state.get("standings", {})
+            if message["type"] == "http.response.start" and standings:
+                headers = MutableHeaders(scope=message)
+                headers["RateLimit-Policy"] = ", ".join(
+                    f'"{what}";q={each.amount};w={each.seconds}' for what, each in standings.items()
+                )
+                headers["RateLimit"] = ", ".join(
+                    f'"{what}";r={each.left};t={each.reset_s}' for what, each in standings.items()
+                )
+            await send(message)
+
+        await self._app(scope, receive, send_with_fields)
 
 
 class UnderwayError(Exception):

@@ -1,6 +1,7 @@
 """API keys: made, listed and revoked by the command line; what they allow, how often, and whose jobs they show."""
 
 import json
+import re
 import stat
 import time
 from pathlib import Path
@@ -174,3 +175,25 @@ def test_a_made_key_lets_others_than_this_machine_in(tmp_path: Path) -> None:
 def test_a_bad_rate_in_the_settings_is_named() -> None:
     with pytest.raises(InvalidSettingsError, match=r"PIRENDERER_RATE: .*N/second.*, got 'often'"):
         read_settings(Settings, rate="often")
+
+
+def test_every_answer_tells_how_the_key_stands(start: Start, portrait: bytes, key_file: KeyFile) -> None:
+    server = start(quota="5/day")
+    key = key_file.make("team-a", rate="4/hour")[0]
+
+    def told(answer: httpx.Response) -> tuple[int, str, str]:
+        limit = re.sub(r"t=\d+", "t=N", answer.headers["ratelimit"])
+        return answer.status_code, answer.headers["ratelimit-policy"], limit
+
+    requests = '"requests";q=4;w=3600'
+    assert told(server.client.get("/v1/jobs", headers=bearer(key))) == (200, requests, '"requests";r=3;t=N')
+    assert told(server.client.head("/v1/jobs/no", headers=bearer(key))) == (404, requests, '"requests";r=2;t=N')
+    both = f'{requests}, "jobs";q=5;w=86400'
+    assert told(post(server, portrait, key)) == (202, both, '"requests";r=1;t=N, "jobs";r=4;t=N')
+    bad = server.client.post("/v1/images", data={"motion": YAW}, files={"portrait": b"x"}, headers=bearer(key))
+    assert told(bad) == (415, both, '"requests";r=0;t=N, "jobs";r=4;t=N')
+    limited = server.client.get("/v1/jobs", headers=bearer(key))
+    assert told(limited) == (429, requests, '"requests";r=0;t=N')
+    assert limited.headers["ratelimit"].endswith(f";t={limited.headers['retry-after']}")
+    for path in ("/healthz", "/", "/v1/jobs"):  # without a key nothing is counted
+        assert "ratelimit" not in server.client.get(path).headers
