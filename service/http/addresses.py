@@ -1,6 +1,6 @@
 """Where things are: what addresses begin with, those of a job, and those of the pages of a list."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 
@@ -24,6 +24,17 @@ def base_of(request: Request, settings: Settings) -> str:
 def own_address(request: Request, base: str) -> str:
     """The address that a request was sent to, without its query."""
     return base + quote(request.scope["path"], safe="/:@")
+
+
+def page_links(request: Request, base: str, next_cursor: str | None) -> str:
+    """The header Link (RFC 8288) of a page of a list: the first page and the next, asked for as this one was."""
+    cursors = {"first": None, **({"next": next_cursor} if next_cursor else {})}
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    links = []
+    for relation, cursor in cursors.items():
+        query = urlencode([*asked, *([("cursor", cursor)] if cursor else [])])
+        links.append(f'<{own_address(request, base)}{"?" if query else ""}{query}>; rel="{relation}"')
+    return ", ".join(links)
 
 
 def public_job(record: JobRecord, base: str) -> Job:

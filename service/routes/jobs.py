@@ -21,7 +21,7 @@ from service.access.control import owned, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
-from service.http.addresses import public_job
+from service.http.addresses import page_links, public_job
 from service.http.openapi import CREATE_RESPONSES, access_responses, problem_responses
 from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
@@ -86,9 +86,11 @@ def wanted_jobs(
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_jobs(
     request: Request,
+    response: Response,
     context: ContextDep,
     caller: ReaderDep,
     filters: Annotated[Filters, Depends(wanted_jobs)],
+    *,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> JobPage:
@@ -98,7 +100,9 @@ def list_jobs(
     """
     owner, cursors, base = caller.owner, context.cursors, context.base_url(request)
     records, before = context.store.lookups.page(owner, filters, limit=limit, before=cursors.open(owner, cursor))
-    return JobPage(jobs=[public_job(record, base) for record in records], next_cursor=cursors.seal(owner, before))
+    next_cursor = cursors.seal(owner, before)
+    response.headers["Link"] = page_links(request, base, next_cursor)
+    return JobPage(jobs=[public_job(record, base) for record in records], next_cursor=next_cursor)
 
 
 @router.get("/{job_id}", responses=NO_JOB)

@@ -4,7 +4,7 @@ from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
@@ -15,6 +15,7 @@ from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.http.examples import REQUESTS
+from service.http.addresses import page_links
 from service.http.openapi import CREATE_RESPONSES, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
@@ -83,15 +84,19 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
 @router.get("", responses=access_responses(s400="Not a cursor of ours"))
 def list_portraits(
     request: Request,
+    response: Response,
     context: ContextDep,
     caller: ReaderDep,
+    *,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> PortraitPage:
     """The caller's portraits, newest first."""
     owner, cursors, base = caller.owner, context.cursors, context.base_url(request)
     records, before = context.portraits.page(owner, limit=limit, before=cursors.open(owner, cursor))
-    return PortraitPage(portraits=[record.public(base) for record in records], next_cursor=cursors.seal(owner, before))
+    next_cursor = cursors.seal(owner, before)
+    response.headers["Link"] = page_links(request, base, next_cursor)
+    return PortraitPage(portraits=[record.public(base) for record in records], next_cursor=next_cursor)
 
 
 @router.get("/{portrait_id}", responses=NO_PORTRAIT)

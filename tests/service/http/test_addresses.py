@@ -79,3 +79,21 @@ def test_a_problem_of_a_kept_job_has_the_address_of_who_asks(server: Server, por
         assert listed == read
         assert read["error"]["type"] == f"http://{host}{ProblemType.NO_FACE.uri}"
         assert "base_url" not in read
+
+
+@pytest.mark.parametrize("call", ["jobs", "portraits"])
+def test_lists_link_to_their_pages(start: Start, portrait: bytes, call: str) -> None:
+    server = start(root_path="/pir", public_url="http://api.example/pir")
+    for _ in range(3):
+        created = server.client.post("/v1/portraits", files={"portrait": portrait}).json()
+        if call == "jobs":
+            server.client.post("/v1/images", files={"portrait_id": (None, created["id"]), "motion": (None, YAW)})
+    first = f"http://api.example/pir/v1/{call}?limit=2"
+    answer = server.client.get(f"/v1/{call}?limit=2")
+    assert answer.links["first"]["url"] == first
+    following = answer.links["next"]["url"]
+    assert following == f"{first}&cursor={answer.json()['next_cursor']}"
+    last = server.client.get(following.removeprefix("http://api.example"))
+    assert len(last.json()[call]) == 1
+    assert last.links == {"first": {"url": first, "rel": "first"}}
+    assert server.client.get(f"/v1/{call}").headers["link"] == f'<http://api.example/pir/v1/{call}>; rel="first"'
