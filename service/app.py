@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
@@ -27,6 +27,7 @@ from service.context import Context
 from service.http import openapi, problems
 from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
+from service.http.parameters import known_parameters
 from service.http.validators import EntityTags
 from service.intake import headers
 from service.metrics import Metrics
@@ -64,7 +65,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app, headers.described(settings))
-    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery, problem_pages, health):
+    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery):
+        app.include_router(module.router, dependencies=[Depends(known_parameters)])
+    for module in (problem_pages, health):
         app.include_router(module.router)
 
     @app.get("/", include_in_schema=False)

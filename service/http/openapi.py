@@ -17,6 +17,7 @@ JOB = {"content": {"application/json": {"schema": {"$ref": REFERENCE.format(mode
 ACCESS = {
     401: "No valid API key",
     403: "The key lacks a scope; without keys, a page of another origin",
+    422: "A value is not valid, or there is no such query parameter",
     429: "More than the key or its owner may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",
 }

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -29,7 +29,23 @@ from service.routes.answers import (
 )
 from service.routes.jobs import JobDep
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+APPENDED = "What players append by themselves; it is not looked at"
+
+
+async def appended_everywhere(
+    _cmcd: Annotated[str | None, Query(alias="CMCD", description=APPENDED)] = None,
+) -> None:
+    """What players append to any address of a stream."""
+
+
+async def appended_to_playlists(
+    _part: Annotated[str | None, Query(alias="_HLS_part", description=APPENDED)] = None,
+    _skip: Annotated[str | None, Query(alias="_HLS_skip", description=APPENDED)] = None,
+) -> None:
+    """What players append to a playlist's address: of what streams of low latency and long ones have."""
+
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(appended_everywhere)])
 
 PLAYLIST = "application/vnd.apple.mpegurl"
 RELOAD_S = 8.0  # longest wait of who has something to play already; players give up after ten seconds, some of them
@@ -62,7 +78,12 @@ STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{job_id}/stream.m3u8", response_class=Response, responses=STREAM_RESPONSES)
+@router.get(
+    "/{job_id}/stream.m3u8",
+    response_class=Response,
+    responses=STREAM_RESPONSES,
+    dependencies=[Depends(appended_to_playlists)],
+)
 async def read_stream(
     request: Request,
     record: JobDep,
