@@ -1,1 +1,1 @@
-"""What holds for every request: problems, middleware, the OpenAPI document, cursors."""
+"""What holds for every request: problems, addresses, middleware, the OpenAPI document, cursors."""

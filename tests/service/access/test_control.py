@@ -72,6 +72,11 @@ def test_pages_of_chosen_origins_may_call_with_a_key(start: Start) -> None:
     assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://studio.example")
     other = server.client.options("/v1/images", headers={"Origin": "https://evil.example", **asked})
     assert "access-control-allow-origin" not in other.headers
+    told = server.client.get("/v1/jobs", headers={"Origin": "https://studio.example", "X-API-Key": FIRST}).headers
+    exposed = {name.strip().lower() for name in told["access-control-expose-headers"].split(",")}
+    assert {"etag", "link", "ratelimit", "ratelimit-policy", "x-request-id"} <= exposed & set(told)
+    again = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match, x-api-key"}
+    assert server.client.options("/v1/jobs", headers={"Origin": "https://studio.example", **again}).status_code == 200
 
 
 def test_open_mode_refuses_pages_of_other_origins(server: Server, portrait: bytes) -> None:

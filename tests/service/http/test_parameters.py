@@ -19,14 +19,14 @@ def test_no_call_has_a_parameter_that_is_not_described(server: Server) -> None:
                 problem = refused_unless_head(
                     server, method, path.format_map(dict.fromkeys(("job_id", "portrait_id", "number"), "0"))
                 )
-                assert problem is None or (problem["got"], problem["allowed"]) == (["limt"], described), path
+                assert problem is None or (problem["got"], problem["allowed"]) == (["Limit"], described), path
                 assert "422" in operation["responses"], path
     assert calls > 20
     assert nothing_left(server)
 
 
 def refused_unless_head(server: Server, method: str, path: str) -> dict[str, object] | None:
-    response = server.client.request(method, path, params={"limt": "1"})
+    response = server.client.request(method, path, params={"Limit": "1"})
     if method == "head":
         assert response.status_code == 422
         return None
