@@ -37,7 +37,6 @@ from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
-from service.stores.limits import Limits
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
 from service.version import package_version
@@ -126,7 +125,7 @@ def make_context(settings: Settings) -> Context:
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),
         access=AccessControl(settings, secret),
-        throttle=Throttle(Limits(scripts)),
+        throttle=Throttle(settings.redis_url),
         forms=Underway(most=settings.form_limit, share=settings.form_share),
         followers=Underway(
             most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))

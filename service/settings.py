@@ -181,9 +181,7 @@ class Settings(SharedSettings):
     fetch_private: bool = Field(
         default=False, description="Inputs may be fetched from private addresses, and by plain HTTP"
     )
-    fetch_timeout_s: Seconds = Field(
-        default=60.0, description="Time to fetch all inputs of a request from their addresses, in seconds"
-    )
+    fetch_timeout_s: Seconds = Field(default=60.0, description="Time to fetch an input from its address, in seconds")
 
     webhook_private: bool = Field(default=False, description="Webhooks may go to private addresses, and by plain HTTP")
     webhook_timeout_s: Seconds = Field(default=15.0, description="Time for a receiver's whole answer, in seconds")

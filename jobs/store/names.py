@@ -66,6 +66,7 @@ JOIN = "join"  # the part that makes one file of all fragments
 
 # Beginnings of keys that scripts do not know
 MESSAGES = PREFIX + "celery:"  # all that Celery makes, its queues among them
+LIMITS = PREFIX + "limits"  # all that limits makes
 IDEMPOTENCY = PREFIX + "idempotency:"  # OWNER and key: what a request led to
 
 
@@ -99,7 +100,6 @@ class Key(StrEnum):
     WEBHOOKS = PREFIX + "webhooks"  # sorted set of jobs, by when their webhook is to be looked at
     WEBHOOKS_DUE = PREFIX + "webhooks:due:"  # OWNER: list of jobs whose time has come
     WEBHOOKS_OWNERS = PREFIX + "webhooks:owners"  # sorted set of owners with such a list, by when they were served last
-    LIMIT = PREFIX + "limit:"  # WHAT:KEY:SECONDS: hash, what was counted since when, and in as many seconds before
     PORTRAIT = PREFIX + "portrait:"  # ID: what is known of a portrait, as JSON
     PORTRAITS = PREFIX + "portraits"  # sorted set by the time they are due
     OWNER_PORTRAITS = PREFIX + "portraits:"  # OWNER: sorted set of theirs by number

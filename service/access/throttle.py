@@ -3,21 +3,36 @@
 What is done in a time is counted in Redis, so over all front-ends; what is under way, in the process that it burdens.
 """
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from limits import parse
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionPool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.problems import ProblemType
+from jobs.store.names import LIMITS
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
-from service.stores.limits import Limits, Standing
 
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a caller stands: of `amount` in `seconds` so much is `left`, and in `reset_s` seconds there is more."""
+
+    amount: int
+    seconds: int
+    left: int
+    reset_s: int
 
 
 @dataclass(frozen=True)
@@ -38,8 +53,10 @@ class Caller:
 class Throttle:
     """Counts what callers do."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, redis_url: str) -> None:
+        pool = ConnectionPool.from_url(redis_url)  # of our making: what it would make of some addresses is another's
+        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix=LIMITS)
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     def request(self, caller: Caller) -> None:
         """Count a request. Raises ProblemError (429) when it is one too many."""
@@ -57,9 +74,12 @@ class Throttle:
         if rate is None:
             return
         item = parse(rate)
-        found = self._limits.count(what, caller.key_id, item.amount, item.get_expiry(), cost=cost, take=take)
+        room = (self._limiter.hit if take else self._limiter.test)(item, what, caller.key_id, cost=cost)
+        stats = self._limiter.get_window_stats(item, what, caller.key_id)
+        reset_s = max(1, math.ceil(stats.reset_time - time.time()))
+        found = Standing(item.amount, item.get_expiry(), stats.remaining, reset_s)
         caller.standings[what] = found
-        if not found.room:
+        if not room:
             raise ProblemError(
                 ProblemType.TOO_MANY_REQUESTS,
                 f"{cost} more is too many: this key allows {item} for {what}; ask again in {found.reset_s} s",

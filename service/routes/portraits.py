@@ -14,8 +14,8 @@ from jobs.store.jobs import OwnerBoundError
 from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
-from service.http.examples import REQUESTS
 from service.http.addresses import page_links
+from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached

@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import time
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
