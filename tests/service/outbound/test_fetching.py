@@ -50,14 +50,23 @@ def test_as_many_redirects_as_may_be_are_followed(fetch: Fetch) -> None:
         redirects(b"https://photos.example:%d/h", status=308),
         says(OK + b"Content-Length: 1\r\n\r\na"),
     ]
-    asked = []
+    asked: list[bytes] = []
+    connections: list[asyncio.StreamWriter] = []
 
     async def script(request: bytes, writer: asyncio.StreamWriter) -> None:
+        for connection in connections:  # none is held on the way
+            await connection.wait_closed()
         asked.append(request.split()[1])
+        connections.append(writer)
         await steps[len(asked) - 1](request, writer)
 
     assert fetch(script) == b"a"
     assert asked == [b"/me.jpg", b"/a", b"/b?c=d", b"/b?e=f", b"/g", b"/h"]
+
+
+def test_the_sixth_redirect_is_one_too_many(fetch: Fetch) -> None:
+    fetch.refused(redirects(b"/me.jpg"), ProblemType.FETCH_FAILED, "it is redirected more than 5 times")
+    assert len(fetch.server.requests) == 6
 
 
 @pytest.mark.parametrize("addresses", [[INSIDE], ["127.0.0.1", INSIDE], [INSIDE, "127.0.0.1"], ["::1"]])

@@ -97,8 +97,9 @@ def test_a_handshake_that_does_not_come_about_leaves_nothing_open(given_up: bool
         async with serving(says(), None) as server:
             stream = await GuardedNetwork(private=True).connect_tcp("127.0.0.1", server.port, 9 if given_up else 0.2)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2 if given_up else 9):
+                async with asyncio.timeout(0.2 if given_up else 9) as wait:
                     await stream.start_tls(ssl.create_default_context(), "127.0.0.1")
+            assert wait.expired() == given_up
 
     before = open_sockets()
     asyncio.run(run())
