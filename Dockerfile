@@ -17,6 +17,7 @@ COPY jobs /src/jobs
 COPY service /src/service
 COPY worker /src/worker
 COPY model /src/model
+COPY clients/python /src/clients/python
 RUN pip install --no-deps /src
 
 FROM python:3.11-slim-bookworm

@@ -36,17 +36,21 @@ Options = TypeVar("Options", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Drivers:
-    """What drives a portrait: one of these, or several that make a video; `filmed` says that `driving` is one."""
+    """What drives a portrait: one of these, or several that make a video; `filmed` says that `driving` is one.
+
+    Speech is a sound, or a `text` where a server speaks it.
+    """
 
     motion: Motion | None = None
     audio: Path | None = None
+    text: str | None = None
     driving: Path | None = None
     filmed: bool = False
 
     @property
     def kind(self) -> str:
         """The kind of format that is made: "image" or "video"."""
-        return "video" if self.audio or self.filmed or isinstance(self.motion, MovingMotion) else "image"
+        return "video" if self.audio or self.text or self.filmed or isinstance(self.motion, MovingMotion) else "image"
 
     def options(self, pairs: list[str], output: Path | None) -> ImageOptions | VideoOptions:
         """Those of an image or of a video; the suffix of `output` says the format, if it is given."""
@@ -70,10 +74,21 @@ class Drivers:
 
 
 def read_drivers(
-    *, control: list[str] | None, absolute: bool, motion: Path | None, audio: Path | None, driving: Path | None
+    *,
+    control: list[str] | None,
+    absolute: bool,
+    motion: Path | None,
+    audio: Path | None,
+    driving: Path | None,
+    text: str | None = None,
 ) -> Drivers:
-    """Read what was given: one of them, or for a video speech, a driving video and a motion, two of them or all."""
-    drivers = {"--control": control, "--motion": motion, "--audio": audio, "--driving": driving}
+    """Read what was given: one of them, or for a video speech, a driving video and a motion, two of them or all.
+
+    A text counts as speech.
+    """
+    if audio and text:
+        raise typer.BadParameter("--audio and --text are given; allowed is one of them")
+    drivers = {"--control": control, "--motion": motion, "--audio": audio or text, "--driving": driving}
     given = [name for name, value in drivers.items() if value]
     if not given or {"--control", "--motion"} <= {*given}:
         allowed = "at least one of --audio, --driving, and either --control or --motion, is needed"
@@ -85,13 +100,14 @@ def read_drivers(
     if media_type in IMAGE_TYPES and len(given) > 1:
         beside = f"it looks like {media_type}; allowed beside {given[0]} is a video ({listed(VIDEOS)})"
         raise typer.BadParameter(beside, param_hint="--driving")
-    return Drivers(_motion(control, motion, relative=not absolute), audio, driving, filmed=media_type in VIDEO_TYPES)
+    read = _motion(control, motion, relative=not absolute)
+    return Drivers(read, audio, text, driving, filmed=media_type in VIDEO_TYPES)
 
 
 def read_options(schema: type[Options], pairs: list[str], **defaults: Any) -> Options:
     """Options of a schema from NAME=VALUE texts."""
     try:
-        return schema.model_validate({**defaults, **_pairs(pairs)})
+        return schema.model_validate({**defaults, **read_pairs(pairs)})
     except ValidationError as error:
         raise typer.BadParameter(_explained(error), param_hint="--option") from error
 
@@ -110,7 +126,7 @@ def check_writable(path: Path, option: str = "--output") -> None:
 def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> Motion | None:
     try:
         if control:
-            return ControlsMotion.model_validate({"controls": _pairs(control), "relative": relative})
+            return ControlsMotion.model_validate({"controls": read_pairs(control), "relative": relative})
         return None if path is None else read_document(MOTION, path.read_bytes())
     except InvalidJsonError as error:
         raise typer.BadParameter(str(error), param_hint="--motion") from error
@@ -118,7 +134,7 @@ def _motion(control: list[str] | None, path: Path | None, *, relative: bool) -> 
         raise typer.BadParameter(_explained(error), param_hint="--control" if control else "--motion") from error
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def read_pairs(texts: list[str]) -> dict[str, str]:
     """NAME=VALUE texts as a dictionary; the schemas read the values."""
     if bad := [text for text in texts if not text.partition("=")[0] or "=" not in text]:
         raise typer.BadParameter(f"{bad[0]!r} is not NAME=VALUE")

@@ -65,6 +65,14 @@ def test_the_newest_changes_are_those_of_this_version(project: dict[str, Any]) -
     assert re.findall(r"(?m)^## (\d\S*) - \d{4}-\d\d-\d\d$", text)[0] == project["version"]
 
 
-@pytest.mark.parametrize("package", ["jobs", "service", "worker", "model"])
+def test_the_client_is_of_this_version_and_needs_httpx_alone(project: dict[str, Any]) -> None:
+    client = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
+    assert [client[name] for name in ("version", "requires-python", "license")] == [
+        project[name] for name in ("version", "requires-python", "license")
+    ]
+    assert client["dependencies"] == [text for text in project["dependencies"] if text.startswith("httpx>")]
+
+
+@pytest.mark.parametrize("package", ["jobs", "service", "worker", "model", "clients/python/pirenderer_client"])
 def test_packages_say_that_they_have_types(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()

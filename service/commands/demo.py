@@ -1,5 +1,6 @@
 """`pirenderer demo`: the product at work on the packaged portrait and speech."""
 
+import asyncio
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from jobs.schemas import Job
 from jobs.settings import InvalidSettingsError, read_settings
-from service.client import Client, ServiceError
-from service.commands.progress import follow_with_bars, require_success, show_timings
+from pirenderer_client import AsyncClient, AsyncJob, ServiceError
+from service.commands.progress import follow, job_bars, show_timings
 from service.commands.serve import CannotServeError, serving
 from service.running.embedded import free_port
 from service.running.supervisor import ChildDiedError
@@ -51,7 +51,7 @@ def demo(
                 if supervisor.stopping:
                     raise typer.Exit(130)
                 console.print(f"everything runs at {url}")
-                work = pool.submit(_run_jobs, url, portrait, speech, out)
+                work = pool.submit(asyncio.run, _run_jobs(url, portrait, speech, out))
                 work.add_done_callback(lambda _: supervisor.request_stop())
                 supervisor.watch()
                 if not work.done():  # leaving closes the address of the API, so that the work ends
@@ -67,7 +67,7 @@ def demo(
     contact_sheet = resolve_name(CONTACT_SHEET)
     contact_sheet(portrait, paths["image"], _words(POSE), paths["video"]).save(paths["sheet"])
     if as_json:
-        summary: dict[str, Any] = {name: job.model_dump(mode="json") for name, job in jobs.items()}
+        summary: dict[str, Any] = {name: job.document for name, job in jobs.items()}
         typer.echo(json.dumps({"paths": {name: str(path) for name, path in paths.items()}, "jobs": summary}))
         return
     for name, path in paths.items():
@@ -76,17 +76,16 @@ def demo(
             show_timings(jobs[name])
 
 
-def _run_jobs(url: str, portrait: Path, speech: Path, out: Path) -> dict[str, Job]:
+async def _run_jobs(url: str, portrait: Path, speech: Path, out: Path) -> dict[str, AsyncJob]:
     """Both jobs, one after the other, their results written to `out`. Raises ServiceError."""
-    with Client(url) as client:
-        image = client.create("images", {"portrait": portrait}, motion=json.dumps({"controls": POSE}))
-        image = follow_with_bars(client, image, "image")
-        require_success(image)
-        client.fetch(image, out / "portrait-posed.png")
-        video = client.create("videos", {"portrait": portrait, "audio": speech}, options=json.dumps({"seed": 1}))
-        video = follow_with_bars(client, video, "video")
-        require_success(video)
-        client.fetch(video, out / "talking-head.mp4")
+    async with AsyncClient(url) as client:
+        with job_bars() as bars:
+            image = await client.pose(portrait, controls=POSE)
+            await follow(image, bars, "image")
+            await image.save(out / "portrait-posed.png")
+            video = await client.animate(portrait, audio=speech, options={"seed": 1})
+            await follow(video, bars, "video")
+            await video.save(out / "talking-head.mp4")
     return {"image": image, "video": video}
 
 

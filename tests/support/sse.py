@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import httpx
-from httpx_sse import EventSource
+
+from pirenderer_client.sse import EventParser
 
 
 def events_of(response: httpx.Response) -> Iterator[dict[str, str]]:
     """The events with data, field by field, as they come."""
-    for sent in EventSource(response).iter_sse():
-        if sent.data:
-            yield {"id": sent.id, "event": sent.event, "data": sent.data}
+    parser = EventParser()
+    for chunk in response.iter_bytes():
+        for sent in parser.feed(chunk):
+            yield {"id": sent.id, "event": sent.name, "data": sent.data}

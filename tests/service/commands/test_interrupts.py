@@ -3,20 +3,15 @@
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-import typer
 
-from jobs.schemas import Job
-from service.client import Client
-from service.commands import submit
 from service.commands.demo import POSE
-from service.http.examples import EXAMPLES
 from tests.service.conftest import Server, control, photo
+from tests.support.lines import Line
 from tests.support.terminal import CTRL_C, Terminal
 
 SECONDS = 30.0  # of which a worker that is stopped may take ten; the machine may be busy
@@ -65,33 +60,32 @@ def test_a_second_signal_waits_for_nobody(weights_dir: Path, tmp_path: Path) -> 
     assert alive == []
 
 
-def test_ctrl_c_cancels_the_job_that_is_followed(server: Server, weights_dir: Path, tmp_path: Path) -> None:
-    portrait = tmp_path / "me.jpg"
-    portrait.write_bytes(photo())
-    arguments = ["submit", str(portrait), "--control", "yaw=5", "--url", server.url]
+def photos(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        (folder / name).write_bytes(photo())
+    return [str(folder / name) for name in names]
+
+
+def test_ctrl_c_cancels_the_jobs_that_are_followed(server: Server, weights_dir: Path, tmp_path: Path) -> None:
+    arguments = ["submit", *photos(tmp_path, "me.jpg", "you.jpg"), "--control", "yaw=5", "--url", server.url]
     with Terminal(*arguments, environment=environment(weights_dir)) as terminal:
-        terminal.wait_for("queued")
+        terminal.wait_for("me.jpg queued")
+        terminal.wait_for("you.jpg queued")
         terminal.press(CTRL_C)
         assert terminal.process.wait(SECONDS) == 130, terminal.text
-        (record,), _ = server.context.store.lookups.page("everyone")
-        assert record.status == "canceled"
-        assert f"job {record.id} is canceled" in terminal.text
+        records, _ = server.context.store.lookups.page("everyone")
+        assert [record.status for record in records] == ["canceled", "canceled"]
+        assert all(f"job {record.id} is canceled" in terminal.text for record in records)
 
 
-def test_a_job_that_cannot_be_canceled_is_said_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(submit, "follow_with_bars", interrupted)
-    monkeypatch.setattr("service.client.CANCEL_S", 0.2)
-    job = Job.model_validate(EXAMPLES["Job"][0])
-    with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
-        Client(f"http://127.0.0.1:{silent.getsockname()[1]}") as client,
-        pytest.raises(typer.Exit) as ended,
-    ):
-        submit._finish(client, job)
-    assert ended.value.exit_code == 130
-    assert f"job {job.id} may go on: the server does not answer" in capsys.readouterr().err
+def test_a_job_that_cannot_be_canceled_is_said_to_go_on(server: Server, weights_dir: Path, tmp_path: Path) -> None:
+    with Line(server.url) as line:
+        arguments = ["submit", *photos(tmp_path, "me.jpg"), "--control", "yaw=5", "--url", line.url]
+        with Terminal(*arguments, environment=environment(weights_dir)) as terminal:
+            terminal.wait_for("queued")
+            line.hold()
+            terminal.press(CTRL_C)
+            assert terminal.process.wait(SECONDS) == 130, terminal.text
+            (record,), _ = server.context.store.lookups.page("everyone")
+            assert record.status == "queued"
+            assert f"job {record.id} may go on: the server does not answer" in terminal.text

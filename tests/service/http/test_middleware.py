@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from jobs.problems import ProblemType
-from service.client import Client
+from pirenderer_client import Client
 from tests.service.conftest import FIRST, Server, Start
 from tests.service.routes.test_create import WAV, YAW, refused
 from tests.support.processes import until
@@ -118,7 +118,7 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
             assert client.get(urljoin(stream, "".join(address))).status_code == 200, address
         assert client.post(job["urls"]["cancel"]).json()["status"] == "canceled"
         with Client(url) as ours:
-            assert [event.ends for event in ours.follow(ours.job(job["id"]))][-1]
+            assert [event.ends for event in ours.job(job["id"]).events()][-1]
     # and by whoever asks us without the proxy, as `serve` does
     assert server.client.get("/healthz").status_code == 200
 

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from service.client import Client, ServiceError
+from pirenderer_client import Client, NotFoundError
 from service.commands.serve import serving
 from service.running.embedded import bundled_redis_server, find_redis_server, free_port, running_redis
 from service.settings import Settings
@@ -227,9 +228,10 @@ def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) 
         before["worker"].suspend()  # so that the job that is followed waits
         first = sending.post("/v1/images", files=files, data=data)
         job = following.job(first.json()["id"])
+        urls = job.document["urls"]
 
         def poll() -> None:
-            polling.get(job.urls.self).raise_for_status()
+            polling.get(urls["self"]).raise_for_status()
 
         def submit() -> None:  # over a connection of its own each time
             answer = httpx.post(f"{url}/v1/images", files=files, data=data, timeout=30, trust_env=False)
@@ -242,8 +244,8 @@ def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) 
             assert answer.status_code in (200, 202)
 
         slowly = SlowUpload(url, portrait)
-        followed: list[str] = []
-        follower = threading.Thread(target=lambda: followed.extend(event.data for event in following.follow(job)))
+        followed: list[dict[str, Any]] = []
+        follower = threading.Thread(target=lambda: followed.extend(event.data for event in job.events()))
         follower.start()
         polls = stack.enter_context(asking(poll, failures))
         stack.enter_context(asking(wait, failures))
@@ -259,10 +261,10 @@ def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) 
         serve.wait_for(lambda: set(serve.children()) == {"redis", "worker", "api"})
         renewed = len(polls)
         serve.wait_for(lambda: len(polls) > renewed + 5)
-        polling.post(job.urls.cancel)
+        polling.post(urls["cancel"])
         follower.join(60)
     assert failures == []
-    assert json.loads(followed[-1])["status"] in ("canceled", "failed")
+    assert followed[-1]["status"] in ("canceled", "failed")
     after = serve.children()
     assert after["redis"].pid == before["redis"].pid
     assert after["api"].pid != before["api"].pid
@@ -302,5 +304,5 @@ def test_it_can_be_started_apart_from_the_service_the_environment_names(
     settings = Settings(data_dir=tmp_path, port=free_port(), api_keys=(), weights_dir=weights_dir)
     with (tmp_path / "log").open("wb") as log:
         started = serving(settings, workers=1, own_redis=True, output=log)
-        with started as (_, url), Client(url) as client, pytest.raises(ServiceError, match="there is no job"):
+        with started as (_, url), Client(url) as client, pytest.raises(NotFoundError, match="there is no job"):
             client.job("0" * 32)
