@@ -14,8 +14,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tests.support.processes import PORTRAIT, ROOT, Service, need_weights
-from tests.support.tiny_weights import tiny_settings
+from tests.support.processes import PORTRAIT, ROOT, Service
+from tests.support.tiny_weights import tiny_service
 
 pytestmark = pytest.mark.slow
 
@@ -36,15 +36,8 @@ Module = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    need_weights()
-    service = Service(tmp_path_factory.mktemp("service"))
-    try:
-        tiny = tiny_settings(tmp_path_factory.mktemp("weights"))
-        for name in ("redis", "api", "worker"):
-            service.start(name, environment=tiny)
+    with tiny_service(tmp_path_factory.mktemp("service")) as service:
         yield service
-    finally:
-        service.stop()
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ def job_bars() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
+    console = Console(stderr=True)
     # What is printed goes above the bars, but where it is read by a program
-    return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
+    return Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), disable=not console.is_terminal)
 
 
 async def follow(job: AsyncJob, bars: Progress, label: str) -> None:

@@ -33,7 +33,7 @@ from pirenderer_client.sse import EventParser, Message
 from tests.support.recorder import Answer, Recorder
 
 JOB: dict[str, Any] = {"id": "0" * 32, "kind": "image", "status": "queued"}
-PORTRAIT = Portrait("a" * 32, "image/jpeg", 3, "", 1, 1, created_at="", expires_at="")
+PORTRAIT = Portrait("a" * 32, width=1, height=1, expires_at="")
 AWAY = Answer({"title": "Away", "detail": "for now"}, 503, {"Retry-After": "0"})
 
 

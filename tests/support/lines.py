@@ -1,4 +1,4 @@
-"""A line between a client and a server, which can be cut, be held, or garble what goes over it."""
+"""What stands between a client and a server. A line can be cut, be held, or garble what goes over it."""
 
 import contextlib
 import socket
@@ -7,7 +7,28 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 
-class Line:
+class Relay:
+    """Listens at `port`; `serve` says what is done with each connection, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+
+class Line(Relay):
     """Passes on what goes between its clients and the server at `url`.
 
     `answers` is given what the server says, piece by piece, and returns what is passed on. Where it raises OSError the
@@ -19,29 +40,21 @@ class Line:
         self._answers = answers
         self._flows = threading.Event()
         self._flows.set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> "Line":
-        threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.close()
         self._flows.set()
 
     def hold(self) -> None:
         """Pass on nothing more, and keep the connections."""
         self._flows.clear()
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, socket.create_connection(self._server) as server:
             threading.Thread(target=self._pass, args=(server, client, self._answers), daemon=True).start()
             self._pass(client, server, bytes)

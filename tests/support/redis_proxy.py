@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.running.embedded import free_port
+from tests.support.lines import Relay
 
 
 @dataclass
@@ -24,31 +24,20 @@ class Fault:
         return self.happened < self.times and all(mark in data for mark in self.marks)
 
 
-class RedisProxy:
-    """Listens at `port` and passes on to Redis."""
+class RedisProxy(Relay):
+    """Passes on to Redis."""
 
     def __init__(self, redis_port: int) -> None:
-        self.port = free_port()
         self._redis_port = redis_port
         self._faults: list[Fault] = []
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
     def at(self, act: Callable[[bytes], object], *marks: bytes, after: bool = False, times: int = 1) -> Fault:
         fault = Fault(act, marks, after, times)
         self._faults.append(fault)
         return fault
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         """Until either side ends; faults of a connection happen in its own thread, so that others go on."""
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._redis_port)) as server:
             threading.Thread(target=self._answer, args=(server, client), daemon=True).start()

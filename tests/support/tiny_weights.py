@@ -1,5 +1,7 @@
 """Weights for tests that do not look at pixels: the released ones, but for a renderer of next to no channels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -9,6 +11,22 @@ from model.renderer.network import PIRenderer, initialize
 from model.weights import RENDERER
 from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
+from tests.support.processes import Service, need_weights
+
+
+@contextmanager
+def tiny_service(folder: Path) -> Iterator[Service]:
+    """A service of one worker, whose pictures nobody looks at."""
+    need_weights()
+    (weights := folder / "weights").mkdir()
+    service = Service(folder)
+    try:
+        tiny = tiny_settings(weights)
+        for name in ("redis", "api", "worker"):
+            service.start(name, environment=tiny)
+        yield service
+    finally:
+        service.stop()
 
 
 def tiny_settings(folder: Path) -> dict[str, str]:

@@ -45,15 +45,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait that the service keeps; it may be given instead of a file. `expires_at` is put off by each use."""
+    """A portrait that the service keeps, which may be given instead of a file. Sizes in pixels.
+
+    `expires_at`, as ISO 8601, is put off by each use.
+    """
 
     id: str
-    media_type: str
-    bytes: int
-    sha256: str
     width: int
     height: int
-    created_at: str
     expires_at: str
 
 
