@@ -239,8 +239,9 @@ class Result(Document):
 
 
 class WebhookEvent(StrEnum):
-    """What a webhook can tell of: the end of a job."""
+    """What a webhook can tell of: that a worker took the job for the first time, or how the job ended."""
 
+    STARTED = "job.started"
     SUCCEEDED = "job.succeeded"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
@@ -252,22 +253,61 @@ MetadataKey = Annotated[str, Field(pattern=f"^{METADATA_KEY}$")]
 MetadataValue = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA, fail_fast=True)]
 METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
+END_EVENTS = {
+    JobStatus.SUCCEEDED: WebhookEvent.SUCCEEDED,
+    JobStatus.FAILED: WebhookEvent.FAILED,
+    JobStatus.CANCELED: WebhookEvent.CANCELED,
+}
 
 
 class Webhook(Document):
-    """Where to post to when the job ends in one of `events`; signed as Standard Webhooks 1.0 says."""
+    """Where to post to when one of `events` happens to the job; unset, they are its ends.
+
+    Messages are signed as Standard Webhooks 1.0 says.
+    """
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
     events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(WebhookEvent), fail_fast=True)] = (
-        tuple(WebhookEvent)
+        tuple(END_EVENTS.values())
     )
 
 
+Outcome = Literal["delivered", "pending", "failed"]
+
+
+class Attempt(Document):
+    """What came of sending a message once. `seconds` is how long the answer took."""
+
+    at: datetime
+    status: Annotated[int | None, Field(description="HTTP status of the answer; null where none came")]
+    error: Annotated[str | None, Field(description="Why no answer came")]
+    seconds: float
+
+
+class WebhookAttempt(Attempt):
+    """An attempt to tell of a job: `attempt` counts those of one event."""
+
+    event: WebhookEvent
+    attempt: int
+    outcome: Annotated[Outcome, Field(description="pending: it is sent again; failed: given up")]
+
+
+class WebhookDelivery(WebhookAttempt):
+    """An attempt to tell of a job, with the job and the address."""
+
+    job_id: str
+    url: str
+
+
 class WebhookState(Webhook):
-    """A webhook and how far it is: skipped where the end was none of its events."""
+    """A webhook and how far telling of the job's end is: skipped where the end was none of its events.
+
+    `deliveries` are the latest attempts of all its messages, the newest last.
+    """
 
     status: Literal["pending", "delivered", "failed", "skipped"] = "pending"
     attempts: int = 0
+    deliveries: tuple[WebhookAttempt, ...] = ()
 
 
 class GivenFile(Document):

@@ -40,6 +40,7 @@ from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
 from service.version import package_version
+from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import WebhookSigner
 
 WEB = Path(__file__).with_name("web")
@@ -111,6 +112,7 @@ def make_context(settings: Settings) -> Context:
     store = JobStore(scripts, live_s=settings.live_s)
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
+    signer = WebhookSigner(settings.webhook_key_path)
     return Context(
         settings=settings,
         redis=scripts.redis,
@@ -133,7 +135,9 @@ def make_context(settings: Settings) -> Context:
         parsing=CapacityLimiter(1),
         measuring=CapacityLimiter(4),
         fetcher=Fetcher(private=settings.fetch_private, timeout_s=settings.fetch_timeout_s),
-        signer=WebhookSigner(settings.webhook_key_path),
+        signer=signer,
+        sender=WebhookSender(signer, private=settings.webhook_private, timeout_s=settings.webhook_timeout_s),
+        probes=Underway(most=20, share=2),
     )
 
 
@@ -151,6 +155,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await context.fetcher.close()
+        await context.sender.close()
         await context.events.close()
         context.celery.close()
         context.store.close()

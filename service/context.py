@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
+from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import WebhookSigner
 
 
@@ -51,6 +52,8 @@ class Context:
     measuring: CapacityLimiter  # of images, by their headers, which may be made to keep the processor busy
     fetcher: Fetcher
     signer: WebhookSigner
+    sender: WebhookSender
+    probes: Underway  # test messages to webhooks
 
     def base_url(self, request: Request) -> str:
         """What the addresses in the answer to a request begin with."""

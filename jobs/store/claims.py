@@ -21,6 +21,12 @@ TOKEN_SECONDS = 7200  # for so long it is known which job a message was used for
 # any), token_s, part (the one wanted, if any)
 # -> outcome, part, 1 when the job is cut into parts, attempt, owner, specification, id of the request that made the job
 CLAIM = Script("""
+local function wants(event)  -- whether the job's webhook is to tell of it
+  for _, each in ipairs(get('webhook') and cjson.decode(get('webhook')).events or {}) do
+    if each == event then return true end
+  end
+  return false
+end
 if redis.call('EXISTS', job) == 0 then
   for _, kind in ipairs(a.kinds) do redis.call('ZREM', GOING .. kind, id) end
   return {'unknown'}
@@ -56,7 +62,10 @@ if parted then
   offer()
 else
   redis.call('HSET', job, 'status', RUNNING, 'claimed_at', at)
-  redis.call('HSETNX', job, 'started_at', at)
+  if redis.call('HSETNX', job, 'started_at', at) == 1 and wants(JOB_STARTED) then
+    redis.call('HSET', job, 'webhook_attempts' .. STARTED, 0)
+    redis.call('ZADD', WEBHOOKS, at, id .. STARTED)
+  end
   redis.call('HDEL', job, 'progress', 'stages')
   for _, field in ipairs(redis.call('HKEYS', job)) do
     if string.sub(field, 1, #TIMING_PREFIX) == TIMING_PREFIX then redis.call('HDEL', job, field) end

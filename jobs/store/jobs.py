@@ -22,6 +22,7 @@ from jobs.store.workers import Workers
 KEPT = ("files", "records")
 UNBOUNDED = 2**53  # Lua counts no further
 RECORD_BYTES = 6144  # what Redis holds of a job beside its specification, about: its events most of all
+WEBHOOK_BYTES = 5120  # the same of its webhook's attempts, where it has one
 
 # kind, owner, spec, retention and canceled_retention (seconds, as texts), queue_limit, share (an owner's bound),
 # reserved (places for owners of whom no job waits), file_bytes (of the job), max_file_bytes and max_record_bytes (an
@@ -29,7 +30,7 @@ RECORD_BYTES = 6144  # what Redis holds of a job beside its specification, about
 # -> 'full', 'share', 'reserved', 'files', 'records' or the job, as `read` says
 CREATE = Script(
     READING
-    + f"local RECORD_BYTES = {RECORD_BYTES}"
+    + f"local RECORD_BYTES, WEBHOOK_BYTES = {RECORD_BYTES}, {WEBHOOK_BYTES}"
     + """
 local kind, owner = a.kind, a.owner
 local waiting = redis.call('ZCARD', QUEUE .. kind)
@@ -38,7 +39,7 @@ if waiting >= a.queue_limit then return 'full' end
 if own >= a.share then return 'share' end
 if own > 0 and waiting >= a.queue_limit - a.reserved then return 'reserved' end
 if kept('files', owner) + a.file_bytes > a.max_file_bytes then return 'files' end
-local record_bytes = #a.spec + RECORD_BYTES
+local record_bytes = #a.spec + RECORD_BYTES + (a.fields.webhook and WEBHOOK_BYTES or 0)
 for _, value in pairs(a.fields) do record_bytes = record_bytes + #value end
 if kept('records', owner) + record_bytes > a.max_record_bytes then return 'records' end
 local number = redis.call('INCR', NUMBER)

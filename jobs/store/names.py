@@ -14,7 +14,7 @@ and by functions of the scripts' prelude.
     deadline_s          CREATE                                  so long after its making it is to have begun, in seconds
     deadline            CREATE                                  the same as a time
     late                CREATE                                  the problem that it fails with when that is past
-    webhook             CREATE                                  whom to tell of its end: jobs.schemas.Webhook
+    webhook             CREATE                                  whom to tell of it: jobs.schemas.Webhook
     metadata            CREATE                                  what its maker noted with it: jobs.schemas.Metadata
     kept:WHAT           hold, release                           bytes counted as its owner's: files, records
     status              CREATE, CLAIM, requeue, finish, EXPIRE  jobs.schemas.JobStatus
@@ -39,8 +39,11 @@ and by functions of the scripts' prelude.
     most_workers        BEGIN                                   how many may work on it at once, if bounded
     playable            BEGIN, DONE, FINISH                     how many segments are done, from the first on
     worked              rest                                    seconds that workers have spent on its parts
-    webhook_status      END                                     how telling of it ended; not there before
-    webhook_attempts    RETRY, END                              how often it was tried
+    webhook_status      NOTE                                    how telling of its end ended; not there before
+    webhook_attempts    CLAIM, NOTE                             how often that was tried
+    webhook_log         NOTE                                    its attempts: jobs.schemas.WebhookAttempt, one a line
+
+Of the message of its start, if one is wanted, status and attempts stand in fields with :started behind their names.
 
 A video is cut into parts, each of which is claimed by itself: its plan, which is the job itself and has the name "",
 its segments by their numbers, and at last "join". A hash of its segments has
@@ -56,13 +59,14 @@ its segments by their numbers, and at last "join". A hash of its segments has
 
 from enum import StrEnum
 
-from jobs.schemas import JobStatus
+from jobs.schemas import JobStatus, WebhookEvent
 
 PREFIX = "pirenderer:"  # of every key: other applications may use the same Redis
 TIMING_PREFIX = "timing:"  # of the fields with the seconds spent in stages
 SPEC, LOCK, EVENTS = ":spec", ":lock", ":events"  # of a job, after its key
 SEGMENTS, OPEN, TAKEN = ":segments", ":open", ":taken"  # the same of a video that is cut
 JOIN = "join"  # the part that makes one file of all fragments
+STARTED = ":started"  # after a job's id: the message that tells of its start; the id alone is that of its end
 
 # Beginnings of keys that scripts do not know
 MESSAGES = PREFIX + "celery:"  # all that Celery makes, its queues among them
@@ -97,9 +101,10 @@ class Key(StrEnum):
     PACE = PREFIX + "pace"  # hash, seconds that jobs of each kind take of late
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself
-    WEBHOOKS = PREFIX + "webhooks"  # sorted set of jobs, by when their webhook is to be looked at
-    WEBHOOKS_DUE = PREFIX + "webhooks:due:"  # OWNER: list of jobs whose time has come
+    WEBHOOKS = PREFIX + "webhooks"  # sorted set of webhooks' messages, by when they are to be looked at
+    WEBHOOKS_DUE = PREFIX + "webhooks:due:"  # OWNER: list of messages whose time has come
     WEBHOOKS_OWNERS = PREFIX + "webhooks:owners"  # sorted set of owners with such a list, by when they were served last
+    DELIVERIES = PREFIX + "webhooks:deliveries:"  # OWNER: sorted set of their last jobs.schemas.WebhookDelivery by time
     PORTRAIT = PREFIX + "portrait:"  # ID: what is known of a portrait, as JSON
     PORTRAITS = PREFIX + "portraits"  # sorted set by the time they are due
     OWNER_PORTRAITS = PREFIX + "portraits:"  # OWNER: sorted set of theirs by number
@@ -112,6 +117,7 @@ LUA = "".join(
         **{key.name: key.value for key in Key},
         **{"TIMING_PREFIX": TIMING_PREFIX, "SPEC": SPEC, "LOCK": LOCK, "EVENTS": EVENTS},
         **{"SEGMENTS": SEGMENTS, "OPEN": OPEN, "TAKEN": TAKEN, "JOIN": JOIN},
+        **{"STARTED": STARTED, "JOB_STARTED": WebhookEvent.STARTED.value},
     }.items()
 )
 """The names as Lua's constants."""

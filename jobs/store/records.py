@@ -89,6 +89,13 @@ class JobRecord(BaseModel):
             spec=None if spec is None else JOB_SPEC.validate_json(spec),
         )
 
+    def at_start(self) -> "JobRecord":
+        """The job as it was when a worker took it for the first time, whatever has become of it since."""
+        later = ("finished_at", "expires_at", "cancel_requested", "queue_position", "estimated_wait_s", "progress",
+                 "timings", "error", "result", "result_key")  # fmt: skip
+        before = {name: JobRecord.model_fields[name].default for name in later}
+        return self.model_copy(update={**before, "status": JobStatus.RUNNING})
+
     def public(self, urls: Urls, error: Problem | None) -> Job:
         """The job as the API shows it, with its addresses and its error as clients see it."""
         hidden = {"owner", "number", "deliveries", "result_key", "request_id", "base_url", "error", "spec"}
@@ -99,7 +106,11 @@ class JobRecord(BaseModel):
 def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
     if "webhook" not in fields:
         return None
-    state = {"status": fields.get("webhook_status", "pending"), "attempts": int(fields.get("webhook_attempts", 0))}
+    state = {
+        "status": fields.get("webhook_status", "pending"),
+        "attempts": int(fields.get("webhook_attempts", 0)),
+        "deliveries": [json.loads(line) for line in fields.get("webhook_log", "").split("\n") if line],
+    }
     return WebhookState.model_validate({**json.loads(fields["webhook"]), **state})
 
 

@@ -79,7 +79,8 @@ EXPIRE = Script("""
 redis.call('ZREM', EXPIRING, id)
 if redis.call('EXISTS', job) == 0 or live() then return '' end
 local latest = tonumber(get('finished_at')) + tonumber(get('retention'))
-if get('webhook') and not get('webhook_status') and tonumber(now()) < latest then  -- its end is still to be told
+local function untold(what, since) return get(since) and not get('webhook_status' .. what) end
+if (untold('', 'webhook') or untold(STARTED, 'webhook_attempts' .. STARTED)) and tonumber(now()) < latest then
   redis.call('ZADD', EXPIRING, string.format('%.6f', math.min(tonumber(now()) + 60, latest)), id)
   return ''
 end
@@ -87,6 +88,7 @@ redis.call('HSET', job, 'status', EXPIRED)
 publish_status(EXPIRED)
 redis.call('XTRIM', events, 'MAXLEN', 1)
 redis.call('DEL', spec, segments)
+redis.call('HDEL', job, 'webhook_log')
 release()
 redis.call('ZADD', TOMBSTONES, string.format('%.6f', tonumber(now()) + a.tombstone_s), id)
 redis.call('ZADD', OWNER_TOMBSTONES .. get('owner'), get('number'), id)
@@ -103,7 +105,7 @@ redis.call('ZREM', OWNER .. get('owner'), id)
 redis.call('ZREM', OWNER_TOMBSTONES .. get('owner'), id)
 redis.call('ZREM', RUNNING_JOBS, id)
 redis.call('ZREM', EXPIRING, id)
-redis.call('ZREM', WEBHOOKS, id)
+redis.call('ZREM', WEBHOOKS, id, id .. STARTED)
 redis.call('ZREM', DEADLINES, id)
 redis.call('ZREM', UNTIDY, id)
 drop_parts(true)

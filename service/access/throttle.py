@@ -22,6 +22,7 @@ from jobs.store.names import LIMITS
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
 
+TESTS = "10/minute"  # of webhooks by one owner
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
 
 
@@ -70,12 +71,16 @@ class Throttle:
         """Count jobs. Raises ProblemError (429) when they are too many."""
         self._count(caller, "jobs", caller.quota, cost)
 
+    def webhook_test(self, caller: Caller) -> None:
+        """Count a test of a webhook. Raises ProblemError (429) when it is one too many."""
+        self._count(caller, "tests", TESTS)
+
     def _count(self, caller: Caller, what: str, rate: str | None, cost: int = 1, *, take: bool = True) -> None:
         if rate is None:
             return
-        item = parse(rate)
-        room = (self._limiter.hit if take else self._limiter.test)(item, what, caller.key_id, cost=cost)
-        stats = self._limiter.get_window_stats(item, what, caller.key_id)
+        item, name = parse(rate), caller.owner if what == "tests" else caller.key_id
+        room = (self._limiter.hit if take else self._limiter.test)(item, what, name, cost=cost)
+        stats = self._limiter.get_window_stats(item, what, name)
         reset_s = max(1, math.ceil(stats.reset_time - time.time()))
         found = Standing(item.amount, item.get_expiry(), stats.remaining, reset_s)
         caller.standings[what] = found

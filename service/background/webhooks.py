@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -10,12 +9,14 @@ import structlog
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from jobs.schemas import END_EVENTS, JobStatus, Outcome, WebhookAttempt, WebhookEvent
 from jobs.store.records import JobRecord
+from jobs.store.webhooks import Message
 from service.context import Context
 from service.http.addresses import public_job
-from service.outbound.guard import BlockedAddressError
-from service.outbound.posting import Poster
-from service.webhooks.signing import EVENTS, payload
+from service.secret import SecretAwayError
+from service.webhooks.sending import Answer
+from service.webhooks.signing import job_payload
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ AT_ONCE = 100
 HOST_AT_ONCE = 16
 OWNER_AT_ONCE = 4
 HOST_BUSY_S = 5.0  # then one whose host had its share already is looked at again
-GONE = 410
 
 
 async def deliver_webhooks(context: Context) -> None:
@@ -37,10 +37,8 @@ class _Deliveries:
     """Those under way at this front-end, each a task of its own."""
 
     def __init__(self, context: Context) -> None:
-        settings = context.settings
         self._context = context
-        self._poster = Poster(private=settings.webhook_private, timeout_s=settings.webhook_timeout_s)
-        self._lease_s = 2 * settings.webhook_timeout_s
+        self._lease_s = 2 * context.settings.webhook_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._owners: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
@@ -60,7 +58,6 @@ class _Deliveries:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._poster.close()
 
     async def _begin_due(self) -> bool:
         """Whether anything was due."""
@@ -86,64 +83,66 @@ class _Deliveries:
         if self._away:
             log.info("Redis answers again")
         self._away = False
-        for job_id, owner in due:
-            self._owners[owner] += 1
-            task = asyncio.create_task(self._deliver(job_id, owner))
+        for message in due:
+            self._owners[message.owner] += 1
+            task = asyncio.create_task(self._deliver(message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return bool(due)
 
-    async def _deliver(self, job_id: str, owner: str) -> None:
+    async def _deliver(self, message: Message) -> None:
         try:
-            await self._attempt(job_id)
-        except RedisError as error:  # when the lease has lapsed it is due again
-            log.warning("a webhook could not be looked up or noted", job_id=job_id, error=str(error))
+            await self._attempt(message)
+        except (RedisError, SecretAwayError, OSError) as error:  # when the lease has lapsed it is due again
+            log.warning("a webhook could not be looked up, signed or noted", job_id=message.job_id, error=str(error))
         except Exception:  # a fault of ours
-            log.exception("delivering a webhook failed unexpectedly", job_id=job_id)
+            log.exception("delivering a webhook failed unexpectedly", job_id=message.job_id)
         finally:
-            self._owners -= Counter((owner,))
+            self._owners -= Counter((message.owner,))
             self._ended.set()
 
-    async def _attempt(self, job_id: str) -> None:
+    async def _attempt(self, message: Message) -> None:
         store = self._context.store
-        record = await run_in_threadpool(store.get, job_id)
-        event = EVENTS.get(record.status) if record is not None else None
+        record = await run_in_threadpool(store.get, message.job_id)
+        event = None if record is None else _event(message, record)
         if record is None or record.webhook is None or event is None or event not in record.webhook.events:
-            await run_in_threadpool(store.webhooks.end, job_id, "skipped")
+            await run_in_threadpool(store.webhooks.end, message, "skipped")
             return
-        host = urlsplit(record.webhook.url).hostname or ""
+        url = record.webhook.url
+        host = urlsplit(url).hostname or ""
         if self._hosts[host] >= HOST_AT_ONCE:
-            await run_in_threadpool(store.webhooks.retry, job_id, after_s=HOST_BUSY_S, tried=False)
+            await run_in_threadpool(store.webhooks.put_off, message, after_s=HOST_BUSY_S)
             return
         self._hosts[host] += 1
-        status, trouble = None, ""
         try:
-            body = payload(event, public_job(record, record.base_url or self._context.settings.base))
-            headers = self._context.signer.headers(record.owner, f"msg_{job_id}", int(time.time()), body)
-            headers |= {"content-type": "application/json", "user-agent": "PIRenderer-Webhooks/1.0"}
-            status = await self._poster.post(record.webhook.url, headers, body)
-        except BlockedAddressError as error:
-            log.warning("a webhook was not sent", job_id=job_id, error=str(error))
-            await run_in_threadpool(store.webhooks.end, job_id, "failed")
-            return
-        except Exception as error:  # whatever it is, it was an attempt
-            trouble = f"{type(error).__name__}: {error}"
+            if message.start:
+                record = record.at_start()
+            body = job_payload(event, public_job(record, record.base_url or self._context.settings.base))
+            message_id = f"msg_{message.job_id}" + ("_started" if message.start else "")
+            answer = await self._context.sender.send(message.owner, url, message_id, body)
         finally:
             self._hosts -= Counter((host,))
-        await self._note(record, status, trouble)
+        await self._note(message, event, url, answer)
 
-    async def _note(self, record: JobRecord, status: int | None, trouble: str) -> None:
-        assert record.webhook is not None  # noqa: S101 - it was sent
-        store = self._context.store
-        attempts = record.webhook.attempts + 1
-        facts = {"job_id": record.id, "attempt": attempts, "status": status, "error": trouble or None}
+    async def _note(self, message: Message, event: WebhookEvent, url: str, answer: Answer) -> None:
+        number = message.attempts + 1
         pauses = self._context.settings.webhook_backoff
-        if status is not None and 200 <= status < 300:
-            log.info("webhook delivered", **facts)
-            await run_in_threadpool(store.webhooks.end, record.id, "delivered")
-        elif status == GONE or attempts > len(pauses):
-            log.warning("webhook given up", **facts)
-            await run_in_threadpool(store.webhooks.end, record.id, "failed")
+        outcome: Outcome
+        pause_s = 0.0
+        if answer.taken:
+            outcome = "delivered"
+        elif answer.final or number > len(pauses):
+            outcome = "failed"
         else:
-            log.info("webhook not taken; it will be sent again", **facts, pause_s=pauses[attempts - 1])
-            await run_in_threadpool(store.webhooks.retry, record.id, after_s=pauses[attempts - 1])
+            outcome, pause_s = "pending", pauses[number - 1]
+        attempt = WebhookAttempt(event=event, attempt=number, outcome=outcome, **dict(answer.attempt))
+        facts = {"tells": event.value, **attempt.model_dump(exclude={"at", "event"})}
+        (log.warning if outcome == "failed" else log.info)("a webhook was tried", job_id=message.job_id, **facts)
+        await run_in_threadpool(self._context.store.webhooks.tried, message, attempt, url=url, after_s=pause_s)
+
+
+def _event(message: Message, record: JobRecord) -> WebhookEvent | None:
+    """What a message tells of; nothing where its job has expired."""
+    if message.start:
+        return None if record.status is JobStatus.EXPIRED else WebhookEvent.STARTED
+    return END_EVENTS.get(record.status)

@@ -1,25 +1,22 @@
-"""Webhooks by Standard Webhooks 1.0 (www.standardwebhooks.com): what is sent when a job ends, and its signature."""
+"""Webhooks by Standard Webhooks 1.0 (www.standardwebhooks.com): what is sent of a job, and its signature."""
 
 import base64
 import hashlib
 import hmac
 import json
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from jobs.problems import ProblemType
-from jobs.schemas import Job, JobStatus, Webhook, WebhookEvent
+from jobs.schemas import Job, Webhook, WebhookEvent
 from service.http.problems import ProblemError, validation_error
 from service.outbound.guard import ALLOWED, checked_parts
 from service.secret import ServiceSecret
 
 MAX_WEBHOOK_BYTES = 4096
-EVENTS = {
-    JobStatus.SUCCEEDED: WebhookEvent.SUCCEEDED,
-    JobStatus.FAILED: WebhookEvent.FAILED,
-    JobStatus.CANCELED: WebhookEvent.CANCELED,
-}
 
 
 class WebhookSigner:
@@ -48,14 +45,18 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
-def payload(event: WebhookEvent, job: Job) -> bytes:
-    """The body of a message: the same bytes at every attempt."""
-    ended = job.finished_at or job.created_at
-    data = job.model_dump(mode="json", exclude={"webhook"}, exclude_none=True)
-    return json.dumps({"type": event.value, "timestamp": ended.isoformat(), "data": data}).encode()
+def payload(event: str, at: datetime, data: dict[str, Any]) -> bytes:
+    """The body of a message about what happened at a time."""
+    return json.dumps({"type": event, "timestamp": at.isoformat(), "data": data}).encode()
 
 
-def parse_webhook(text: str, *, private: bool) -> Webhook:
+def job_payload(event: WebhookEvent, job: Job) -> bytes:
+    """The body of a message about a job: the same bytes at every attempt."""
+    at = job.finished_at or job.started_at or job.created_at
+    return payload(event.value, at, job.model_dump(mode="json", exclude={"webhook"}, exclude_none=True))
+
+
+def parse_webhook(text: str | bytes, *, private: bool) -> Webhook:
     """Read the `webhook` field. `private`: plain HTTP and private addresses are allowed. Raises ProblemError."""
     try:
         webhook = Webhook.model_validate_json(text)

@@ -5,9 +5,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from jobs.problems import ProblemType
@@ -123,6 +125,25 @@ def test_a_host_that_hangs_holds_no_other_host_however_many_owners_name_it(
     last = canceled(server, url, BOB)
     within(2, lambda: last in times)
     assert len(tarpit.held) <= 16
+
+
+def test_an_owner_tests_two_receivers_at_once_at_most(start: Start, tarpit: Tarpit) -> None:
+    server = start(api_keys=KEYS, webhook_private=True, webhook_timeout_s=60)
+
+    def tested(url: str, key: dict[str, str]) -> httpx.Response:
+        return server.client.post("/v1/webhooks/test", json={"url": url}, headers=key)
+
+    with ThreadPoolExecutor(2) as threads:
+        hanging = [threads.submit(tested, tarpit.url, ALICE) for _ in range(2)]
+        within(10, lambda: len(tarpit.held) == 2)
+        problem = refused(tested(tarpit.url, ALICE), ProblemType.TOO_MANY_REQUESTS)
+        assert "2 tests of webhooks of this key's owner are under way" in problem["detail"]
+        hanging.append(threads.submit(tested, tarpit.url, BOB))
+        for count in (2, 3):
+            within(10, lambda count=count: len(tarpit.held) == count)  # type: ignore[misc]
+            for each in tarpit.held:
+                each.close()
+        assert [each.result().json()["outcome"] for each in hanging] == ["failed"] * 3
 
 
 @pytest.mark.parametrize("url", ["https://a..b/", f"https://{'a' * 64}.example/", "https://.example.org/"])

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.problems import Problem, ProblemType
+from jobs.store.webhooks import Message
 from service.running.embedded import free_port
 from tests.service.conftest import FIRST, Server, Start
 from tests.service.routes.test_create import YAW, refused
@@ -79,7 +80,7 @@ def test_the_dashboard_asks_for_what_there_is(server: Server, portrait: bytes) -
     store.claims.timing(claim, "render", 0.3)
     store.claims.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
     server.succeed(create(server, portrait))
-    store.webhooks.end(job, "delivered")
+    store.webhooks.end(Message(job, "everyone"), "delivered")
     store.workers.beat("host:1", {"state": "ready", "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
     names = {name for name, _ in samples(server)}
     dashboard = json.loads((ROOT / "docker" / "grafana.json").read_text())

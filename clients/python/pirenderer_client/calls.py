@@ -182,7 +182,8 @@ def jobs(
     *, status: Sequence[str] | str | None, kind: Sequence[str] | str | None, metadata: Mapping[str, str] | None
 ) -> Call:
     """GET the first page of /v1/jobs."""
-    wanted = {"status": status, "kind": kind, **{f"metadata[{name}]": text for name, text in (metadata or {}).items()}}
+    pairs = [f"{name}:{text}" for name, text in (metadata or {}).items()]
+    wanted = {"status": status, "kind": kind, "metadata": pairs or None}
     return Call("GET", "/v1/jobs", params={name: value for name, value in wanted.items() if value is not None})
 
 

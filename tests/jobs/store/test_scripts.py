@@ -14,15 +14,17 @@ from redis import Redis
 
 import jobs.store
 import service.stores
-from jobs.schemas import JobKind, Progress, Webhook
+from jobs.schemas import JobKind, Progress, Webhook, WebhookEvent
 from jobs.store import names
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key, segments_key
 from jobs.store.records import Found
 from jobs.store.scripts import PRELUDE, Script, Scripts
+from jobs.store.webhooks import Message
 from tests.jobs.conftest import RESULT, claim, create
 from tests.jobs.store.test_segments import begun, take, video
 from tests.jobs.store.test_segments import done as finished
+from tests.jobs.store.test_webhooks import ATTEMPT
 
 ROW = re.compile(r"^    ([a-z_, :A-Z]+?)  +[A-Za-z]", re.MULTILINE)
 WARNING = re.compile(r".*/(?P<file>[\w.]+)\.lua:(?P<line>\d+):\d+: \((?P<code>\w\d+)\) (?P<text>.*)")
@@ -105,7 +107,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
         for table in (names.__doc__ or "").split("of its segments has")
     ]
     known.remove("field")
-    webhook = Webhook(url="https://example.org/")
+    webhook = Webhook(url="https://example.org/", events=tuple(WebhookEvent))
     more: dict[str, Any] = {"base_url": "https://a.example", "metadata": {"order": "17"}}
     done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, **more)
     held = claim(store, done)
@@ -114,8 +116,8 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     store.request_cancel(done)
     found = set(map(str, store._redis.hkeys(Key.JOB + done)))
     store.claims.succeed(held, RESULT, key="k")
-    store.webhooks.retry(done, after_s=1)
-    store.webhooks.end(done, "delivered")
+    for message in (Message(done, "me", start=True), Message(done, "me")):
+        store.webhooks.tried(message, ATTEMPT, url="https://example.org/")
     late = create(store, deadline_s=0.0)
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
@@ -134,5 +136,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     }
     found |= {str(field) for job in (done, late, cut) for field in store._redis.hkeys(Key.JOB + job)}
     plain = {re.sub(r"^timing:.*", "timing:STAGE", re.sub(r"^kept:.*", "kept:WHAT", field)) for field in found}
+    assert {"webhook_status:started", "webhook_attempts:started"} <= plain
+    plain = {field.removesuffix(":started") for field in plain}
     assert plain == known
     assert store.turns.queue_lengths()[JobKind.IMAGE] == 0

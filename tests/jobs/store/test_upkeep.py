@@ -11,6 +11,7 @@ from jobs.store import upkeep
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import RECORD_BYTES, JobStore
 from jobs.store.names import events_key
+from jobs.store.webhooks import Message
 from tests.jobs.conftest import RESULT, claim, create, read
 
 
@@ -86,7 +87,7 @@ def test_a_canceled_job_stays_until_its_webhook_has_ended(store: JobStore) -> No
     told, untold = (create(store, canceled_retention_s=-1, webhook=webhook) for _ in range(2))
     for job in (told, untold):
         store.request_cancel(job)
-    store.webhooks.end(told, "delivered")
+    store.webhooks.end(Message(told, "me"), "delivered")
     assert store.upkeep.expire_due() == [told]
     assert read(store, untold).status is JobStatus.CANCELED
     late = create(store, retention_s=-1, canceled_retention_s=-1, webhook=webhook)

@@ -1,98 +1,20 @@
 """Webhooks, to a real receiver on this machine that fails first, and to where they must not go."""
 
-import base64
-import hashlib
-import hmac
 import json
 import socket
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from jobs.problems import Problem, ProblemType
 from service.webhooks.signing import WebhookSigner, sign
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.routes.test_create import YAW, nothing_left, refused
-
-
-@dataclass
-class Receiver:
-    """Answers with the statuses in turn, the last one ever after; keeps what came and when."""
-
-    statuses: list[int]
-    url: str = ""
-    received: list[tuple[float, dict[str, str], bytes]] = field(default_factory=list)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def receive() -> Iterator[Callable[..., Receiver]]:
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(*statuses: int) -> Receiver:
-        receiver = Receiver(list(statuses))
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.received.append((time.monotonic(), headers, body))
-                status = receiver.statuses[min(len(receiver.received), len(receiver.statuses)) - 1]
-                self.send_response(status)
-                if 300 <= status < 400:
-                    self.send_header("Location", f"{receiver.url}/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-        return receiver
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def create(
-    server: Server, portrait: bytes, url: str, events: list[str] | None = None, **headers: str
-) -> httpx.Response:
-    webhook: dict[str, Any] = {"url": url, **({"events": events} if events is not None else {})}
-    data = {"motion": YAW, "webhook": json.dumps(webhook)}
-    return server.client.post("/v1/images", files={"portrait": portrait}, data=data, headers=headers)
-
-
-def state(server: Server, job_id: str, **headers: str) -> dict[str, Any]:
-    webhook: dict[str, Any] = server.client.get(f"/v1/jobs/{job_id}", headers=headers).json()["webhook"]
-    return webhook
-
-
-def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """As a receiver checks, in the words of the specification."""
-    signed = b".".join((headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body))
-    digest = hmac.new(base64.b64decode(secret.split("_", 1)[1]), signed, hashlib.sha256).digest()
-    given = [each.split(",", 1) for each in headers["webhook-signature"].split(" ")]
-    fresh = abs(time.time() - int(headers["webhook-timestamp"])) < 300
-    return fresh and any(version == "v1" and base64.b64decode(value) == digest for version, value in given)
+from tests.service.webhooks.conftest import Receiver, create, state, until, verified
 
 
 def test_the_signature_is_that_of_the_specification() -> None:
@@ -114,6 +36,7 @@ def test_a_message_is_sent_again_until_it_is_taken(
         "events": ["job.succeeded", "job.failed", "job.canceled"],
         "status": "pending",
         "attempts": 0,
+        "deliveries": [],
     }
     server.succeed(job["id"])
     until(lambda: state(server, job["id"], **key)["status"] == "delivered")
@@ -185,25 +108,14 @@ def test_two_front_ends_send_each_message_once(start: Start, portrait: bytes, re
 
 
 def test_without_the_setting_nothing_private_is_reached(
-    start: Start, portrait: bytes, receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+    start: Start, portrait: bytes, receive: Callable[..., Receiver], inside: list[str]
 ) -> None:
     server = start()
     receiver = receive(200)
-    port = receiver.url.split(":")[2].split("/")[0]
-    looked_up: list[str] = []
-    real = socket.getaddrinfo
-
-    def inward(host: Any, *rest: Any, **keywords: Any) -> Any:
-        if host == "inside.example":  # a public name that leads to this machine
-            looked_up.append(host)
-            host = "127.0.0.1"
-        return real(host, *rest, **keywords)
-
-    monkeypatch.setattr(socket, "getaddrinfo", inward)
-    job_id = create(server, portrait, f"https://inside.example:{port}/").json()["id"]
+    job_id = create(server, portrait, receiver.inside).json()["id"]
     server.succeed(job_id)
     until(lambda: state(server, job_id)["status"] == "failed")
-    assert looked_up
+    assert inside
     assert state(server, job_id)["attempts"] == 1  # nor is it tried again
     assert receiver.received == []
 
