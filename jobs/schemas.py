@@ -276,19 +276,19 @@ Outcome = Literal["delivered", "pending", "failed"]
 
 
 class Attempt(Document):
-    """What came of sending a message once. `seconds` is how long the answer took."""
+    """What came of sending a message once."""
 
-    at: datetime
+    at: Annotated[datetime, Field(description="When it was sent")]
     status: Annotated[int | None, Field(description="HTTP status of the answer; null where none came")]
     error: Annotated[str | None, Field(description="Why no answer came")]
-    seconds: float
+    seconds: Annotated[float, Field(description="How long it took")]
 
 
 class WebhookAttempt(Attempt):
-    """An attempt to tell of a job: `attempt` counts those of one event."""
+    """An attempt to tell of a job."""
 
     event: WebhookEvent
-    attempt: int
+    attempt: Annotated[int, Field(description="Counts those of this message, from 1")]
     outcome: Annotated[Outcome, Field(description="pending: it is sent again; failed: given up")]
 
 

@@ -22,7 +22,7 @@ from jobs.store.names import LIMITS
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
 
-TESTS = "10/minute"  # of webhooks by one owner
+TESTS = "10/minute"  # of webhooks, with each key
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
 
 
@@ -73,14 +73,14 @@ class Throttle:
 
     def webhook_test(self, caller: Caller) -> None:
         """Count a test of a webhook. Raises ProblemError (429) when it is one too many."""
-        self._count(caller, "tests", TESTS)
+        self._count(caller, "tests of webhooks", TESTS)
 
     def _count(self, caller: Caller, what: str, rate: str | None, cost: int = 1, *, take: bool = True) -> None:
         if rate is None:
             return
-        item, name = parse(rate), caller.owner if what == "tests" else caller.key_id
-        room = (self._limiter.hit if take else self._limiter.test)(item, what, name, cost=cost)
-        stats = self._limiter.get_window_stats(item, what, name)
+        item = parse(rate)
+        room = (self._limiter.hit if take else self._limiter.test)(item, what, caller.key_id, cost=cost)
+        stats = self._limiter.get_window_stats(item, what, caller.key_id)
         reset_s = max(1, math.ceil(stats.reset_time - time.time()))
         found = Standing(item.amount, item.get_expiry(), stats.remaining, reset_s)
         caller.standings[what] = found

@@ -78,7 +78,7 @@ def list_webhook_deliveries(
 async def send_test_webhook(request: Request, context: ContextDep, caller: WriterDep) -> WebhookTest:
     """Send a signed message of the type `webhook.test` at once, once, and tell what came of it.
 
-    A receiver that refuses it, or is not there, is an answer as well. One owner may send 10 a minute, two at once.
+    A receiver that refuses it, or is not there, is an answer as well. A key may send 10 a minute, an owner two at once.
     """
     body = await _read(request, MAX_WEBHOOK_BYTES, context.settings.upload_timeout_s)
     webhook = parse_webhook(body, private=context.settings.webhook_private)

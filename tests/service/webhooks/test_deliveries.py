@@ -152,7 +152,7 @@ def test_a_bad_address_is_refused(server: Server, body: bytes, problem: ProblemT
     assert text in refused(answer, problem)["detail"]
 
 
-def test_tests_of_an_owner_are_counted(start: Start, receive: Callable[..., Receiver]) -> None:
+def test_tests_are_counted(start: Start, receive: Callable[..., Receiver]) -> None:
     server = start(api_keys=BOTH, webhook_private=True)
     receiver = receive(204)
     answers = [probe(server, receiver.url, **{"X-API-Key": FIRST}) for _ in range(12)]

@@ -1,9 +1,12 @@
 """Webhooks, to a real receiver on this machine that fails first, and to where they must not go."""
 
 import json
+import re
 import socket
 import stat
+import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from service.webhooks.signing import WebhookSigner, sign
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.routes.test_create import YAW, nothing_left, refused
 from tests.service.webhooks.conftest import Receiver, create, state, until, verified
+from tests.support.paths import ROOT
 
 
 def test_the_signature_is_that_of_the_specification() -> None:
@@ -22,6 +26,21 @@ def test_the_signature_is_that_of_the_specification() -> None:
     secret, message_id = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
     signature = sign(secret, message_id, 1614265330, b'{"test": 2432232314}')
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_check_in_the_documents_works() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    (example,) = re.findall(r"(?m)^    import base64.*\n(?:\n|    .*\n)+", text)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(example), names)
+    secret, body, now = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b"{}", int(time.time())
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now)}
+    headers["webhook-signature"] = f"v1,{'A' * 43}= {sign(secret, 'msg_1', now, body)}"
+    assert names["genuine"](secret, headers, body)
+    assert not names["genuine"](secret, headers, b"[]")
+    assert not names["genuine"](secret, {**headers, "webhook-timestamp": str(now - 1)}, body)
+    old = {**headers, "webhook-timestamp": "1", "webhook-signature": sign(secret, "msg_1", 1, body)}
+    assert not names["genuine"](secret, old, body)
 
 
 def test_a_message_is_sent_again_until_it_is_taken(
