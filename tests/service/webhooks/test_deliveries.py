@@ -131,7 +131,7 @@ def test_where_a_name_leads_is_not_told(
     job, listed = (server.client.get(path) for path in (f"/v1/jobs/{job_id}", "/v1/webhooks/deliveries"))
     errors = [told.json(), *job.json()["webhook"]["deliveries"], *listed.json()["deliveries"]]
     assert [each["error"] for each in errors] == ["the host's name leads to an address that is not public"] * 3
-    assert not [each.text for each in (told, job, listed) if "127.0.0.1" in each.text]
+    assert not [each.text for each in (told, job, listed) if "127.0.0.1" in each.text.replace(server.url, "")]
     assert (len(inside), receiver.received) == (2, [])
 
 
