@@ -10,6 +10,7 @@ from jobs.documents import Document
 from jobs.formats import ImageFormat, VideoFormat
 from jobs.motions import Motion
 from jobs.problems import Problem
+from jobs.webhooks import WebhookState
 
 
 class JobKind(StrEnum):
@@ -238,76 +239,12 @@ class Result(Document):
     ) = None
 
 
-class WebhookEvent(StrEnum):
-    """What a webhook can tell of: that a worker took the job for the first time, or how the job ended."""
-
-    STARTED = "job.started"
-    SUCCEEDED = "job.succeeded"
-    FAILED = "job.failed"
-    CANCELED = "job.canceled"
-
-
 MAX_METADATA = 16
 METADATA_KEY = r"[A-Za-z0-9_.-]{1,64}"
 MetadataKey = Annotated[str, Field(pattern=f"^{METADATA_KEY}$")]
 MetadataValue = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA, fail_fast=True)]
 METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
-END_EVENTS = {
-    JobStatus.SUCCEEDED: WebhookEvent.SUCCEEDED,
-    JobStatus.FAILED: WebhookEvent.FAILED,
-    JobStatus.CANCELED: WebhookEvent.CANCELED,
-}
-
-
-class Webhook(Document):
-    """Where to post to when one of `events` happens to the job; unset, they are its ends.
-
-    Messages are signed as Standard Webhooks 1.0 says.
-    """
-
-    url: Annotated[str, Field(min_length=1, max_length=2048)]
-    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(WebhookEvent), fail_fast=True)] = (
-        tuple(END_EVENTS.values())
-    )
-
-
-Outcome = Literal["delivered", "pending", "failed"]
-
-
-class Attempt(Document):
-    """What came of sending a message once."""
-
-    at: Annotated[datetime, Field(description="When it was sent")]
-    status: Annotated[int | None, Field(description="HTTP status of the answer; null where none came")]
-    error: Annotated[str | None, Field(description="Why no answer came")]
-    seconds: Annotated[float, Field(description="How long it took")]
-
-
-class WebhookAttempt(Attempt):
-    """An attempt to tell of a job."""
-
-    event: WebhookEvent
-    attempt: Annotated[int, Field(description="Counts those of this message, from 1")]
-    outcome: Annotated[Outcome, Field(description="pending: it is sent again; failed: given up")]
-
-
-class WebhookDelivery(WebhookAttempt):
-    """An attempt to tell of a job, with the job and the address."""
-
-    job_id: str
-    url: str
-
-
-class WebhookState(Webhook):
-    """A webhook and how far telling of the job's end is: skipped where the end was none of its events.
-
-    `deliveries` are the latest attempts of all its messages, the newest last.
-    """
-
-    status: Literal["pending", "delivered", "failed", "skipped"] = "pending"
-    attempts: int = 0
-    deliveries: tuple[WebhookAttempt, ...] = ()
 
 
 class GivenFile(Document):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Self, cast
 
 from jobs.problems import Problem, ProblemType
-from jobs.schemas import JobSpec, JobStatus, Webhook, input_files
+from jobs.schemas import JobSpec, JobStatus, input_files
 from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
 from jobs.store.counters import Counters
@@ -18,6 +18,7 @@ from jobs.store.turns import Turns
 from jobs.store.upkeep import DELETE, Upkeep
 from jobs.store.webhooks import Webhooks
 from jobs.store.workers import Workers
+from jobs.webhooks import Webhook
 
 KEPT = ("files", "records")
 UNBOUNDED = 2**53  # Lua counts no further

@@ -14,7 +14,7 @@ and by functions of the scripts' prelude.
     deadline_s          CREATE                                  so long after its making it is to have begun, in seconds
     deadline            CREATE                                  the same as a time
     late                CREATE                                  the problem that it fails with when that is past
-    webhook             CREATE                                  whom to tell of it: jobs.schemas.Webhook
+    webhook             CREATE                                  whom to tell of it: jobs.webhooks.Webhook
     metadata            CREATE                                  what its maker noted with it: jobs.schemas.Metadata
     kept:WHAT           hold, release                           bytes counted as its owner's: files, records
     status              CREATE, CLAIM, requeue, finish, EXPIRE  jobs.schemas.JobStatus
@@ -41,7 +41,7 @@ and by functions of the scripts' prelude.
     worked              rest                                    seconds that workers have spent on its parts
     webhook_status      NOTE                                    how telling of its end ended; not there before
     webhook_attempts    CLAIM, NOTE                             how often that was tried
-    webhook_log         NOTE                                    its attempts: jobs.schemas.WebhookAttempt, one a line
+    webhook_log         NOTE                                    its attempts: jobs.webhooks.WebhookAttempt, one a line
 
 Of the message of its start, if one is wanted, status and attempts stand in fields with :started behind their names.
 
@@ -59,7 +59,8 @@ its segments by their numbers, and at last "join". A hash of its segments has
 
 from enum import StrEnum
 
-from jobs.schemas import JobStatus, WebhookEvent
+from jobs.schemas import JobStatus
+from jobs.webhooks import WebhookEvent
 
 PREFIX = "pirenderer:"  # of every key: other applications may use the same Redis
 TIMING_PREFIX = "timing:"  # of the fields with the seconds spent in stages
@@ -104,7 +105,7 @@ class Key(StrEnum):
     WEBHOOKS = PREFIX + "webhooks"  # sorted set of webhooks' messages, by when they are to be looked at
     WEBHOOKS_DUE = PREFIX + "webhooks:due:"  # OWNER: list of messages whose time has come
     WEBHOOKS_OWNERS = PREFIX + "webhooks:owners"  # sorted set of owners with such a list, by when they were served last
-    DELIVERIES = PREFIX + "webhooks:deliveries:"  # OWNER: sorted set of their last jobs.schemas.WebhookDelivery by time
+    DELIVERIES = PREFIX + "webhooks:deliveries:"  # OWNER: sorted set of their last attempts (WebhookDelivery) by time
     PORTRAIT = PREFIX + "portrait:"  # ID: what is known of a portrait, as JSON
     PORTRAITS = PREFIX + "portraits"  # sorted set by the time they are due
     OWNER_PORTRAITS = PREFIX + "portraits:"  # OWNER: sorted set of theirs by number

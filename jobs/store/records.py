@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.documents import Document
 from jobs.problems import Problem
-from jobs.schemas import JOB_SPEC, Job, JobInput, JobKind, JobSpec, JobStatus, Progress, Result, Urls, WebhookState
+from jobs.schemas import JOB_SPEC, Job, JobInput, JobKind, JobSpec, JobStatus, Progress, Result, Urls
 from jobs.store.names import JOIN, TIMING_PREFIX
+from jobs.webhooks import WebhookState
 
 
 class JobRecord(BaseModel):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
-from jobs.schemas import WebhookAttempt, WebhookDelivery
 from jobs.store.names import STARTED, Key
 from jobs.store.scripts import Argument, Script, Scripts
+from jobs.webhooks import WebhookAttempt, WebhookDelivery
 
 JOB_ATTEMPTS = 20  # that are kept of a job
 OWNER_ATTEMPTS = 100  # that are kept of an owner, for as long as a job is
@@ -128,7 +128,7 @@ class Webhooks:
         self._note(message, "pending", after_s=after_s)
 
     def end(self, message: Message, outcome: str) -> None:
-        """Send it no more, and not for an attempt: `outcome` is a status of jobs.schemas.WebhookState."""
+        """Send it no more, and not for an attempt: `outcome` is a status of jobs.webhooks.WebhookState."""
         self._note(message, outcome)
 
     def tried(self, message: Message, attempt: WebhookAttempt, *, url: str, after_s: float = 0) -> None:

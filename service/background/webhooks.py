@@ -9,9 +9,10 @@ import structlog
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from jobs.schemas import END_EVENTS, JobStatus, Outcome, WebhookAttempt, WebhookEvent
+from jobs.schemas import JobStatus
 from jobs.store.records import JobRecord
 from jobs.store.webhooks import Message
+from jobs.webhooks import Outcome, WebhookAttempt, WebhookEvent
 from service.context import Context
 from service.http.addresses import public_job
 from service.secret import SecretAwayError
@@ -143,6 +144,6 @@ class _Deliveries:
 
 def _event(message: Message, record: JobRecord) -> WebhookEvent | None:
     """What a message tells of; nothing where its job has expired."""
-    if message.start:
-        return None if record.status is JobStatus.EXPIRED else WebhookEvent.STARTED
-    return END_EVENTS.get(record.status)
+    if record.status is JobStatus.EXPIRED:
+        return None
+    return WebhookEvent.STARTED if message.start else WebhookEvent(f"job.{record.status.value}")

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from jobs.motions import Motion
 from jobs.problems import Problem
-from jobs.schemas import ImageOptions, Metadata, MotionOptions, Motions, VideoOptions, Webhook
+from jobs.schemas import ImageOptions, Metadata, MotionOptions, Motions, VideoOptions
+from jobs.webhooks import Webhook
 from service.http.examples import EXAMPLES
 
 REFERENCE = "#/components/schemas/{model}"

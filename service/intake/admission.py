@@ -9,9 +9,10 @@ import structlog
 
 from jobs.messages import send
 from jobs.problems import ProblemType
-from jobs.schemas import ImageSpec, JobKind, JobSpec, Webhook, with_seed
+from jobs.schemas import ImageSpec, JobKind, JobSpec, with_seed
 from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
+from jobs.webhooks import Webhook
 from service.access.throttle import OPEN_OWNER, Caller, UnderwayError
 from service.context import Context
 from service.http.middleware import current_request_id

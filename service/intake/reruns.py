@@ -3,8 +3,9 @@
 from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import new_id
 from jobs.problems import ProblemType
-from jobs.schemas import JobStatus, Webhook, input_files
+from jobs.schemas import JobStatus, input_files
 from jobs.store.records import JobRecord
+from jobs.webhooks import Webhook
 from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import ProblemError

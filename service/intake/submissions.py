@@ -14,8 +14,9 @@ from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
-from jobs.schemas import JobKind, JobSpec, Webhook
+from jobs.schemas import JobKind, JobSpec
 from jobs.store.records import JobRecord
+from jobs.webhooks import Webhook
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context
 from service.http.addresses import public_job

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from jobs.files.keys import new_id
 from jobs.problems import ProblemType
-from jobs.schemas import Attempt, WebhookDelivery
+from jobs.webhooks import Attempt, WebhookDelivery
 from service.access.throttle import UnderwayError
 from service.context import ContextDep, ReaderDep, WriterDep
 from service.http.openapi import access_responses

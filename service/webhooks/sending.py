@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpcore
 import structlog
 
-from jobs.schemas import Attempt
+from jobs.webhooks import Attempt
 from service.outbound.guard import BlockedAddressError, UnknownHostError
 from service.outbound.posting import Poster
 from service.webhooks.signing import WebhookSigner

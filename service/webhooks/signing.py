@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.problems import ProblemType
-from jobs.schemas import Job, Webhook, WebhookEvent
+from jobs.schemas import Job
+from jobs.webhooks import Webhook, WebhookEvent
 from service.http.problems import ProblemError, validation_error
 from service.outbound.guard import ALLOWED, checked_parts
 from service.secret import ServiceSecret

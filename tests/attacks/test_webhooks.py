@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from jobs.problems import ProblemType
-from jobs.schemas import Webhook
+from jobs.webhooks import Webhook
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
 

@@ -14,13 +14,14 @@ from redis import Redis
 
 import jobs.store
 import service.stores
-from jobs.schemas import JobKind, Progress, Webhook, WebhookEvent
+from jobs.schemas import JobKind, Progress
 from jobs.store import names
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key, segments_key
 from jobs.store.records import Found
 from jobs.store.scripts import PRELUDE, Script, Scripts
 from jobs.store.webhooks import Message
+from jobs.webhooks import Webhook, WebhookEvent
 from tests.jobs.conftest import RESULT, claim, create
 from tests.jobs.store.test_segments import begun, take, video
 from tests.jobs.store.test_segments import done as finished

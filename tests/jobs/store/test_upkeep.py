@@ -6,12 +6,13 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 
 from jobs.problems import Problem, ProblemType
-from jobs.schemas import JobKind, JobStatus, Progress, Webhook
+from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import upkeep
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import RECORD_BYTES, JobStore
 from jobs.store.names import events_key
 from jobs.store.webhooks import Message
+from jobs.webhooks import Webhook
 from tests.jobs.conftest import RESULT, claim, create, read
 
 

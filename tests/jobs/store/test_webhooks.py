@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.files.keys import new_id
-from jobs.schemas import JobStatus, Webhook, WebhookAttempt, WebhookEvent
+from jobs.schemas import JobStatus
 from jobs.store import webhooks
 from jobs.store.jobs import WEBHOOK_BYTES, JobStore
 from jobs.store.names import Key
 from jobs.store.webhooks import Message
+from jobs.webhooks import Webhook, WebhookAttempt, WebhookEvent
 from tests.jobs.conftest import RESULT, claim, create, read
 
 URL = "https://example.org/"

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from jobs.motions import Motion
 from jobs.problems import Problem
-from jobs.schemas import ImageOptions, Job, Metadata, MotionOptions, Motions, VideoOptions, Webhook
+from jobs.schemas import ImageOptions, Job, Metadata, MotionOptions, Motions, VideoOptions
+from jobs.webhooks import Webhook
 from service.http.examples import EXAMPLES
 from service.stores.portraits import Portrait
 from tests.service.conftest import Server, Start
