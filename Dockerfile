@@ -22,8 +22,11 @@ RUN pip install --no-deps /src
 
 FROM python:3.11-slim-bookworm
 
-# torch.compile builds its launchers of GPU kernels with it; without it the renderer runs uncompiled.
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# With gcc torch.compile builds its launchers of GPU kernels; without it the renderer runs uncompiled.
+# espeak-ng speaks texts where no server does.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev espeak-ng \
+ && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 10001 pirenderer \
  && install --directory --mode=0700 --owner=pirenderer --group=pirenderer /data /keys

@@ -57,6 +57,8 @@ class ProblemType(Enum):
     INTERNAL = ("internal", 500, "Something went wrong on our side")
     # capacity
     NO_MODEL = ("no-model", 503, "The model this job needs is not installed")
+    NO_SPEECH_SERVICE = ("no-speech", 503, "Nothing is installed that speaks texts")
+    SPEECH_FAILED = ("speech-failed", 503, "The text could not be spoken")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
     UNAVAILABLE = ("unavailable", 503, "A part of the service is not available")
     STORAGE_USED = ("storage-used", 507, "As much is kept for this owner as may be")

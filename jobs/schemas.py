@@ -164,12 +164,15 @@ class VideoSpec(Document):
 
     Speech and a driving video may come together: then the mouth is the speech's, and head, eyes and brows the video's.
     Beside either or both, controls and keyframes are put on top; beside speech alone, frames and coefficients hold
-    head, eyes and brows as a video does. A long motion lies in a file, `motion_file`.
+    head, eyes and brows as a video does. A long motion lies in a file, `motion_file`. `text` and `voice` say what
+    `audio` was made from, if it was.
     """
 
     kind: Literal[JobKind.VIDEO] = JobKind.VIDEO
     portrait: InputFile
     audio: InputFile | None = None
+    text: str | None = None
+    voice: str | None = None
     motion: Motion | None = None
     motion_file: InputFile | None = None
     driving: InputFile | None = None

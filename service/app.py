@@ -32,10 +32,11 @@ from service.http.validators import EntityTags
 from service.intake import headers
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
-from service.routes import discovery, health, images, jobs, motions, portraits, streams, videos, webhooks
+from service.routes import discovery, health, images, jobs, motions, portraits, speech, streams, videos, webhooks
 from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
+from service.speech.speaker import Speaker
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     openapi.install(app, headers.described(settings))
-    for module in (portraits, images, videos, motions, jobs, streams, webhooks, discovery):
+    for module in (portraits, images, videos, motions, jobs, streams, speech, webhooks, discovery):
         app.include_router(module.router, dependencies=[Depends(known_parameters)])
     for module in (problem_pages, health):
         app.include_router(module.router)
@@ -135,6 +136,7 @@ def make_context(settings: Settings) -> Context:
         parsing=CapacityLimiter(1),
         measuring=CapacityLimiter(4),
         fetcher=Fetcher(private=settings.fetch_private, timeout_s=settings.fetch_timeout_s),
+        speaker=Speaker.of(settings),
         signer=signer,
         sender=WebhookSender(signer, private=settings.webhook_private, timeout_s=settings.webhook_timeout_s),
         probes=Underway(most=20, share=2),
@@ -156,6 +158,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await task
         await context.fetcher.close()
         await context.sender.close()
+        await context.speaker.close()
         await context.events.close()
         context.celery.close()
         context.store.close()

@@ -21,6 +21,7 @@ from service.http.cursors import Cursors
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
 from service.settings import Settings
+from service.speech.speaker import Speaker
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
 from service.stores.readiness import StoreReadiness
@@ -54,6 +55,7 @@ class Context:
     signer: WebhookSigner
     sender: WebhookSender
     probes: Underway  # test messages to webhooks
+    speaker: Speaker
 
     def base_url(self, request: Request) -> str:
         """What the addresses in the answer to a request begin with."""

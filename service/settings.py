@@ -5,6 +5,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from limits import parse
 from pydantic import AfterValidator, Field, SecretStr, field_validator
@@ -19,6 +20,7 @@ AUTHORITY = re.compile(r"([a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,4
 ORIGIN = re.compile(rf"\*|https?://{AUTHORITY.pattern}")
 SEGMENT = "[A-Za-z0-9._~-]+"
 PUBLIC_URL = re.compile(rf"https?://{AUTHORITY.pattern}(/{SEGMENT})*")
+SPEECH_URL = re.compile(rf"https?://{AUTHORITY.pattern}(/{SEGMENT})*/?", re.IGNORECASE)
 ROOT_PATH = re.compile(rf"(/(?!(v1|web|problems)(/|$)){SEGMENT}(/{SEGMENT})*)?")
 
 
@@ -31,6 +33,7 @@ def _check_rate(text: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_check_rate)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 def is_loopback(host: str) -> bool:
@@ -52,6 +55,25 @@ def _check_key(key: SecretStr) -> SecretStr:
             {"least": KEY_CHARACTERS, "got": f"one of {length} characters"},  # for the key is not to be shown
         )
     return key
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not (text.isascii() and text.isprintable() and " " not in text):  # else it would be no header, and be shown
+        raise PydanticCustomError("token", "a key is printable ASCII without spaces", {"got": "one that is not"})
+    return token
+
+
+def _check_speech_url(text: str) -> str:
+    """The address of a server as its API's, which ends in /v1."""
+    with contextlib.suppress(ValueError):  # of a port that is too large
+        if SPEECH_URL.fullmatch(text) and urlsplit(text).port != 0:
+            return f"{text.rstrip('/').removesuffix('/v1')}/v1"
+    raise PydanticCustomError(
+        "speech_url",
+        "it is http://HOST[:PORT][/PATH], or https://, without a user; PIRENDERER_TTS_KEY has the key",
+        {"got": "what is not"},  # for it may have a password in it
+    )
 
 
 def _check_host(text: str) -> str:
@@ -182,6 +204,25 @@ class Settings(SharedSettings):
         default=False, description="Inputs may be fetched from private addresses, and by plain HTTP"
     )
     fetch_timeout_s: Seconds = Field(default=60.0, description="Time to fetch an input from its address, in seconds")
+    tts_url: Annotated[str, AfterValidator(_check_speech_url)] | None = Field(
+        default=None,
+        description="Server that speaks texts by OpenAI's API, as https://api.openai.com/v1; unset: espeak-ng does, "
+        "where it is installed",
+    )
+    tts_key: Annotated[SecretStr, AfterValidator(_check_token)] | None = Field(
+        default=None, description="Key of that server, if it needs one"
+    )
+    tts_model: Name = Field(default="tts-1", description="Model that it is asked for")
+    tts_voice: Name | None = Field(
+        default=None,
+        description="Voice of texts that name none; unset: of espeak-ng en, of a server the first of "
+        "PIRENDERER_TTS_VOICES, else alloy",
+    )
+    tts_voices: Annotated[tuple[Name, ...], NoDecode] = Field(
+        default=(), description="Voices that the server may be asked for; unset: any"
+    )
+    tts_timeout_s: Seconds = Field(default=120.0, description="Time for a text to be spoken, in seconds")
+    max_text_characters: Positive = Field(default=4096, description="Length of a text to be spoken, in characters")
 
     webhook_private: bool = Field(default=False, description="Webhooks may go to private addresses, and by plain HTTP")
     webhook_timeout_s: Seconds = Field(default=15.0, description="Time for a receiver's whole answer, in seconds")
@@ -202,7 +243,9 @@ class Settings(SharedSettings):
         default=30.0, description="A message of a waiting job that is missing is sent again after so many seconds"
     )
 
-    @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", "webhook_backoff", mode="before")
+    @field_validator(
+        "api_keys", "cors_origins", "hosts", "trusted_proxies", "tts_voices", "webhook_backoff", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated
 
+import httpx
 import psutil  # type: ignore[import-untyped]
 import redis
 import typer
@@ -29,8 +30,10 @@ from service.catalogue import Catalogue, packaged_weights
 from service.running.embedded import find_redis_server
 from service.running.releases import Release
 from service.settings import Settings
+from service.speech.speaker import Speaker
 from service.variables import unknown_variables
 
+SPEECH_S = 5.0
 DISK_GIB = 2.0
 MEMORY_GIB = 2.0
 WORKER_MODULES = {
@@ -62,7 +65,10 @@ class Check:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
-    """Check Python, stores, weights, libraries, certificate, disk, memory and GPU. Exits 1 when anything is missing."""
+    """Check Python, stores, weights, libraries, speech, certificate, disk, memory and GPU.
+
+    Exits 1 when anything is missing.
+    """
     configure_logging("ERROR")
     try:
         settings = read_settings(Settings)
@@ -93,6 +99,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _weights(settings)
     yield from _modules()
     yield _semaphores()
+    yield _speech(settings)
     yield _credentials(settings)
     yield _disk(settings)
     yield _privacy(settings)
@@ -206,6 +213,33 @@ def _modules() -> Iterator[Check]:
         yield Check("CPU engine", Verdict.NOTE, "no openvino: torch renders, slower", "pip install openvino")
     else:
         yield Check("CPU engine", Verdict.OK, "openvino")
+
+
+def _speech(settings: Settings) -> Check:
+    speaker = Speaker.of(settings)
+    if settings.tts_url is not None:
+        return _speech_server(settings, settings.tts_url, f"voice {speaker.default}")
+    if speaker.name is None:
+        mend = "install espeak-ng, or set PIRENDERER_TTS_URL"
+        return Check("speech", Verdict.NOTE, "nothing speaks texts; sound can be sent", mend)
+    known = {voice.id for voice in speaker.voices}
+    if speaker.default not in known:
+        found = f"espeak-ng has no voice {speaker.default!r}"
+        return Check("speech", Verdict.FAIL, found, "mend PIRENDERER_TTS_VOICE; `espeak-ng --voices` lists them")
+    return Check("speech", Verdict.OK, f"espeak-ng speaks texts, {len(known)} voices, {speaker.default} by default")
+
+
+def _speech_server(settings: Settings, url: str, voice: str) -> Check:
+    """Ask for its models, which costs nothing; whatever a server without such a list answers, it answers."""
+    key = {"Authorization": f"Bearer {settings.tts_key.get_secret_value()}"} if settings.tts_key else {}
+    try:
+        answer = httpx.get(f"{url}/models", headers=key, timeout=SPEECH_S)
+    except httpx.HTTPError as error:
+        found = f"{url} does not answer: {error}"
+        return Check("speech", Verdict.FAIL, found, "start it, or mend PIRENDERER_TTS_URL")
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return Check("speech", Verdict.FAIL, f"{url} refuses the key", "mend PIRENDERER_TTS_KEY")
+    return Check("speech", Verdict.OK, f"{url} speaks texts, model {settings.tts_model}, {voice} by default")
 
 
 def _credentials(settings: Settings) -> Check:

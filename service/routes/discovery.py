@@ -1,4 +1,4 @@
-"""/v1/controls and /v1/models: what can be asked for here, read from the weight cards."""
+"""/v1/controls, /v1/models and /v1/voices: what can be asked for here."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from service.catalogue import Control
 from service.context import ContextDep, ReaderDep
 from service.http.openapi import access_responses
+from service.speech.synthesizer import SpeakerName, Voice
 
 router = APIRouter(prefix="/v1", tags=["discovery"], responses=access_responses())
 
@@ -32,6 +33,17 @@ class Models(BaseModel):
     models: list[dict[str, Any]]
 
 
+class Voices(BaseModel):
+    """What speaks texts, and the voices that it may be asked for; `speaker` and `default` are null where nothing does.
+
+    Without a list `voice` may be any name that the speech server knows.
+    """
+
+    speaker: SpeakerName | None
+    voices: list[Voice]
+    default: str | None
+
+
 @router.get("/controls")
 def list_controls(context: ContextDep, _: ReaderDep) -> Controls:
     """Names, ranges and units of the controls of each motion space."""
@@ -47,3 +59,14 @@ def list_controls(context: ContextDep, _: ReaderDep) -> Controls:
 def list_models(context: ContextDep, _: ReaderDep) -> Models:
     """What each model is, was trained on, may be used for and measured."""
     return Models(models=[card.facts for card in context.catalogue.cards])
+
+
+@router.get("/voices")
+def list_voices(context: ContextDep, _: ReaderDep) -> Voices:
+    """What `voice` may be where a video is made of `text`, and the voice of those that name none.
+
+    `espeak-ng` has a voice for each of its languages. Of a `server` those are listed that the operator has chosen; when
+    the list is empty, any name is passed on to it.
+    """
+    speaker = context.speaker
+    return Voices(speaker=speaker.name, voices=list(speaker.voices), default=speaker.default)

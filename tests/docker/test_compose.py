@@ -1,5 +1,6 @@
 """The container files say what the code understands: commands, settings, queue rules."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from service.access.control import InsecureSettingsError, check_exposure
 from service.cli import app
 from service.running.embedded import find_redis_server, free_port
 from service.settings import Settings
+from service.speech.espeak import PROGRAM
 from tests.support.paths import ROOT
 from tests.support.processes import until
 from worker.settings import WorkerSettings
@@ -132,6 +134,11 @@ def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     assert "container_name" not in worker
     assert "ports" not in worker
+
+
+def test_the_image_has_what_speaks() -> None:
+    installed = re.findall(r"apt-get install (.+) \\", (ROOT / "Dockerfile").read_text())
+    assert PROGRAM in " ".join(installed).split()
 
 
 def test_dockerfile_copies_only_what_the_build_context_has() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from service.running.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
 from tests.support.paths import ROOT
+from tests.support.speech_server import speech_server
 from tests.support.streamed import Streamed
 
 runner = CliRunner()
@@ -288,6 +290,32 @@ def test_doctor_says_that_the_data_folder_is_none(tmp_path: Path, monkeypatch: p
     checks = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     (disk,) = (check for check in checks if check["name"] == "disk")
     assert (disk["verdict"], disk["found"]) == ("fail", f"{tmp_path / 'file'} is no folder")
+
+
+def test_doctor_says_what_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(**variables: str) -> tuple[str, str]:
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            checks = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
+        (check,) = (check for check in checks if check["name"] == "speech")
+        return check["verdict"], check["found"]
+
+    assert said(PATH="/nowhere") == ("note", "nothing speaks texts; sound can be sent")
+    if shutil.which("espeak-ng") is not None:
+        verdict, found = said()
+        assert (verdict, re.sub(r"\d+", "N", found)) == ("ok", "espeak-ng speaks texts, N voices, en by default")
+        assert said(PIRENDERER_TTS_VOICE="alloy") == ("fail", "espeak-ng has no voice 'alloy'")
+    with speech_server() as server:
+        named = {"PIRENDERER_TTS_URL": server.url, "PIRENDERER_TTS_MODEL": "kokoro"}
+        speaks = ("ok", f"{server.url}/v1 speaks texts, model kokoro, voice alloy by default")
+        assert said(**named) == said(**named, PIRENDERER_TTS_KEY="right") == speaks
+        assert said(**named, PIRENDERER_TTS_KEY="wrong") == ("fail", f"{server.url}/v1 refuses the key")
+        assert server.paths == 3 * ["/v1/models"]
+    verdict, found = said(PIRENDERER_TTS_URL=server.url, PIRENDERER_TTS_KEY="secret")
+    assert verdict == "fail"
+    assert found.startswith(f"{server.url}/v1 does not answer: ")
+    assert "secret" not in found
 
 
 def test_submit_needs_a_driver(portrait_file: Path) -> None:

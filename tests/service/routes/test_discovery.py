@@ -1,5 +1,6 @@
 """Discovery, health, metrics and the document."""
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,25 @@ def test_models_are_the_cards(server: Server) -> None:
     assert [(model["kind"], model["licence"]) for model in models] == [
         (kind, "Apache-2.0") for kind in ("audio", "extractor", "morphable", "renderer", "skinning")
     ]
+
+
+def test_voices_are_those_of_what_speaks(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def voices(**settings: str) -> Any:
+        return start(**settings).client.get("/v1/voices").json()
+
+    chosen = voices(tts_url="http://127.0.0.1:9", tts_voices="nova,onyx", tts_voice="onyx")
+    assert chosen == {
+        "speaker": "server",
+        "voices": [{"id": name, "language": None, "gender": None} for name in ("nova", "onyx")],
+        "default": "onyx",
+    }
+    assert voices(tts_url="http://127.0.0.1:9") == {"speaker": "server", "voices": [], "default": "alloy"}
+    if shutil.which("espeak-ng") is not None:
+        found = voices()
+        assert (found["speaker"], found["default"]) == ("espeak-ng", "en")
+        assert {"id": "fr-be", "language": "fr-be", "gender": "male"} in found["voices"]
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert voices() == {"speaker": None, "voices": [], "default": None}
 
 
 def test_readiness_needs_redis(start: Start, server: Server) -> None:
