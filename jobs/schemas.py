@@ -176,8 +176,6 @@ class VideoSpec(Document):
     motion: Motion | None = None
     motion_file: InputFile | None = None
     driving: InputFile | None = None
-    text: str | None = None
-    voice: str | None = None
     options: VideoOptions = VideoOptions()
 
 

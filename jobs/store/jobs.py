@@ -206,10 +206,10 @@ class JobStore:
 
         None where there is no such job, or its files are gone.
         """
-        record, spec, stream = self.get(job_id), self.lookups.spec(job_id), self.segments.stream(job_id)
-        if record is None or spec is None:
+        record, stream = self.get(job_id), self.segments.stream(job_id)
+        if record is None or record.spec is None:
             return None
-        inputs = [file.key for file in input_files(spec).values()]
+        inputs = [file.key for file in input_files(record.spec).values()]
         played = [] if stream is None else [stream.init, *(segment.key for segment in stream.segments)]
         return [*inputs, *played, *([record.result_key] if record.result_key else [])]
 

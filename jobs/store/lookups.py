@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from jobs.schemas import JOB_SPEC, JobKind, JobSpec
+from jobs.schemas import JobKind
 from jobs.store.estimate import WaitEstimate
-from jobs.store.names import spec_key
 from jobs.store.records import JobRecord
 from jobs.store.scripts import Script, Scripts
 
@@ -98,17 +97,11 @@ ALL = Filters()
 
 
 class Lookups:
-    """Looks at specifications, and at an owner's jobs by pages."""
+    """Looks at an owner's jobs by pages."""
 
     def __init__(self, scripts: Scripts, live_s: int) -> None:
         self._run = scripts.run
-        self._redis = scripts.redis
         self._live_s = live_s
-
-    def spec(self, job_id: str) -> JobSpec | None:
-        """The job's specification, or None when the job is unknown or expired."""
-        text = self._redis.get(spec_key(job_id))
-        return None if text is None else JOB_SPEC.validate_json(cast(str, text))
 
     def page(
         self, owner: str, filters: Filters = ALL, *, limit: int = 50, before: int | None = None

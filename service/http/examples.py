@@ -91,6 +91,7 @@ REQUESTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "videos": {
         "speech": {"portrait": _ADDRESS, "audio": _SOUND, "options": {"seed": 7}, "metadata": {"order": "17"}},
+        "text": {"portrait": {"id": PORTRAIT_ID}, "text": "Good morning!", "voice": "en"},
         "speech with a smile": {
             "portrait": _ADDRESS,
             "audio": "https://example.org/speech.mp3",

@@ -22,12 +22,12 @@ from service.context import Context
 from service.http.addresses import public_job
 from service.http.problems import ProblemError
 from service.intake.admission import Terms, check_room, form_under_way, queue_job
-from service.intake.fields import FieldReader
+from service.intake.completion import complete
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import Form, Shape, parse_deadline, parse_metadata
 from service.intake.headers import PARAMETERS, wait_seconds
-from service.intake.uploads import fetch_addressed, read_form
+from service.intake.uploads import read_form
 from service.stores.idempotency import Answered
 from service.webhooks.signing import parse_webhook
 
@@ -60,7 +60,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             form = await read_form(context, request, submission.shape, job_id)
             digest = fingerprint(submission.kind, form)
             if answered is None:
-                await _complete(context, submission.shape, job_id, form)
+                await complete(context, request, submission.shape, job_id, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
@@ -94,13 +94,6 @@ def _begin(context: Context, caller: Caller, submission: Submission, job_id: str
     if not repeated:  # a repeated request takes no room
         check_room(context, caller, submission.kind)
     create_folder(context, job_id)
-
-
-async def _complete(context: Context, shape: Shape, job_id: str, form: Form) -> None:
-    """Fetch and speak what the form leaves to us."""
-    shape.check(form)
-    with contextlib.closing(FieldReader(context, shape, job_id, form)) as reader:
-        await fetch_addressed(context, reader)
 
 
 def _queue(

@@ -1,4 +1,4 @@
-"""Reads the body of a create call as it streams in, in any of its three forms, and what it gives the address of.
+"""Reads the body of a create call as it streams in, in any of its three forms.
 
 Files go into drafts, none past its limit, then into the store.
 """
@@ -51,13 +51,6 @@ async def read_form(context: Context, request: Request, shape: Shape, job_id: st
                     raise _unsupported(request)
         await _keep_received(context, reader)
     return reader.form
-
-
-async def fetch_addressed(context: Context, reader: FieldReader) -> None:
-    """Fetch the files of a form that it gives the addresses of. Raises as `take_file` does."""
-    for name, address in reader.form.addresses.items():
-        async with context.fetcher.open(name, address, limit=reader.limits[name]) as chunks:
-            await take_file(context, reader, name, chunks)
 
 
 async def take_file(context: Context, reader: FieldReader, name: str, chunks: AsyncIterator[bytes]) -> None:

@@ -1,6 +1,5 @@
 """/v1/portraits: a photo uploaded once, for many jobs."""
 
-from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -19,10 +18,10 @@ from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
-from service.intake.fields import FieldReader
+from service.intake.completion import complete
 from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import PHOTO, Form, Shape
-from service.intake.uploads import fetch_addressed, read_form
+from service.intake.uploads import read_form
 from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
@@ -69,9 +68,7 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
             await run_in_threadpool(_check_room, context, caller)
             await run_in_threadpool(create_folder, context, portrait_id)
             form = await read_form(context, request, FORM, portrait_id)
-            FORM.check(form)
-            with closing(FieldReader(context, FORM, portrait_id, form)) as reader:
-                await fetch_addressed(context, reader)
+            await complete(context, request, FORM, portrait_id, form)
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True
     finally:

@@ -10,7 +10,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import JobStatus, VideoSpec
 from service.context import ContextDep
 from service.http.problems import ProblemError
-from service.routes.answers import ASK_AGAIN, file_responses, send_artifact
+from service.routes.answers import file_responses, send_artifact
 from service.routes.jobs import JobDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -22,7 +22,7 @@ RESPONSES = file_responses("speech", AUDIO_TYPES)
 @router.get("/{job_id}/speech", response_class=FileResponse, responses=RESPONSES)
 def fetch_speech(request: Request, record: JobDep, context: ContextDep) -> Response:
     """The sound of a video made from `audio` or `text`, from the moment that the job is there until it expires."""
-    spec = context.store.lookups.spec(record.id)
+    spec = record.spec
     if spec is None or record.status is JobStatus.EXPIRED:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
     if not isinstance(spec, VideoSpec) or spec.audio is None:
@@ -33,6 +33,6 @@ def fetch_speech(request: Request, record: JobDep, context: ContextDep) -> Respo
         spec.audio.key,
         media_type=spec.audio.media_type,
         filename=f"{record.id}-speech{Path(spec.audio.key).suffix}",
-        headers=ASK_AGAIN,
+        etag=f'"{spec.audio.sha256}"',
         size=spec.audio.bytes,
     )

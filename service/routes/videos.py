@@ -20,6 +20,7 @@ from service.intake.forms import (
     FileField,
     Form,
     Shape,
+    TextField,
     options_field,
     parse_options,
 )
@@ -28,11 +29,21 @@ from service.intake.submissions import Submission, require_models, submit
 
 router = APIRouter(tags=["create"])
 
+MAX_VOICE_BYTES = 512
+
 FORM = Shape(
     {
         **PORTRAIT,
         "audio": FileField(
             lambda settings: settings.max_audio_bytes, AUDIO_TYPES, f"speech: {listed(SOUNDS)}, or a video with sound"
+        ),
+        "text": TextField(
+            lambda settings: 4 * settings.max_text_characters,
+            {"type": "string", "minLength": 1, "description": "instead of audio, what is to be said"},
+        ),
+        "voice": TextField(
+            lambda _: MAX_VOICE_BYTES,
+            {"type": "string", "minLength": 1, "description": "who says the text, one of /v1/voices"},
         ),
         "motion": DocumentField(lambda settings: settings.max_motion_bytes, "Motion", check_motion_file),
         "driving": FileField(
@@ -44,7 +55,9 @@ FORM = Shape(
         **TERMS,
     },
     exactly_one=(ONE_PORTRAIT,),
-    at_least_one=("motion", "audio", "driving"),
+    at_least_one=("motion", "audio", "text", "driving"),
+    apart=(("audio", "text"),),
+    needs=(("voice", "text"),),
     examples=REQUESTS["videos"],
 )
 
@@ -65,6 +78,8 @@ def _build(context: Context, form: Form) -> VideoSpec:
         motion=motion,
         motion_file=form.files.get("motion"),
         driving=form.files.get("driving"),
+        text=form.texts.get("text"),
+        voice=form.texts.get("voice"),
         options=options,
     )
 

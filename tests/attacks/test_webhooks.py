@@ -115,7 +115,7 @@ def test_a_host_that_hangs_holds_no_other_host_however_many_owners_name_it(
     server = start(api_keys=KEYS, webhook_private=True, webhook_timeout_s=60)
     url, times = told
     hanging = tarpit.url.replace("127.0.0.1", "localhost")
-    spec_of = server.context.store.lookups.spec(canceled(server, url, BOB))
+    spec_of = server.spec(canceled(server, url, BOB))
     assert spec_of is not None
     for number in range(120):
         job_id = f"{number:032x}"
@@ -157,7 +157,7 @@ def test_a_name_that_none_can_be_is_refused(server: Server, url: str) -> None:
 def test_whatever_goes_wrong_counts_as_an_attempt(start: Start, url: str) -> None:
     """These came into the store when they were still taken."""
     server = start(webhook_backoff="0.05")
-    spec = server.context.store.lookups.spec(canceled(server, "https://example.invalid/", {}))
+    spec = server.spec(canceled(server, "https://example.invalid/", {}))
     assert spec is not None
     server.context.store.create("0" * 32, spec, owner="everyone", webhook=Webhook(url=url))
     server.context.store.request_cancel("0" * 32)

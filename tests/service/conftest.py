@@ -18,7 +18,7 @@ import structlog
 from PIL import Image
 
 from jobs.files.folder import FolderArtifacts
-from jobs.schemas import Result
+from jobs.schemas import JobSpec, Result
 from jobs.store.jobs import JobStore
 from jobs.store.names import MESSAGES
 from jobs.store.records import Claim
@@ -83,6 +83,10 @@ class Server:
         claim = self.context.store.claims.claim(job_id, holder="test:1")
         assert isinstance(claim, Claim)
         return claim
+
+    def spec(self, job_id: str) -> JobSpec | None:
+        record = self.context.store.get(job_id)
+        return None if record is None else record.spec
 
     def succeed(self, job_id: str, data: bytes = b"\x89PNG result") -> None:
         claim = self.claim(job_id)

@@ -134,7 +134,7 @@ def test_submit_follows_a_job_and_writes_its_result(server: Server, portrait_fil
     assert answer["status"] == "succeeded"
     assert Path(answer["output"]) == portrait_file.with_name("me-animated.png")
     assert Path(answer["output"]).read_bytes() == b"the result"
-    spec = server.context.store.lookups.spec(answer["id"])
+    spec = server.spec(answer["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.motion is not None
     assert spec.motion.model_dump()["controls"] == {"yaw": 20.0, "jaw_open": 0.5}
@@ -152,7 +152,7 @@ def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Pat
     assert result.exit_code == 0, result.output
     assert output.read_bytes() == b"the result"
     (record,), _ = server.context.store.lookups.page("everyone")
-    spec = server.context.store.lookups.spec(record.id)
+    spec = server.spec(record.id)
     assert isinstance(spec, VideoSpec)
     assert spec.options.seed == 7
 
@@ -163,7 +163,7 @@ def test_the_suffix_of_what_is_written_says_the_format(server: Server, portrait_
     result = runner.invoke(app, [*arguments, "--url", server.url])
     worker.join()
     assert result.exit_code == 0, result.output
-    spec = server.context.store.lookups.spec(json.loads(result.stdout)["id"])
+    spec = server.spec(json.loads(result.stdout)["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.options.format == "jpeg"
 

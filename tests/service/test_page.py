@@ -84,7 +84,7 @@ def test_a_pose_becomes_an_image(page: Page, server: Server, portrait_file: Path
     submit(page, work)
     expect(page.locator("#status")).to_have_text("succeeded")
     (record,), _ = server.context.store.lookups.page("everyone")
-    spec = server.context.store.lookups.spec(record.id)
+    spec = server.spec(record.id)
     assert isinstance(spec, ImageSpec)
     assert spec.motion == ControlsMotion(controls={"yaw": 30.0})
     assert spec.options.paste_back is True
@@ -159,7 +159,7 @@ def test_the_sliders_are_followed_and_the_photo_is_sent_once(page: Page, server:
             page.locator("[data-control=yaw]").fill(yaw)
         for _ in range(300):
             records, _ = server.context.store.lookups.page("everyone")
-            spec = server.context.store.lookups.spec(records[0].id)
+            spec = server.spec(records[0].id)
             assert isinstance(spec, ImageSpec)
             if spec.motion == ControlsMotion(controls={"yaw": 20.0}):
                 break
@@ -181,7 +181,7 @@ def test_speech_goes_to_the_videos_and_a_failure_is_told(page: Page, server: Ser
     server.context.store.claims.fail(server.claim(job.job_id), problem)
     expect(page.locator("#result")).to_have_text(re.compile("no face in the portrait"), timeout=30_000)
     (record,), _ = server.context.store.lookups.page("everyone")
-    spec = server.context.store.lookups.spec(record.id)
+    spec = server.spec(record.id)
     assert isinstance(spec, VideoSpec)
     assert spec.options.still is True
 

@@ -73,9 +73,16 @@ def test_the_examples_are_what_may_be_sent(shape: Shape) -> None:
         (
             videos.FORM,
             {"portrait_id"},
-            "at least one of motion, audio, driving is needed, got none",
-            ["motion", "audio", "driving"],
+            "at least one of motion, audio, text, driving is needed, got none",
+            ["motion", "audio", "text", "driving"],
         ),
+        (
+            videos.FORM,
+            {"portrait", "audio", "text"},
+            "exactly one of audio, text is needed, got audio, text",
+            ["audio", "text"],
+        ),
+        (videos.FORM, {"portrait", "audio", "voice"}, "voice was sent without text", ["voice", "text"]),
         (
             images.FORM,
             {"portrait_id"},

@@ -350,7 +350,7 @@ def test_speech_and_a_driving_video_come_together(server: Server, portrait: byte
     assert spec.audio is not None
     assert spec.driving is not None
     problem = refused(post(server, "videos", {"portrait": portrait}), ProblemType.INVALID_REQUEST)
-    assert "at least one of motion, audio, driving is needed, got none" in problem["detail"]
+    assert "at least one of motion, audio, text, driving is needed, got none" in problem["detail"]
 
 
 def test_a_motion_stands_beside_speech_or_a_driving_video(server: Server, portrait: bytes) -> None:
@@ -484,7 +484,7 @@ def test_a_long_motion_lies_in_a_file(server: Server, portrait: bytes) -> None:
     assert ask(text).json()["id"] == job
     refused(ask(text.replace("0.123456789", "0.987654321")), ProblemType.IDEMPOTENCY_MISMATCH)
     server.context.store.claims.cancel(claim)
-    again = server.context.store.lookups.spec(server.client.post(f"/v1/jobs/{job}/rerun").json()["id"])
+    again = server.spec(server.client.post(f"/v1/jobs/{job}/rerun").json()["id"])
     server.client.delete(f"/v1/jobs/{job}")
     assert isinstance(again, VideoSpec)
     assert again.motion_file is not None
@@ -501,7 +501,7 @@ def test_many_motions_lie_in_a_file_and_count_each(start: Start, portrait: bytes
 
     job = ask().json()
     assert refused(ask(), ProblemType.TOO_MANY_REQUESTS)["got"] == 60
-    spec = server.context.store.lookups.spec(job["id"])
+    spec = server.spec(job["id"])
     assert isinstance(spec, ImageSpec)
     assert spec.motions is None
     assert spec.motion_count == 60

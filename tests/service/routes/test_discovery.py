@@ -101,7 +101,7 @@ def test_the_document_is_whole(server: Server) -> None:
         assert (root, components) == ("#", "components")
         assert name in document["components"][kind]
     bodies = document["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
-    fields = "portrait portrait_id audio motion driving options webhook deadline metadata"
+    fields = "portrait portrait_id audio text voice motion driving options webhook deadline metadata"
     assert " ".join(bodies["multipart/form-data"]["schema"]["properties"]) == fields
     assert " ".join(bodies["application/x-www-form-urlencoded"]["schema"]["properties"]) == fields
     assert " ".join(bodies["application/json"]["schema"]["properties"]) == fields.replace(" portrait_id", "")

@@ -66,7 +66,7 @@ def test_a_text_that_was_spoken_is_its_audio(server: Server) -> None:
         voice="alloy",
     )
     server.context.store.create(job_id, spec, owner=OPEN_OWNER)
-    kept = server.context.store.lookups.spec(job_id)
+    kept = server.spec(job_id)
     assert isinstance(kept, VideoSpec)
     assert (kept.text, kept.voice) == ("Good morning.", "alloy")
     response = get(server, job_id)
