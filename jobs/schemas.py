@@ -10,7 +10,7 @@ from jobs.documents import Document
 from jobs.formats import ImageFormat, VideoFormat
 from jobs.motions import Motion
 from jobs.problems import Problem
-from jobs.webhooks import WebhookState
+from jobs.webhooks import WebhookEvent, WebhookState
 
 
 class JobKind(StrEnum):
@@ -320,3 +320,11 @@ class Job(Document):
         Annotated[JobInput, Field(description="What it is made of; not in lists, and gone when it has expired")] | None
     ) = None
     urls: Urls
+
+
+class WebhookMessage(Document):
+    """What a webhook is sent: how far the job came, when, and the job, without its webhook."""
+
+    type: WebhookEvent
+    timestamp: datetime
+    data: Job

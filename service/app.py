@@ -24,7 +24,7 @@ from service.background.upkeep import housekeeping
 from service.background.webhooks import deliver_webhooks
 from service.catalogue import Catalogue
 from service.context import Context
-from service.http import openapi, problems
+from service.http import document, problems
 from service.http.cursors import Cursors
 from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
 from service.http.parameters import known_parameters
@@ -60,12 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere; ours is at /
         redoc_url=None,
         redirect_slashes=False,  # an address that is nearly right is wrong, and a redirect would trust the Host header
-        servers=[{"url": settings.base}] if settings.base else None,
+        servers=[{"url": settings.base or "/"}],
         generate_unique_id_function=lambda route: route.name,  # operation ids that outlive a change of paths
     )
     app.state.context = context
     problems.install(app)
-    openapi.install(app, headers.described(settings))
+    document.install(app, headers.described(settings))
     for module in (portraits, images, videos, motions, jobs, streams, speech, webhooks, discovery):
         app.include_router(module.router, dependencies=[Depends(known_parameters)])
     for module in (problem_pages, health):

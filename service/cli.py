@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("model.cli:evaluate", "Measure trained models."),
     "benchmark": ("worker.cli:benchmark", "Measure the engines, the stages of a job, start and memory."),
     "weights": ("model.cli:weights", "Import and inspect weights."),
+    "openapi": ("service.commands.openapi:openapi", "Print the OpenAPI document of the API."),
     "settings": ("service.commands.settings:settings", "List every setting and what it means."),
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
 }

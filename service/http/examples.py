@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from jobs.problems import ProblemType
-
 PORTRAIT_ID = "5f0c9f7e3f5b4a6d8e1b2c3d4e5f6a7b"
 JOB_ID = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 BASE = "https://portraits.example"
@@ -56,15 +54,27 @@ _SUCCEEDED = {
         "height": 600,
     },
 }
-_NO_FACE = {
-    "type": f"{BASE}{ProblemType.NO_FACE.uri}",
-    "title": "No face was found",
-    "status": 422,
-    "detail": "no face was found in the portrait of 400 x 300 pixels; looked for whole faces at least 40 "
-    "pixels high, turned by up to about 60 degrees and tilted by up to about 45",
-    "got": 0,
-    "allowed": "at least one face",
+_ENDED = {
+    "type": "job.succeeded",
+    "timestamp": _SUCCEEDED["finished_at"],
+    "data": _SUCCEEDED,
 }
+
+ANSWERS = {"job-queued": ("A job that waits", _QUEUED), "job-succeeded": ("A job that has ended", _SUCCEEDED)}
+EVENTS = """\
+id: 1772366401000-0
+event: status
+data: {"status": "running"}
+
+id: 1772366401200-0
+event: progress
+data: {"stage": "render", "done": 8, "total": 25}
+
+id: 1772366401400-0
+event: status
+data: {"status": "succeeded"}
+
+"""
 
 EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
     "Motion": [_TURN, _SWAY],
@@ -74,8 +84,8 @@ EXAMPLES: dict[str, list[dict[str, Any] | list[Any]]] = {
     "MotionOptions": [{"face": 0}, {"overlay": True}],
     "Webhook": [{"url": "https://example.org/hooks/portraits", "events": ["job.succeeded", "job.failed"]}],
     "Metadata": [{"order": "17", "shop": "example.org"}],
-    "Problem": [_NO_FACE],
     "Job": [_QUEUED, _SUCCEEDED],
+    "WebhookMessage": [_ENDED],
     "Portrait": [_PORTRAIT],
 }
 

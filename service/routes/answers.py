@@ -13,7 +13,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import JobStatus
 from jobs.store.records import JobRecord
 from service.context import Context
-from service.http.openapi import access_responses, problem_responses
+from service.http.openapi import Responses, access_responses, problem_responses
 from service.http.problems import JobFailedError, ProblemError
 from service.http.validators import ASK_AGAIN, is_known
 
@@ -31,7 +31,7 @@ NO_RESULT = problem_responses(
 )
 
 
-def file_responses(what: str, media_types: Iterable[str]) -> dict[int | str, dict[str, Any]]:
+def file_responses(what: str, media_types: Iterable[str]) -> Responses:
     """What a call may answer that sends a file of a job."""
     content: dict[str, Any] = {media_type: {} for media_type in media_types}
     return {
@@ -39,10 +39,7 @@ def file_responses(what: str, media_types: Iterable[str]) -> dict[int | str, dic
         200: {"description": f"The {what}", "content": content},
         206: {"description": "The range asked for", "content": content},
         304: {"description": f"The {what} has not changed"},
-        307: {
-            "description": f"The {what} is elsewhere for a short time; send no key there",
-            "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
-        },
+        307: {"description": f"The {what} is elsewhere for a short time; send no key there"},
         **NO_RESULT,
         **problem_responses(s416=f"Range outside the {what}"),
     }

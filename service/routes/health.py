@@ -9,10 +9,13 @@ from pydantic import BaseModel
 
 from jobs.problems import ProblemType
 from service.context import ContextDep, OperatorDep
-from service.http.openapi import access_responses, problem_responses
+from service.http.openapi import Responses, access_responses, problem_responses
 from service.http.problems import ProblemError
 
 router = APIRouter(tags=["health"])
+
+STRANGER = problem_responses(s403="Without keys: a page of another origin")
+METRICS: Responses = {**access_responses(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 class Health(BaseModel):
@@ -21,7 +24,7 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=STRANGER)
 def healthz() -> Health:
     """Whether the process lives; asks nobody else."""
     return Health()
@@ -36,7 +39,7 @@ class Readiness(Health):
 NOT_READY = "The job store or the artifact store does not answer, or there are too few workers"
 
 
-@router.get("/readyz", responses=problem_responses(s503=NOT_READY))
+@router.get("/readyz", responses={**STRANGER, **problem_responses(s503=NOT_READY)})
 async def readyz(context: ContextDep) -> Readiness:
     """Whether jobs can be taken: Redis answers, files can be stored, enough workers are ready."""
     ready = await context.readiness.workers()
@@ -51,7 +54,7 @@ async def readyz(context: ContextDep) -> Readiness:
     return Readiness(workers=ready)
 
 
-@router.get("/metrics", response_class=Response, responses=access_responses())
+@router.get("/metrics", response_class=Response, responses=METRICS)
 def metrics(context: ContextDep, _: OperatorDep) -> Response:
     """Prometheus' text format."""
     return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})

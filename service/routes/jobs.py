@@ -22,7 +22,7 @@ from service.access.keys import KeyScope
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
 from service.http.addresses import page_links, public_job
-from service.http.openapi import CREATE_RESPONSES, access_responses, problem_responses
+from service.http.openapi import CREATE_RESPONSES, Responses, access_responses, job_response, problem_responses
 from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
 from service.intake.reruns import run_again
@@ -190,12 +190,11 @@ def cancel_job(request: Request, record: OwnJobDep, context: ContextDep) -> Job:
     return public_job(context.store.get(record.id) or record, context.base_url(request))
 
 
-RERUN_RESPONSES = {
-    **CREATE_RESPONSES,
-    202: {"description": "The new job, queued", "headers": {"Location": {"schema": {"type": "string"}}}},
-    **problem_responses(s404="No such job", s409="The job has not finished", s410="Expired"),
+RERUN_RESPONSES: Responses = {
+    202: job_response("The new job, queued", "job-queued"),
+    **access_responses(s404="No such job", s409="The job has not finished", s410="Expired"),
+    **{status: CREATE_RESPONSES[status] for status in (503, 507)},
 }
-del RERUN_RESPONSES[200]
 
 
 @router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)

@@ -1,6 +1,6 @@
 """/v1/portraits: a photo uploaded once, for many jobs."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,7 +15,7 @@ from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.http.addresses import page_links
 from service.http.examples import REQUESTS
-from service.http.openapi import CREATE_RESPONSES, access_responses
+from service.http.openapi import CREATE_RESPONSES, Responses, access_responses
 from service.http.problems import ProblemError
 from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
 from service.intake.completion import complete
@@ -27,8 +27,8 @@ from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsE
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 
 FORM = Shape({"portrait": PHOTO}, exactly_one=(("portrait",),), examples=REQUESTS["portraits"])
-CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"description": "The portrait", "headers": {"Location": {"schema": {"type": "string"}}}},
+CREATED: Responses = {
+    201: {"description": "The portrait"},
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},
 }
 NO_PORTRAIT = access_responses(s404="No such portrait")

@@ -1,0 +1,135 @@
+"""What the OpenAPI document says beside the routes: of tags, calls, parameters and headers, and where answers lead."""
+
+from typing import Any, NamedTuple
+
+from service.http.examples import JOB_ID
+
+CONTACT = {"name": "The PIRenderer service developers"}
+LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
+TAGS = [
+    {"name": "create", "description": "Begin jobs: images, videos, and the motion that is read from either."},
+    {"name": "jobs", "description": "List jobs, read them, follow them, fetch what they made, stop and remove them."},
+    {"name": "portraits", "description": "Keep photos that several jobs use."},
+    {"name": "webhooks", "description": "Hear of a job's end without asking."},
+    {"name": "discovery", "description": "What can be asked for here: controls and models."},
+    {"name": "health", "description": "For those who run the service."},
+]
+
+SUMMARIES = {
+    "create_image": "Re-pose a portrait",
+    "create_video": "Animate a portrait",
+    "create_motion": "Read the motion of an image or a video",
+    "list_jobs": "List your jobs",
+    "read_job": "Read a job",
+    "follow_job": "Follow a job",
+    "fetch_result": "Fetch what a job made",
+    "head_result": "Look at what a job made",
+    "cancel_job": "Cancel a job",
+    "rerun_job": "Run a job again",
+    "delete_job": "Remove a job",
+    "read_stream": "Play a video while it is made",
+    "fetch_init": "Fetch the beginning of a stream",
+    "head_init": "Look at the beginning of a stream",
+    "fetch_segment": "Fetch a segment of a stream",
+    "head_segment": "Look at a segment of a stream",
+    "create_portrait": "Keep a portrait",
+    "list_portraits": "List your portraits",
+    "read_portrait": "Read a portrait",
+    "delete_portrait": "Remove a portrait",
+    "read_webhook_secret": "Read the secret of your webhooks",
+    "list_controls": "List the controls",
+    "list_models": "List the models",
+    "healthz": "Ask whether the process lives",
+    "readyz": "Ask whether jobs can be taken",
+    "metrics": "Read the metrics",
+}
+
+# What the answer is, where its schema does not say it
+DONE = {
+    "follow_job": "The events as they come, until the job ends",
+    "delete_job": "The job is gone",
+    "delete_portrait": "The portrait is gone",
+    "metrics": "The metrics",
+}
+
+PARAMETERS = {
+    "job_id": "The job's id",
+    "portrait_id": "The portrait's id",
+    "number": "The segment, counted from 0",
+    "limit": "How many at most",
+    "cursor": "The `next_cursor` of the page before; unset: the newest",
+    "last-event-id": "The id of the last event that was seen; those after it come",
+}
+
+CREATES = frozenset({"create_image", "create_video", "create_motion"})
+LISTS = frozenset({"list_jobs", "list_portraits"})
+RESULTS = frozenset({"fetch_result", "head_result"})
+SEGMENTS = frozenset({"fetch_init", "head_init", "fetch_segment", "head_segment"})
+
+
+class NextCalls(NamedTuple):
+    """Which `calls` take, as `parameter`, the id of what the calls `after` which they come have made."""
+
+    after: frozenset[str]
+    parameter: str
+    calls: tuple[str, ...]
+
+
+NEXT_CALLS = (
+    NextCalls(
+        CREATES | {"rerun_job"}, "job_id", ("read_job", "follow_job", "fetch_result", "cancel_job", "delete_job")
+    ),
+    NextCalls(frozenset({"create_portrait"}), "portrait_id", ("read_portrait", "delete_portrait")),
+)
+
+TEXT = {"type": "string"}
+
+
+class Header(NamedTuple):
+    """A header of answers: of those with one of `statuses`, to one of `calls`; None: of all."""
+
+    description: str
+    example: Any
+    schema: dict[str, Any]
+    statuses: frozenset[int] | None = None
+    calls: frozenset[str] | None = None
+
+    def may_stand(self, call: str, status: int) -> bool:
+        """Whether the answer to a call may have it."""
+        return (self.statuses is None or status in self.statuses) and (self.calls is None or call in self.calls)
+
+
+HEADERS = {
+    "X-Request-ID": Header("The request's id, which logs have: the one sent, or one of ours", "8c2f0f6d5e3a4b71", TEXT),
+    "Location": Header(
+        "Where the new thing, or the file, is",
+        f"/v1/jobs/{JOB_ID}",
+        {"type": "string", "format": "uri-reference"},
+        frozenset({201, 202, 307}),
+    ),
+    "Retry-After": Header(
+        "Seconds after which to ask again", 15, {"type": "integer", "minimum": 0}, frozenset({202, 409, 429, 503})
+    ),
+    "WWW-Authenticate": Header("How a key is sent", 'Bearer realm="pirenderer"', TEXT, frozenset({401})),
+    "ETag": Header("Another file has another one", f'"{JOB_ID}"', TEXT, frozenset({200, 206, 304}), RESULTS),
+    "Content-Range": Header(
+        "Which bytes of how many", "bytes 0-99/512000", TEXT, frozenset({206, 416}), RESULTS | SEGMENTS
+    ),
+    "Preference-Applied": Header("The wait as it was granted", "wait=30", TEXT, frozenset({200, 202}), CREATES),
+    "Idempotency-Replayed": Header(
+        "With the answer to a request that came before", "true", TEXT, frozenset({200, 202}), CREATES
+    ),
+}
+
+WEBHOOK_TEXT = (
+    "What `webhook` of a create call asks for is posted to its address, and again after growing pauses until it is "
+    "taken. Messages are signed as Standard Webhooks 1.0 says, with the secret of `GET /v1/webhooks/secret`."
+)
+WEBHOOK_HEADERS = {
+    "webhook-id": {"description": "The message's id, the same at every attempt", "example": f"msg_{JOB_ID}"},
+    "webhook-timestamp": {"description": "When it is sent, in seconds since 1970", "example": "1772366401"},
+    "webhook-signature": {
+        "description": "`v1,` and the HMAC-SHA256 of id, timestamp and body, joined by dots, in base64",
+        "example": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+    },
+}

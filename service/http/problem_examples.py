@@ -1,0 +1,185 @@
+"""Examples of problems for the OpenAPI document, by their names, and the calls that may answer with them."""
+
+from typing import Any, NamedTuple
+
+from jobs.problems import Problem, ProblemType
+from service.http.descriptions import CREATES, LISTS, RESULTS, SEGMENTS
+from service.http.examples import JOB_ID, PORTRAIT_ID
+
+UPLOADS = CREATES | {"create_portrait"}
+FILES = RESULTS | SEGMENTS
+RERUN = frozenset({"rerun_job"})
+ENDS = FILES | {"read_stream"}  # which answer with the problem that a job ended with
+
+
+class ProblemExample(NamedTuple):
+    """A problem of a type, and the calls that it is an example for; None: for all."""
+
+    type: ProblemType
+    detail: str
+    calls: frozenset[str] | None = None
+    got: Any = None
+    allowed: Any = None
+
+    @property
+    def problem(self) -> Problem:
+        """What is answered."""
+        return Problem.of(self.type, self.detail, got=self.got, allowed=self.allowed)
+
+    def may_stand(self, call: str, status: int) -> bool:
+        """Whether a call may answer a status with it."""
+        return self.type.status == status and (self.calls is None or call in self.calls)
+
+
+PROBLEMS = {
+    "unauthorized": ProblemExample(
+        ProblemType.UNAUTHORIZED, "no API key was sent; send one as Authorization: Bearer KEY or X-API-Key: KEY"
+    ),
+    "forbidden": ProblemExample(
+        ProblemType.FORBIDDEN,
+        "this needs a key with the scope write; this one has read",
+        got=["read"],
+        allowed=["write"],
+    ),
+    "not-found": ProblemExample(ProblemType.NOT_FOUND, f"there is no job {JOB_ID!r}", got=JOB_ID),
+    "too-many-requests": ProblemExample(
+        ProblemType.TOO_MANY_REQUESTS,
+        "1 more is too many: this key allows 600 per 1 minute for requests; ask again in 15 s",
+        got=1,
+        allowed="600 per 1 minute for requests",
+    ),
+    "unavailable": ProblemExample(ProblemType.UNAVAILABLE, "Redis does not answer; it is asked again in a moment"),
+    "not-a-cursor": ProblemExample(
+        ProblemType.BAD_REQUEST, "cursor 'abc' is not a next_cursor of yours", LISTS, got="abc"
+    ),
+    "invalid-limit": ProblemExample(
+        ProblemType.INVALID_REQUEST,
+        "query.limit: Input should be less than or equal to 200, got '1000'",
+        LISTS,
+        got="1000",
+    ),
+    "invalid-event-id": ProblemExample(
+        ProblemType.INVALID_REQUEST,
+        "header.last-event-id: String should have at most 64 characters",
+        frozenset({"follow_job"}),
+    ),
+    "invalid-segment": ProblemExample(
+        ProblemType.INVALID_REQUEST,
+        "query._HLS_msn: Input should be greater than or equal to 0",
+        frozenset({"read_stream"}),
+        got="-1",
+    ),
+    "bad-form": ProblemExample(ProblemType.BAD_REQUEST, "the form ends before its closing boundary", UPLOADS),
+    "too-slow": ProblemExample(ProblemType.TOO_SLOW, "the form was not complete after 300 s", UPLOADS, allowed=300),
+    "idempotency-in-flight": ProblemExample(
+        ProblemType.IDEMPOTENCY_IN_FLIGHT,
+        "a request with Idempotency-Key 'order-17' is in progress",
+        CREATES,
+        got="order-17",
+    ),
+    "idempotency-mismatch": ProblemExample(
+        ProblemType.IDEMPOTENCY_MISMATCH,
+        "this Idempotency-Key was used with another form; use a new key for a new job",
+        CREATES,
+    ),
+    "too-large": ProblemExample(
+        ProblemType.TOO_LARGE,
+        "portrait is larger than the 20000000 bytes allowed",
+        UPLOADS | ENDS,
+        got="> 20000000",
+        allowed=20_000_000,
+    ),
+    "unsupported-media": ProblemExample(
+        ProblemType.UNSUPPORTED_MEDIA,
+        "portrait looks like image/gif; allowed are image/jpeg, image/png",
+        UPLOADS | ENDS,
+        got="image/gif",
+        allowed=["image/jpeg", "image/png"],
+    ),
+    "field-missing": ProblemExample(
+        ProblemType.INVALID_REQUEST, "form field 'portrait' is missing", UPLOADS, allowed=["portrait"]
+    ),
+    "no-such-portrait": ProblemExample(
+        ProblemType.NO_SUCH_PORTRAIT,
+        f"portrait_id is {PORTRAIT_ID!r}; there is no such portrait (any more), upload it again",
+        CREATES - {"create_motion"},
+        got=PORTRAIT_ID,
+    ),
+    "invalid-motion": ProblemExample(
+        ProblemType.INVALID_MOTION,
+        "motion.controls.yaw is 90; allowed is -45 to 45 degrees",
+        CREATES - {"create_motion"},
+        got=90,
+        allowed="-45 to 45 degrees",
+    ),
+    "invalid-options": ProblemExample(
+        ProblemType.INVALID_OPTIONS,
+        "options.face: Input should be less than or equal to 31, got 40",
+        CREATES,
+        got=40,
+    ),
+    "queue-full": ProblemExample(
+        ProblemType.QUEUE_FULL,
+        "100 image jobs are waiting, which is all the queue holds",
+        CREATES | RERUN,
+        got=100,
+        allowed=100,
+    ),
+    "storage-used": ProblemExample(
+        ProblemType.STORAGE_USED,
+        "10737418300 bytes of files are kept for this owner, and no more than 10737418240 may be; "
+        "delete jobs or portraits, or wait until they expire",
+        UPLOADS | RERUN,
+        got=10_737_418_300,
+        allowed=10_737_418_240,
+    ),
+    "storage-full": ProblemExample(
+        ProblemType.STORAGE_FULL, "the result cannot be stored: No space left on device", ENDS
+    ),
+    "job-not-finished": ProblemExample(
+        ProblemType.JOB_NOT_FINISHED,
+        f"job {JOB_ID} is running; its result comes when it has succeeded",
+        ENDS,
+        got="running",
+        allowed="succeeded",
+    ),
+    "job-finished": ProblemExample(
+        ProblemType.JOB_FINISHED,
+        f"job {JOB_ID} has succeeded and cannot be canceled",
+        frozenset({"cancel_job"}),
+        got="succeeded",
+        allowed=["queued", "running"],
+    ),
+    "job-canceled": ProblemExample(ProblemType.JOB_CANCELED, f"job {JOB_ID} was canceled and has no result", ENDS),
+    "job-expired": ProblemExample(
+        ProblemType.JOB_EXPIRED, f"job {JOB_ID} expired at 2026-03-02 12:00:01+00:00", ENDS | RERUN
+    ),
+    "job-deleted": ProblemExample(
+        ProblemType.JOB_EXPIRED, f"job {JOB_ID}, made with this Idempotency-Key, has been deleted", CREATES
+    ),
+    "not-to-be-rerun": ProblemExample(
+        ProblemType.JOB_FINISHED,
+        f"job {JOB_ID} is succeeded; failed or canceled ones can be run again",
+        RERUN,
+        got="succeeded",
+        allowed=["failed", "canceled"],
+    ),
+    "range-not-satisfiable": ProblemExample(
+        ProblemType.RANGE_NOT_SATISFIABLE,
+        "Range is bytes=900000-; the file has 512000 bytes",
+        FILES,
+        got="bytes=900000-",
+        allowed=512_000,
+    ),
+    "no-face": ProblemExample(
+        ProblemType.NO_FACE,
+        "no face was found in the portrait of 400 x 300 pixels; looked for whole faces at least 40 pixels high, "
+        "turned by up to about 60 degrees and tilted by up to about 45",
+        ENDS,
+        got=0,
+        allowed="at least one face",
+    ),
+    "timed-out": ProblemExample(
+        ProblemType.TIMED_OUT, "the job took longer than a job may; a shorter video may do", ENDS
+    ),
+}

