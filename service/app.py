@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
@@ -32,7 +30,7 @@ from service.http.validators import EntityTags
 from service.intake import headers
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
-from service.routes import discovery, health, images, jobs, motions, portraits, speech, streams, videos, webhooks
+from service.routes import discovery, health, images, jobs, motions, pages, portraits, speech, streams, videos, webhooks
 from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
@@ -43,8 +41,6 @@ from service.stores.readiness import StoreReadiness
 from service.version import package_version
 from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import WebhookSigner
-
-WEB = Path(__file__).with_name("web")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -57,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=package_version(),
         description="Portrait animation: a photo and a pose, or a photo and speech, in; an image or a video out.",
         lifespan=_lifespan,
-        docs_url=None,  # its page loads scripts from elsewhere; ours is at /
+        docs_url=None,  # its page loads scripts from elsewhere; ours is in service/routes/pages.py
         redoc_url=None,
         redirect_slashes=False,  # an address that is nearly right is wrong, and a redirect would trust the Host header
         servers=[{"url": settings.base or "/"}],
@@ -68,14 +64,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     document.install(app, headers.described(settings))
     for module in (portraits, images, videos, motions, jobs, streams, speech, webhooks, discovery):
         app.include_router(module.router, dependencies=[Depends(known_parameters)])
-    for module in (problem_pages, health):
+    for module in (problem_pages, health, pages):
         app.include_router(module.router)
-
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    app.mount("/web", StaticFiles(directory=pages.WEB), name="web")
     # The one added last is the outermost, and the order counts. RootPath mends the path before anything looks at it.
     # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside
     # the guard, so that a page may read why it was refused. A HEAD is still logged and counted as HEAD. Inside of all

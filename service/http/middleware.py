@@ -23,17 +23,6 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds
-# The page loads its own script and style, shows results from blob: URLs, and nothing else from anywhere.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' blob:",
-    "media-src 'self' blob:",
-    "form-action 'none'",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-)
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -43,6 +32,22 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
+
+
+def content_security_policy(results_from: str | None, *, images: str = "") -> str:
+    """What pages load: their scripts and styles, results, which blob: URLs show, and `images` from elsewhere."""
+    directives = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: {images}",
+        "media-src": "'self' blob:",
+        "connect-src": f"'self' {results_from or ''}",
+        "form-action": "'none'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {sources}".rstrip() for name, sources in directives.items())
 
 
 class RequestLog:
@@ -140,8 +145,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, results_from: str | None = None) -> None:
         self._app = app
-        connect = " ".join(("connect-src 'self'", *([results_from] if results_from else [])))
-        self._headers = {"Content-Security-Policy": "; ".join((*CONTENT_SECURITY_POLICY, connect)), **SECURITY_HEADERS}
+        self._headers = {"Content-Security-Policy": content_security_policy(results_from), **SECURITY_HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""

@@ -314,3 +314,35 @@ def test_where_the_stream_cannot_be_played_the_result_is_shown(
         expect(player).to_be_visible(timeout=30_000)
         until(lambda: player.evaluate("video => video.duration") > 1.8, 30, "it is not the whole video")
         assert player.evaluate("video => video.loop && video.src === document.querySelector('#result a').href")
+
+
+def try_controls(page: Page) -> None:
+    """Ask for the controls from the page that describes the calls."""
+    page.locator("#operations-discovery-list_controls").click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute", exact=True).click()
+    expect(page.locator(".live-responses-table .response")).to_contain_text(re.compile("^200.*jaw_open", re.DOTALL))
+
+
+def test_calls_are_listed_and_can_be_tried(browser: Browser, start: Start) -> None:
+    server = start(api_keys=FIRST)
+    with complaining(browser) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.add_init_script(f"sessionStorage.setItem('key', '{FIRST}')")
+        page.goto(server.url)
+        page.get_by_role("link", name="API").click()
+        try_controls(page)
+        document = server.client.get("/openapi.json").json()
+        described = sum(len(methods) for kind in ("paths", "webhooks") for methods in document[kind].values())
+        expect(page.locator(".opblock")).to_have_count(described)
+        for summary in page.locator(".opblock-summary").all()[:5]:
+            summary.click()
+        expect(page.locator(".opblock.is-open")).to_have_count(6)
+        assert [url for url in asked if not url.startswith((server.url, "data:"))] == []
+
+
+def test_calls_can_be_tried_under_the_path_of_a_proxy(browser: Browser, start: Start) -> None:
+    with under_path(start(allow_open=True).url.rstrip("/"), "/pir") as url, complaining(browser) as page:
+        page.goto(f"{url}/docs")
+        try_controls(page)

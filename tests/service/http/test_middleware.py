@@ -91,7 +91,9 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
         # the page, and what it asks for
         html, script = client.get(f"{url}/").text, client.get(f"{url}/web/app.js").text
         wanted = re.findall(r'(?:href|src)="([^"]+)"', html) + re.findall(r'call\("([^"]+)"\)', script)
-        assert {"web/app.js", "openapi.json", "v1/controls"} <= set(wanted)
+        assert {"web/app.js", "docs", "v1/controls"} <= set(wanted)
+        wanted += re.findall(r'(?:href|src)="([^"]+)"', client.get(f"{url}/docs").text)
+        assert {"web/docs.js", "openapi.json"} <= set(wanted)
         for address in wanted:
             assert client.get(urljoin(f"{url}/", address)).status_code == 200, address
         # what the API says of itself

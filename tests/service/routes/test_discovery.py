@@ -112,7 +112,7 @@ def test_the_document_is_whole(server: Server) -> None:
                     assert list(response["content"]) == ["application/problem+json"], (path, method, status)
 
 
-@pytest.mark.parametrize("path", ["/", "/web/app.js", "/web/style.css"])
+@pytest.mark.parametrize("path", ["/", "/web/app.js", "/web/style.css", "/docs", "/web/docs.js", "/web/docs.css"])
 def test_the_page_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
     response = server.client.get(path)
     assert response.status_code == 200
