@@ -78,7 +78,7 @@ def fetched(module: Module, client: Any, job: Any) -> tuple[Any, bytes]:
         time.sleep(0.1)
         job = module("api.jobs.read_job").sync(job.id, client=client)
     assert job.status == "succeeded", job.error
-    return job, module("api.jobs.fetch_result").sync_detailed(job.id, client=client).content
+    return job, module("api.jobs.fetch_result").sync(job.id, client=client).payload.read()
 
 
 def one_second() -> bytes:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
@@ -13,7 +12,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import JobStatus
 from jobs.store.records import JobRecord
 from service.context import Context
-from service.http.openapi import Responses, access_responses, problem_responses
+from service.http.openapi import REFERENCE, Json, Responses, access_responses, problem_responses
 from service.http.problems import JobFailedError, ProblemError
 from service.http.validators import ASK_AGAIN, is_known
 
@@ -33,7 +32,9 @@ NO_RESULT = problem_responses(
 
 def file_responses(what: str, media_types: Iterable[str]) -> Responses:
     """What a call may answer that sends a file of a job."""
-    content: dict[str, Any] = {media_type: {} for media_type in media_types}
+    motion = {"application/json": {"$ref": REFERENCE.format(model="Motion")}}
+    binary = {"type": "string", "format": "binary"}
+    content: Json = {media_type: {"schema": motion.get(media_type, binary)} for media_type in media_types}
     return {
         **NO_JOB,
         200: {"description": f"The {what}", "content": content},
