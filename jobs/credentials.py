@@ -13,6 +13,8 @@ from typing import IO, Any
 from PIL import Image
 
 from jobs.files.written import written
+from jobs.formats import VIDEO_FORMATS, VideoFormat
+from jobs.problems import ProblemError, ProblemType
 from jobs.settings import SharedSettings
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -80,6 +82,18 @@ class ContentCredentials:
         """When the certificate ends."""
         until: datetime = self._leaf.not_valid_after_utc
         return until
+
+    def check_video(self, name: VideoFormat) -> None:
+        """Refuse a format whose files cannot hold a manifest. Raises ProblemError: invalid-options."""
+        known = self._c2pa.Builder.get_supported_mime_types()
+        allowed = [each for each, form in VIDEO_FORMATS.items() if form.media_type in known]
+        if name not in allowed:
+            raise ProblemError(
+                ProblemType.INVALID_OPTIONS,
+                f"results are signed here, which a {name} cannot be; allowed is {', '.join(allowed)}",
+                got=name,
+                allowed=allowed,
+            )
 
     def signed(self, data: bytes, media_type: str, *, composite: bool) -> bytes:
         """A small file with its manifest; `composite` says that part of the picture is the uploaded photo."""

@@ -56,7 +56,7 @@ class Drivers:
         """Those of an image or of a video; the suffix of `output` says the format, if it is given."""
         if output is None:
             return self._options(pairs)
-        formats = {suffix: each.name for suffix, each in BY_SUFFIX.items() if each.kind == self.kind}
+        formats = BY_SUFFIX[self.kind]
         name = formats.get(output.suffix.lower())
         if name is None:
             raise typer.BadParameter(f"{str(output)!r}; allowed is {', '.join(formats)}", param_hint="--output")

@@ -1,33 +1,53 @@
-"""The formats of results: what options call them, their media types and the suffixes of their files."""
+"""The formats of results: what options call them, their media types and the suffixes of their files.
 
+A name counts among those of its kind: `webp` is an image, or a video without sound.
+"""
+
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 ImageFormat = Literal["png", "jpeg", "webp"]
-VideoFormat = Literal["mp4"]
-FormatName = Literal[ImageFormat, VideoFormat, "json", "zip"]
+VideoFormat = Literal["mp4", "webm", "gif", "webp"]
+
+
+LONGEST_SIDE = 1920  # pixels of a video whose size was not asked for; larger ones few devices play
+LONGEST_SIDE_OF_PICTURES = 640  # the same of those that grow large, since each frame is a picture by itself
 
 
 class Format(NamedTuple):
-    """A format of results; `suffix` is without its dot, `kind` says what lies in such a file."""
+    """A format of results; `suffix` is without its dot.
 
-    name: FormatName
+    longest_side: in pixels, where the size was not asked for; None: as large as the photo.
+    """
+
     media_type: str
     suffix: str
-    kind: Literal["image", "video", "motion", "archive"]
+    longest_side: int | None = None
 
 
-_ALL = (
-    Format("png", "image/png", "png", "image"),
-    Format("jpeg", "image/jpeg", "jpg", "image"),
-    Format("webp", "image/webp", "webp", "image"),
-    Format("mp4", "video/mp4", "mp4", "video"),
-    Format("json", "application/json", "json", "motion"),
-    Format("zip", "application/zip", "zip", "archive"),
-)
-FORMATS: dict[FormatName, Format] = {each.name: each for each in _ALL}
-SUFFIXES = {each.media_type: each.suffix for each in _ALL}
+IMAGE_FORMATS: dict[ImageFormat, Format] = {
+    "png": Format("image/png", "png"),
+    "jpeg": Format("image/jpeg", "jpg"),
+    "webp": Format("image/webp", "webp"),
+}
+VIDEO_FORMATS: dict[VideoFormat, Format] = {
+    "mp4": Format("video/mp4", "mp4", LONGEST_SIDE),
+    "webm": Format("video/webm", "webm", LONGEST_SIDE),
+    "gif": Format("image/gif", "gif", LONGEST_SIDE_OF_PICTURES),
+    "webp": Format("image/webp", "webp", LONGEST_SIDE_OF_PICTURES),
+}
+JSON = Format("application/json", "json")
+ZIP = Format("application/zip", "zip")
+
+SUFFIXES = {each.media_type: each.suffix for each in (*IMAGE_FORMATS.values(), *VIDEO_FORMATS.values(), JSON, ZIP)}
 RESULT_TYPES = tuple(SUFFIXES)
-BY_SUFFIX = {f".{suffix}": each for each in _ALL for suffix in (each.suffix, each.name)}
-"""With the dot, in lower case; a JPEG may also be written as `.jpeg`."""
-RENDERED = tuple(suffix for suffix, each in BY_SUFFIX.items() if each.kind in ("image", "video"))
+
+
+def _by_suffix(formats: Iterable[tuple[str, Format]]) -> dict[str, str]:
+    return {f".{suffix}": name for name, each in formats for suffix in (each.suffix, name)}
+
+
+BY_SUFFIX = {"image": _by_suffix(IMAGE_FORMATS.items()), "video": _by_suffix(VIDEO_FORMATS.items())}
+"""Names of formats by kind and suffix, with the dot, in lower case; a JPEG may also be written as `.jpeg`."""
+RENDERED = tuple(dict.fromkeys(suffix for suffixes in BY_SUFFIX.values() for suffix in suffixes))
 """The suffixes of pictures and videos."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from jobs.documents import Document
-from jobs.formats import ImageFormat, VideoFormat
+from jobs.formats import IMAGE_FORMATS, VIDEO_FORMATS, Format, ImageFormat, VideoFormat
 from jobs.motions import Motion
 from jobs.problems import Problem
 from jobs.webhooks import WebhookEvent, WebhookState
@@ -52,6 +52,13 @@ Temperature = Annotated[
 BlinkRate = Annotated[
     float, Field(ge=0, le=60, allow_inf_nan=False, description="Blinks a minute; unset: as people blink; 0: none")
 ]
+VideoFormatName = Annotated[
+    VideoFormat,
+    Field(
+        description="mp4: H.264 and AAC; webm: VP9 and Opus; gif, webp: a picture that moves without end, without "
+        "sound. A gif has at most 50 frames a second"
+    ),
+]
 PasteBack = Annotated[
     bool, Field(description="Put the face back into the whole photo; else the square crop is returned")
 ]
@@ -65,7 +72,12 @@ Overlay = Annotated[
 ]
 OutputSize = Annotated[
     int,
-    Field(ge=64, le=2048, description="Longest side in pixels; unset: the photo's own, or 256 for a crop"),
+    Field(
+        ge=64,
+        le=2048,
+        description="Longest side in pixels; unset: the photo's own, of an mp4 or webm at most 1920, of a gif or an "
+        "animated webp at most 640, or 256 for a crop",
+    ),
 ]
 
 
@@ -87,6 +99,11 @@ class ImageOptions(Document):
     quality: Quality = 95
     label: Label = False
 
+    @property
+    def result_format(self) -> Format:
+        """That of each image."""
+        return IMAGE_FORMATS[self.format]
+
 
 class VideoOptions(Document):
     """How a video is made. Unknown fields are refused.
@@ -102,7 +119,7 @@ class VideoOptions(Document):
     driving_relative: DrivingRelative = True
     paste_back: PasteBack = True
     size: OutputSize | None = None
-    format: VideoFormat = "mp4"
+    format: VideoFormatName = "mp4"
     fps: OutputFps | None = None
     seed: Seed | None = None
     temperature: Temperature = 0.7
@@ -111,6 +128,11 @@ class VideoOptions(Document):
     blink_rate: BlinkRate | None = None
     still: bool = False
     label: Label = False
+
+    @property
+    def result_format(self) -> Format:
+        """That of the video."""
+        return VIDEO_FORMATS[self.format]
 
 
 class MotionOptions(Document):

@@ -82,7 +82,9 @@ class SharedSettings(BaseSettings):
     max_seconds_before_face: Seconds = Field(
         default=30.0, description="How long a video may show no face when it begins, in seconds"
     )
-    max_archive_bytes: Positive = Field(default=GIB, description="Size of all images that one job makes, in bytes")
+    max_archive_bytes: Positive = Field(
+        default=GIB, description="Size of all images that one job makes, or of its webm, gif or animated webp, in bytes"
+    )
 
     lease_s: Seconds = Field(
         default=LEASE_S, description="A job is queued again when its worker is not heard of for so many seconds"

@@ -87,7 +87,7 @@ redis.call('PEXPIRE', lock_of(a.part), a.lease_ms)
 if a.rendered then
   redis.call('HSET', segments, 'at:' .. a.part, a.rendered)
   report_rendered()
-elseif a.progress and not cut() then  -- of a video that is cut only what is rendered is told
+elseif a.progress and (not cut() or a.part == JOIN) then  -- of a plan only what is rendered of it is told
   redis.call('HSET', job, 'progress', a.progress)
   publish('progress', a.progress)
 end

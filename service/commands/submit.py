@@ -22,7 +22,7 @@ from jobs.drivers import (
     read_drivers,
     read_pairs,
 )
-from jobs.formats import FORMATS, SUFFIXES
+from jobs.formats import SUFFIXES
 from jobs.media_types import IMAGES, listed
 from pirenderer_client import AsyncClient, AsyncJob, ServiceError
 from service.commands.progress import follow, job_bars, show_timings
@@ -61,7 +61,7 @@ def submit(
     if voice and not text:
         raise typer.BadParameter(f"{voice!r}, but there is no --text to speak", param_hint="--voice")
     options = drivers.options(option or [], output)
-    outputs = _outputs(portraits, output, output_dir, FORMATS[options.format].suffix)
+    outputs = _outputs(portraits, output, output_dir, options.result_format.suffix)
     given = {
         "motion": drivers.motion and drivers.motion.model_dump(mode="json", exclude_unset=True),
         "voice": voice,

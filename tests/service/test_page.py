@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,10 @@ from tests.support.proxies import under_path
 from tests.support.streamed import Streamed
 from tests.support.streams import stream
 from worker.media.audio import open_sound
-from worker.media.stream import join_fragments
+from worker.media.gif import write_gif
+from worker.media.stream import Fragments, join_fragments
+from worker.media.webm import write_webm
+from worker.media.webp import write_webp
 
 pytestmark = pytest.mark.slow
 
@@ -188,8 +192,9 @@ def test_speech_goes_to_the_videos_and_a_failure_is_told(page: Page, server: Ser
 
 @dataclass(frozen=True)
 class Video:
-    """A video as workers make it: what players read first, its segments, and the file that is made of them."""
+    """A video as workers make it: its files, what players read first, its segments, and what is made of them."""
 
+    made: Fragments
     init: bytes
     segments: list[bytes]
     whole: bytes
@@ -204,9 +209,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
     soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(0, 0.1, frames * 1920), 48_000)
     sound = open_sound(folder / "a.wav", SOUND_LIMITS)
     made = stream(folder, [np.roll(picture, number, 1) for number in range(frames)], sound=sound)
-    join_fragments(made.init, made.fragments, folder / "whole.mp4")
+    join_fragments(made.video, folder / "whole.mp4")
     segments = [path.read_bytes() for path in made.fragments]
-    return Video(made.init.read_bytes(), segments, (folder / "whole.mp4").read_bytes(), frames)
+    return Video(made.video, made.init.read_bytes(), segments, (folder / "whole.mp4").read_bytes(), frames)
 
 
 def send_speech(page: Page, server: Server, portrait_file: Path) -> Streamed:
@@ -346,3 +351,49 @@ def test_calls_can_be_tried_under_the_path_of_a_proxy(browser: Browser, start: S
     with under_path(start(allow_open=True).url.rstrip("/"), "/pir") as url, complaining(browser) as page:
         page.goto(f"{url}/docs")
         try_controls(page)
+
+
+PLAYED = """async bytes => {
+  const video = document.createElement("video");
+  video.src = URL.createObjectURL(new Blob([new Uint8Array(bytes)], { type: "video/webm" }));
+  const heard = (await new AudioContext().decodeAudioData(new Uint8Array(bytes).buffer)).duration;
+  const event = name => new Promise((resolve, reject) => {
+    video.addEventListener(name, resolve);
+    video.addEventListener("error", () => reject(video.error.message));
+  });
+  await event("loadeddata");
+  const { videoWidth, videoHeight, duration } = video;
+  await video.play();
+  await event("ended");
+  return { size: [videoWidth, videoHeight], duration, heard, frames: video.getVideoPlaybackQuality().totalVideoFrames };
+}"""
+
+SHOWN = """async ([bytes, type]) => {
+  const decoder = new ImageDecoder({ data: new Uint8Array(bytes), type });
+  await decoder.tracks.ready;
+  await decoder.completed;
+  const { frameCount, repetitionCount } = decoder.tracks.selectedTrack;
+  let microseconds = 0;
+  for (let frameIndex = 0; frameIndex < frameCount; frameIndex++) {
+    const { image } = await decoder.decode({ frameIndex });
+    microseconds += image.duration;
+    image.close();
+  }
+  return { frames: frameCount, endless: repetitionCount === Infinity, microseconds };
+}"""
+
+
+def test_browsers_play_a_webm(page: Page, video: Video, tmp_path: Path) -> None:
+    write_webm(video.made, tmp_path / "a.webm", lambda done: None)
+    played = page.evaluate(PLAYED, list((tmp_path / "a.webm").read_bytes()))
+    assert played["size"] == [64, 48]
+    assert played["duration"] == pytest.approx(video.frames / 25, abs=0.04)
+    assert played["heard"] == pytest.approx(video.frames / 25, abs=0.04)
+    assert played["frames"] > video.frames / 2  # a slow machine drops some
+
+
+@pytest.mark.parametrize(("write", "kind"), [(write_gif, "gif"), (write_webp, "webp")])
+def test_browsers_show_a_gif_and_a_webp(page: Page, video: Video, tmp_path: Path, write: Any, kind: str) -> None:
+    write(video.made, tmp_path / "a", lambda done: None)
+    shown = page.evaluate(SHOWN, [list((tmp_path / "a").read_bytes()), f"image/{kind}"])
+    assert shown == {"frames": video.frames, "endless": True, "microseconds": video.frames * 40_000}

@@ -9,7 +9,7 @@ import numpy as np
 from jobs.segments import cut
 from worker.media.audio import Sound
 from worker.media.sound_track import SoundEncoder, SoundPackets
-from worker.media.stream import StreamFormat, fragment_writer, frame_rate, write_init
+from worker.media.stream import Fragments, StreamFormat, fragment_writer, frame_rate, write_init
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class Stream:
     form: StreamFormat
     init: Path
     fragments: tuple[Path, ...]
+    frames: int
+
+    @property
+    def video(self) -> Fragments:
+        """All of it."""
+        return Fragments(self.init, self.fragments, self.form, self.frames)
 
     def bytes(self) -> bytes:
         """What a player has read when it has read all."""
@@ -37,7 +43,7 @@ def stream(folder: Path, pictures: Sequence[np.ndarray], *, fps: float = 25, sou
     fragments = tuple(folder / f"{index}.m4s" for index in range(len(shares)))
     for index, (path, share) in enumerate(zip(fragments, shares, strict=True)):
         write_fragment(path, form, pictures, index=index, sound=share)
-    return Stream(form, init, fragments)
+    return Stream(form, init, fragments, len(pictures))
 
 
 def write_fragment(

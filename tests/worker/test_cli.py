@@ -50,7 +50,7 @@ def run(*arguments: str | Path) -> Result:
         (["--control", "yaw=5", "-o", "a.jpg", "--option", "format=webp"], "format=webp for 'a.jpg'; allowed is jpeg"),
         (["--control", "yaw=5", "-o", "PORTRAIT/a.png"], "cannot be written: its folder is a file"),
         (["--driving", "MOTION"], "it looks like application/json; allowed is an image (JPEG"),
-        (["--audio", "PORTRAIT", "-o", "a.png"], "allowed is .mp4"),
+        (["--audio", "PORTRAIT", "-o", "a.png"], "allowed is .mp4, .webm, .gif, .webp"),
     ],
 )
 def test_what_render_cannot_do_is_said_before_anything_is_loaded(

@@ -8,16 +8,19 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import c2pa
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from jobs.formats import VideoFormat
 from jobs.motions import ControlsMotion, Keyframe, KeyframesMotion
 from jobs.schemas import ImageOptions, ImageSpec, JobStatus, VideoOptions, VideoSpec
+from jobs.store.records import JobRecord
 from tests.support.certificates import Chain, make_chain
 from tests.worker.conftest import Bench, frames_in
 from tests.worker.media.test_marking import SOURCE, source_type
@@ -72,6 +75,11 @@ def jumbf(data: bytes, media_type: str) -> bytes:
         at = data.index(b"\xff\xeb")
         (size,) = struct.unpack(">H", data[at + 2 : at + 4])
         return data[at + 12 : at + 2 + size]
+    if media_type == "image/gif":  # blocks of an application extension, each with its length
+        at, store = data.index(b"C2PA_GIF") + 11, b""
+        while size := data[at]:
+            store, at = store + data[at + 1 : at + 1 + size], at + 1 + size
+        return store
     at = data.index(MANIFEST_BOX)  # then version and flags, the purpose, and an offset
     assert data[at + 20 : at + 29] == b"manifest\0"
     (size,) = struct.unpack(">I", data[at - 8 : at - 4])
@@ -163,3 +171,39 @@ def test_a_video_is_signed_and_still_starts_before_it_is_whole(bench: Bench, cha
     assert {name.partition("-")[0] for name in bench.files(record.id)} == {
         "portrait.jpg", "result.mp4", "init", "segment",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gif", "webp"])
+def test_a_video_of_pictures_is_signed(
+    bench: Bench, chain: Chain, portrait: Path, name: Literal["gif", "webp"]
+) -> None:
+    record = swaying_as(bench, portrait, name)
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    data = bench.result(record).read_bytes()
+    check(data, f"image/{name}", chain, "compositeWithTrainedAlgorithmicMedia")
+    assert source_type(data) == SOURCE
+    with Image.open(bench.result(record)) as image:
+        assert image.n_frames == 11  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_signed_is_refused_at_once(bench: Bench, chain: Chain, portrait: Path) -> None:
+    record = swaying_as(bench, portrait, "webm")
+    assert record.status is JobStatus.FAILED
+    assert record.error is not None
+    assert record.error.type.endswith("invalid-options")
+    assert record.error.detail == "results are signed here, which a webm cannot be; allowed is mp4, gif, webp"
+    assert (record.error.got, record.error.allowed) == ("webm", ["mp4", "gif", "webp"])
+    assert record.timings == {}
+    assert bench.files(record.id) == {"portrait.jpg"}
+
+
+def swaying_as(bench: Bench, portrait: Path, name: VideoFormat) -> JobRecord:
+    sway = KeyframesMotion(keyframes=[Keyframe(t=0, controls={}), Keyframe(t=0.4, controls={"yaw": 10})])
+    options = VideoOptions(size=256, format=name)
+    return bench.finished(
+        bench.submit(
+            lambda job: VideoSpec(
+                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"), motion=sway, options=options
+            )
+        )
+    )

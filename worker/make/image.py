@@ -11,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.formats import FORMATS
+from jobs.formats import ZIP
 from jobs.motion_spaces import checked_still
 from jobs.motions import Motion
-from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions
 from model.arrays import Floats
 from worker.make.driving import driven_image
 from worker.make.faces import read_portrait
 from worker.make.motions import check_reads, still, within_reach_of
-from worker.make.output import Output, clamped
+from worker.make.output import Output, check_size, clamped
 from worker.make.sitter import Sitter
 from worker.media.images import encode_image
 from worker.workbench import Workbench
@@ -54,7 +53,7 @@ def make_image(
     sitter = Sitter(bench, subject, options)
     bench.stages.report("render", 0, len(targets))
     images = (_rendered(bench, sitter, target, options) for target in targets)
-    image_format = FORMATS[options.format]
+    image_format = options.result_format
     made = Output(
         image_format.media_type,
         width=sitter.canvas.width,
@@ -68,20 +67,9 @@ def make_image(
     with zipfile.ZipFile(output, "w") as archive:  # stored: pictures do not shrink any more
         for number, image in enumerate(images, 1):
             archive.writestr(f"{number:03}.{image_format.suffix}", image)
-            _check_size(output, bench.settings.max_archive_bytes, number)
+            check_size(output, bench.settings.max_archive_bytes, f"the first {number} images", "a smaller size or jpeg")
             bench.stages.report("render", number, len(targets))
-    return replace(made, media_type=FORMATS["zip"].media_type, images=len(targets))
-
-
-def _check_size(archive: Path, most: int, images: int) -> None:
-    size = archive.stat().st_size
-    if size > most:
-        raise ProblemError(
-            ProblemType.TOO_LARGE,
-            f"the first {images} images have {size} bytes; allowed are {most} for all; a smaller size or jpeg may do",
-            got=size,
-            allowed=most,
-        )
+    return replace(made, media_type=ZIP.media_type, images=len(targets))
 
 
 def _rendered(bench: Workbench, sitter: Sitter, target: Floats, options: ImageOptions) -> bytes:
@@ -94,4 +82,4 @@ def _rendered(bench: Workbench, sitter: Sitter, target: Floats, options: ImageOp
     if bench.credentials is None:
         return encoded
     with bench.stages.timed("sign"):
-        return bench.credentials.signed(encoded, FORMATS[options.format].media_type, composite=options.paste_back)
+        return bench.credentials.signed(encoded, options.result_format.media_type, composite=options.paste_back)

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from jobs.formats import FORMATS
+from jobs.formats import JSON, LONGEST_SIDE, ZIP
 from jobs.motions import MOTION_FPS
 from jobs.schemas import MotionOptions
 from model.arrays import Floats, Pixels
@@ -20,7 +20,7 @@ from worker.decoding import open_sound, open_video
 from worker.make.faces import follow_face, from_the_start, read_portrait
 from worker.make.output import Output
 from worker.media.drawing import Drawing
-from worker.media.mp4 import LONGEST_SIDE, mp4_writer
+from worker.media.mp4 import mp4_writer
 from worker.media.video import VideoSource
 from worker.workbench import Workbench
 
@@ -47,7 +47,7 @@ def extract_archive(bench: Workbench, source: Path, output: Path, *, video: bool
         with zipfile.ZipFile(output, "w") as archive:
             archive.write(motion, motion.name, zipfile.ZIP_DEFLATED)
             archive.write(overlay, overlay.name)  # stored: pictures do not shrink any more
-    return replace(made, media_type=FORMATS["zip"].media_type)
+    return replace(made, media_type=ZIP.media_type)
 
 
 def _read_image(
@@ -62,14 +62,14 @@ def _read_image(
         "crop": _described(face.crop),
     }
     if overlay is None:
-        return document, Output(FORMATS["json"].media_type)
+        return document, Output(JSON.media_type)
     height, width = subject.photo.shape[:2]
     drawing = Drawing(bench.models.extractor.morphable, width, height)
     with bench.stages.run("draw"):
         drawn = drawing.draw(subject.photo, face)
     with bench.stages.timed("encode"):
         Image.fromarray(drawn).save(overlay, "PNG", compress_level=4)
-    return document, Output(FORMATS["json"].media_type, width=width, height=height)
+    return document, Output(JSON.media_type, width=width, height=height)
 
 
 def _read_video(
@@ -102,7 +102,7 @@ def _read_video(
         "shots": shots,
     }
     return document, Output(
-        FORMATS["json"].media_type,
+        JSON.media_type,
         width=width,
         height=height,
         frames=len(rows),

@@ -1,8 +1,10 @@
 """What a job has written, as it is told of."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from jobs.problems import ProblemError, ProblemType
 from model.extractor import Extraction
 from model.renderer.prior.reach import Reach
 
@@ -37,3 +39,15 @@ class Output:
     def told(self) -> dict[str, Any]:
         """Its fields as a result has them."""
         return {**vars(self), "clamped": self.clamped and self.clamped.count}
+
+
+def check_size(output: Path, most: int, done: str, advice: str) -> None:
+    """Refuse a file that grows too large while it is written: `done` says what is in it. Raises ProblemError."""
+    size = output.stat().st_size
+    if size > most:
+        raise ProblemError(
+            ProblemType.TOO_LARGE,
+            f"{done} have {size} bytes; allowed are {most} for all; {advice} may do",
+            got=size,
+            allowed=most,
+        )

@@ -218,6 +218,8 @@ def plan_video(
 
     Raises ProblemError: for whatever of it the user can mend, as far as it is known before a driving video is read.
     """
+    if bench.credentials is not None:
+        bench.credentials.check_video(options.format)
     speech = None if audio is None else _heard(bench, audio)  # bad sound is refused before anything costly is done
     if driving is not None:
         check_reads(bench, "a driving video", bench.models.extractor.motion_space)

@@ -12,19 +12,22 @@ from tempfile import TemporaryDirectory
 import structlog
 import torch
 
-from jobs.formats import FORMATS
 from jobs.motions import Motion
 from jobs.schemas import VideoOptions
 from model.animation.animator import ahead
 from model.engines import RenderedFrame
-from worker.make.output import Output, clamped
+from worker.make.output import Output, check_size, clamped
 from worker.make.plan import Head, Segment, Totals, plan_video
 from worker.make.sitter import Sitter
-from worker.media.stream import StreamFormat, fragment_writer, join_fragments, write_init
+from worker.media.gif import write_gif
+from worker.media.stream import Encoded, Fragments, StreamFormat, fragment_writer, join_fragments, write_init
+from worker.media.webm import write_webm
+from worker.media.webp import write_webp
 from worker.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
+ENCODERS = {"webm": write_webm, "gif": write_gif, "webp": write_webp}  # of what the fragments are not in
 PASTERS = 2  # threads: when a segment begins and ends, a core would only wait
 
 
@@ -104,15 +107,19 @@ def join_video(
     totals: Totals,
     options: VideoOptions,
 ) -> Output:
-    """Make an MP4 of the fragments of a video, in order, and sign it where there is a certificate."""
+    """Make one file of the fragments of a video, in order, and sign it where there is a certificate.
+
+    Raises ProblemError: it has more bytes than it may.
+    """
+    video = Fragments(init, fragments, head.form, totals.frames)
     with bench.stages.timed("encode"):
-        join_fragments(init, fragments, output)
+        encoded = _encoded(bench, video, output, options)
     made = Output(
-        FORMATS["mp4"].media_type,
+        options.result_format.media_type,
         width=head.form.width,
         height=head.form.height,
-        frames=totals.frames,
-        fps=float(head.form.fps),
+        frames=encoded.frames,
+        fps=float(encoded.fps),
         duration=round(float(totals.frames / head.form.fps), 3),
         frames_without_face=totals.frames_without_face,
         clamped=clamped(head.face, totals.clamped),
@@ -121,6 +128,26 @@ def join_video(
         with bench.stages.run("sign"):
             bench.credentials.sign_file(output, made.media_type, composite=options.paste_back)
     return made
+
+
+def _encoded(bench: Workbench, video: Fragments, output: Path, options: VideoOptions) -> Encoded:
+    if options.format == "mp4":
+        join_fragments(video, output)
+        return Encoded(video.frames, video.form.fps)
+
+    def reached(done: int) -> None:
+        bench.stages.report("encode", done, video.frames)
+        if done:
+            most = bench.settings.max_archive_bytes
+            check_size(output, most, f"the first {done} frames", "a smaller size, fewer frames a second or mp4")
+
+    def told(done: int) -> None:
+        if done % bench.settings.batch_size == 0:
+            reached(done)
+
+    encoded = ENCODERS[options.format](video, output, told)
+    reached(video.frames)  # what was not yet written when the last frames were told of
+    return encoded
 
 
 def make_video(
@@ -133,7 +160,7 @@ def make_video(
     driving: Path | None = None,
     options: VideoOptions,
 ) -> Output:
-    """Plan a video as `plan_video` does, render it, and write an MP4 to `output`: what workers share, in one process.
+    """Plan a video as `plan_video` does, render it, and write it to `output`: what workers share, in one process.
 
     Raises jobs.problems.ProblemError for what the user can mend and model.errors.ModelError from the models. Whatever
     the report of the bench's stages raises passes through, which is how a job is stopped.

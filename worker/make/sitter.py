@@ -6,7 +6,6 @@ from jobs.schemas import ImageOptions, VideoOptions
 from model.animation.animator import PreparedFace
 from worker.make.canvas import Canvas, SquareCrop, whole_photo
 from worker.make.label import Labelled
-from worker.media.mp4 import LONGEST_SIDE
 from worker.workbench import PreparedPortrait, Workbench
 
 
@@ -32,6 +31,6 @@ def _canvas(subject: PreparedPortrait, options: ImageOptions | VideoOptions) -> 
         canvas = SquareCrop(subject.photo, subject.face, options.size or len(subject.face.image))
     else:
         own = max(subject.photo.shape[:2])
-        longest = options.size or (min(LONGEST_SIDE, own) if video else own)
+        longest = options.size or min(options.result_format.longest_side or own, own)
         canvas = whole_photo(subject.photo, subject.face, longest, planar=video and not options.label)
     return Labelled(canvas) if options.label else canvas  # a label is drawn in RGB

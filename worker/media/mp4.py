@@ -15,8 +15,6 @@ from worker.media.marking import mark_mp4
 from worker.media.sound_track import SoundEncoder, SoundTrack
 from worker.media.stream import CRF, PictureTrack, StreamFormat, frame_rate, mp4_file
 
-LONGEST_SIDE = 1920  # pixels of a video whose size was not asked for; larger ones few devices play
-
 
 class Mp4Writer:
     """Takes frames in order. Made by `mp4_writer`."""

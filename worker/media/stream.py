@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
@@ -56,9 +56,49 @@ class StreamFormat:
         return picture if self.sound is None else f"{picture}, {AAC_CODEC}"
 
 
+@dataclass(frozen=True)
+class Fragments:
+    """A whole video in pieces: its beginning, its fragments in order, and how many frames they have."""
+
+    init: Path
+    paths: Sequence[Path]
+    form: StreamFormat
+    frames: int
+
+    def open(self) -> Any:
+        """All of it as one file: an av.container.InputContainer, to be closed by the caller."""
+        return av.open(_Joined([self.init, *self.paths]), "r", format="mp4")
+
+    def pictures(self) -> Iterator[Any]:
+        """Its frames, decoded one by one: av.VideoFrame."""
+        with self.open() as whole:
+            whole.streams.video[0].thread_type = "AUTO"
+            yield from whole.decode(video=0)
+
+
+class Encoded(NamedTuple):
+    """What of a video is in a file that was encoded from its fragments."""
+
+    frames: int
+    fps: Fraction
+
+
 def frame_rate(fps: float) -> Fraction:
     """The rate a video has that is to have so many frames a second: such that times in it are exact."""
     return Fraction(fps).limit_denominator(1001)
+
+
+def tag_colours(context: Any) -> None:
+    """Say of an encoder's pictures that they are in BT.709, limited range."""
+    context.colorspace = Colorspace.ITU709
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.BT709
+    context.color_range = ColorRange.MPEG
+
+
+def threads_for(form: StreamFormat) -> int:
+    """How many threads encode a video."""
+    return 1 + form.width * form.height // PIXELS_OF_A_THREAD
 
 
 class PictureTrack:
@@ -67,16 +107,11 @@ class PictureTrack:
     def __init__(self, container: Any, form: StreamFormat, *, crf: int = CRF) -> None:
         self.frames = 0
         self._form = form
-        threads = 1 + form.width * form.height // PIXELS_OF_A_THREAD
-        options = {"crf": str(crf), "preset": PRESET, "threads": str(threads)}
+        options = {"crf": str(crf), "preset": PRESET, "threads": str(threads_for(form))}
         self.stream: Any = container.add_stream("libx264", rate=form.fps, options=options)
         self.stream.width, self.stream.height, self.stream.pix_fmt = form.width, form.height, "yuv420p"
-        context = self.stream.codec_context
-        context.time_base = 1 / form.fps
-        context.colorspace = Colorspace.ITU709
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
-        context.color_range = ColorRange.MPEG
+        self.stream.codec_context.time_base = 1 / form.fps
+        tag_colours(self.stream.codec_context)
 
     def encode(self, picture: Pixels) -> list[Any]:
         """Packets that are done, one frame later: RGB (H, W, 3) or yuv420p (H * 3 / 2, W), see `yuv_frame`.
@@ -162,12 +197,9 @@ def write_init(path: Path, form: StreamFormat) -> None:
     mark_mp4(path)
 
 
-def join_fragments(init: Path, fragments: Sequence[Path], output: Path) -> None:
+def join_fragments(video: Fragments, output: Path) -> None:
     """Make an MP4 of a whole video, marked, that can start before all of it is there; nothing is encoded anew."""
-    with (
-        av.open(_Joined([init, *fragments]), "r", format="mp4") as whole,
-        mp4_file(output) as container,
-    ):
+    with video.open() as whole, mp4_file(output) as container:
         tracks = {track.index: container.add_stream_from_template(track) for track in whole.streams}
         for packet in whole.demux():
             if packet.size:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from jobs.documents import read_document
-from jobs.formats import FORMATS, FormatName
+from jobs.formats import JSON, ZIP, Format
 from jobs.schemas import MOTIONS, ImageSpec, InputFile, JobKind, MotionSpec
 from worker.make.image import make_image
 from worker.make.motion import extract_archive, extract_motion
@@ -43,12 +43,12 @@ class Maker(NamedTuple):
     """For one kind of specification: writes the result to a path, says its format beforehand, counts its pictures."""
 
     make: Callable[[Workbench, Any, Inputs, Path], Output]
-    format_of: Callable[[Any], FormatName]
+    format_of: Callable[[Any], Format]
     counted: Callable[[Output], dict[str, int]]
 
     def output_name(self, spec: Any) -> str:
         """The name of the file with the result."""
-        return f"result.{FORMATS[self.format_of(spec)].suffix}"
+        return f"result.{self.format_of(spec).suffix}"
 
 
 def _make_image(bench: Workbench, spec: ImageSpec, inputs: Inputs, output: Path) -> Output:
@@ -63,8 +63,8 @@ def _make_image(bench: Workbench, spec: ImageSpec, inputs: Inputs, output: Path)
     )
 
 
-def _image_format(spec: ImageSpec) -> FormatName:
-    return "zip" if spec.motion_count else spec.options.format
+def _image_format(spec: ImageSpec) -> Format:
+    return ZIP if spec.motion_count else spec.options.result_format
 
 
 def _extract_motion(bench: Workbench, spec: MotionSpec, inputs: Inputs, output: Path) -> Output:
@@ -73,8 +73,8 @@ def _extract_motion(bench: Workbench, spec: MotionSpec, inputs: Inputs, output: 
     return extract(bench, inputs.path(spec.source), output, video=video, options=spec.options)
 
 
-def _motion_format(spec: MotionSpec) -> FormatName:
-    return "zip" if spec.options.overlay else "json"
+def _motion_format(spec: MotionSpec) -> Format:
+    return ZIP if spec.options.overlay else JSON
 
 
 def _images(made: Output) -> dict[str, int]:

@@ -13,7 +13,6 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from jobs.files.artifacts import Artifact, ArtifactsAwayError, ArtifactStore, Draft
-from jobs.formats import FORMATS
 from jobs.messages import send
 from jobs.schemas import MOTION, JobKind, Result, VideoSpec
 from jobs.store.claims import ClaimLostError
@@ -203,7 +202,7 @@ class Videos:
             self._sitters.popitem(last=False)
 
     def _result(self, work: Work, head: Head, init: Path, fragments: list[Path], totals: Totals) -> Stored:
-        name = f"result.{FORMATS[work.spec.options.format].suffix}"
+        name = f"result.{work.spec.options.result_format.suffix}"
         with self._artifacts.draft(work.claim.job_id, name) as draft:
             made = join_video(
                 work.bench, head, fragments, draft.path, init=init, totals=totals, options=work.spec.options

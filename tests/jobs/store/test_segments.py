@@ -84,6 +84,8 @@ def test_a_video_from_its_plan_to_the_join(store: JobStore) -> None:
     join = take(store, job_id, "host:2")
     assert join.joins
     assert store.segments.found(job_id) == Found(clamped=3)
+    store.claims.progress(join, Progress(stage="encode", done=8, total=13))
+    assert read(store, job_id).progress == Progress(stage="encode", done=8, total=13)
     store.claims.succeed(join, MADE, key="k")
     ended = read(store, job_id)
     assert (ended.status, ended.timings) == (JobStatus.SUCCEEDED, {"render": 0.5})

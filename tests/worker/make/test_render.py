@@ -21,17 +21,23 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.formats import VideoFormat
 from jobs.motions import Keyframe, KeyframesMotion
+from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import VideoOptions
 from model.engines import RenderedFrame, RenderedFrames
 from tests.support.paths import ROOT
+from tests.support.streams import stream
+from tests.worker.media.test_stream import moving
 from worker.benchmark.inputs import long_speech
 from worker.make.canvas import Canvas
-from worker.make.plan import Segment, plan_video
+from worker.make.output import Output
+from worker.make.plan import Segment, Totals, plan_video
 from worker.make.render import join_video, make_video, render_segment
-from worker.media.stream import StreamFormat, join_fragments, write_init
+from worker.media.stream import Fragments, StreamFormat, join_fragments, write_init
 from worker.models import Models
 from worker.settings import WorkerSettings
+from worker.stages import Stages
 from worker.workbench import Workbench
 
 
@@ -82,7 +88,7 @@ def fragment(bench: Workbench, canvas: Canvas, output: Path, told: list[int]) ->
     part, init = output.with_suffix(".m4s"), output.with_suffix(".init")
     frames = render_segment(bench, sitter, segment, part, form=FORM, report=told.append)  # type: ignore[arg-type]
     write_init(init, FORM)
-    join_fragments(init, [part], output)
+    join_fragments(Fragments(init, [part], FORM, frames), output)
     return frames
 
 
@@ -229,3 +235,58 @@ def test_a_video_is_the_same_whoever_renders_its_segments(
     assert made.frames == len(pictures(tmp_path / "alone.mp4")) == (45 if options.fps is None else 55)
     np.testing.assert_array_equal(pictures(tmp_path / "shared.mp4"), pictures(tmp_path / "alone.mp4"))
     assert (tmp_path / "shared.mp4").read_bytes() == (tmp_path / "alone.mp4").read_bytes()
+
+
+def join(folder: Path, name: VideoFormat, stages: Stages, **limits: int) -> Output:
+    """Join a video of 40 frames in a format."""
+    made = stream(folder, moving(40))
+    settings = WorkerSettings(batch_size=8, **limits)  # type: ignore[arg-type]
+    return join_video(
+        Workbench(SimpleNamespace(), settings, stages),  # type: ignore[arg-type]
+        SimpleNamespace(form=made.form, face=None),  # type: ignore[arg-type]
+        made.fragments,
+        folder / "out",
+        init=made.init,
+        totals=Totals(40, 0, None),
+        options=VideoOptions(format=name),
+    )
+
+
+ENCODED: dict[VideoFormat, str] = {"webm": "video/webm", "gif": "image/gif", "webp": "image/webp"}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_video_that_is_encoded_anew_says_how_far_it_is(tmp_path: Path, name: VideoFormat) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    made = join(tmp_path, name, Stages(lambda *report: told.append(report)))
+    assert made == Output(ENCODED[name], width=64, height=48, frames=40, fps=25, duration=1.6)
+    assert [report for report in told if report[1]] == [
+        ("encode", done, 40) for done in (8, 16, 24, 32, 40, 40)
+    ]  # fmt: skip
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_encoding_anew_is_stopped_within_a_batch(tmp_path: Path, name: VideoFormat) -> None:
+    told: list[int] = []
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        told.append(done)
+        if done >= 16:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        join(tmp_path, name, Stages(report))
+    assert [done for done in told if done] == [8, 16]
+
+
+@pytest.mark.parametrize("name", ["gif", "webp"])
+def test_what_is_encoded_anew_has_a_bound(tmp_path: Path, name: VideoFormat) -> None:
+    with pytest.raises(
+        ProblemError, match=r"the first \d+ frames have \d+ bytes; allowed are 2000 for all; a sm"
+    ) as error:
+        join(tmp_path, name, Stages(), max_archive_bytes=2000)
+    assert error.value.problem_type is ProblemType.TOO_LARGE

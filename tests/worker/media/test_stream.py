@@ -67,7 +67,7 @@ def check_pictures(folder: Path, count: int, fps: float) -> None:
     pictures = moving(count)
     made = stream(folder, pictures, fps=fps)
     joined = folder / "joined.mp4"
-    join_fragments(made.init, made.fragments, joined)
+    join_fragments(made.video, joined)
     times, shown = decoded(made.bytes())
     assert times == [number / frame_rate(fps) for number in range(count)]
     times_joined, shown_joined = decoded(joined)
@@ -160,7 +160,7 @@ def test_sound_is_in_step_and_as_long_as_in_one_piece(
     pictures = [np.full((24, 16), 128, np.uint8)] * count
     made = stream(tmp_path, pictures, fps=fps, sound=sound)
     joined, at_once = tmp_path / "joined.mp4", tmp_path / "at_once.mp4"
-    join_fragments(made.init, made.fragments, joined)
+    join_fragments(made.video, joined)
     with mp4_writer(at_once, width=16, height=16, fps=fps, sound=sound) as writer:
         for picture in pictures:
             writer.write(picture)
@@ -209,7 +209,7 @@ def test_a_share_of_sound_is_plain_arrays(tmp_path: Path) -> None:
 
 def test_a_joined_video_is_marked_and_starts_before_it_is_whole(tmp_path: Path) -> None:
     made = stream(tmp_path, moving(13), sound=noise(tmp_path / "a.wav", seconds=1))
-    join_fragments(made.init, made.fragments, tmp_path / "joined.mp4")
+    join_fragments(made.video, tmp_path / "joined.mp4")
     data = (tmp_path / "joined.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat") < data.index(XMP_BOX)
     assert b"moof" not in data

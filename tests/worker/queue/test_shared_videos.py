@@ -10,11 +10,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from jobs.motions import ControlsMotion
-from jobs.schemas import ImageSpec, JobStatus, VideoOptions, VideoSpec
+from jobs.formats import VideoFormat
+from jobs.motions import ControlsMotion, Keyframe, KeyframesMotion
+from jobs.schemas import ImageSpec, JobStatus, Progress, VideoOptions, VideoSpec
 from jobs.segments import LENGTH, cut
 from jobs.store.records import JobRecord
 from tests.support.films import film
+from tests.support.processes import until
 from tests.worker.conftest import Bench, WorkerProcess
 from worker.media.stream import frame_rate
 
@@ -174,3 +176,47 @@ def turned(bench: Bench, job: str, portrait: Path) -> ImageSpec:
     return ImageSpec(
         portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"), motion=ControlsMotion(controls={"yaw": 20})
     )
+
+
+def sway_as(bench: Bench, portrait: Path, name: VideoFormat, *, frames: int, size: int) -> str:
+    """A video in a format, of a head that turns."""
+    end = (frames - 1) / 25
+    motion = KeyframesMotion(keyframes=[Keyframe(t=0, controls={"yaw": -15}), Keyframe(t=end, controls={"yaw": 15})])
+    options = VideoOptions(paste_back=False, size=size, format=name)
+    return bench.submit(
+        lambda job: VideoSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"), motion=motion, options=options
+        )
+    )
+
+
+def test_a_gif_is_made_of_what_several_workers_rendered(bench: Bench, portrait: Path, grow: Grow) -> None:
+    grow(2)
+    record = bench.finished(sway_as(bench, portrait, "gif", frames=60, size=64))
+    assert record.status is JobStatus.SUCCEEDED, record.error
+    assert record.result is not None
+    assert (record.result.media_type, record.result.frames, record.result.duration) == ("image/gif", 60, 2.4)
+    assert record.progress == Progress(stage="encode", done=60, total=60)
+    with Image.open(bench.result(record)) as image:
+        assert image.n_frames == 60  # type: ignore[attr-defined]
+    stream = bench.store.segments.stream(record.id)
+    assert stream is not None
+    assert stream.complete
+    assert [segment.frames for segment in stream.segments] == [len(span) for span in cut(60)]
+
+
+def test_a_job_is_canceled_while_it_is_encoded_anew(bench: Bench, portrait: Path, grow: Grow) -> None:
+    grow(1)
+    job_id = sway_as(bench, portrait, "gif", frames=100, size=512)
+
+    def encoding(record: JobRecord) -> bool:
+        progress = record.progress
+        return record.status.finished or (progress is not None and progress.stage == "encode" and progress.done > 0)
+
+    progress = bench.wait(job_id, encoding).progress
+    bench.store.request_cancel(job_id)
+    ended = bench.finished(job_id)
+    assert ended.status is JobStatus.CANCELED
+    assert progress is not None
+    assert progress.done < 100
+    until(lambda: bench.files(job_id) == {"portrait.jpg"}, 30, "files of a canceled job stay")
