@@ -142,8 +142,9 @@ def test_submit_follows_a_job_and_writes_its_result(server: Server, portrait_fil
     assert spec.options.format == "jpeg"
 
 
-def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Path, tmp_path: Path) -> None:
-    speech, output = tmp_path / "speech.wav", tmp_path / "made" / "out.mp4"
+@pytest.mark.parametrize("name", ["mp4", "webm", "gif", "webp"])
+def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Path, tmp_path: Path, name: str) -> None:
+    speech, output = tmp_path / "speech.wav", tmp_path / "made" / f"out.{name}"
     speech.write_bytes(WAV)
     worker = work(server, "videos")
     arguments = ["submit", str(portrait_file), "--audio", str(speech), "--option", "seed=7", "-o", str(output)]
@@ -154,7 +155,7 @@ def test_submit_with_speech_makes_a_video_job(server: Server, portrait_file: Pat
     (record,), _ = server.context.store.lookups.page("everyone")
     spec = server.spec(record.id)
     assert isinstance(spec, VideoSpec)
-    assert spec.options.seed == 7
+    assert (spec.options.seed, spec.options.format) == (7, name)
 
 
 def test_the_suffix_of_what_is_written_says_the_format(server: Server, portrait_file: Path, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """The frame of the result: sizes, and the face where it was."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from jobs.schemas import ImageOptions, VideoOptions
 from model.engines import RenderedFrame
 from model.face.crop import Crop
 from worker.make.canvas import SquareCrop, whole_photo
+from worker.make.sitter import Sitter
+from worker.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,25 @@ def test_the_whole_photo_at_the_size_asked_for(longest: int | None, size: tuple[
     y, x, _ = np.nonzero(frame > 170)
     scale = size[1] / 900
     assert ((x.mean() + 0.5) / scale, (y.mean() + 0.5) / scale) == pytest.approx((300 + 128, 150 + 128), abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("options", "longest"),
+    [
+        (ImageOptions(format="webp"), 2000),
+        (VideoOptions(), 1920),
+        (VideoOptions(format="webm"), 1920),
+        (VideoOptions(format="gif"), 640),
+        (VideoOptions(format="webp"), 640),
+        (VideoOptions(format="gif", size=1000), 1000),
+        (VideoOptions(format="webp", paste_back=False), 256),
+    ],
+)
+def test_a_size_that_is_not_asked_for_is_the_formats(options: ImageOptions | VideoOptions, longest: int) -> None:
+    photo = np.full((1000, 2000, 3), 90, np.uint8)
+    portrait = SimpleNamespace(photo=photo, face=CutFace(Crop(300, 150, 256), photo[150:406, 300:556]))
+    bench = SimpleNamespace(stages=Stages(), models=SimpleNamespace(animator=None))
+    assert Sitter(bench, portrait, options).canvas.width == longest  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", [64, 256, 512])

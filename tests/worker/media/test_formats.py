@@ -15,6 +15,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import soxr
 from PIL import Image
 
 from tests.support.paths import ROOT
@@ -134,6 +135,7 @@ def test_a_webp_is_in_time_and_goes_on_for_ever(tmp_path: Path, fps: float, coun
     assert shown.loops == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_pictures_are_those_of_the_video(tmp_path: Path, name: str) -> None:
     made = stream(tmp_path, swaying(40))
@@ -237,10 +239,10 @@ def test_a_webm_shows_and_plays_what_the_video_does(tmp_path: Path, fps: float) 
     capture.release()
     played, _ = heard(tmp_path / "a.mp4")
     again, rate = opus(path)
-    assert rate == 48_000
-    if made.form.sound is not None and made.form.sound.rate == rate:
-        assert len(again) == pytest.approx(len(played), abs=rate / fps)
-        assert abs(lag(again[:, 0], played[:, 0])) <= 48  # a millisecond
+    assert made.form.sound is not None
+    wanted = soxr.resample(played, made.form.sound.rate, rate)
+    assert len(again) == pytest.approx(len(wanted), abs=rate / 1000)
+    assert abs(lag(again[:, 0], wanted[:, 0])) <= rate / 1000
 
 
 def opus(path: Path) -> tuple[np.ndarray, int]:
