@@ -1,5 +1,6 @@
 """Clients generated from openapi.json alone, in Python and TypeScript, do both main jobs at the running service."""
 
+import base64
 import importlib
 import json
 import re
@@ -103,7 +104,7 @@ def test_it_makes_an_image_and_a_talking_head(module: Module, client: Any) -> No
     models, file = module("models"), module("types").File
     portrait = PORTRAIT.read_bytes()
     motion = models.ControlsMotion.from_dict({"controls": {"yaw": 20, "smile": 0.4}})
-    body = models.CreateImageBody(
+    body = models.ImageForm(
         portrait=file(BytesIO(portrait)), motion=motion, options=models.ImageOptions(format_="webp")
     )
     made = module("api.create.create_image").sync(client=client, body=body, idempotency_key="one")
@@ -112,19 +113,41 @@ def test_it_makes_an_image_and_a_talking_head(module: Module, client: Any) -> No
 
     speech = file(BytesIO(one_second()), mime_type="audio/wav")
     options = models.VideoOptions(paste_back=False, seed=3)
-    body = models.CreateVideoBody(portrait=file(BytesIO(portrait)), audio=speech, options=options)
+    body = models.VideoForm(portrait=file(BytesIO(portrait)), audio=speech, options=options)
     job, data = fetched(module, client, module("api.create.create_video").sync(client=client, body=body))
     check_talking_head(data, job.result.to_dict())
 
 
+def test_it_sends_json(module: Module, client: Any) -> None:
+    models = module("models")
+    portrait, speech = (
+        f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+        for media_type, data in (("image/jpeg", PORTRAIT.read_bytes()), ("audio/wav", one_second()))
+    )
+    motion = models.ControlsMotion.from_dict({"controls": {"yaw": 20, "smile": 0.4}})
+    body = models.ImageRequest(portrait=portrait, motion=motion, options=models.ImageOptions(format_="webp"))
+    job, data = fetched(module, client, module("api.create.create_image").sync(client=client, body=body))
+    check_image(data, job.result.to_dict())
+    kept = module("api.portraits.create_portrait").sync(client=client, body=models.PortraitRequest(portrait=portrait))
+    body = models.VideoRequest(
+        portrait=models.KeptPortrait(id=kept.id),
+        audio=speech,
+        options=models.VideoOptions(paste_back=False, seed=3),
+        metadata=models.Metadata.from_dict({"order": "17"}),
+    )
+    job, data = fetched(module, client, module("api.create.create_video").sync(client=client, body=body))
+    check_talking_head(data, job.result.to_dict())
+    assert job.input_.options.seed == 3
+
+
 def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> None:
     models, file = module("models"), module("types").File
-    body = models.CreateMotionBody(source=file(BytesIO(PORTRAIT.read_bytes())))
+    body = models.MotionForm(source=file(BytesIO(PORTRAIT.read_bytes())))
     job = module("api.create.create_motion").sync(client=client, body=body, prefer="wait=60")
     assert job.status == "succeeded"  # the answer that has waited is a job as well
     page = module("api.jobs.list_jobs").sync(client=client, limit=1)
     assert page.jobs[0].id == job.id
-    bad = models.CreateMotionBody(source=file(BytesIO(b"no picture")))
+    bad = models.MotionForm(source=file(BytesIO(b"no picture")))
     problem = module("api.create.create_motion").sync(client=client, body=bad)
     assert isinstance(problem, models.Problem)
     assert problem.type_.endswith("/problems/unsupported-media")

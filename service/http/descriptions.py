@@ -10,8 +10,9 @@ TAGS = [
     {"name": "create", "description": "Begin jobs: images, videos, and the motion that is read from either."},
     {"name": "jobs", "description": "List jobs, read them, follow them, fetch what they made, stop and remove them."},
     {"name": "portraits", "description": "Keep photos that several jobs use."},
-    {"name": "webhooks", "description": "Hear of a job's end without asking."},
-    {"name": "discovery", "description": "What can be asked for here: controls and models."},
+    {"name": "webhooks", "description": "Hear of a job's start and end without asking."},
+    {"name": "discovery", "description": "What can be asked for here: controls, models and voices."},
+    {"name": "problems", "description": "What each type of problem means, and what to do about it."},
     {"name": "health", "description": "For those who run the service."},
 ]
 
@@ -24,6 +25,8 @@ SUMMARIES = {
     "follow_job": "Follow a job",
     "fetch_result": "Fetch what a job made",
     "head_result": "Look at what a job made",
+    "fetch_speech": "Fetch the sound that a video speaks with",
+    "head_speech": "Look at the sound that a video speaks with",
     "cancel_job": "Cancel a job",
     "rerun_job": "Run a job again",
     "delete_job": "Remove a job",
@@ -37,8 +40,13 @@ SUMMARIES = {
     "read_portrait": "Read a portrait",
     "delete_portrait": "Remove a portrait",
     "read_webhook_secret": "Read the secret of your webhooks",
+    "list_webhook_deliveries": "List what became of your webhooks",
+    "send_test_webhook": "Send a webhook for a test",
     "list_controls": "List the controls",
     "list_models": "List the models",
+    "list_voices": "List the voices",
+    "list_problems": "List the types of problems",
+    "read_problem": "Read what a problem means",
     "healthz": "Ask whether the process lives",
     "readyz": "Ask whether jobs can be taken",
     "metrics": "Read the metrics",
@@ -55,6 +63,7 @@ DONE = {
 PARAMETERS = {
     "job_id": "The job's id",
     "portrait_id": "The portrait's id",
+    "slug": "The last part of the problem's `type`",
     "number": "The segment, counted from 0",
     "limit": "How many at most",
     "cursor": "The `next_cursor` of the page before; unset: the newest",
@@ -64,7 +73,20 @@ PARAMETERS = {
 CREATES = frozenset({"create_image", "create_video", "create_motion"})
 LISTS = frozenset({"list_jobs", "list_portraits"})
 RESULTS = frozenset({"fetch_result", "head_result"})
+SPEECH = frozenset({"fetch_speech", "head_speech"})
 SEGMENTS = frozenset({"fetch_init", "head_init", "fetch_segment", "head_segment"})
+KEYLESS = frozenset({"healthz", "readyz", "list_problems", "read_problem"})
+KEYED = frozenset(SUMMARIES) - KEYLESS
+CHANGING = CREATES | {
+    "create_portrait",
+    "rerun_job",
+    "cancel_job",
+    "delete_job",
+    "delete_portrait",
+    "send_test_webhook",
+}
+UNTAGGED = CHANGING | {"follow_job", "metrics", "read_webhook_secret", "healthz", "readyz"}
+TAGGED = frozenset(SUMMARIES) - UNTAGGED
 
 
 class NextCalls(NamedTuple):
@@ -111,9 +133,26 @@ HEADERS = {
         "Seconds after which to ask again", 15, {"type": "integer", "minimum": 0}, frozenset({202, 409, 429, 503})
     ),
     "WWW-Authenticate": Header("How a key is sent", 'Bearer realm="pirenderer"', TEXT, frozenset({401})),
-    "ETag": Header("Another file has another one", f'"{JOB_ID}"', TEXT, frozenset({200, 206, 304}), RESULTS),
+    "ETag": Header(
+        "Another answer has another one; sent as If-None-Match, it brings 304 while there is none",
+        f'"{JOB_ID}"',
+        TEXT,
+        frozenset({200, 206, 304}),
+        TAGGED,
+    ),
+    "Link": Header(
+        "Where the first page and the next one are",
+        '</v1/jobs?limit=50>; rel="first"',
+        TEXT,
+        frozenset({200}),
+        LISTS,
+    ),
+    "RateLimit-Policy": Header("With a key: what it may do in a time", '"requests";q=600;w=60', TEXT, None, KEYED),
+    "RateLimit": Header(
+        "With a key: how much of that is left, and for how many seconds", '"requests";r=597;t=54', TEXT, None, KEYED
+    ),
     "Content-Range": Header(
-        "Which bytes of how many", "bytes 0-99/512000", TEXT, frozenset({206, 416}), RESULTS | SEGMENTS
+        "Which bytes of how many", "bytes 0-99/512000", TEXT, frozenset({206, 416}), RESULTS | SPEECH | SEGMENTS
     ),
     "Preference-Applied": Header("The wait as it was granted", "wait=30", TEXT, frozenset({200, 202}), CREATES),
     "Idempotency-Replayed": Header(

@@ -25,6 +25,7 @@ from service.http.descriptions import (
 from service.http.examples import ANSWERS, EVENTS, EXAMPLES
 from service.http.openapi import EVENT_STREAM, PROBLEM_TYPE, REFERENCE, Json, problem_responses, references
 from service.http.problem_examples import PROBLEMS
+from service.stores.portraits import KeptPortrait
 
 # What is sent and answered, but not declared as what a route takes or returns
 SCHEMAS: Json = {
@@ -37,6 +38,7 @@ SCHEMAS: Json = {
     "Metadata": Metadata,
     "WebhookMessage": WebhookMessage,
     "Problem": Problem,
+    "KeptPortrait": KeptPortrait,
 }
 
 
@@ -105,6 +107,10 @@ def _complete(operation: Json, schemas: Json) -> None:
     """Say of a call what its route does not."""
     call, answers = operation["operationId"], operation["responses"]
     operation["summary"] = SUMMARIES[call]
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        if name := media["schema"].get("title"):  # by which generators call it, if it stands by itself
+            schemas[name] = media["schema"]
+            media["schema"] = {"$ref": REFERENCE.format(model=name)}
     for parameter in operation.get("parameters", ()):
         if text := PARAMETERS.get(parameter.get("name")):
             parameter["description"] = text

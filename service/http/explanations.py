@@ -57,7 +57,7 @@ EXPLANATIONS = {
     "idempotency-mismatch": Explanation(
         "This `Idempotency-Key` came with another request before, and a key stands for one request alone.",
         "Use a new key for a new job. To repeat a request, send exactly what was sent before.",
-        "this Idempotency-Key was used with another form; use a new key for a new job",
+        "this Idempotency-Key was used with another request; use a new key for a new job",
     ),
     "too-large": Explanation(
         "The request, or one of its files, has more bytes than it may have.",

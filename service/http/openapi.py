@@ -56,6 +56,9 @@ def problem_responses(**texts: str) -> Responses:
     return {int(name[1:]): {"description": text, **PROBLEM} for name, text in texts.items()}
 
 
+STRANGER = problem_responses(s403="Without keys: a page of another origin")
+
+
 def access_responses(**texts: str) -> Responses:
     """The same with those of every call that takes a key."""
     return {

@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 from jobs.problems import Problem, ProblemType
-from service.http.descriptions import CREATES, LISTS, RESULTS, SEGMENTS
+from service.http.descriptions import CREATES, KEYED, LISTS, RESULTS, SEGMENTS, SPEECH
 from service.http.examples import JOB_ID, PORTRAIT_ID
 
 UPLOADS = CREATES | {"create_portrait"}
-FILES = RESULTS | SEGMENTS
+FILES = RESULTS | SEGMENTS | SPEECH
 RERUN = frozenset({"rerun_job"})
+TEST = frozenset({"send_test_webhook"})
 ENDS = FILES | {"read_stream"}  # which answer with the problem that a job ended with
 
 
@@ -69,8 +70,46 @@ PROBLEMS = {
         frozenset({"read_stream"}),
         got="-1",
     ),
-    "bad-form": ProblemExample(ProblemType.BAD_REQUEST, "the form ends before its closing boundary", UPLOADS),
-    "too-slow": ProblemExample(ProblemType.TOO_SLOW, "the form was not complete after 300 s", UPLOADS, allowed=300),
+    "unknown-parameter": ProblemExample(
+        ProblemType.INVALID_REQUEST,
+        "unknown query parameter 'stat'; allowed are none",
+        KEYED - {"metrics"},
+        got="stat",
+        allowed=[],
+    ),
+    "unknown-problem": ProblemExample(
+        ProblemType.NOT_FOUND, "there is no problem 'no-faces'", frozenset({"read_problem"}), got="no-faces"
+    ),
+    "invalid-webhook": ProblemExample(
+        ProblemType.INVALID_WEBHOOK,
+        "webhook.url is 'http://example.org/': its scheme is 'http'; allowed is an https URL of a public address",
+        CREATES | TEST,
+        got="http://example.org/",
+        allowed="an https URL of a public address",
+    ),
+    "invalid-address": ProblemExample(
+        ProblemType.INVALID_ADDRESS,
+        "portrait is 'me.jpg': its scheme is ''; allowed is an https URL of a public address",
+        UPLOADS,
+        got="me.jpg",
+        allowed="an https URL of a public address",
+    ),
+    "fetch-failed": ProblemExample(
+        ProblemType.FETCH_FAILED,
+        "portrait cannot be fetched from 'https://example.org/me.jpg': the answer is 404",
+        UPLOADS,
+        got=404,
+        allowed=200,
+    ),
+    "no-speech": ProblemExample(
+        ProblemType.NO_SPEECH_SERVICE,
+        "nothing here speaks texts; the operator has to set PIRENDERER_TTS_URL or to install espeak-ng",
+        frozenset({"create_video"}),
+    ),
+    "bad-form": ProblemExample(ProblemType.BAD_REQUEST, "the form ends before its closing boundary", UPLOADS | TEST),
+    "too-slow": ProblemExample(
+        ProblemType.TOO_SLOW, "the form was not complete after 300 s", UPLOADS | TEST, allowed=300
+    ),
     "idempotency-in-flight": ProblemExample(
         ProblemType.IDEMPOTENCY_IN_FLIGHT,
         "a request with Idempotency-Key 'order-17' is in progress",
@@ -79,13 +118,13 @@ PROBLEMS = {
     ),
     "idempotency-mismatch": ProblemExample(
         ProblemType.IDEMPOTENCY_MISMATCH,
-        "this Idempotency-Key was used with another form; use a new key for a new job",
+        "this Idempotency-Key was used with another request; use a new key for a new job",
         CREATES,
     ),
     "too-large": ProblemExample(
         ProblemType.TOO_LARGE,
         "portrait is larger than the 20000000 bytes allowed",
-        UPLOADS | ENDS,
+        UPLOADS | ENDS | TEST,
         got="> 20000000",
         allowed=20_000_000,
     ),
@@ -97,7 +136,7 @@ PROBLEMS = {
         allowed=["image/jpeg", "image/png"],
     ),
     "field-missing": ProblemExample(
-        ProblemType.INVALID_REQUEST, "form field 'portrait' is missing", UPLOADS, allowed=["portrait"]
+        ProblemType.INVALID_REQUEST, "field 'portrait' is missing", UPLOADS, allowed=["portrait"]
     ),
     "no-such-portrait": ProblemExample(
         ProblemType.NO_SUCH_PORTRAIT,
@@ -158,11 +197,11 @@ PROBLEMS = {
         ProblemType.JOB_EXPIRED, f"job {JOB_ID}, made with this Idempotency-Key, has been deleted", CREATES
     ),
     "not-to-be-rerun": ProblemExample(
-        ProblemType.JOB_FINISHED,
-        f"job {JOB_ID} is succeeded; failed or canceled ones can be run again",
+        ProblemType.JOB_NOT_FINISHED,
+        f"job {JOB_ID} is running; succeeded or failed or canceled ones can be run again",
         RERUN,
-        got="succeeded",
-        allowed=["failed", "canceled"],
+        got="running",
+        allowed=["succeeded", "failed", "canceled"],
     ),
     "range-not-satisfiable": ProblemExample(
         ProblemType.RANGE_NOT_SATISFIABLE,

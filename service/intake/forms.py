@@ -19,6 +19,7 @@ from jobs.schemas import METADATA, InputFile
 from service.http.openapi import REFERENCE
 from service.http.problems import ProblemError, validation_error
 from service.settings import Settings
+from service.stores.portraits import KeptPortrait
 from service.webhooks.signing import MAX_WEBHOOK_BYTES
 
 MAX_ID_BYTES = 128
@@ -59,7 +60,11 @@ class FileField:
     @property
     def as_json(self) -> Schema:
         """The same where there are objects as well."""
-        return self.as_text if self.kept_as is None else {"oneOf": [self.as_text, KEPT]}
+        return (
+            self.as_text
+            if self.kept_as is None
+            else {"oneOf": [self.as_text, {"$ref": REFERENCE.format(model=KeptPortrait.__name__)}]}
+        )
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,13 @@ class Form:
 
 @dataclass(frozen=True)
 class Shape:
-    """The fields of a create call by their names, and which of them go together.
+    """The fields of a create call by their names, and which of them go together. `name` is what it makes.
 
     Of each group in `exactly_one` one field is to be sent and no more, of `at_least_one` one or more. Of each pair in
     `apart` only one, and in `needs` the first only with the second. `examples` are whole bodies in JSON.
     """
 
+    name: str
     fields: Mapping[str, FormField]
     exactly_one: tuple[tuple[str, ...], ...] = ()
     at_least_one: tuple[str, ...] = ()
@@ -162,35 +168,43 @@ class Shape:
             "required": True,
             "content": {
                 JSON: {
-                    "schema": self._schema({name: each for name, each in in_json.items() if name not in self.kept}),
+                    "schema": self._schema(
+                        "Request", {name: each for name, each in in_json.items() if name not in self.kept}
+                    ),
                     "examples": {name: {"summary": name, "value": body} for name, body in self.examples.items()},
                 },
-                MULTIPART: {"schema": self._schema(whole), "encoding": encoding},
+                MULTIPART: {"schema": self._schema("Form", whole), "encoding": encoding},
                 URLENCODED: {
-                    "schema": self._schema(whole | {name: each.as_text for name, each in files.items()}),
+                    "schema": self._schema("Fields", whole | {name: each.as_text for name, each in files.items()}),
                     "encoding": encoding,
                 },
             },
         }
 
-    def _schema(self, properties: Mapping[str, Schema]) -> Schema:
+    def _schema(self, kind: str, properties: Mapping[str, Schema]) -> Schema:
         """What is wrong to send together stands in one `not`, which says nothing of types: generators pass it over."""
-        schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+        schema: Schema = {
+            "title": f"{self.name}{kind}",
+            "type": "object",
+            "properties": dict(properties),
+            "additionalProperties": False,
+        }
         groups = [[name for name in group if name in properties] for group in self.exactly_one]
         if needed := [group[0] for group in groups if len(group) == 1]:
             schema["required"] = needed
         choices = [group for group in groups if len(group) > 1]
-        wrong = [_none(group) for group in (*choices, self.at_least_one) if group]
-        wrong += [{"required": [*pair]} for pair in (*self.apart, *chain(*(combinations(each, 2) for each in choices)))]
-        wrong += [{"required": [name], **_none([other])} for name, other in self.needs]
+        wrong = [_with([], without=group) for group in (*choices, self.at_least_one) if group]
+        wrong += [_with(pair) for pair in (*self.apart, *chain(*(combinations(each, 2) for each in choices)))]
+        wrong += [_with([name], without=[other]) for name, other in self.needs]
         if wrong:
             schema["not"] = {"anyOf": wrong}
         return schema
 
 
-def _none(names: Iterable[str]) -> Schema:
-    """Fits what has none of these fields."""
-    return {"properties": dict.fromkeys(names, False)}
+def _with(names: Sequence[str], *, without: Iterable[str] = ()) -> Schema:
+    """Fits what has all of some fields and none of others."""
+    has: Schema = {"required": list(names)} if names else {}
+    return {"properties": dict.fromkeys(names, ANYTHING) | dict.fromkeys(without, NOTHING), **has}
 
 
 def _check_count(names: Sequence[str], sent: Set[str], *, most: int) -> None:
@@ -202,19 +216,18 @@ def _check_count(names: Sequence[str], sent: Set[str], *, most: int) -> None:
     raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=got, allowed=list(names))
 
 
-ID_SCHEMA: Schema = {"type": "string", "pattern": f"^{ID.pattern}$"}
-KEPT: Schema = {
-    "type": "object",
-    "description": "one that was uploaded before",
-    "properties": {"id": ID_SCHEMA},
-    "required": ["id"],
-    "additionalProperties": False,
-}
+ANYTHING: Schema = {}
+NOTHING: Schema = {"not": {}}  # generators do not know `false`
 PHOTO = FileField(lambda settings: settings.max_portrait_bytes, IMAGE_TYPES, f"the photo: {listed(IMAGES)}")
 PORTRAIT: Mapping[str, FormField] = {
     "portrait": replace(PHOTO, kept_as="portrait_id"),
     "portrait_id": TextField(
-        lambda _: MAX_ID_BYTES, {**ID_SCHEMA, "description": "instead of portrait, the id of one uploaded before"}
+        lambda _: MAX_ID_BYTES,
+        {
+            "type": "string",
+            "pattern": f"^{ID.pattern}$",
+            "description": "instead of portrait, the id of one uploaded before",
+        },
     ),
 }
 ONE_PORTRAIT = tuple(PORTRAIT)

@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from jobs.motion_spaces import Spaces
 from jobs.problems import ProblemType
-from service.http.problems import ProblemError
+from service.http.problems import ProblemError, validation_error
 from service.intake.data_uris import PREFIX
 from service.intake.fields import FieldReader, unknown_field
 from service.intake.forms import FRAMING_BYTES, FileField, FormField, Shape, TextField
 from service.intake.weight import CHUNK, check_numbers, check_weight, chunks_of
+from service.stores.portraits import KeptPortrait
 
 ESCAPE = 6  # bytes of the longest
 LONG = 1024  # bytes of a data URI from which on it is cut out
@@ -53,11 +55,12 @@ def _read(reader: FieldReader, shape: Shape, data: "_DataUris", name: str, value
         raise unknown_field(name, allowed)
     expected = reader.begin(name, as_text=True)
     if isinstance(expected, FileField) and expected.kept_as is not None and isinstance(value, dict):
-        if list(value) != ["id"] or not isinstance(value["id"], str):
-            detail = f"{name} is an object of {', '.join(map(repr, value)) or 'nothing'}; allowed is its id, a text"
-            raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=value, allowed=["id"])
+        try:
+            kept = KeptPortrait.model_validate(value)
+        except ValidationError as error:
+            raise validation_error(ProblemType.INVALID_REQUEST, error, where=name, allowed=["id"]) from error
         reader.begin(expected.kept_as)
-        reader.write(value["id"].encode())
+        reader.write(kept.id.encode())
     else:
         for chunk in _as_text(data, name, expected, value):
             reader.write(chunk)

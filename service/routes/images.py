@@ -28,6 +28,7 @@ router = APIRouter(tags=["create"])
 MAX_STILL_BYTES = 64 * 1024  # of a still motion, which has 512 numbers at most
 
 FORM = Shape(
+    "Image",
     {
         **PORTRAIT,
         "motion": DocumentField(lambda settings: min(settings.max_motion_bytes, MAX_STILL_BYTES), "Motion"),

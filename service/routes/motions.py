@@ -14,6 +14,7 @@ from service.intake.submissions import Submission, submit
 router = APIRouter(tags=["create"])
 
 FORM = Shape(
+    "Motion",
     {
         "source": FileField(
             lambda settings: settings.max_video_bytes,

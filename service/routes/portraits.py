@@ -26,7 +26,7 @@ from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsE
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
 
-FORM = Shape({"portrait": PHOTO}, exactly_one=(("portrait",),), examples=REQUESTS["portraits"])
+FORM = Shape("Portrait", {"portrait": PHOTO}, exactly_one=(("portrait",),), examples=REQUESTS["portraits"])
 CREATED: Responses = {
     201: {"description": "The portrait"},
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from jobs.problems import Problem, ProblemType
 from service.context import ContextDep
 from service.http.explanations import EXPLANATIONS
-from service.http.openapi import problem_responses
+from service.http.openapi import STRANGER, problem_responses
 from service.http.problems import ProblemError
 
-router = APIRouter(prefix="/problems", tags=["discovery"])
+router = APIRouter(prefix="/problems", tags=["problems"], responses=STRANGER)
 
 BY_SLUG = {each.slug: each for each in ProblemType}
 VARY = {"Vary": "Accept"}

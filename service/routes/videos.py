@@ -32,6 +32,7 @@ router = APIRouter(tags=["create"])
 MAX_VOICE_BYTES = 512
 
 FORM = Shape(
+    "Video",
     {
         **PORTRAIT,
         "audio": FileField(

@@ -20,7 +20,7 @@ from service.http.descriptions import HEADERS, SUMMARIES
 from service.http.examples import EXAMPLES
 from service.settings import Settings
 from service.stores.portraits import Portrait
-from service.webhooks.signing import payload
+from service.webhooks.signing import job_payload
 from tests.service.conftest import FIRST, Server, Start
 from tests.support.processes import TURN
 
@@ -158,7 +158,7 @@ def test_webhooks_are_sent_as_they_are_described(server: Server, portrait: bytes
     assert set(document["webhooks"]) == {event.value for event in WebhookEvent}
     job = Job.model_validate(create(server, portrait).json())
     for event in WebhookEvent:
-        body = payload(event, job)
+        body = job_payload(event, job)
         assert WebhookMessage.model_validate_json(body).type is event
         described = {each["name"] for each in document["webhooks"][event.value]["post"]["parameters"]}
         assert described == set(server.context.signer.headers("someone", "msg_1", 0, body))

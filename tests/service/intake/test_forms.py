@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from jobs import schemas
 from jobs.schemas import InputFile
 from service.http.problems import ProblemError
-from service.intake.forms import JSON, MULTIPART, URLENCODED, DocumentField, FileField, Form, Shape
+from service.intake.forms import JSON, MULTIPART, NOTHING, URLENCODED, DocumentField, FileField, Form, Shape
 from service.routes import images, motions, portraits, videos
 
 FILE = InputFile(key="x/file", media_type="image/jpeg", bytes=1, sha256="0" * 64)
@@ -24,7 +24,7 @@ def fits(schema: dict[str, Any], sent: set[str]) -> bool:
     """Whether the fields sent are those that a schema needs."""
     return (
         sent.issuperset(schema.get("required", ()))
-        and not any(each is False and name in sent for name, each in schema.get("properties", {}).items())
+        and not any(each == NOTHING and name in sent for name, each in schema.get("properties", {}).items())
         and ("anyOf" not in schema or any(fits(each, sent) for each in schema["anyOf"]))
         and ("not" not in schema or not fits(schema["not"], sent))
     )
