@@ -1,15 +1,20 @@
-"""The headers of a create call, `Idempotency-Key` and `Prefer`: how they are read, and how OpenAPI describes them."""
+"""The headers of create calls: how they are read, and how OpenAPI describes them."""
 
 import re
 from typing import Any
 
 from fastapi import Request
 
+from service.http.middleware import REQUEST_ID
 from service.settings import Settings
 from service.stores.idempotency import MAX_KEY_LENGTH
 
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
-PARAMETERS = [{"$ref": f"#/components/parameters/{name}"} for name in ("Prefer", "Idempotency-Key")]
+REQUEST_ID_PARAMETER = {"$ref": "#/components/parameters/X-Request-ID"}
+PARAMETERS = [
+    *({"$ref": f"#/components/parameters/{name}"} for name in ("Prefer", "Idempotency-Key")),
+    REQUEST_ID_PARAMETER,
+]
 
 
 def described(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -25,7 +30,12 @@ def described(settings: Settings) -> dict[str, dict[str, Any]]:
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
         "example": "order-17",
     }
-    headers = {"Prefer": prefer, "Idempotency-Key": idempotency_key}
+    request_id = {
+        "description": "the request's id, in the answer and in logs; unset: one of ours",
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$"},
+        "example": "8c2f0f6d5e3a4b71",
+    }
+    headers = {"Prefer": prefer, "Idempotency-Key": idempotency_key, "X-Request-ID": request_id}
     return {name: {"name": name, "in": "header", "required": False, **each} for name, each in headers.items()}
 
 

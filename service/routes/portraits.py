@@ -21,6 +21,7 @@ from service.intake.admission import bound_reached, check_kept, form_under_way, 
 from service.intake.completion import complete
 from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import PHOTO, Form, Shape
+from service.intake.headers import REQUEST_ID_PARAMETER
 from service.intake.uploads import read_form
 from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
@@ -57,7 +58,11 @@ def writable_portrait(portrait_id: str, context: ContextDep, caller: WriterDep) 
 
 
 @router.post(
-    "", status_code=201, response_model=Portrait, responses=CREATED, openapi_extra={"requestBody": FORM.body()}
+    "",
+    status_code=201,
+    response_model=Portrait,
+    responses=CREATED,
+    openapi_extra={"requestBody": FORM.body(), "parameters": [REQUEST_ID_PARAMETER]},
 )
 async def create_portrait(request: Request, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Keep a photo, so that forms can name it by `portrait_id` instead of sending it again."""

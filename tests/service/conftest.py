@@ -32,10 +32,13 @@ FIRST, SECOND = "first-" * 6, "second-" * 5  # API keys of two owners
 BOTH = f"{FIRST},{SECOND}"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def quiet() -> None:
+@pytest.fixture(autouse=True, scope="package")
+def quiet() -> Iterator[None]:
     """Servers run in this process: their lines would stand among what commands under test print."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
 
 
 def control(name: str, minimum: float, maximum: float, unit: str = "") -> dict[str, Any]:
