@@ -32,7 +32,7 @@ FIRST, SECOND = "first-" * 6, "second-" * 5  # API keys of two owners
 BOTH = f"{FIRST},{SECOND}"
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Servers run in this process: their lines would stand among what commands under test print."""
     before = structlog.get_config()
