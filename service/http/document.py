@@ -23,9 +23,9 @@ from service.http.descriptions import (
     WEBHOOK_TEXT,
 )
 from service.http.examples import ANSWERS, EVENTS, EXAMPLES
+from service.http.inputs import KeptPortrait
 from service.http.openapi import EVENT_STREAM, PROBLEM_TYPE, REFERENCE, Json, problem_responses, references
 from service.http.problem_examples import PROBLEMS
-from service.stores.portraits import KeptPortrait
 
 # What is sent and answered, but not declared as what a route takes or returns
 SCHEMAS: Json = {

@@ -16,10 +16,10 @@ from jobs.media_types import IMAGE_TYPES, IMAGES, listed
 from jobs.motion_spaces import Spaces
 from jobs.problems import ProblemType
 from jobs.schemas import METADATA, InputFile
+from service.http.inputs import KeptPortrait
 from service.http.openapi import REFERENCE
 from service.http.problems import ProblemError, validation_error
 from service.settings import Settings
-from service.stores.portraits import KeptPortrait
 from service.webhooks.signing import MAX_WEBHOOK_BYTES
 
 MAX_ID_BYTES = 128

@@ -16,12 +16,12 @@ from pydantic_core import from_json, to_json
 
 from jobs.motion_spaces import Spaces
 from jobs.problems import ProblemType
+from service.http.inputs import KeptPortrait
 from service.http.problems import ProblemError, validation_error
 from service.intake.data_uris import PREFIX
 from service.intake.fields import FieldReader, unknown_field
 from service.intake.forms import FRAMING_BYTES, FileField, FormField, Shape, TextField
 from service.intake.weight import CHUNK, check_numbers, check_weight, chunks_of
-from service.stores.portraits import KeptPortrait
 
 ESCAPE = 6  # bytes of the longest
 LONG = 1024  # bytes of a data URI from which on it is cut out

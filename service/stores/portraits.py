@@ -1,12 +1,10 @@
 """Portraits uploaded once and used by many jobs; a job gets a file of its own, so a portrait may go while jobs wait."""
 
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from jobs.documents import Document
-from jobs.files.keys import ID
 from jobs.schemas import InputFile
 from jobs.store.jobs import OwnerBoundError
 from jobs.store.names import Key
@@ -33,12 +31,6 @@ class Portrait(BaseModel):
     created_at: datetime
     expires_at: datetime
     urls: PortraitUrls
-
-
-class KeptPortrait(Document):
-    """A portrait that was uploaded before, in place of its file."""
-
-    id: Annotated[str, Field(pattern=f"^{ID.pattern}$")]
 
 
 class PortraitRecord(BaseModel):

@@ -1,0 +1,14 @@
+"""What a file of a create call may be in JSON beside a text."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from jobs.documents import Document
+from jobs.files.keys import ID
+
+
+class KeptPortrait(Document):
+    """A portrait that was uploaded before, in place of its file."""
+
+    id: Annotated[str, Field(pattern=f"^{ID.pattern}$")]
