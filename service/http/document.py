@@ -12,6 +12,7 @@ from jobs.schemas import ImageOptions, Metadata, MotionOptions, Motions, VideoOp
 from jobs.webhooks import Webhook, WebhookEvent
 from service.http.descriptions import (
     CONTACT,
+    CREATES,
     DONE,
     HEADERS,
     LICENSE,
@@ -107,6 +108,9 @@ def _complete(operation: Json, schemas: Json) -> None:
     """Say of a call what its route does not."""
     call, answers = operation["operationId"], operation["responses"]
     operation["summary"] = SUMMARIES[call]
+    if call in CREATES:
+        address = "{$request.body#/webhook/url}"
+        operation["callbacks"] = {event: {address: {"$ref": f"#/webhooks/{event}"}} for event in WebhookEvent}
     for media in operation.get("requestBody", {}).get("content", {}).values():
         if name := media["schema"].get("title"):  # by which generators call it, if it stands by itself
             schemas[name] = media["schema"]

@@ -156,6 +156,10 @@ def test_what_was_made_leads_to_calls_that_take_it(operations: dict[str, Json], 
 
 def test_webhooks_are_sent_as_they_are_described(server: Server, portrait: bytes, document: Json) -> None:
     assert set(document["webhooks"]) == {event.value for event in WebhookEvent}
+    told = document["paths"]["/v1/videos"]["post"]["callbacks"]
+    assert {event: list(each.values()) for event, each in told.items()} == {
+        event: [{"$ref": f"#/webhooks/{event}"}] for event in document["webhooks"]
+    }
     job = Job.model_validate(create(server, portrait).json())
     for event in WebhookEvent:
         body = job_payload(event, job)
