@@ -39,7 +39,13 @@ class JobStatus(StrEnum):
 
 FaceIndex = Annotated[int, Field(ge=0, le=31, description="Index among the faces, the largest first")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same motion; unset: drawn for the job")]
-Scale = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
+PoseScale = Annotated[
+    float, Field(ge=0, le=3, allow_inf_nan=False, description="How much of what moves the head is taken; 0: nothing")
+]
+ExpressionScale = Annotated[
+    float, Field(ge=0, le=3, allow_inf_nan=False, description="How much of what moves the face is taken; 0: nothing")
+]
+Still = Annotated[bool, Field(description="Let speech move the face alone, and keep the head still")]
 DrivingRelative = Annotated[
     bool, Field(description="What the driver does is put on top of the portrait's own motion; else it is taken instead")
 ]
@@ -91,8 +97,8 @@ class ImageOptions(Document):
     face: FaceIndex | None = None
     driving_face: FaceIndex | None = None
     driving_relative: DrivingRelative = False
-    pose_scale: Scale = 1.0
-    expression_scale: Scale = 1.0
+    pose_scale: PoseScale = 1.0
+    expression_scale: ExpressionScale = 1.0
     paste_back: PasteBack = True
     size: OutputSize | None = None
     format: ImageFormat = "png"
@@ -123,10 +129,10 @@ class VideoOptions(Document):
     fps: OutputFps | None = None
     seed: Seed | None = None
     temperature: Temperature = 0.7
-    pose_scale: Scale = 1.0
-    expression_scale: Scale = 1.0
+    pose_scale: PoseScale = 1.0
+    expression_scale: ExpressionScale = 1.0
     blink_rate: BlinkRate | None = None
-    still: bool = False
+    still: Still = False
     label: Label = False
 
     @property

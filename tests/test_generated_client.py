@@ -32,8 +32,6 @@ literal_enums: true
 content_type_overrides:
   application/vnd.apple.mpegurl: text/plain
   video/iso.segment: application/octet-stream
-  video/mp4: application/octet-stream
-  audio/wav: application/octet-stream
 """
 GENERATE = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
 

@@ -1,5 +1,6 @@
 """Makes the OpenAPI document: what FastAPI reads off the routes, with what routes cannot say."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from service.http.descriptions import (
     CONTACT,
     CREATES,
     DONE,
+    FIELDS,
     HEADERS,
     LICENSE,
     NEXT_CALLS,
@@ -40,6 +42,12 @@ SCHEMAS: Json = {
     "WebhookMessage": WebhookMessage,
     "Problem": Problem,
     "KeptPortrait": KeptPortrait,
+}
+
+
+# Of these, what clients send; the others they only read
+SENT = {"ControlsMotion", "CoefficientsMotion", "FramesMotion", "KeyframesMotion", "Webhook"} | {
+    model.__name__ for model in (ImageOptions, VideoOptions, MotionOptions)
 }
 
 
@@ -79,6 +87,9 @@ def _components(schemas: Json, parameters: Json) -> Json:
         schemas |= schema.pop("$defs", {}) | {name: schema}
     for name, examples in EXAMPLES.items():
         schemas[name]["examples"] = examples
+    for name, schema in schemas.items():
+        for field, said in schema.get("properties", {}).items():
+            _describe(said, FIELDS.get(f"{name}.{field}") or FIELDS.get(field), without_default=name in SENT)
     shown = {name: (each.type.title, each.problem.model_dump(exclude_none=True)) for name, each in PROBLEMS.items()}
     return {
         "schemas": schemas,
@@ -104,6 +115,20 @@ def _components(schemas: Json, parameters: Json) -> Json:
     }
 
 
+def _describe(field: Json, text: str | None, *, without_default: bool) -> None:
+    """Say what a field is, where readers look for it: by its own words, else by `text`; and what it is if it is not
+    sent.
+
+    Generators take a field with a default for one that is always there, and would ask for all of them.
+    """
+    own = [each["description"] for each in field.get("anyOf", ()) if "description" in each]
+    if "$ref" not in field and "description" not in field and (said := [*own, *([text] if text else [])]):
+        field["description"] = said[0]
+    if without_default and (value := field.pop("default", None)) is not None:
+        unset = f"unset: {json.dumps(value)}"
+        field["description"] = f"{field['description']}; {unset}" if "description" in field else unset.capitalize()
+
+
 def _complete(operation: Json, schemas: Json) -> None:
     """Say of a call what its route does not."""
     call, answers = operation["operationId"], operation["responses"]
@@ -116,6 +141,8 @@ def _complete(operation: Json, schemas: Json) -> None:
             schemas[name] = media["schema"]
             media["schema"] = {"$ref": REFERENCE.format(model=name)}
     for parameter in operation.get("parameters", ()):
+        if "anyOf" in (schema := parameter.get("schema", {})):  # which is left out rather than null
+            (parameter["schema"],) = (each for each in schema["anyOf"] if each != {"type": "null"})
         if text := PARAMETERS.get(parameter.get("name")):
             parameter["description"] = text
     if answers.get("422", {}).get("description") == "Validation Error":  # FastAPI's own, which problems.py replaces

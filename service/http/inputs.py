@@ -5,10 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from jobs.documents import Document
-from jobs.files.keys import ID
 
 
 class KeptPortrait(Document):
     """A portrait that was uploaded before, in place of its file."""
 
-    id: Annotated[str, Field(pattern=f"^{ID.pattern}$")]
+    id: Annotated[str, Field(max_length=128, description="The portrait's id")]

@@ -1,6 +1,7 @@
 """Every error leaves as RFC 9457 application/problem+json, whoever raised it."""
 
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -44,9 +45,16 @@ IN_JSON = {
     "tuple_type": "Input should be a valid array",
     "dict_type": "Input should be an object",
     "model_type": "Input should be an object",
+    "extra_forbidden": "there is no such field",
+    **dict.fromkeys(
+        ("datetime_from_date_parsing", "datetime_parsing", "datetime_type", "timezone_aware"),
+        "Input should be a time with its zone, as 2026-03-01T12:00:00Z",
+    ),
 }
 BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
-BEGINNING.maxlist = BEGINNING.maxdict = 8
+MANY, FEW = 64, 8  # texts and numbers of a list that are shown; other items of it, and fields
+# What pydantic says of what is allowed, after these words
+ALLOWED = re.compile(r"(?:should (?:be|have|match) |exactly one of )(.+)")
 
 
 class ProblemError(problems.ProblemError):
@@ -75,16 +83,22 @@ class JobFailedError(Exception):
         self.problem = problem
 
 
-def presentable(value: Any) -> Any:
-    """A short JSON value that shows `value`; what is long or not JSON becomes the beginning of its text."""
+def presentable(value: Any, depth: int = 3) -> Any:
+    """A short JSON value that shows `value`: the beginning of what is long, and the text of what is not JSON."""
     if value is None or (isinstance(value, int) and abs(value) < 2**53):  # readers of JSON take no larger ones for sure
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, list | tuple) and len(value) <= 40 and all(isinstance(item, str | int) for item in value):
-        return [presentable(item) for item in value]
-    if isinstance(value, dict) and len(value) <= 8 and all(isinstance(key, str) for key in value):
-        return {presentable(key): presentable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | dict) and not depth:
+        return "…"
+    if isinstance(value, list | tuple):
+        most = MANY if all(isinstance(item, str | int) for item in islice(value, MANY)) else FEW
+        more = [f"… ({len(value)} in all)"] if len(value) > most else []
+        return [presentable(item, depth - 1) for item in islice(value, most)] + more
+    if isinstance(value, dict):
+        more_of = {"…": f"{len(value)} in all"} if len(value) > FEW else {}
+        shown = islice(value.items(), FEW)
+        return {str(presentable(str(key))): presentable(item, depth - 1) for key, item in shown} | more_of
     text = value if isinstance(value, str) else BEGINNING.repr(value)
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
@@ -108,28 +122,33 @@ def validation_error(
         return ProblemError(ProblemType.BAD_REQUEST, f"{where}: {found[0]['msg']}", got=found[0].get("input"))
     if tag is not None:
         found = [{**each, "loc": (*each["loc"][:tag], *each["loc"][tag + 1 :])} for each in found]
-    errors = error_list(found, where)
+    errors = error_list(found, where, fields=allowed)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     first = errors[0]
     got = "" if isinstance(first["got"], dict | list) else f", got {first['got']!r}"
     detail = f"{first['field']}: {first['message']}{got}{more}"
-    if allowed and any(each["type"] == "extra_forbidden" for each in found):
-        detail += f"; allowed are {', '.join(allowed)}"
-    else:
-        allowed = None
-    return ProblemError(problem_type, detail, got=first["got"], allowed=allowed, errors=errors)
+    if isinstance(first.get("allowed"), list):
+        detail += f"; allowed are {', '.join(first['allowed'])}"
+    return ProblemError(problem_type, detail, got=first["got"], allowed=first.get("allowed"), errors=errors)
 
 
-def error_list(errors: Iterable[Any], where: str) -> list[dict[str, Any]]:
-    """Pydantic's errors as field, message and the value got; the first few."""
-    return [
-        {
-            "field": presentable(".".join([where, *(str(part) for part in error["loc"])]).strip(".")),
-            "message": IN_JSON.get(error["type"], error["msg"]),
-            "got": presentable(error.get("input")),
-        }
-        for error in islice(errors, MAX_ERRORS)
-    ]
+def error_list(errors: Iterable[Any], where: str, *, fields: list[str] | None = None) -> list[dict[str, Any]]:
+    """Pydantic's errors as field, message, the value got and what is allowed; the first few. `fields` are those that
+    there are at the top."""
+    return [_told(error, where, fields) for error in islice(errors, MAX_ERRORS)]
+
+
+def _told(error: Any, where: str, fields: list[str] | None) -> dict[str, Any]:
+    message = IN_JSON.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    told = {
+        "field": presentable(".".join([where, *(str(part) for part in error["loc"])]).strip(".")),
+        "message": message,
+        "got": presentable(error.get("input")),
+    }
+    if error["type"] == "extra_forbidden":
+        return told | ({"allowed": fields} if fields and len(error["loc"]) == 1 else {})
+    found = ALLOWED.search(message)
+    return told | ({"allowed": found[1]} if found else {})
 
 
 def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -158,6 +177,10 @@ def _on_failed_job(request: Request, error: JobFailedError) -> JSONResponse:
 
 def _on_http(request: Request, error: HTTPException) -> JSONResponse:
     problem_type = BY_STATUS.get(error.status_code)
+    headers, allowed = dict(error.headers or {}), None
+    if error.status_code == 405:
+        allowed = _allowed(request, headers.get("Allow", ""))
+        headers["Allow"] = ", ".join(allowed)
     detail = {
         404: f"there is nothing at {request.url.path}",
         405: f"{request.method} is not offered at {request.url.path}",
@@ -170,14 +193,11 @@ def _on_http(request: Request, error: HTTPException) -> JSONResponse:
             detail=detail,
         )
     else:
-        problem = Problem.of(problem_type, detail)
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+        problem = Problem.of(problem_type, detail, got=request.method if allowed else None, allowed=allowed)
     return problem_response(request, problem, headers)
 
 
-def _allowed(request: Request, named: str) -> str:
+def _allowed(request: Request, named: str) -> list[str]:
     """The methods of all operations at a path; `named` by the router are only those of the first."""
     methods = {
         method.upper()
@@ -185,13 +205,17 @@ def _allowed(request: Request, named: str) -> str:
         if compile_path(template)[0].match(request.url.path)
         for method in operations
     } or {name.strip() for name in named.split(",")}
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
     errors = error_list(error.errors(), "")
+    first = errors[0]
     problem = Problem.of(
-        ProblemType.INVALID_REQUEST, f"{errors[0]['field']}: {errors[0]['message']}", got=errors[0]["got"]
+        ProblemType.INVALID_REQUEST,
+        f"{first['field']}: {first['message']}",
+        got=first["got"],
+        allowed=first.get("allowed"),
     )
     return problem_response(request, problem.model_copy(update={"errors": errors}))
 

@@ -60,11 +60,11 @@ class FileField:
     @property
     def as_json(self) -> Schema:
         """The same where there are objects as well."""
-        return (
-            self.as_text
-            if self.kept_as is None
-            else {"oneOf": [self.as_text, {"$ref": REFERENCE.format(model=KeptPortrait.__name__)}]}
-        )
+        text = self.as_text
+        if self.kept_as is None:
+            return text
+        kept = {"$ref": REFERENCE.format(model=KeptPortrait.__name__)}
+        return {"oneOf": [text, kept], "description": f"{text['description']}; or one that was kept"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ ONE_PORTRAIT = tuple(PORTRAIT)
 DEADLINE: TypeAdapter[float] = TypeAdapter(
     Annotated[
         float,
-        Field(ge=1, le=86_400, allow_inf_nan=False, description="a job that has not begun after so long fails"),
+        Field(ge=1, le=86_400, allow_inf_nan=False, description="a job that has not begun after so many seconds fails"),
     ]
 )
 TERMS: Mapping[str, FormField] = {

@@ -18,22 +18,22 @@ PARAMETERS = [
 
 
 def described(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What PARAMETERS refer to, by their names."""
+    """What PARAMETERS refer to, by their names.
+
+    They have no examples, which pages that try calls would fill in: a key that is used twice is refused.
+    """
     prefer = {
-        "description": "wait=N answers 200 with the finished job if it ends within N "
+        "description": "wait=N, as wait=30, answers 200 with the job as it ended if it does so within N "
         f"(at most {settings.max_wait_s:g}) seconds",
         "schema": {"type": "string"},
-        "example": "wait=30",
     }
     idempotency_key = {
-        "description": "the same key and form again answer with the first job",
+        "description": "any text of yours, as order-17: the same key and body again answer with the first job",
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
-        "example": "order-17",
     }
     request_id = {
         "description": "the request's id, in the answer and in logs; unset: one of ours",
         "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$"},
-        "example": "8c2f0f6d5e3a4b71",
     }
     headers = {"Prefer": prefer, "Idempotency-Key": idempotency_key, "X-Request-ID": request_id}
     return {name: {"name": name, "in": "header", "required": False, **each} for name, each in headers.items()}

@@ -136,8 +136,6 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
         raise ProblemError(
             ProblemType.IDEMPOTENCY_MISMATCH,
             "this Idempotency-Key was used with another request; use a new key for a new job",
-            got=digest,
-            allowed=answered.fingerprint,
         )
     record = context.store.get(answered.job_id)
     if record is None:

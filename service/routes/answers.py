@@ -34,7 +34,9 @@ def file_responses(what: str, media_types: Iterable[str]) -> Responses:
     """What a call may answer that sends a file of a job."""
     motion = {"application/json": {"$ref": REFERENCE.format(model="Motion")}}
     binary = {"type": "string", "format": "binary"}
-    content: Json = {media_type: {"schema": motion.get(media_type, binary)} for media_type in media_types}
+    # The first tells generators, which read the first that they know, that whatever comes is a file
+    named = ["application/octet-stream", *media_types]
+    content: Json = {media_type: {"schema": motion.get(media_type, binary)} for media_type in named}
     return {
         **NO_JOB,
         200: {"description": f"The {what}", "content": content},

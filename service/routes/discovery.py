@@ -27,13 +27,13 @@ class Controls(BaseModel):
     spaces: list[SpaceControls]
 
 
-class Models(BaseModel):
+class ModelList(BaseModel):
     """The cards of the installed models."""
 
     models: list[dict[str, Any]]
 
 
-class Voices(BaseModel):
+class VoiceList(BaseModel):
     """What speaks texts, and the voices that it may be asked for; `speaker` and `default` are null where nothing does.
 
     Without a list `voice` may be any name that the speech server knows.
@@ -56,17 +56,17 @@ def list_controls(context: ContextDep, _: ReaderDep) -> Controls:
 
 
 @router.get("/models")
-def list_models(context: ContextDep, _: ReaderDep) -> Models:
+def list_models(context: ContextDep, _: ReaderDep) -> ModelList:
     """What each model is, was trained on, may be used for and measured."""
-    return Models(models=[card.facts for card in context.catalogue.cards])
+    return ModelList(models=[card.facts for card in context.catalogue.cards])
 
 
 @router.get("/voices")
-def list_voices(context: ContextDep, _: ReaderDep) -> Voices:
+def list_voices(context: ContextDep, _: ReaderDep) -> VoiceList:
     """What `voice` may be where a video is made of `text`, and the voice of those that name none.
 
     `espeak-ng` has a voice for each of its languages. Of a `server` those are listed that the operator has chosen; when
     the list is empty, any name is passed on to it.
     """
     speaker = context.speaker
-    return Voices(speaker=speaker.name, voices=list(speaker.voices), default=speaker.default)
+    return VoiceList(speaker=speaker.name, voices=list(speaker.voices), default=speaker.default)

@@ -48,7 +48,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 def payload(event: str, at: datetime, data: dict[str, Any]) -> bytes:
     """The body of a message about what happened at a time."""
-    return json.dumps({"type": event, "timestamp": at.isoformat(), "data": data}).encode()
+    return json.dumps({"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}).encode()
 
 
 def job_payload(event: WebhookEvent, job: Job) -> bytes:

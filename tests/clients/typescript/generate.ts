@@ -1,5 +1,5 @@
 // Writes the types of an OpenAPI document: node generate.ts DOCUMENT TYPES
-// Files are Blobs, and what has a default need not be sent.
+// Files are Blobs; else as `npx openapi-typescript DOCUMENT -o TYPES` writes them.
 
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
@@ -8,7 +8,6 @@ import ts from "typescript";
 const [document = "", types = ""] = process.argv.slice(2);
 const blob = ts.factory.createTypeReferenceNode("Blob");
 const nodes = await openapiTS(await readFile(document, "utf8"), {
-  defaultNonNullable: false,
   transform: (schema) => (schema.format === "binary" ? blob : undefined),
 });
 await writeFile(types, astToString(nodes));

@@ -16,7 +16,7 @@ from jobs.problems import Problem
 from jobs.schemas import ImageOptions, Job, Metadata, MotionOptions, Motions, VideoOptions, WebhookMessage
 from jobs.webhooks import Webhook, WebhookEvent
 from service.app import create_app
-from service.http.descriptions import HEADERS, SUMMARIES
+from service.http.descriptions import FIELDS, HEADERS, SUMMARIES
 from service.http.examples import EXAMPLES
 from service.settings import Settings
 from service.stores.portraits import Portrait
@@ -152,6 +152,18 @@ def test_what_was_made_leads_to_calls_that_take_it(operations: dict[str, Json], 
                 link = document["components"]["links"][name]
                 taken = {each["name"] for each in operations[link["operationId"]]["parameters"]}
                 assert set(link["parameters"]) <= taken, (call, name)
+
+
+def test_every_field_is_described_and_none_is_asked_for_without_need(document: Json) -> None:
+    """Generators take a field with a default for one that is always there."""
+    schemas = document["components"]["schemas"]
+    fields = {
+        f"{name}.{field}": said for name, each in schemas.items() for field, said in each.get("properties", {}).items()
+    }
+    assert [name for name, said in fields.items() if "description" not in said and "$ref" not in said] == []
+    assert set(FIELDS) <= {*fields, *(name.partition(".")[2] for name in fields)}
+    for name in ("ImageOptions", "VideoOptions", "MotionOptions", "ControlsMotion", "KeyframesMotion", "Webhook"):
+        assert [field for field, said in schemas[name]["properties"].items() if "default" in said] == []
 
 
 def test_webhooks_are_sent_as_they_are_described(server: Server, portrait: bytes, document: Json) -> None:

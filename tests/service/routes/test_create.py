@@ -212,7 +212,7 @@ BAD_MOTIONS = [
     ('{"controls": {"yaw": NaN}}', ProblemType.INVALID_MOTION, "^motion.controls.yaw: .* finite number, got 'nan'"),
     ('{"controls": {"yaw": Infinity}}', ProblemType.INVALID_MOTION, "finite number"),
     ('{"controls": {"yaw": "far"}}', ProblemType.INVALID_MOTION, "valid number"),
-    ('{"controls": {"yaw": 1}, "relatif": true}', ProblemType.INVALID_MOTION, "relatif: Extra inputs"),
+    ('{"controls": {"yaw": 1}, "relatif": true}', ProblemType.INVALID_MOTION, "relatif: there is no such field"),
     ('{"space": "open478", "coefficients": [0, 0]}', ProblemType.INVALID_MOTION, "has 2 numbers; space open478 has 6"),
     ('{"space": "open478", "coefficients": [0,0,0,0,0,NaN]}', ProblemType.INVALID_MOTION, "finite number"),
     ('{"coefficients": [0,0,0,0,0,0]}', ProblemType.INVALID_MOTION, "space: Field required"),
