@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from service.cli import COMMANDS
 from tests.support.paths import ROOT
 
@@ -47,3 +49,9 @@ def test_commands_that_are_named_exist(page: Path) -> None:
             assert command in COMMANDS, line
         for module in re.findall(r"python -m ([\w.]+)", line):
             assert any((ROOT / module.replace(".", "/")).with_suffix(end).exists() for end in ("", ".py")), line
+
+
+@pytest.mark.parametrize("options", [ImageOptions, VideoOptions, MotionOptions])
+def test_every_option_is_told_of(options: type[BaseModel]) -> None:
+    table = (ROOT / "docs" / "api.md").read_text().partition("| option | of | means |")[2].partition("\n\n")[0]
+    assert [name for name in options.model_fields if f"`{name}`" not in table] == []
