@@ -6,9 +6,10 @@ Both ends speak of errors in this vocabulary: the worker ends a job with a `Prob
 from enum import Enum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 TYPE_PREFIX = "/problems/"  # a path of the front-end, where each type has its page
+EARLIER_PREFIX = "urn:pirenderer:problem:"  # the same as workers up to 0.2.0 write it, in jobs that are still kept
 
 
 class ProblemType(Enum):
@@ -88,6 +89,11 @@ class Problem(BaseModel):
     got: Any = None
     allowed: Any = None
     errors: list[dict[str, Any]] | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _has_a_page(cls, value: str) -> str:
+        return TYPE_PREFIX + value.removeprefix(EARLIER_PREFIX) if value.startswith(EARLIER_PREFIX) else value
 
     @classmethod
     def of(cls, problem_type: ProblemType, detail: str, *, got: Any = None, allowed: Any = None) -> Self:

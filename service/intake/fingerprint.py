@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from jobs.schemas import JobKind
 from service.intake.forms import Form
@@ -10,10 +11,11 @@ from service.intake.forms import Form
 def fingerprint(kind: JobKind, form: Form) -> str:
     """Says whether two requests are the same: kind, texts, addresses and the hashes of the files; not names or
     boundaries."""
-    parts = {
+    parts: dict[str, Any] = {
         "kind": kind.value,
         "files": {name: file.sha256 for name, file in form.files.items()},
         "texts": form.texts,
-        "addresses": form.addresses,
     }
+    if form.addresses:  # without, it is what versions before made of the same request
+        parts["addresses"] = form.addresses
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
