@@ -33,8 +33,13 @@ async def _complete(context: Context, shape: Shape, job_id: str, form: Form) -> 
             async with context.fetcher.open(name, address, limit=reader.limits[name]) as chunks:
                 await take_file(context, reader, name, chunks)
         if "text" in form.texts:
-            async with context.speaker.speak(form.texts["text"], form.texts.get("voice")) as sound:
-                await take_file(context, reader, "audio", sound)
+            try:
+                async with context.speaker.speak(form.texts["text"], form.texts.get("voice")) as sound:
+                    await take_file(context, reader, "audio", sound)
+            except OSError as error:
+                raise ProblemError(
+                    ProblemType.STORAGE_FULL, f"the speech cannot be stored: {error.strerror}"
+                ) from error
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, None]) -> None:

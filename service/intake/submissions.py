@@ -1,7 +1,8 @@
 """How a request becomes a job: capacity, upload, specification, store, message; or nothing at all."""
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import Form, Shape, parse_deadline, parse_metadata
 from service.intake.headers import PARAMETERS, wait_seconds
 from service.intake.uploads import read_form
-from service.stores.idempotency import Answered
+from service.stores.idempotency import IN_FLIGHT_SECONDS, Answered
 from service.webhooks.signing import parse_webhook
 
 
@@ -55,12 +56,13 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     job_id = new_id()
     made = False
     try:
-        with form_under_way(context, caller):
-            await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
-            form = await read_form(context, request, submission.shape, job_id)
-            digest = fingerprint(submission.kind, form)
-            if answered is None:
-                await complete(context, request, submission.shape, job_id, form)
+        async with _in_flight(context, owner, key if answered is None else None):
+            with form_under_way(context, caller):
+                await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
+                form = await read_form(context, request, submission.shape, job_id)
+                digest = fingerprint(submission.kind, form)
+                if answered is None:
+                    await complete(context, request, submission.shape, job_id, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
@@ -76,6 +78,31 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             if key is not None and answered is None:
                 await run_in_threadpool(context.idempotency.release, owner, key)
     return await _answer(context, request, caller, record, replayed=answered is not None)
+
+
+@contextlib.asynccontextmanager
+async def _in_flight(context: Context, owner: str, key: str | None) -> AsyncIterator[None]:
+    """While the `with` block runs the key, if there is one, stays this request's: it lapses when the process dies.
+
+    Raises ProblemError (409) at the end where it has lapsed, and another request came with it.
+    """
+    if key is None:
+        yield
+        return
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(IN_FLIGHT_SECONDS / 3)
+            with contextlib.suppress(RedisError, ProblemError):
+                await run_in_threadpool(context.idempotency.keep, owner, key)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait((keeping,))
+    await run_in_threadpool(context.idempotency.keep, owner, key)
 
 
 def require_models(context: Context, *kinds: str) -> None:

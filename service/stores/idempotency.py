@@ -11,9 +11,17 @@ from jobs.problems import ProblemType
 from jobs.store.names import IDEMPOTENCY
 from service.http.problems import ProblemError
 
-IN_FLIGHT_SECONDS = 15 * 60
+IN_FLIGHT_SECONDS = 30  # so long after its front-end has died a request may be sent again
 KEPT_SECONDS = 24 * 3600
 MAX_KEY_LENGTH = 255
+
+# KEYS: one in flight; ARGV: seconds -> 1, or 0 where another request with this key has been answered
+KEEP = """
+local found = redis.call('GET', KEYS[1])
+if found and found ~= '' then return 0 end
+redis.call('SET', KEYS[1], '', 'EX', ARGV[1])
+return 1
+"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class IdempotencyKeys:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._keep = redis.register_script(KEEP)
 
     def begin(self, owner: str, key: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
@@ -43,13 +52,13 @@ class IdempotencyKeys:
             return None
         stored = cast("str | None", self._redis.get(name))
         if not stored:
-            raise ProblemError(
-                ProblemType.IDEMPOTENCY_IN_FLIGHT,
-                f"a request with Idempotency-Key {key!r} is in progress",
-                got=key,
-                headers={"Retry-After": "1"},
-            )
+            raise _in_flight(key)
         return Answered(**json.loads(stored))
+
+    def keep(self, owner: str, key: str) -> None:
+        """Claim a key for longer, which is in flight. Raises ProblemError (409) where it lapsed and went to another."""
+        if not self._keep(keys=[self._name(owner, key)], args=[IN_FLIGHT_SECONDS]):
+            raise _in_flight(key)
 
     def finish(self, owner: str, key: str, answered: Answered) -> None:
         """Keep the answer for a day."""
@@ -63,3 +72,12 @@ class IdempotencyKeys:
     @staticmethod
     def _name(owner: str, key: str) -> str:
         return f"{IDEMPOTENCY}{owner}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _in_flight(key: str) -> ProblemError:
+    return ProblemError(
+        ProblemType.IDEMPOTENCY_IN_FLIGHT,
+        f"a request with Idempotency-Key {key!r} is in progress",
+        got=key,
+        headers={"Retry-After": "1"},
+    )

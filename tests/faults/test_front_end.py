@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from jobs.problems import ProblemType
+from tests.service.conftest import photo
 from tests.support.processes import PORTRAIT, TURN, Service, until
+from tests.support.speech_server import sending, speech_server, tone
 from tests.support.sse import events_of
 
 pytestmark = pytest.mark.slow
@@ -63,12 +65,23 @@ def test_an_upload_that_a_dying_front_end_breaks_off_leaves_no_job(service: Serv
 
 def test_without_room_uploads_are_refused_and_the_service_goes_on(service: Service) -> None:
     """No file may grow beyond 20 kB: the write fails in the middle, as on a full disk."""
-    service.start("api", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)))
-    for _ in range(3):
-        files, data = {"portrait": PORTRAIT.read_bytes()}, {"motion": TURN}
-        response = service.client.post("/v1/images", files=files, data=data)
-        assert response.status_code == 507
-        assert response.json()["type"].endswith(ProblemType.STORAGE_FULL.uri)
+    small = photo()
+    assert len(small) < 20_000 < min(len(PORTRAIT.read_bytes()), len(tone(1)))
+    with speech_server() as speech:
+        speech.answer = sending(tone(1))
+        service.start(
+            "api",
+            lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)),
+            {"PIRENDERER_TTS_URL": speech.url},
+        )
+        for call, portrait, data in (
+            ("images", PORTRAIT.read_bytes(), {"motion": TURN}),
+            ("images", PORTRAIT.read_bytes(), {"motion": TURN}),
+            ("videos", small, {"text": "Good morning."}),
+        ):
+            response = service.client.post(f"/v1/{call}", files={"portrait": portrait}, data=data)
+            assert response.status_code == 507
+            assert response.json()["type"].endswith(ProblemType.STORAGE_FULL.uri)
     assert not list(service.artifacts.glob("??/*"))
     assert service.client.get("/v1/jobs").json()["jobs"] == []
     assert service.client.get("/readyz").status_code == 200

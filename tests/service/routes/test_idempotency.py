@@ -1,12 +1,16 @@
 """Idempotency-Key and Prefer: wait."""
 
+import contextlib
 import socket
 import threading
+import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from jobs.problems import ProblemType
+from jobs.problems import ProblemError, ProblemType
+from service.access.throttle import OPEN_OWNER
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
 
@@ -18,6 +22,21 @@ def post(server: Server, key: str, portrait: bytes, **headers: str) -> httpx.Res
         data={"motion": YAW},
         headers={"Idempotency-Key": key, **headers},
     )
+
+
+@contextlib.contextmanager
+def slow_request(server: Server, key: str) -> Iterator[None]:
+    """A form whose rest does not come while the `with` block runs."""
+    host, port = server.client.base_url.host, server.client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port)) as slow:
+        slow.sendall(
+            b"POST /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nIdempotency-Key: %s\r\nContent-Length: 9999\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n" % key.encode()
+        )
+        while not server.context.store._redis.keys("pirenderer:idempotency:*"):
+            pass
+        yield
 
 
 def test_the_same_key_and_form_make_one_job(server: Server, portrait: bytes) -> None:
@@ -53,15 +72,7 @@ def test_the_key_of_a_refused_request_can_be_used_again(server: Server, portrait
 
 
 def test_a_key_in_flight_conflicts(server: Server, portrait: bytes) -> None:
-    host, port = server.client.base_url.host, server.client.base_url.port
-    assert port is not None
-    with socket.create_connection((host, port)) as slow:
-        slow.sendall(
-            b"POST /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nIdempotency-Key: k\r\nContent-Length: 9999\r\n"
-            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
-        )
-        while not server.context.store._redis.keys("pirenderer:idempotency:*"):
-            pass
+    with slow_request(server, "k"):
         refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
     # the client went away, so the key is free again
     for _ in range(100):
@@ -69,6 +80,34 @@ def test_a_key_in_flight_conflicts(server: Server, portrait: bytes) -> None:
         if response.status_code == 202:
             break
     assert response.status_code == 202
+
+
+def test_a_key_is_in_flight_for_as_long_as_its_request_and_no_longer(
+    server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("service.stores.idempotency", "service.intake.submissions"):
+        monkeypatch.setattr(f"{module}.IN_FLIGHT_SECONDS", 1)
+    keys = server.context.idempotency
+    with slow_request(server, "k"):
+        time.sleep(1.5)
+        refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
+        assert keys.begin(OPEN_OWNER, "dead") is None  # by a front-end that was killed then
+        refused(post(server, "dead", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
+        time.sleep(1.1)
+        assert post(server, "dead", portrait).status_code == 202
+
+
+def test_a_request_that_lost_its_key_makes_no_second_job(server: Server, portrait: bytes) -> None:
+    """Its front-end was away from Redis for too long, and the client sent it again to another one."""
+    keys = server.context.idempotency
+    assert keys.begin(OPEN_OWNER, "k") is None
+    keys.release(OPEN_OWNER, "k")
+    keys.keep(OPEN_OWNER, "k")  # it lapsed, and nobody else came
+    keys.release(OPEN_OWNER, "k")
+    job_id = post(server, "k", portrait).json()["id"]
+    with pytest.raises(ProblemError, match="in progress"):
+        keys.keep(OPEN_OWNER, "k")
+    assert post(server, "k", portrait).json()["id"] == job_id
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
