@@ -8,6 +8,7 @@ import pytest
 from jobs.messages import make_celery, send
 from jobs.schemas import JobKind
 from tests.support.processes import SWAY, TURN, Service, need_weights, until
+from tests.support.redis_proxy import RedisProxy
 
 pytestmark = pytest.mark.slow
 
@@ -52,3 +53,23 @@ def test_no_job_is_lost_whatever_dies(service: Service) -> None:
     assert len(service.client.get("/v1/jobs").json()["jobs"]) == len(jobs) == 11
     service.check_nothing_is_left_but(jobs)
     print(f"{len(jobs)} jobs, {faults} faults, 0 lost")  # noqa: T201
+
+
+def test_a_worker_goes_on_though_redis_died_before_its_message_was_acknowledged(service: Service) -> None:
+    need_weights()
+    proxy = RedisProxy(service.redis_port)
+    service.worker_port = proxy.port
+    died = proxy.at(lambda _: service.kill("redis"), b"ZREM", b"unacked_index")
+    try:
+        service.start("api")
+        service.start("worker")
+        jobs = [service.create("images", "first", motion=TURN)]
+        until(lambda: died.happened, 90, lambda: service.log("worker"))
+        time.sleep(2)  # in which the worker tries once more, and is refused
+        service.start("redis")
+        jobs.append(service.create("images", "second", motion=TURN))
+        for job in service.finished(*jobs, seconds=60):
+            service.check_done_once(job)
+    finally:
+        service.stop()
+        proxy.close()

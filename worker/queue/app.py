@@ -6,10 +6,27 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from kombu.transport import redis, virtual
 
 from jobs.kinds import KINDS
 from jobs.messages import make_celery
 from worker.settings import WorkerSettings
+
+
+class Acknowledgements(redis.QoS):  # type: ignore[misc] # kombu has no types
+    """Counts a message as acknowledged although Redis could not be told.
+
+    Kombu would wait for that before it takes the next one, of which Celery knows nothing: the worker would be idle for
+    ever. The message comes again an hour later, and by then its job has ended.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message. Raises redis.RedisError."""
+        try:
+            super().ack(delivery_tag)
+        except BaseException:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
 
 
 def make_app(settings: WorkerSettings) -> Celery:
@@ -23,6 +40,7 @@ def run_worker(settings: WorkerSettings) -> int:
     """Work until told to stop (SIGTERM or Ctrl-C: what is at hand is finished first). Returns the exit code."""
     # of root, which a container may be: it names an option that there is not, and no message here can carry code
     warnings.simplefilter("ignore", SecurityWarning)
+    redis.Channel.QoS = Acknowledgements
     worker = make_app(settings).Worker(
         hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
         queues=[KINDS[kind].queue for kind in settings.kinds],
