@@ -38,7 +38,7 @@ AWAY = Answer({"title": "Away", "detail": "for now"}, 503, {"Retry-After": "0"})
 
 
 def problem(status: int, name: str, **more: Any) -> dict[str, Any]:
-    return {"type": f"urn:pirenderer:problem:{name}", "title": "No", "status": status, "detail": "not so", **more}
+    return {"type": f"https://portraits.example/problems/{name}", "title": "No", "status": status, "detail": "not so", **more}
 
 
 def done(data: bytes, **more: Any) -> dict[str, Any]:
@@ -267,6 +267,21 @@ def test_a_job_that_did_not_succeed_says_why() -> None:
     assert (caught.value.name, caught.value.got) == ("no-face", 0)
     assert job.error is not None
     assert job.error.name == "no-face"
+
+
+def test_an_end_that_was_told_is_asked_for_until_it_is_known() -> None:
+    end = b'id: 7\nevent: status\ndata: {"status": "succeeded"}\n\n'
+    answers = [Answer({**JOB, "status": "running"}), Answer(end), AWAY, AWAY, Answer(b""), Answer(done(b"a"))]
+    with Recorder(*answers) as server, Client(server.url, retries=1) as client:
+        assert client.job("x").wait().status == "succeeded"
+    assert [sent.headers["last-event-id"] for sent in server.sent if sent.path.endswith("/events")] == [None, "7"]
+
+    async def wait() -> str:
+        async with AsyncClient(server.url, retries=1) as client:
+            return (await (await client.job("x")).wait()).status
+
+    with Recorder(*answers) as server:
+        assert asyncio.run(wait()) == "succeeded"
 
 
 def test_lists_come_page_by_page() -> None:

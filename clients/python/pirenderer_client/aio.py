@@ -61,7 +61,7 @@ class AsyncJob(JobState["AsyncClient"]):
         return self
 
     async def rerun(self) -> "AsyncJob":
-        """A new job of the same, of one that failed or was canceled."""
+        """A new job of one that has ended: it makes the same again."""
         return AsyncJob(self._client, self._url, await self._client.call(calls.rerun(self.id)))
 
     async def delete(self) -> None:
@@ -159,7 +159,7 @@ class AsyncClient:
                         async for chunk in response.aiter_bytes():
                             for event in following.read(chunk):
                                 yield event
-                            if following.ended:
+                            if following.told:
                                 break
                 await job.refresh()
                 following.closed()

@@ -61,7 +61,7 @@ class Job(JobState["Client"]):
         return self
 
     def rerun(self) -> "Job":
-        """A new job of the same, of one that failed or was canceled."""
+        """A new job of one that has ended: it makes the same again."""
         return Job(self._client, self._url, self._client.call(calls.rerun(self.id)))
 
     def delete(self) -> None:
@@ -156,7 +156,7 @@ class Client:
                 with self._server.asked(), self._stream(following.call()) as response:
                     for chunk in response.iter_bytes():
                         yield from following.read(chunk)
-                        if following.ended:
+                        if following.told:
                             break
                 job.refresh()
                 following.closed()

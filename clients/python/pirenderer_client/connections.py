@@ -95,13 +95,13 @@ class Attempts:
 
 
 class Following:
-    """Where one who follows a job is in its events."""
+    """Where one who follows a job is in its events: the job's end is `told`, and then the job is known as it ended."""
 
     def __init__(self, server: Server, job: JobState[Any]) -> None:
         self._job = job
         self._attempts = Attempts(server)
         self._parser = EventParser()
-        self.ended = False
+        self.told = self.ended = False
 
     def call(self) -> Call:
         """What asks for the events that have not come yet."""
@@ -114,7 +114,7 @@ class Following:
         for message in self._parser.feed(chunk):
             self._attempts.succeeded()
             event = Event(message.id, message.name, json.loads(message.data))
-            self.ended = self.ended or event.ends
+            self.told = self.told or event.ends
             yield event
 
     def closed(self) -> None:
