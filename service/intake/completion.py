@@ -18,9 +18,8 @@ from service.intake.uploads import take_file
 async def complete(context: Context, request: Request, shape: Shape, job_id: str, form: Form) -> None:
     """Put the files that a form names or describes into it, as if they had been sent; until the client goes away.
 
-    Raises ProblemError, ArtifactsAwayError: also for fields that do not go together, before anything is asked for.
+    The fields are known to go together. Raises ProblemError, ArtifactsAwayError.
     """
-    shape.check(form)
     if "text" in form.texts:
         context.speaker.check(form.texts["text"], form.texts.get("voice"))
     if form.addresses or "text" in form.texts:
@@ -33,13 +32,8 @@ async def _complete(context: Context, shape: Shape, job_id: str, form: Form) -> 
             async with context.fetcher.open(name, address, limit=reader.limits[name]) as chunks:
                 await take_file(context, reader, name, chunks)
         if "text" in form.texts:
-            try:
-                async with context.speaker.speak(form.texts["text"], form.texts.get("voice")) as sound:
-                    await take_file(context, reader, "audio", sound)
-            except OSError as error:
-                raise ProblemError(
-                    ProblemType.STORAGE_FULL, f"the speech cannot be stored: {error.strerror}"
-                ) from error
+            async with context.speaker.speak(form.texts["text"], form.texts.get("voice")) as sound:
+                await take_file(context, reader, "audio", sound)
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, None]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
-from jobs.schemas import JobKind, JobSpec
+from jobs.schemas import InputFile, JobKind, JobSpec
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller, UnderwayError
@@ -32,14 +32,20 @@ from service.intake.uploads import read_form
 from service.stores.idempotency import IN_FLIGHT_SECONDS, Answered
 from service.webhooks.signing import parse_webhook
 
+Build = Callable[[Mapping[str, InputFile]], JobSpec]
+"""Makes a specification of a form's files."""
+
 
 @dataclass(frozen=True)
 class Submission:
-    """What one kind of create call takes, needs and makes of it."""
+    """What one kind of create call takes, needs and makes of it.
+
+    `read` checks all that was sent but the files, of which some may not be there yet, and says what is made of those.
+    """
 
     kind: JobKind
     shape: Shape
-    build: Callable[[Context, Form], JobSpec]
+    read: Callable[[Context, Form], Build]
 
     @property
     def operation(self) -> dict[str, Any]:
@@ -62,12 +68,15 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
                 form = await read_form(context, request, submission.shape, job_id)
                 digest = fingerprint(submission.kind, form)
                 if answered is None:
+                    # what is wrong with the rest is told before others are asked for files and speech
+                    base = context.base_url(request)
+                    read = await run_in_threadpool(_read, context, caller, submission, job_id, form, base=base)
                     await complete(context, request, submission.shape, job_id, form)
         if answered is not None:
             record = await run_in_threadpool(_replay, context, answered, digest)
         else:
-            base = context.base_url(request)
-            record = await run_in_threadpool(_queue, context, caller, submission, job_id, form, base=base)
+            build, terms = read
+            record = await run_in_threadpool(lambda: queue_job(context, job_id, build(form.files), caller, terms))
             made = True
             if key is not None:
                 with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
@@ -123,13 +132,13 @@ def _begin(context: Context, caller: Caller, submission: Submission, job_id: str
     create_folder(context, job_id)
 
 
-def _queue(
+def _read(
     context: Context, caller: Caller, submission: Submission, job_id: str, form: Form, *, base: str
-) -> JobRecord:
+) -> tuple[Build, Terms]:
+    submission.shape.check(form)
     _use_portrait(context, caller, job_id, form)
-    spec = submission.build(context, form)
     terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form), base)
-    return queue_job(context, job_id, spec, caller, terms)
+    return submission.read(context, form), terms
 
 
 def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:

@@ -21,7 +21,7 @@ from service.intake.forms import (
     parse_options,
 )
 from service.intake.motions import check_motions_file, parse_motion, parse_motions
-from service.intake.submissions import Submission, submit
+from service.intake.submissions import Build, Submission, submit
 
 router = APIRouter(tags=["create"])
 
@@ -50,7 +50,7 @@ FORM = Shape(
 )
 
 
-def _build(context: Context, form: Form) -> ImageSpec:
+def _read(context: Context, form: Form) -> Build:
     options = parse_options(form, ImageOptions)
     spaces = context.catalogue.spaces
     motion = motions = motions_file = None
@@ -60,17 +60,17 @@ def _build(context: Context, form: Form) -> ImageSpec:
         motions = parse_motions(form.texts["motions"].encode(), spaces)
     elif "motions" in form.files:
         motions_file = MotionsFile(**form.files["motions"].model_dump(), count=form.found["motions"])
-    return ImageSpec(
-        portrait=form.files["portrait"],
+    return lambda files: ImageSpec(
+        portrait=files["portrait"],
         motion=motion,
         motions=motions,
         motions_file=motions_file,
-        driving=form.files.get("driving"),
+        driving=files.get("driving"),
         options=options,
     )
 
 
-IMAGE = Submission(JobKind.IMAGE, FORM, _build)
+IMAGE = Submission(JobKind.IMAGE, FORM, _read)
 
 
 @router.post(

@@ -9,7 +9,7 @@ from service.context import Context, ContextDep, WriterDep
 from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES
 from service.intake.forms import TERMS, FileField, Form, Shape, options_field, parse_options
-from service.intake.submissions import Submission, submit
+from service.intake.submissions import Build, Submission, submit
 
 router = APIRouter(tags=["create"])
 
@@ -29,11 +29,12 @@ FORM = Shape(
 )
 
 
-def _build(_: Context, form: Form) -> MotionSpec:
-    return MotionSpec(source=form.files["source"], options=parse_options(form, MotionOptions))
+def _read(_: Context, form: Form) -> Build:
+    options = parse_options(form, MotionOptions)
+    return lambda files: MotionSpec(source=files["source"], options=options)
 
 
-MOTION = Submission(JobKind.MOTION, FORM, _build)
+MOTION = Submission(JobKind.MOTION, FORM, _read)
 
 
 @router.post(

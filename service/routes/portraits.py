@@ -73,6 +73,7 @@ async def create_portrait(request: Request, context: ContextDep, caller: WriterD
             await run_in_threadpool(_check_room, context, caller)
             await run_in_threadpool(create_folder, context, portrait_id)
             form = await read_form(context, request, FORM, portrait_id)
+            FORM.check(form)
             await complete(context, request, FORM, portrait_id, form)
         record = await run_in_threadpool(_keep, context, caller, portrait_id, form)
         kept = True

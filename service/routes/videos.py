@@ -25,7 +25,7 @@ from service.intake.forms import (
     parse_options,
 )
 from service.intake.motions import check_motion_file, parse_motion
-from service.intake.submissions import Submission, require_models, submit
+from service.intake.submissions import Build, Submission, require_models, submit
 
 router = APIRouter(tags=["create"])
 
@@ -63,29 +63,30 @@ FORM = Shape(
 )
 
 
-def _build(context: Context, form: Form) -> VideoSpec:
-    if "audio" in form.files:  # which other videos do without, so it is not known before the form is
+def _read(context: Context, form: Form) -> Build:
+    spoken, driven = not form.sent.isdisjoint(("audio", "text")), "driving" in form.sent
+    if spoken:  # which other videos are not, so it is not known before the form is
         require_models(context, SPEECH_MODEL)
     options = parse_options(form, VideoOptions)
-    motion, driven = None, "driving" in form.files
+    motion = None
     if "motion" in form.texts:
-        check = partial(checked_beside, driven=driven) if driven or "audio" in form.files else checked_moving
+        check = partial(checked_beside, driven=driven) if spoken or driven else checked_moving
         motion = parse_motion(form.texts["motion"].encode(), context.catalogue.spaces, check)
     elif "motion" in form.files and driven:
         check_beside_driver(form.found["motion"])
-    return VideoSpec(
-        portrait=form.files["portrait"],
-        audio=form.files.get("audio"),
+    return lambda files: VideoSpec(
+        portrait=files["portrait"],
+        audio=files.get("audio"),
         motion=motion,
-        motion_file=form.files.get("motion"),
-        driving=form.files.get("driving"),
+        motion_file=files.get("motion"),
+        driving=files.get("driving"),
         text=form.texts.get("text"),
         voice=form.texts.get("voice"),
         options=options,
     )
 
 
-VIDEO = Submission(JobKind.VIDEO, FORM, _build)
+VIDEO = Submission(JobKind.VIDEO, FORM, _read)
 
 
 @router.post(

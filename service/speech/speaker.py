@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from tempfile import TemporaryFile
 from typing import BinaryIO, Self
 
@@ -82,17 +83,21 @@ class Speaker:
     async def speak(self, text: str, voice: str | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         """The speech as a file, mostly WAV, in pieces; when the `with` block begins it is there, whole and checked.
 
-        Raises ProblemError as `check` does, 422 for what becomes too long and 503 when it fails; OSError without room.
+        Raises ProblemError as `check` does, 422 for what becomes too long, 503 when it fails and 507 without room.
         """
         self.check(text, voice)
         synthesizer = self._speaking()
-        with TemporaryFile(dir=self._settings.data_dir) as file:
+        with ExitStack() as stack:
             try:
+                file = stack.enter_context(TemporaryFile(dir=self._settings.data_dir))
                 await self._collect(synthesizer, text.strip(), voice or synthesizer.default, file)
             except SpeechFailedError as error:
                 log.warning("a text was not spoken", speaker=synthesizer.name, error=str(error))
                 again = {"Retry-After": str(self._settings.retry_after_s)}
                 raise ProblemError(ProblemType.SPEECH_FAILED, str(error), headers=again) from error
+            except OSError as error:
+                detail = f"the speech of the text cannot be stored: {error.strerror}"
+                raise ProblemError(ProblemType.STORAGE_FULL, detail) from error
             yield _chunks(file)
 
     async def close(self) -> None:

@@ -38,7 +38,8 @@ AWAY = Answer({"title": "Away", "detail": "for now"}, 503, {"Retry-After": "0"})
 
 
 def problem(status: int, name: str, **more: Any) -> dict[str, Any]:
-    return {"type": f"https://portraits.example/problems/{name}", "title": "No", "status": status, "detail": "not so", **more}
+    kind = f"https://portraits.example/problems/{name}"
+    return {"type": kind, "title": "No", "status": status, "detail": "not so", **more}
 
 
 def done(data: bytes, **more: Any) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 """What texts are spoken at all, and who speaks them."""
 
+import errno
+import os
+from typing import NoReturn
+
 import pytest
 
 from jobs.problems import ProblemError, ProblemType
@@ -54,3 +58,13 @@ def test_where_nothing_speaks_the_operator_is_told_what_to_do(make: Make, monkey
         spoken(speaker)
     assert caught.value.problem_type is ProblemType.NO_SPEECH_SERVICE
     assert caught.value.headers == {"Retry-After": "3600"}
+
+
+def test_a_disk_without_room_is_told(make: Make, server: SpeechServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("service.speech.speaker.TemporaryFile", full)
+    with pytest.raises(ProblemError, match="cannot be stored: No space left on device") as caught:
+        spoken(make(tts_url=server.url))
+    assert caught.value.problem_type is ProblemType.STORAGE_FULL
