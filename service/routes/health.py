@@ -16,6 +16,7 @@ router = APIRouter(tags=["health"])
 
 METRICS: Responses = {**access_responses(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 del METRICS[422]  # it is asked for with whatever parameters
+NEVER_KEPT = {"Cache-Control": "no-store"}
 
 
 class Health(BaseModel):
@@ -25,8 +26,9 @@ class Health(BaseModel):
 
 
 @router.get("/healthz", responses=STRANGER)
-def healthz() -> Health:
+def healthz(response: Response) -> Health:
     """Whether the process lives; asks nobody else."""
+    response.headers.update(NEVER_KEPT)
     return Health()
 
 
@@ -40,7 +42,7 @@ NOT_READY = "The job store or the artifact store does not answer, or there are t
 
 
 @router.get("/readyz", responses={**STRANGER, **problem_responses(s503=NOT_READY)})
-async def readyz(context: ContextDep) -> Readiness:
+async def readyz(response: Response, context: ContextDep) -> Readiness:
     """Whether jobs can be taken: Redis answers, files can be stored, enough workers are ready."""
     ready = await context.readiness.workers()
     if ready < context.settings.ready_workers:
@@ -51,10 +53,11 @@ async def readyz(context: ContextDep) -> Readiness:
             allowed=context.settings.ready_workers,
             headers={"Retry-After": "5"},
         )
+    response.headers.update(NEVER_KEPT)
     return Readiness(workers=ready)
 
 
 @router.get("/metrics", response_class=Response, responses=METRICS)
 def metrics(context: ContextDep, _: OperatorDep) -> Response:
     """Prometheus' text format."""
-    return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+    return Response(context.metrics.render(), media_type=CONTENT_TYPE_LATEST, headers=NEVER_KEPT)

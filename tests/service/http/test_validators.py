@@ -47,13 +47,14 @@ def test_what_has_changed_is_sent(server: Server, portrait: bytes) -> None:
         assert (after.status_code, after.headers["etag"] != before) == (200, True)
 
 
-def test_refusals_and_secrets_are_not_kept(start: Start) -> None:
+def test_refusals_secrets_and_how_it_is_going_are_not_kept(start: Start) -> None:
     server = start(api_keys=FIRST)
     secret = server.client.get("/v1/webhooks/secret", headers={"X-API-Key": FIRST})
     for answer in (
         secret,
         server.client.get("/v1/jobs"),
         server.client.get("/v1/jobs/no", headers={"X-API-Key": FIRST}),
+        *(server.client.get(path, headers={"X-API-Key": FIRST}) for path in ("/healthz", "/readyz", "/metrics")),
     ):
         assert (answer.headers["cache-control"], answer.headers.get("etag")) == ("no-store", None)
     known = server.client.get("/v1/jobs", headers={"If-None-Match": "*"})
