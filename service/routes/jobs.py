@@ -72,8 +72,12 @@ def wanted_jobs(
         Query(max_length=MAX_METADATA, description="With this metadata: KEY:VALUE, as order:17; all of them"),
     ] = None,
 ) -> Filters:
-    """Which jobs a list is to have."""
-    pairs = dict(pair.split(":", 1) for pair in metadata or ())
+    """Which jobs a list is to have. Raises ProblemError (422) for a key with two values, which no job has."""
+    pairs: dict[str, str] = {}
+    for name, value in (pair.split(":", 1) for pair in metadata or ()):
+        if pairs.setdefault(name, value) != value:
+            detail = f"metadata has the key {name!r} with {pairs[name]!r} and with {value!r}; allowed is one of them"
+            raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=metadata)
     return Filters(
         status=status,
         kind=kind,
