@@ -59,7 +59,10 @@ class Espeak(Synthesizer):
         except (OSError, UnicodeError, subprocess.SubprocessError) as error:
             log.warning("espeak-ng does not list its voices", error=str(error))
             return None
-        return cls(binary, listed.stdout, settings)
+        found = cls(binary, listed.stdout, settings)
+        if not found.voices:
+            log.warning("espeak-ng lists no voices")
+        return found if found.voices else None
 
     async def synthesize(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
         """As Synthesizer says. The process ends with the generator at the latest."""

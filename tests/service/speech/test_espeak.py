@@ -186,6 +186,16 @@ def test_a_program_that_fails_is_told(
     assert children() == []
 
 
+def test_a_program_without_voices_is_none(
+    make: Make, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path_factory.mktemp("bin") / "espeak-ng"
+    program.write_text("#!/bin/sh\necho 'Pty Language Age/Gender VoiceName'\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    assert make().name is None
+
+
 def test_a_program_that_is_gone_is_told(make: Make, tmp_path_factory: pytest.TempPathFactory) -> None:
     speaker = make()
     synthesizer = speaker._synthesizer
