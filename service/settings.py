@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, WholeSeconds
 
+MAX_VOICE_CHARACTERS = 128  # of a voice's name, and of a model's
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 AUTHORITY = re.compile(r"([a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -33,7 +34,7 @@ def _check_rate(text: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_check_rate)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_VOICE_CHARACTERS)]
 
 
 def is_loopback(host: str) -> bool:

@@ -124,11 +124,6 @@ LUA = "".join(
 """The names as Lua's constants."""
 
 
-def spec_key(job_id: str) -> str:
-    """Of a job's specification."""
-    return Key.JOB + job_id + SPEC
-
-
 def lock_key(job_id: str, part: str = "") -> str:
     """Of the lock of a job, or of a part of it."""
     return Key.JOB + job_id + LOCK + (f":{part}" if part else "")

@@ -26,10 +26,9 @@ from service.intake.forms import (
 )
 from service.intake.motions import check_motion_file, parse_motion
 from service.intake.submissions import Build, Submission, require_models, submit
+from service.settings import MAX_VOICE_CHARACTERS
 
 router = APIRouter(tags=["create"])
-
-MAX_VOICE_BYTES = 512
 
 FORM = Shape(
     "Video",
@@ -43,7 +42,7 @@ FORM = Shape(
             {"type": "string", "minLength": 1, "description": "instead of audio, what is to be said"},
         ),
         "voice": TextField(
-            lambda _: MAX_VOICE_BYTES,
+            lambda _: 4 * MAX_VOICE_CHARACTERS,
             {"type": "string", "minLength": 1, "description": "who says the text, one of /v1/voices"},
         ),
         "motion": DocumentField(lambda settings: settings.max_motion_bytes, "Motion", check_motion_file),

@@ -13,7 +13,7 @@ import structlog
 from jobs.media_types import AUDIO_TYPES, HEAD_BYTES, SOUND_OF, recognise
 from jobs.problems import ProblemType
 from service.http.problems import ProblemError
-from service.settings import Settings
+from service.settings import MAX_VOICE_CHARACTERS, Settings
 from service.speech import wav
 from service.speech.espeak import Espeak
 from service.speech.server import SpeechServer
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 # All but tab and the ends of lines; halves of surrogate pairs, which JSON can spell, are no characters at all
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-MAX_VOICE_CHARACTERS = 128
 SHOWN_VOICES = 40
 CHUNK_BYTES = 1 << 16
 INSTALL_S = 3600  # to ask again after, where nothing is installed that speaks

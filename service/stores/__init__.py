@@ -1,1 +1,1 @@
-"""What front-ends keep in Redis beside jobs: portraits, idempotency keys, limits, and whether the stores answer."""
+"""What front-ends keep in Redis beside jobs: portraits, idempotency keys, and whether the stores answer."""

@@ -12,7 +12,7 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import InputFile, JobKind, JobStatus, Progress, Result, VideoSpec
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
-from jobs.store.names import Key, events_key, lock_key, spec_key
+from jobs.store.names import Key, events_key, lock_key
 from jobs.store.records import Claim, Found, Fragment, Refusal, Shared, StreamSegment, Turn
 from tests.jobs.conftest import RESULT, read
 
@@ -236,7 +236,8 @@ def test_of_a_video_that_a_front_end_of_the_version_before_deleted_nothing_stays
     begun(store, job_id, 2)
     take(store, job_id)
     with Redis.from_url(redis_url, decode_responses=True) as redis:
-        for key in (Key.JOB + job_id, spec_key(job_id), events_key(job_id), lock_key(job_id)):  # all that it knew
+        known = (Key.JOB + job_id, f"{Key.JOB}{job_id}:spec", events_key(job_id), lock_key(job_id))
+        for key in known:
             redis.delete(key)
         assert len(list(redis.scan_iter(f"*{job_id}*"))) == 4
         assert store.upkeep.recover_orphans() == []
