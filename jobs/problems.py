@@ -41,7 +41,6 @@ class ProblemType(Enum):
     TOO_COSTLY = ("too-costly", 422, "Decoding the file takes more than it may")
     TOO_MANY_PIXELS = ("too-many-pixels", 422, "The image has too many pixels")
     NO_FACE = ("no-face", 422, "No face was found")
-    SEVERAL_FACES = ("several-faces", 422, "There are several faces and none was chosen")
     NO_SUCH_FACE = ("no-such-face", 422, "There is no face with this index")
     SILENT_AUDIO = ("silent-audio", 422, "The sound has no usable samples")
     AUDIO_TOO_LONG = ("audio-too-long", 422, "The sound is too long")

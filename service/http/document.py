@@ -90,7 +90,11 @@ def _components(schemas: Json, parameters: Json) -> Json:
     for name, schema in schemas.items():
         for field, said in schema.get("properties", {}).items():
             _describe(said, FIELDS.get(f"{name}.{field}") or FIELDS.get(field), without_default=name in SENT)
-    shown = {name: (each.type.title, each.problem.model_dump(exclude_none=True)) for name, each in PROBLEMS.items()}
+    shown = {
+        name: (each.type.title, each.problem.model_dump(exclude_none=True))
+        for name, each in PROBLEMS.items()
+        if each.calls != frozenset()
+    }
     return {
         "schemas": schemas,
         "parameters": parameters,

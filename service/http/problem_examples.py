@@ -1,4 +1,4 @@
-"""Examples of problems for the OpenAPI document, by their names, and the calls that may answer with them."""
+"""Examples of problems, for their pages and for the OpenAPI document, with the calls that may answer with them."""
 
 from typing import Any, NamedTuple
 
@@ -10,11 +10,13 @@ UPLOADS = CREATES | {"create_portrait"}
 FILES = RESULTS | SEGMENTS | SPEECH
 RERUN = frozenset({"rerun_job"})
 TEST = frozenset({"send_test_webhook"})
+SPOKEN = frozenset({"create_video"})
+POSED = CREATES - {"create_motion"}
 ENDS = FILES | {"read_stream"}  # which answer with the problem that a job ended with
 
 
 class ProblemExample(NamedTuple):
-    """A problem of a type, and the calls that it is an example for; None: for all."""
+    """A problem of a type, and the calls that it is an example for; None: for all, none of them: for its page alone."""
 
     type: ProblemType
     detail: str
@@ -33,6 +35,7 @@ class ProblemExample(NamedTuple):
 
 
 PROBLEMS = {
+    "method-not-allowed": ProblemExample(ProblemType.METHOD_NOT_ALLOWED, "PUT is not offered at /v1/jobs", frozenset()),
     "unauthorized": ProblemExample(
         ProblemType.UNAUTHORIZED, "no API key was sent; send one as Authorization: Bearer KEY or X-API-Key: KEY"
     ),
@@ -49,7 +52,7 @@ PROBLEMS = {
         got=1,
         allowed="600 per 1 minute for requests",
     ),
-    "unavailable": ProblemExample(ProblemType.UNAVAILABLE, "Redis does not answer; it is asked again in a moment"),
+    "unavailable": ProblemExample(ProblemType.UNAVAILABLE, "the job store does not answer"),
     "not-a-cursor": ProblemExample(
         ProblemType.BAD_REQUEST, "cursor 'abc' is not a next_cursor of yours", LISTS, got="abc"
     ),
@@ -72,13 +75,13 @@ PROBLEMS = {
     ),
     "unknown-parameter": ProblemExample(
         ProblemType.INVALID_REQUEST,
-        "unknown query parameter 'stat'; allowed are none",
+        "there is no query parameter 'stat' here; allowed are none",
         KEYED - {"metrics"},
         got="stat",
         allowed=[],
     ),
     "unknown-problem": ProblemExample(
-        ProblemType.NOT_FOUND, "there is no problem 'no-faces'", frozenset({"read_problem"}), got="no-faces"
+        ProblemType.NOT_FOUND, "there is no type of problem 'no-faces'", frozenset({"read_problem"}), got="no-faces"
     ),
     "invalid-webhook": ProblemExample(
         ProblemType.INVALID_WEBHOOK,
@@ -96,7 +99,7 @@ PROBLEMS = {
     ),
     "fetch-failed": ProblemExample(
         ProblemType.FETCH_FAILED,
-        "portrait cannot be fetched from 'https://example.org/me.jpg': the answer is 404",
+        "portrait could not be fetched from 'https://example.org/me.jpg': the answer is 404; allowed is 200",
         UPLOADS,
         got=404,
         allowed=200,
@@ -104,7 +107,13 @@ PROBLEMS = {
     "no-speech": ProblemExample(
         ProblemType.NO_SPEECH_SERVICE,
         "nothing here speaks texts; the operator has to set PIRENDERER_TTS_URL or to install espeak-ng",
-        frozenset({"create_video"}),
+        SPOKEN,
+    ),
+    "speech-failed": ProblemExample(
+        ProblemType.SPEECH_FAILED, "the speech server does not answer (ConnectTimeout)", SPOKEN
+    ),
+    "no-model": ProblemExample(
+        ProblemType.NO_MODEL, "no audio model is installed", CREATES, got=["extractor", "renderer"], allowed=["audio"]
     ),
     "bad-form": ProblemExample(ProblemType.BAD_REQUEST, "the form ends before its closing boundary", UPLOADS | TEST),
     "too-slow": ProblemExample(
@@ -141,15 +150,22 @@ PROBLEMS = {
     "no-such-portrait": ProblemExample(
         ProblemType.NO_SUCH_PORTRAIT,
         f"portrait_id is {PORTRAIT_ID!r}; there is no such portrait (any more), upload it again",
-        CREATES - {"create_motion"},
+        POSED,
         got=PORTRAIT_ID,
     ),
     "invalid-motion": ProblemExample(
         ProblemType.INVALID_MOTION,
         "motion.controls.yaw is 90; allowed is -45 to 45 degrees",
-        CREATES - {"create_motion"},
+        POSED,
         got=90,
-        allowed="-45 to 45 degrees",
+        allowed={"minimum": -45, "maximum": 45, "unit": "degrees"},
+    ),
+    "wrong-motion-space": ProblemExample(
+        ProblemType.WRONG_MOTION_SPACE,
+        "motion.space is 'other'; the installed renderer speaks open478",
+        POSED,
+        got="other",
+        allowed=["open478"],
     ),
     "invalid-options": ProblemExample(
         ProblemType.INVALID_OPTIONS,
@@ -218,7 +234,46 @@ PROBLEMS = {
         got=0,
         allowed="at least one face",
     ),
+    "unreadable-media": ProblemExample(
+        ProblemType.UNREADABLE_MEDIA, "portrait is an empty file", UPLOADS | ENDS, got="0 bytes", allowed=["image/jpeg"]
+    ),
+    "too-many-pixels": ProblemExample(
+        ProblemType.TOO_MANY_PIXELS,
+        "portrait has 12000 x 9000 = 108000000 pixels; allowed are 50000000",
+        UPLOADS | ENDS,
+        got=108_000_000,
+        allowed=50_000_000,
+    ),
+    "too-costly": ProblemExample(
+        ProblemType.TOO_COSTLY, "decoding the portrait takes more than 512 MiB of memory", ENDS
+    ),
+    "no-such-face": ProblemExample(
+        ProblemType.NO_SUCH_FACE, "face 2 was asked for, but the portrait has 1; allowed are 0 to 0", ENDS, got=2
+    ),
+    "silent-audio": ProblemExample(
+        ProblemType.SILENT_AUDIO, "the audio is silent: its peak is -93 dBFS, -60 is the least", ENDS
+    ),
+    "audio-too-long": ProblemExample(
+        ProblemType.AUDIO_TOO_LONG, "the audio is 720.0 seconds long; at most 300 are allowed", ENDS
+    ),
+    "video-too-long": ProblemExample(
+        ProblemType.VIDEO_TOO_LONG, "the driving video is 720.0 seconds long; at most 120 are allowed", ENDS
+    ),
+    "worker-lost": ProblemExample(
+        ProblemType.WORKER_LOST, "given up after 3 attempts that each ended its worker", ENDS
+    ),
+    "out-of-memory": ProblemExample(
+        ProblemType.OUT_OF_MEMORY,
+        "the worker's memory did not suffice for this job; a smaller size or less may do",
+        ENDS,
+    ),
+    "deadline-missed": ProblemExample(
+        ProblemType.DEADLINE_MISSED, "the job did not begin within 60.0 s", ENDS, got=60.0
+    ),
     "timed-out": ProblemExample(
         ProblemType.TIMED_OUT, "the job took longer than a job may; a shorter video may do", ENDS
+    ),
+    "internal": ProblemExample(
+        ProblemType.INTERNAL, "something unexpected happened while the job was worked on; it is logged", ENDS
     ),
 }

@@ -12,6 +12,7 @@ from jobs.problems import Problem, ProblemType
 from service.context import ContextDep
 from service.http.explanations import EXPLANATIONS
 from service.http.openapi import STRANGER, problem_responses
+from service.http.problem_examples import PROBLEMS
 from service.http.problems import ProblemError
 
 router = APIRouter(prefix="/problems", tags=["problems"], responses=STRANGER)
@@ -77,7 +78,8 @@ def read_problem(request: Request, context: ContextDep, slug: str) -> Response:
 
 
 def _explained(kind: ProblemType, base: str) -> ProblemPage:
-    meaning, remedy, detail = EXPLANATIONS[kind.slug]
+    meaning, remedy = EXPLANATIONS[kind.slug]
+    example = next(each.problem for each in PROBLEMS.values() if each.type is kind)
     return ProblemPage(
         slug=kind.slug,
         type=base + kind.uri,
@@ -85,7 +87,7 @@ def _explained(kind: ProblemType, base: str) -> ProblemPage:
         status=kind.status,
         meaning=meaning,
         remedy=remedy,
-        example=Problem.of(kind, detail).under(base),
+        example=example.under(base),
     )
 
 

@@ -87,7 +87,7 @@ def test_the_result_has_an_etag_and_ranges(server: Server, portrait: bytes) -> N
     "kind",
     [
         ProblemType.NO_FACE,
-        ProblemType.SEVERAL_FACES,
+        ProblemType.NO_SUCH_FACE,
         ProblemType.UNREADABLE_MEDIA,
         ProblemType.SILENT_AUDIO,
         ProblemType.AUDIO_TOO_LONG,

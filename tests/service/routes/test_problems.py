@@ -8,6 +8,7 @@ import pytest
 
 from jobs.problems import Problem, ProblemType
 from service.http.explanations import EXPLANATIONS, markdown
+from service.http.problem_examples import PROBLEMS
 from tests.service.conftest import Server
 from tests.service.routes.test_create import refused
 from tests.support.paths import ROOT
@@ -17,10 +18,11 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 def test_every_type_is_explained() -> None:
     assert [each.slug for each in ProblemType if each.slug not in EXPLANATIONS] == [], "add them to EXPLANATIONS"
+    shown = {each.type for each in PROBLEMS.values()}
+    assert [each.slug for each in ProblemType if each not in shown] == [], "add them to PROBLEMS"
     for slug, told in EXPLANATIONS.items():
         assert re.fullmatch("[a-z]+(-[a-z]+)*", slug)
         assert all(text.endswith(".") and text.count("`") % 2 == 0 for text in (told.meaning, told.remedy)), slug
-        assert told.detail, slug
 
 
 def test_the_document_is_made_of_the_same_table() -> None:
