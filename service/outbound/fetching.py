@@ -1,7 +1,6 @@
 """Inputs that are fetched from addresses which clients name."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,18 +12,13 @@ import httpcore
 import structlog
 
 from jobs.problems import ProblemError, ProblemType
-from service.outbound.guard import (
-    ALLOWED,
-    CONNECT_S,
-    BlockedAddressError,
-    UnknownHostError,
-    checked_parts,
-    guarded_pool,
-)
+from service.outbound.guard import ALLOWED, CONNECT_S, BlockedAddressError, checked_parts, guarded_pool
+from service.outbound.reasons import reason
 from service.version import package_version
 
 log = structlog.get_logger(__name__)
 
+NO_CONNECTION = f"no connection came about within {CONNECT_S:g} s"  # all else is under the time for the whole
 MAX_ADDRESS = 2048  # characters
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -38,12 +32,6 @@ HOST_AT_ONCE = 16
 FREE_PIECES = 1000
 PIECE_BYTES = 64
 
-REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((UnknownHostError,), "its host is not known"),
-    ((TimeoutError, httpcore.ConnectTimeout), f"no connection came about within {CONNECT_S:g} s"),
-    ((httpcore.ConnectError,), "no connection came about"),
-    ((httpcore.ProtocolError,), "the answer is not proper HTTP, or breaks off"),
-)
 HEADERS = {
     "User-Agent": f"PIRenderer/{package_version()}",
     "Accept": "*/*",
@@ -169,9 +157,9 @@ class _Source:
             yield
         except BlockedAddressError as error:
             log.warning("an input was not fetched", field=self.name, error=str(error))
-            raise self.refused("it leads to an address that is not public") from error
+            raise self.refused(reason(error, late=NO_CONNECTION)) from error
         except (OSError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            why = _reason(error)
+            why = reason(error, late=NO_CONNECTION)
             log.info("an input could not be fetched", field=self.name, error=type(error).__name__, reason=why)
             raise self.failed(why) from error
 
@@ -207,14 +195,6 @@ async def _chunks(source: _Source, answer: httpcore.Response, limit: int) -> Asy
             if pieces > FREE_PIECES and received < PIECE_BYTES * pieces:
                 raise source.failed(f"it comes in pieces of less than {PIECE_BYTES} bytes", allowed=PIECE_BYTES)
             yield chunk
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in words of ours: a library's may show what a server said."""
-    cause = error.args[0] if error.args else None  # httpcore drops it elsewhere
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({cause.verify_message})"
-    return next((why for kinds, why in REASONS if isinstance(error, kinds)), "the connection broke off")
 
 
 def _values(answer: httpcore.Response, name: bytes) -> list[str]:

@@ -103,7 +103,7 @@ def test_a_certificate_that_is_not_the_hosts_is_refused(
     ("script", "why"),
     [
         (says(), "it was not done after 0.3 s"),
-        (says(OK + b"\r\n"), "no connection came about"),
+        (says(OK + b"\r\n"), "its host does not speak TLS as it has to"),
         (says(then="close"), "no connection came about"),
         (says(then="reset"), "no connection came about"),
     ],
