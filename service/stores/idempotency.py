@@ -22,6 +22,8 @@ if found and found ~= '' then return 0 end
 redis.call('SET', KEYS[1], '', 'EX', ARGV[1])
 return 1
 """
+# KEYS: one that was in flight
+RELEASE = "if redis.call('GET', KEYS[1]) == '' then redis.call('DEL', KEYS[1]) end"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class IdempotencyKeys:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._keep = redis.register_script(KEEP)
+        self._release = redis.register_script(RELEASE)
 
     def begin(self, owner: str, key: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
@@ -66,8 +69,9 @@ class IdempotencyKeys:
         self._redis.set(self._name(owner, key), text, ex=KEPT_SECONDS)
 
     def release(self, owner: str, key: str) -> None:
-        """Free the key of a request that led to nothing, so that it can be mended and sent again."""
-        self._redis.delete(self._name(owner, key))
+        """Free the key of a request that led to nothing, so that it can be mended and sent again; unless it lapsed and
+        another has been answered."""
+        self._release(keys=[self._name(owner, key)])
 
     @staticmethod
     def _name(owner: str, key: str) -> str:
