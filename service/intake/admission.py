@@ -9,7 +9,8 @@ import structlog
 
 from jobs.messages import send
 from jobs.problems import ProblemType
-from jobs.schemas import ImageSpec, JobKind, JobSpec, with_seed
+from jobs.schemas import ImageSpec, JobKind, JobSpec
+from jobs.seeds import with_seed
 from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook

@@ -17,7 +17,8 @@ from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
 from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
 from jobs.problems import Problem
-from jobs.schemas import JobKind, Progress, Result, VideoSpec, drawn_seed, input_files
+from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
+from jobs.seeds import drawn_seed
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
