@@ -117,7 +117,7 @@ PROBLEMS = {
     ),
     "bad-form": ProblemExample(ProblemType.BAD_REQUEST, "the form ends before its closing boundary", UPLOADS | TEST),
     "too-slow": ProblemExample(
-        ProblemType.TOO_SLOW, "the form was not complete after 300 s", UPLOADS | TEST, allowed=300
+        ProblemType.TOO_SLOW, "the request was not complete after 300 s", UPLOADS | TEST, allowed=300
     ),
     "idempotency-in-flight": ProblemExample(
         ProblemType.IDEMPOTENCY_IN_FLIGHT,

@@ -14,7 +14,6 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from jobs.files.artifacts import ArtifactTooLargeError
 from jobs.image_headers import check_image
@@ -23,6 +22,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import InputFile
 from service.context import Context
 from service.http.problems import ProblemError
+from service.intake.bodies import arriving, bounded
 from service.intake.fields import FieldReader, Received
 from service.intake.forms import FRAMING_BYTES, JSON, MULTIPART, URLENCODED, DocumentField, FileField, Form, Shape
 from service.intake.json_body import read_json
@@ -66,7 +66,7 @@ async def take_file(context: Context, reader: FieldReader, name: str, chunks: As
 async def _read_multipart(context: Context, request: Request, reader: FieldReader, boundary: bytes) -> None:
     parts = PartReader(reader)
     parser = MultipartParser(boundary, parts.callbacks())
-    async for chunk in _bounded(request, sum(reader.limits.values()) + FRAMING_BYTES):
+    async for chunk in bounded(request, sum(reader.limits.values()) + FRAMING_BYTES):
         parser.write(chunk)
         await _keep_received(context, reader)
     parser.finalize()
@@ -76,7 +76,7 @@ async def _read_multipart(context: Context, request: Request, reader: FieldReade
 
 async def _read_urlencoded(request: Request, reader: FieldReader) -> None:
     limit = min(sum(reader.limits.values()) + FRAMING_BYTES, URLENCODED_BYTES)
-    text = b"".join([chunk async for chunk in _bounded(request, limit)])
+    text = b"".join([chunk async for chunk in bounded(request, limit)])
     try:
         fields = parse_qsl(
             text.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_PARTS
@@ -95,7 +95,7 @@ async def _read_json(context: Context, request: Request, shape: Shape, reader: F
     limit = texts + sum(reader.limits[name] * 4 // 3 for name in files) + FRAMING_BYTES  # base64 has a third more
     with context.artifacts.draft(job_id, "body.json", limit=limit) as body:
         body.write(b"")
-        async for chunk in _bounded(request, limit):
+        async for chunk in bounded(request, limit):
             body.write(chunk)
         body.close()
         read = partial(read_json, body.path, reader, shape, context.catalogue.spaces)
@@ -118,31 +118,12 @@ def _unsupported(request: Request) -> ProblemError:
     )
 
 
-def _check_declared(request: Request, limit: int) -> None:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise ProblemError(
-            ProblemType.TOO_LARGE,
-            f"the request has {declared} bytes; allowed are {limit}",
-            got=int(declared),
-            allowed=limit,
-        )
-
-
 @contextmanager
 def _problems(reader: FieldReader, timeout_s: float) -> Iterator[None]:
     """Make ProblemError of whatever may go wrong while a form is read."""
     try:
-        yield
-    except TimeoutError as error:
-        raise ProblemError(
-            ProblemType.TOO_SLOW,
-            f"the form was not complete after {timeout_s:g} s",
-            allowed=timeout_s,
-            headers={"Connection": "close"},
-        ) from error
-    except ClientDisconnect as error:  # nobody reads this answer, but what was stored is removed
-        raise ProblemError(ProblemType.BAD_REQUEST, "the client went away before the form was complete") from error
+        with arriving(timeout_s):
+            yield
     except FormParserError as error:
         raise ProblemError(ProblemType.BAD_REQUEST, f"the form cannot be read: {error}") from error
     except ArtifactTooLargeError as error:
@@ -154,22 +135,6 @@ def _problems(reader: FieldReader, timeout_s: float) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise ProblemError(ProblemType.STORAGE_FULL, f"the upload cannot be stored: {error.strerror}") from error
-
-
-async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The bytes of a body. Raises ProblemError (413) when they are more, or are said to be."""
-    _check_declared(request, limit)
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
-            raise ProblemError(
-                ProblemType.TOO_LARGE,
-                f"the request is larger than the {limit} bytes allowed",
-                got=f"> {limit}",
-                allowed=limit,
-            )
-        yield chunk
 
 
 async def _keep(context: Context, form: Form, file: Received) -> None:

@@ -7,16 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from jobs.files.keys import new_id
-from jobs.problems import ProblemType
 from jobs.webhooks import Attempt, WebhookDelivery
 from service.access.throttle import UnderwayError
 from service.context import ContextDep, ReaderDep, WriterDep
 from service.http.openapi import access_responses
-from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
+from service.intake.bodies import arriving, bounded
 from service.webhooks.signing import MAX_WEBHOOK_BYTES, parse_webhook, payload
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -80,7 +78,10 @@ async def send_test_webhook(request: Request, context: ContextDep, caller: Write
 
     A receiver that refuses it, or is not there, is an answer as well. A key may send 10 a minute, an owner two at once.
     """
-    body = await _read(request, MAX_WEBHOOK_BYTES, context.settings.upload_timeout_s)
+    timeout_s = context.settings.upload_timeout_s
+    with arriving(timeout_s):
+        async with asyncio.timeout(timeout_s):
+            body = b"".join([chunk async for chunk in bounded(request, MAX_WEBHOOK_BYTES)])
     webhook = parse_webhook(body, private=context.settings.webhook_private)
     try:
         with context.probes.one(caller.owner):
@@ -96,21 +97,3 @@ async def send_test_webhook(request: Request, context: ContextDep, caller: Write
         outcome="delivered" if answer.taken else "failed",
         **dict(answer.attempt),
     )
-
-
-async def _read(request: Request, limit: int, timeout_s: float) -> bytes:
-    """A body of at most `limit` bytes. Raises ProblemError."""
-    body = b""
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    detail = f"the request is larger than the {limit} bytes allowed"
-                    raise ProblemError(ProblemType.TOO_LARGE, detail, got=f"> {limit}", allowed=limit)
-    except TimeoutError as error:
-        detail, close = f"the request was not complete after {timeout_s:g} s", {"Connection": "close"}
-        raise ProblemError(ProblemType.TOO_SLOW, detail, allowed=timeout_s, headers=close) from error
-    except ClientDisconnect as error:
-        raise ProblemError(ProblemType.BAD_REQUEST, "the client went away before the request was complete") from error
-    return body

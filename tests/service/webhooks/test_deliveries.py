@@ -144,7 +144,7 @@ def test_where_a_name_leads_is_not_told(
         (b"{}", ProblemType.INVALID_WEBHOOK, "webhook.url: Field required"),
         (b"", ProblemType.BAD_REQUEST, "Invalid JSON"),
         (b"\xff", ProblemType.BAD_REQUEST, "Invalid JSON"),
-        (b" " * 4097, ProblemType.TOO_LARGE, "larger than the 4096 bytes"),
+        (b" " * 4097, ProblemType.TOO_LARGE, "allowed are 4096"),
     ],
 )
 def test_a_bad_address_is_refused(server: Server, body: bytes, problem: ProblemType, text: str) -> None:
