@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from fractions import Fraction
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.documents import Document
 from jobs.problems import Problem
@@ -17,7 +17,7 @@ from jobs.webhooks import WebhookState
 
 
 class JobRecord(BaseModel):
-    """All that is known of a job; its specification, which can be large, only where it was asked for."""
+    """All that is known of a job; its specification, which can be large, only where it was asked for and is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class JobRecord(BaseModel):
             base_url=fields.get("base_url"),
             webhook=_webhook(fields),
             metadata=json.loads(fields.get("metadata", "{}")),
-            spec=None if spec is None else JOB_SPEC.validate_json(spec),
+            spec=None if spec is None else known_spec(spec),
         )
 
     def at_start(self) -> "JobRecord":
@@ -102,6 +102,14 @@ class JobRecord(BaseModel):
         hidden = {"owner", "number", "deliveries", "result_key", "request_id", "base_url", "error", "spec"}
         given = None if self.spec is None else JobInput.of(self.spec)
         return Job(urls=urls, error=error, input=given, **{name: value for name, value in self if name not in hidden})
+
+
+def known_spec(text: str) -> JobSpec | None:
+    """Read a specification; None where a front-end of a later version wrote what this one does not know."""
+    try:
+        return JOB_SPEC.validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
@@ -215,6 +223,7 @@ class Refusal(StrEnum):
     FINISHED = "finished"  # succeeded, failed, canceled or expired already
     BUSY = "busy"  # another copy holds it and is alive, or as many work on it as may
     EXHAUSTED = "exhausted"  # delivered too often; the claim has just failed it
+    STRANGE = "strange"  # of a later version, whose specification cannot be read; the claim has just failed it
 
 
 @dataclass(frozen=True)

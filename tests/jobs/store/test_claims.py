@@ -10,8 +10,9 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Progress
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
+from jobs.store.names import spec_key
 from jobs.store.records import Claim, Refusal
-from tests.jobs.conftest import RESULT, claim, create, read
+from tests.jobs.conftest import RESULT, SPEC, claim, create, read
 
 
 def test_a_second_copy_steps_back(store: JobStore) -> None:
@@ -90,3 +91,18 @@ def test_abandon_fails_a_live_job_once(store: JobStore) -> None:
     assert store.claims.abandon(job_id, problem) is True
     assert store.claims.abandon(job_id, problem) is False
     assert read(store, job_id).error == problem
+
+
+def test_what_a_later_version_asks_for_fails_at_once_and_clearly(store: JobStore) -> None:
+    """Before all workers are renewed; front-ends can still tell of it, and sweep around it."""
+    job_id, known = create(store), create(store)
+    text = str(store._redis.get(spec_key(job_id)))
+    store._redis.set(spec_key(job_id), text.replace('"kind":', '"tune": "hum", "kind":', 1))
+    assert read(store, job_id).spec is None
+    assert store.claims.claim(job_id, holder="host:1") is Refusal.STRANGE
+    record = read(store, job_id)
+    assert (record.status, record.deliveries) == (JobStatus.FAILED, 1)
+    assert record.error is not None
+    assert "older" in record.error.detail
+    assert store.claims.lock(job_id) is None
+    assert claim(store, known).spec == SPEC
