@@ -1,5 +1,6 @@
 """The front-end's server: it begins on a socket of its own or one handed over, and leaves without failing a request."""
 
+import contextlib
 import os
 import socket
 from typing import Any
@@ -41,6 +42,7 @@ class FrontEnd(uvicorn.Server):
 
 def _notify(state: bytes) -> None:
     if address := os.environ.get("NOTIFY_SOCKET"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
+        # `serve` listens until this one is ready; whoever has gone needs not be told
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
             notice.connect("\0" + address[1:] if address.startswith("@") else address)
             notice.sendall(state)

@@ -86,6 +86,20 @@ def test_it_says_when_it_is_ready_and_when_it_stops(
 
 
 @pytest.mark.slow
+def test_it_leaves_as_well_where_nobody_listens_to_it_any_more(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `serve`, which waits for a new one to be ready and for nothing else."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    server = start()
+    with connected(server) as idle:
+        server.client.get("/healthz")
+        leave(server)
+        idle.sendall(ASK)
+        with idle.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize(("listens", "reason"), [(None, "Bad file descriptor"), (False, "it does not listen")])
 def test_what_is_no_listening_socket_is_refused(tmp_path: Path, listens: bool | None, reason: str) -> None:
     with socket.socket() as handed:
