@@ -130,6 +130,31 @@ def test_what_has_no_file_goes_as_json() -> None:
     assert server.sent[0].headers["idempotency-key"] == "mine"
 
 
+def test_the_last_events_are_asked_for_where_a_job_ends_between_two_streams() -> None:
+    def stream(number: int, status: str) -> Answer:
+        data = json.dumps({"status": status})
+        return Answer(
+            f"id: {number}\nevent: status\ndata: {data}\n\n".encode(), headers={"Content-Type": "text/event-stream"}
+        )
+
+    ended = Answer(done(b""))
+    with (
+        Recorder(Answer(JOB), stream(1, "queued"), ended, stream(2, "succeeded"), ended) as server,
+        Client(server.url) as client,
+    ):
+        events = list(client.job(JOB["id"]).events())
+    assert [event.data["status"] for event in events] == ["queued", "succeeded"]
+    assert server.sent[3].headers["last-event-id"] == "1"
+
+
+def test_a_job_has_ended_though_its_events_do_not_say_so() -> None:
+    stream = Answer(b": none\n\n", headers={"Content-Type": "text/event-stream"})
+    ended = Answer(done(b""))
+    with Recorder(Answer(JOB), stream, ended, stream, ended) as server, Client(server.url) as client:
+        assert list(client.job(JOB["id"]).events()) == []
+    assert len(server.sent) == 5
+
+
 def test_controls_beside_a_motion_are_refused() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="allowed is one of them"):
         client.pose(b"photo", controls={"yaw": 1}, motion={"controls": {}})

@@ -101,7 +101,7 @@ class Following:
         self._job = job
         self._attempts = Attempts(server)
         self._parser = EventParser()
-        self.told = self.ended = False
+        self.told = self.ended = self._asked_after_end = False
 
     def call(self) -> Call:
         """What asks for the events that have not come yet."""
@@ -118,10 +118,14 @@ class Following:
             yield event
 
     def closed(self) -> None:
-        """The stream has ended. Raises ConnectionFailedError: the job, which has been asked for since, has not."""
+        """The stream has ended. Raises ConnectionFailedError: the job, which has been asked for since, has not.
+
+        If it has, the stream is opened once more, for the events that came in between.
+        """
         if not self._job.finished:
             raise ConnectionFailedError(f"the events of job {self._job.id} ended before the job did")
-        self.ended = True
+        self.ended = self.ended or self._asked_after_end
+        self._asked_after_end = True
 
     def pause(self, failure: ServiceError) -> float:
         """Seconds before the stream is opened again. Raises ServiceError: it was the last try."""

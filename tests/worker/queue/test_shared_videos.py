@@ -98,7 +98,7 @@ def test_an_image_waits_for_a_segment_at_most(bench: Bench, portrait: Path, grow
     assert after.done - before.done <= 2 * LENGTH
     bench.store.request_cancel(video)
     assert bench.finished(video).status is JobStatus.CANCELED
-    assert bench.files(video) == {"portrait.jpg"}
+    until(lambda: bench.files(video) == {"portrait.jpg"}, 10, "files are left")
 
 
 def test_an_image_does_not_wait_for_a_plan(bench: Bench, portrait: Path, tmp_path: Path, grow: Grow) -> None:
