@@ -25,7 +25,7 @@ from service.http.problems import ProblemError
 from service.intake.bodies import arriving, bounded
 from service.intake.fields import FieldReader, Received
 from service.intake.forms import FRAMING_BYTES, JSON, MULTIPART, URLENCODED, DocumentField, FileField, Form, Shape
-from service.intake.json_body import read_json
+from service.intake.json_body import JsonBody
 from service.intake.multipart import MAX_PARTS, PartReader
 
 URLENCODED_BYTES = 1 << 20  # which are held as a whole
@@ -92,14 +92,31 @@ async def _read_urlencoded(request: Request, reader: FieldReader) -> None:
 async def _read_json(context: Context, request: Request, shape: Shape, reader: FieldReader, job_id: str) -> None:
     files = {name for name, field in shape.fields.items() if isinstance(field, FileField)}
     texts = sum(limit for name, limit in reader.limits.items() if name not in files)
-    limit = texts + sum(reader.limits[name] * 4 // 3 for name in files) + FRAMING_BYTES  # base64 has a third more
+    # base64 has a third more, and some escape its slashes
+    limit = texts + sum(reader.limits[name] * 11 // 8 for name in files) + FRAMING_BYTES
+    found = JsonBody(reader, shape, context.catalogue.spaces)
     with context.artifacts.draft(job_id, "body.json", limit=limit) as body:
         body.write(b"")
         async for chunk in bounded(request, limit):
+            found.feed(chunk)
             body.write(chunk)
         body.close()
-        read = partial(read_json, body.path, reader, shape, context.catalogue.spaces)
-        await run_sync(read, limiter=context.parsing)
+        with body.path.open("rb") as file:
+            left = await run_sync(found.read, file, limiter=context.parsing)
+            for name, pieces in left.items():
+                reader.begin(name, as_text=True)
+                # each has its turn after a piece: no small body waits for a large one
+                while await run_sync(_write_next, reader, pieces, limiter=context.parsing):
+                    pass
+                reader.end()
+
+
+def _write_next(reader: FieldReader, pieces: Iterator[bytes]) -> bool:
+    """Write the next piece of a field, if there is another."""
+    piece = next(pieces, None)
+    if piece is not None:
+        reader.write(piece)
+    return piece is not None
 
 
 async def _keep_received(context: Context, reader: FieldReader) -> None:

@@ -25,29 +25,41 @@ def chunks_of(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def check_weight(chunks: Iterable[bytes], spaces: Spaces, where: str, problem_type: ProblemType) -> None:
-    """Refuse a text that parsing would make more of than the largest motion. Raises ProblemError."""
-    dimension = max((space.dimension for space in spaces.values()), default=0)
-    bounds = {
-        b",": ("values", MAX_FRAMES * (dimension + VALUES_BESIDE)),
-        b"[": ("lists", MAX_FRAMES + FEW),
-        b"{": ("objects", OBJECTS + FEW),
-        b'"': ("quotation marks", 2 * (NAMES + FEW)),
-    }
-    counts = dict.fromkeys(bounds, 0)
-    for chunk in chunks:
-        for sign, (what, most) in bounds.items():
-            counts[sign] += chunk.count(sign)
-            if counts[sign] > most:
+class Weight:
+    """Counts what parsing a text would make of it, and ends at more than the largest motion has."""
+
+    def __init__(self, spaces: Spaces, where: str, problem_type: ProblemType) -> None:
+        dimension = max((space.dimension for space in spaces.values()), default=0)
+        self._bounds = {
+            b",": ("values", MAX_FRAMES * (dimension + VALUES_BESIDE)),
+            b"[": ("lists", MAX_FRAMES + FEW),
+            b"{": ("objects", OBJECTS + FEW),
+            b'"': ("quotation marks", 2 * (NAMES + FEW)),
+        }
+        self._counts = dict.fromkeys(self._bounds, 0)
+        self._where, self._problem_type = where, problem_type
+
+    def add(self, chunk: bytes) -> None:
+        """Count the next bytes. Raises ProblemError."""
+        for sign, (what, most) in self._bounds.items():
+            self._counts[sign] += chunk.count(sign)
+            if self._counts[sign] > most:
                 raise ProblemError(
-                    problem_type,
-                    f"{where} has more {what} than the {most} that the largest motion has",
+                    self._problem_type,
+                    f"{self._where} has more {what} than the {most} that the largest motion has",
                     got=f"> {most}",
                     allowed=most,
                 )
 
 
-def check_numbers(chunks: Iterable[bytes], where: str, problem_type: ProblemType) -> None:
+def check_weight(chunks: Iterable[bytes], spaces: Spaces, where: str, problem_type: ProblemType) -> None:
+    """Refuse a text that parsing would make more of than the largest motion. Raises ProblemError."""
+    weight = Weight(spaces, where, problem_type)
+    for chunk in chunks:
+        weight.add(chunk)
+
+
+def check_numbers(chunks: Iterable[bytes | bytearray], where: str, problem_type: ProblemType) -> None:
     """Refuse a text with a number that takes long to read. Raises ProblemError."""
     for chunk in chunks:
         # wherever a run of twice as many digits begins, it holds such a block

@@ -215,6 +215,27 @@ def test_a_file_in_json_has_the_limits_of_one_in_a_form(start: Start) -> None:
     assert "bytes beside its files" in refused(response, ProblemType.TOO_LARGE)["detail"]
 
 
+def test_a_text_that_looks_like_a_file_is_kept_as_it_was_sent(server: Server, portrait: bytes) -> None:
+    value = "data:" + "\U0001f600" * 500
+    job = ask(server, "images", portrait=data_uri(portrait), motion=TURN, metadata={"a": value, "b": value}).json()
+    assert job["metadata"] == {"a": value, "b": value}
+    problem = refused(
+        ask(server, "images", portrait=data_uri(portrait), motion=TURN, metadata={"a": value * 2}),
+        ProblemType.INVALID_REQUEST,
+    )
+    assert "at most 512 characters" in problem["detail"]
+    problem = refused(ask(server, "images", **{"data:" + "k" * 2000: 1}), ProblemType.INVALID_REQUEST)
+    assert problem["detail"].startswith("unknown field 'data:kkkk")
+
+
+def test_a_file_of_the_largest_size_may_have_its_slashes_escaped(start: Start) -> None:
+    server = start(max_portrait_bytes=10_000_000)
+    body = json.dumps({"portrait": data_uri(photo() + b"\xfb\xf0\x3f" * ((10_000_000 - len(photo())) // 3))})
+    escaped = body.replace("/", "\\/", body.count("/") // 16)  # four times as many as of a file that is compressed
+    headers = {"content-type": "application/json"}
+    assert server.client.post("/v1/portraits", content=escaped, headers=headers).status_code == 201
+
+
 def test_a_long_motion_in_json_lies_in_a_file(server: Server, portrait: bytes) -> None:
     frames = {"space": "open478", "fps": 25, "frames": [[0.123456] * DIMENSION] * 1000}
     job = ask(server, "videos", portrait=data_uri(portrait), motion=frames).json()
