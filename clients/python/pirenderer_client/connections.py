@@ -124,7 +124,7 @@ class Following:
         """
         if not self._job.finished:
             raise ConnectionFailedError(f"the events of job {self._job.id} ended before the job did")
-        self.ended = self.ended or self._asked_after_end
+        self.ended = self.told or self._asked_after_end
         self._asked_after_end = True
 
     def pause(self, failure: ServiceError) -> float:
