@@ -11,7 +11,8 @@ from service.http.problems import ProblemError
 
 
 async def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The bytes of a body. Raises ProblemError (413) when they are more, or are said to be."""
+    """The bytes of a body. Raises ProblemError: 413 when they are more, or are said to be; 415 when they are compressed."""
+    _check_encoding(request)
     _check_declared(request, limit)
     received = 0
     async for chunk in request.stream():
@@ -40,6 +41,17 @@ def arriving(timeout_s: float) -> Iterator[None]:
         ) from error
     except ClientDisconnect as error:  # nobody reads this answer, but what was stored is removed
         raise ProblemError(ProblemType.BAD_REQUEST, "the client went away before the request was complete") from error
+
+
+def _check_encoding(request: Request) -> None:
+    got = ", ".join(request.headers.getlist("content-encoding"))
+    if got.lower() not in ("", "identity"):  # what is not unfolded is no bomb
+        raise ProblemError(
+            ProblemType.UNSUPPORTED_MEDIA,
+            f"the request's Content-Encoding is {got[:100]!r}; allowed is none",
+            got=got,
+            allowed="identity",
+        )
 
 
 def _check_declared(request: Request, limit: int) -> None:

@@ -1,6 +1,7 @@
 """Create calls in JSON and urlencoded: the same fields as in a form, files as data URIs or by their addresses."""
 
 import base64
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -226,6 +227,17 @@ def test_a_text_that_looks_like_a_file_is_kept_as_it_was_sent(server: Server, po
     assert "at most 512 characters" in problem["detail"]
     problem = refused(ask(server, "images", **{"data:" + "k" * 2000: 1}), ProblemType.INVALID_REQUEST)
     assert problem["detail"].startswith("unknown field 'data:kkkk")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip, br", "deflate"])
+def test_a_body_that_is_compressed_is_refused_as_such(server: Server, encoding: str) -> None:
+    content = gzip.compress(json.dumps(GOOD).encode())
+    for content_type in ("application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
+        headers = {"content-type": content_type, "content-encoding": encoding}
+        response = server.client.post("/v1/images", content=content, headers=headers)
+        problem = refused(response, ProblemType.UNSUPPORTED_MEDIA)
+        assert problem["detail"] == f"the request's Content-Encoding is {encoding!r}; allowed is none"
+    assert server.client.post("/v1/images", json=GOOD, headers={"content-encoding": "identity"}).status_code == 202
 
 
 def test_a_file_of_the_largest_size_may_have_its_slashes_escaped(start: Start) -> None:
