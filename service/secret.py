@@ -24,10 +24,13 @@ class ServiceSecret:
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose, which tell nothing of those for another.
 
-        Raises OSError, and SecretAwayError for a file that was cut off: what is derived from nothing anyone can derive.
+        Raises SecretAwayError, also for a file that was cut off: what is derived from nothing anyone can derive.
         """
         if not self._key:
-            key = self._read()
+            try:
+                key = self._read()
+            except OSError as error:
+                raise SecretAwayError(f"{self._path} cannot be read: {error.strerror}") from error
             if len(key) < SECRET_BYTES:
                 raise SecretAwayError(f"{self._path} holds {len(key)} bytes instead of {SECRET_BYTES}: put it back")
             self._key = key

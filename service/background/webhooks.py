@@ -94,7 +94,7 @@ class _Deliveries:
     async def _deliver(self, message: Message) -> None:
         try:
             await self._attempt(message)
-        except (RedisError, SecretAwayError, OSError) as error:  # when the lease has lapsed it is due again
+        except (RedisError, SecretAwayError) as error:  # when the lease has lapsed it is due again
             log.warning("a webhook could not be looked up, signed or noted", job_id=message.job_id, error=str(error))
         except Exception:  # a fault of ours
             log.exception("delivering a webhook failed unexpectedly", job_id=message.job_id)

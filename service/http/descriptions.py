@@ -261,7 +261,9 @@ HEADERS = {
     "Content-Range": Header(
         "Which bytes of how many", "bytes 0-99/512000", TEXT, frozenset({206, 416}), RESULTS | SPEECH | SEGMENTS
     ),
-    "Preference-Applied": Header("The wait as it was granted", "wait=30", TEXT, frozenset({200, 202}), CREATES),
+    "Preference-Applied": Header(
+        "The wait as it was granted", "wait=30", TEXT, frozenset({200, 202}), CREATES | {"rerun_job"}
+    ),
     "Idempotency-Replayed": Header(
         "With the answer to a request that came before", "true", TEXT, frozenset({200, 202}), CREATES
     ),

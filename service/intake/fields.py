@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from jobs import problems
 from jobs.files.artifacts import ArtifactStore, ArtifactTooLargeError, Draft
 from jobs.media_types import HEAD_BYTES, SUFFIXES
 from jobs.problems import ProblemType
@@ -113,7 +114,13 @@ class FieldReader:
         return self._as_text or bytes(self._buffer[:8]).lower().startswith(ADDRESS_PREFIXES)
 
     def _address(self, text: str) -> str:
-        address = checked_address(self.name, text, private=self._settings.fetch_private)
+        try:
+            address = checked_address(self.name, text, private=self._settings.fetch_private)
+        except problems.ProblemError as error:
+            more = ", a file or a data URI"
+            raise ProblemError(
+                error.problem_type, error.detail + more, got=error.got, allowed=f"{error.allowed}{more}"
+            ) from error
         if not self._settings.fetch:
             detail = f"{self.name} is an address; here nothing is fetched, allowed are the file itself or a data URI"
             raise ProblemError(ProblemType.INVALID_ADDRESS, detail, got=address, allowed="a file or a data URI")

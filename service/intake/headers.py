@@ -10,10 +10,8 @@ from service.settings import Settings
 from service.stores.idempotency import MAX_KEY_LENGTH
 
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
-REQUEST_ID_PARAMETER = {"$ref": "#/components/parameters/X-Request-ID"}
-PARAMETERS = [
-    *({"$ref": f"#/components/parameters/{name}"} for name in ("Prefer", "Idempotency-Key")),
-    REQUEST_ID_PARAMETER,
+PREFER_PARAMETER, _, REQUEST_ID_PARAMETER = PARAMETERS = [
+    {"$ref": f"#/components/parameters/{name}"} for name in ("Prefer", "Idempotency-Key", "X-Request-ID")
 ]
 
 

@@ -73,6 +73,9 @@ class JsonBody:
 
     def _expected(self, name: str) -> FormField:
         allowed = [each for each in self._shape.fields if each not in self._shape.kept]
+        if name in self._shape.kept:
+            detail = f'{name} is a field of forms; in JSON the file\'s own field may be {{"id": …}}'
+            raise ProblemError(ProblemType.INVALID_REQUEST, detail, got=name, allowed=allowed)
         if name not in allowed:
             raise unknown_field(next(self._uris.chunks(name), b"").decode(errors="replace"), allowed)
         return self._shape.fields[name]

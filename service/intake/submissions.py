@@ -58,11 +58,11 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     require_models(context, *KINDS[submission.kind].models)
     owner = caller.owner
     key = request.headers.get("idempotency-key")
-    answered = await run_in_threadpool(context.idempotency.begin, owner, key) if key is not None else None
     job_id = new_id()
+    answered = await run_in_threadpool(context.idempotency.begin, owner, key, job_id) if key is not None else None
     made = False
     try:
-        async with _in_flight(context, owner, key if answered is None else None):
+        async with _in_flight(context, owner, key if answered is None else None, job_id):
             with form_under_way(context, caller):
                 await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
                 form = await read_form(context, request, submission.shape, job_id)
@@ -85,12 +85,12 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
         if not made:
             await run_in_threadpool(remove_folder, context, job_id)
             if key is not None and answered is None:
-                await run_in_threadpool(context.idempotency.release, owner, key)
-    return await _answer(context, request, caller, record, replayed=answered is not None)
+                await run_in_threadpool(context.idempotency.release, owner, key, job_id)
+    return await answer(context, request, caller, record, replayed=answered is not None)
 
 
 @contextlib.asynccontextmanager
-async def _in_flight(context: Context, owner: str, key: str | None) -> AsyncIterator[None]:
+async def _in_flight(context: Context, owner: str, key: str | None, job_id: str) -> AsyncIterator[None]:
     """While the `with` block runs the key, if there is one, stays this request's: it lapses when the process dies.
 
     Raises ProblemError (409) at the end where it has lapsed, and another request came with it.
@@ -103,7 +103,7 @@ async def _in_flight(context: Context, owner: str, key: str | None) -> AsyncIter
         while True:
             await asyncio.sleep(IN_FLIGHT_SECONDS / 3)
             with contextlib.suppress(RedisError, ProblemError):
-                await run_in_threadpool(context.idempotency.keep, owner, key)
+                await run_in_threadpool(context.idempotency.keep, owner, key, job_id)
 
     keeping = asyncio.create_task(keep())
     try:
@@ -111,7 +111,7 @@ async def _in_flight(context: Context, owner: str, key: str | None) -> AsyncIter
     finally:
         keeping.cancel()
         await asyncio.wait((keeping,))
-    await run_in_threadpool(context.idempotency.keep, owner, key)
+    await run_in_threadpool(context.idempotency.keep, owner, key, job_id)
 
 
 def require_models(context: Context, *kinds: str) -> None:
@@ -181,9 +181,10 @@ def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
     return record
 
 
-async def _answer(
-    context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool
+async def answer(
+    context: Context, request: Request, caller: Caller, record: JobRecord, *, replayed: bool = False
 ) -> JSONResponse:
+    """Answer with a new job: 202, or 200 when `Prefer: wait` saw it end."""
     wait_s = wait_seconds(request, context.settings.max_wait_s)
     headers = {"Location": public_job(record, context.base_url(request)).urls.self}
     if replayed:

@@ -25,7 +25,9 @@ from service.http.addresses import page_links, public_job
 from service.http.openapi import CREATE_RESPONSES, Responses, access_responses, job_response, problem_responses
 from service.http.problems import ProblemError
 from service.intake.admission import underway_bound_reached
+from service.intake.headers import PREFER_PARAMETER
 from service.intake.reruns import run_again
+from service.intake.submissions import answer
 from service.routes.answers import NO_JOB, file_responses, not_finished, require_no_other_end, send_artifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -195,18 +197,24 @@ def cancel_job(request: Request, record: OwnJobDep, context: ContextDep) -> Job:
 
 
 RERUN_RESPONSES: Responses = {
+    200: CREATE_RESPONSES[200],
     202: job_response("The new job, queued", "job-queued"),
     **access_responses(s404="No such job", s409="The job has not finished", s410="Expired"),
     **{status: CREATE_RESPONSES[status] for status in (503, 507)},
 }
 
 
-@router.post("/{job_id}/rerun", status_code=202, response_model=Job, responses=RERUN_RESPONSES)
-def rerun_job(request: Request, record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
+@router.post(
+    "/{job_id}/rerun",
+    status_code=202,
+    response_model=Job,
+    responses=RERUN_RESPONSES,
+    openapi_extra={"parameters": [PREFER_PARAMETER]},
+)
+async def rerun_job(request: Request, record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Make a new job of one that has ended, with the same input: it makes the same again, to the byte."""
-    base = context.base_url(request)
-    job = public_job(run_again(context, record, caller, base), base)
-    return JSONResponse(job.model_dump(mode="json"), status_code=202, headers={"Location": job.urls.self})
+    rerun = await run_in_threadpool(run_again, context, record, caller, context.base_url(request))
+    return await answer(context, request, caller, rerun)
 
 
 @router.delete("/{job_id}", status_code=204, responses=NO_JOB)

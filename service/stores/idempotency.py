@@ -15,15 +15,15 @@ IN_FLIGHT_SECONDS = 30  # so long after its front-end has died a request may be 
 KEPT_SECONDS = 24 * 3600
 MAX_KEY_LENGTH = 255
 
-# KEYS: one in flight; ARGV: seconds -> 1, or 0 where another request with this key has been answered
+# KEYS: one in flight; ARGV: whose it is, seconds -> 1, or 0 where it is another request's by now
 KEEP = """
 local found = redis.call('GET', KEYS[1])
-if found and found ~= '' then return 0 end
-redis.call('SET', KEYS[1], '', 'EX', ARGV[1])
+if found and found ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
 """
-# KEYS: one that was in flight
-RELEASE = "if redis.call('GET', KEYS[1]) == '' then redis.call('DEL', KEYS[1]) end"
+# KEYS: one that was in flight; ARGV: whose it was
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class Answered:
 
 
 class IdempotencyKeys:
-    """Keys seen lately, in Redis, apart for each owner."""
+    """Keys seen lately, in Redis, apart for each owner. While a request is in flight its key holds the id of the job
+    that it would make."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._keep = redis.register_script(KEEP)
         self._release = redis.register_script(RELEASE)
 
-    def begin(self, owner: str, key: str) -> Answered | None:
+    def begin(self, owner: str, key: str, job_id: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
         if not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable() and key.isascii()):
             raise ProblemError(
@@ -51,16 +52,16 @@ class IdempotencyKeys:
                 got=key,
             )
         name = self._name(owner, key)
-        if self._redis.set(name, "", nx=True, ex=IN_FLIGHT_SECONDS):
+        if self._redis.set(name, job_id, nx=True, ex=IN_FLIGHT_SECONDS):
             return None
         stored = cast("str | None", self._redis.get(name))
-        if not stored:
+        if not stored or not stored.startswith("{"):
             raise _in_flight(key)
         return Answered(**json.loads(stored))
 
-    def keep(self, owner: str, key: str) -> None:
+    def keep(self, owner: str, key: str, job_id: str) -> None:
         """Claim a key for longer, which is in flight. Raises ProblemError (409) where it lapsed and went to another."""
-        if not self._keep(keys=[self._name(owner, key)], args=[IN_FLIGHT_SECONDS]):
+        if not self._keep(keys=[self._name(owner, key)], args=[job_id, IN_FLIGHT_SECONDS]):
             raise _in_flight(key)
 
     def finish(self, owner: str, key: str, answered: Answered) -> None:
@@ -68,10 +69,10 @@ class IdempotencyKeys:
         text = json.dumps({"fingerprint": answered.fingerprint, "job_id": answered.job_id})
         self._redis.set(self._name(owner, key), text, ex=KEPT_SECONDS)
 
-    def release(self, owner: str, key: str) -> None:
+    def release(self, owner: str, key: str, job_id: str) -> None:
         """Free the key of a request that led to nothing, so that it can be mended and sent again; unless it lapsed and
-        another has been answered."""
-        self._release(keys=[self._name(owner, key)])
+        went to another."""
+        self._release(keys=[self._name(owner, key)], args=[job_id])
 
     @staticmethod
     def _name(owner: str, key: str) -> str:

@@ -44,7 +44,7 @@ class WebhookSender:
         self._poster = Poster(private=private, timeout_s=timeout_s)
 
     async def send(self, owner: str, url: str, message_id: str, body: bytes) -> Answer:
-        """Send a message in an owner's name. Raises SecretAwayError or OSError where it cannot be signed."""
+        """Send a message in an owner's name. Raises SecretAwayError where it cannot be signed."""
         at, began = datetime.now(UTC), time.perf_counter()
         headers = self._signer.headers(owner, message_id, int(at.timestamp()), body)
         headers |= {"content-type": "application/json", "user-agent": "PIRenderer-Webhooks/1.0"}

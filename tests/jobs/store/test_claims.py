@@ -8,9 +8,9 @@ import pytest
 from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Progress
+from jobs.store import names
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
-from jobs.store.names import spec_key
 from jobs.store.records import Claim, Refusal
 from tests.jobs.conftest import RESULT, SPEC, claim, create, read
 
@@ -96,8 +96,8 @@ def test_abandon_fails_a_live_job_once(store: JobStore) -> None:
 def test_what_a_later_version_asks_for_fails_at_once_and_clearly(store: JobStore) -> None:
     """Before all workers are renewed; front-ends can still tell of it, and sweep around it."""
     job_id, known = create(store), create(store)
-    text = str(store._redis.get(spec_key(job_id)))
-    store._redis.set(spec_key(job_id), text.replace('"kind":', '"tune": "hum", "kind":', 1))
+    text = str(store._redis.get(names.Key.JOB + job_id + names.SPEC))
+    store._redis.set(names.Key.JOB + job_id + names.SPEC, text.replace('"kind":', '"tune": "hum", "kind":', 1))
     assert read(store, job_id).spec is None
     assert store.claims.claim(job_id, holder="host:1") is Refusal.STRANGE
     record = read(store, job_id)

@@ -163,6 +163,8 @@ def test_a_job_that_succeeded_is_made_again_from_the_same_input(server: Server, 
     again = server.client.post(f"/v1/jobs/{done['id']}/rerun").json()
     assert again["id"] != done["id"]
     assert (again["input"], again["metadata"]) == (done["input"], {"order": "17"})
+    waited = server.client.post(f"/v1/jobs/{done['id']}/rerun", headers={"Prefer": "wait=0"})
+    assert (waited.status_code, waited.headers["preference-applied"]) == (202, "wait=0")
 
 
 def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: bytes) -> None:
