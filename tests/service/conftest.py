@@ -18,7 +18,8 @@ import structlog
 from PIL import Image
 
 from jobs.files.folder import FolderArtifacts
-from jobs.schemas import JobSpec, Result
+from jobs.formats import IMAGE_FORMATS
+from jobs.schemas import ImageSpec, JobSpec, Result
 from jobs.store.jobs import JobStore
 from jobs.store.names import MESSAGES
 from jobs.store.records import Claim
@@ -93,8 +94,10 @@ class Server:
 
     def succeed(self, job_id: str, data: bytes = b"\x89PNG result") -> None:
         claim = self.claim(job_id)
-        stored = self.context.artifacts.put(job_id, "result.png", [data])
-        result = Result(media_type="image/png", bytes=stored.bytes, sha256=stored.sha256, width=256, height=256)
+        spec = self.spec(job_id)
+        made = spec.options.result_format if isinstance(spec, ImageSpec) else IMAGE_FORMATS["png"]
+        stored = self.context.artifacts.put(job_id, f"result.{made.suffix}", [data])
+        result = Result(media_type=made.media_type, bytes=stored.bytes, sha256=stored.sha256, width=256, height=256)
         self.context.store.claims.succeed(claim, result, key=stored.key, made={"images": 1})
 
     def queued_messages(self, queue: str) -> list[str]:

@@ -132,7 +132,7 @@ def test_submit_follows_a_job_and_writes_its_result(server: Server, portrait_fil
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert answer["status"] == "succeeded"
-    assert Path(answer["output"]) == portrait_file.with_name("me-animated.png")
+    assert Path(answer["output"]) == portrait_file.with_name("me-animated.jpg")
     assert Path(answer["output"]).read_bytes() == b"the result"
     spec = server.spec(answer["id"])
     assert isinstance(spec, ImageSpec)

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from jobs.schemas import Result
+from jobs.schemas import Result, VideoSpec
 from jobs.segments import cut
 from jobs.store.names import JOIN
 from jobs.store.records import Claim, Found, Fragment, Shared
@@ -44,8 +44,12 @@ class Streamed:
     def join(self, data: bytes = b"the result") -> None:
         """Make the result."""
         claim = self._claim(JOIN)
-        stored = self._artifacts.put(self.job_id, "result.mp4", [data])
-        result = Result(media_type="video/mp4", bytes=stored.bytes, sha256=stored.sha256)
+        record = self._store.get(self.job_id)
+        assert record is not None
+        assert isinstance(record.spec, VideoSpec)
+        made = record.spec.options.result_format
+        stored = self._artifacts.put(self.job_id, f"result.{made.suffix}", [data])
+        result = Result(media_type=made.media_type, bytes=stored.bytes, sha256=stored.sha256)
         self._store.claims.succeed(claim, result, key=stored.key)
 
     def _claim(self, part: str) -> Claim:
