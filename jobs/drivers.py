@@ -81,17 +81,18 @@ def read_drivers(
     audio: Path | None,
     driving: Path | None,
     text: str | None = None,
+    speech: str = "--audio",
 ) -> Drivers:
     """Read what was given: one of them, or for a video speech, a driving video and a motion, two of them or all.
 
-    A text counts as speech.
+    A text counts as speech, which may be given by the options that `speech` names.
     """
     if audio and text:
         raise typer.BadParameter("--audio and --text are given; allowed is one of them")
-    drivers = {"--control": control, "--motion": motion, "--audio": audio or text, "--driving": driving}
+    drivers = {"--control": control, "--motion": motion, "--audio": audio, "--text": text, "--driving": driving}
     given = [name for name, value in drivers.items() if value]
     if not given or {"--control", "--motion"} <= {*given}:
-        allowed = "at least one of --audio, --driving, and either --control or --motion, is needed"
+        allowed = f"at least one of {speech}, --driving, and either --control or --motion, is needed"
         raise typer.BadParameter(f"{allowed}, got {', '.join(given) or 'none'}")
     media_type = None if driving is None else type_of(driving)
     if media_type not in (None, *IMAGE_TYPES, *VIDEO_TYPES):

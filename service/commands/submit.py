@@ -25,16 +25,26 @@ from jobs.drivers import (
 from jobs.formats import SUFFIXES
 from jobs.media_types import IMAGES, listed
 from pirenderer_client import AsyncClient, AsyncJob, ServiceError
+from pirenderer_client.calls import ADDRESSES
 from service.commands.progress import follow, job_bars, show_timings
 
 UNDER_WAY = 4  # jobs at once
 IMAGE_SUFFIXES = (*(f".{each.suffix}" for each in IMAGES), ".jpeg", ".heif")
 
 
+def local_path(text: str) -> Path:
+    """A file or a folder. Raises typer.BadParameter: it is none, or an address."""
+    if text.startswith(ADDRESSES):
+        raise typer.BadParameter(f"{text!r:.80} is an address; allowed are files and folders")
+    if not (path := Path(text)).exists():
+        raise typer.BadParameter(f"{text!r} does not exist")
+    return path
+
+
 def submit(
     portraits: Annotated[
         list[Path],
-        typer.Argument(exists=True, metavar="PORTRAIT...", help=f"Photos, or folders of them: {listed(IMAGES)}."),
+        typer.Argument(parser=local_path, metavar="PORTRAIT...", help=f"Photos, or folders of them: {listed(IMAGES)}."),
     ],
     *,
     control: ControlList = None,
@@ -47,7 +57,8 @@ def submit(
     option: OptionList = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with each job; repeatable.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="What to write (default: the portrait's name, new suffix).")
+        Path | None,
+        typer.Option("-o", "--output", help="What to write (default: NAME-animated.SUFFIX beside the portrait NAME)."),
     ] = None,
     output_dir: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for what is made.")] = None,
     url: Annotated[str, typer.Option(envvar="PIRENDERER_URL", help="The server.")] = "http://127.0.0.1:8000",
@@ -57,7 +68,10 @@ def submit(
     ] = False,
 ) -> None:
     """Send a job for each portrait to a running server, follow them and write their results."""
-    drivers = read_drivers(control=control, absolute=absolute, motion=motion, audio=audio, driving=driving, text=text)
+    drivers = read_drivers(
+        control=control, absolute=absolute, motion=motion, audio=audio, driving=driving, text=text,
+        speech="--audio, --text",
+    )  # fmt: skip
     if voice and not text:
         raise typer.BadParameter(f"{voice!r}, but there is no --text to speak", param_hint="--voice")
     options = drivers.options(option or [], output)

@@ -49,5 +49,6 @@ def test_several_make_a_video(given: dict[str, Path], driven: dict[str, str | li
 
 
 def test_controls_and_a_motion_are_two_of_the_same(given: dict[str, Path]) -> None:
-    with pytest.raises(typer.BadParameter, match="either --control or --motion, is needed, got --control, --motion"):
+    allowed = "at least one of --audio, --driving, and either --control or --motion, is needed"
+    with pytest.raises(typer.BadParameter, match=f"{allowed}, got --control, --motion"):
         read_drivers(control=["yaw=5"], absolute=False, motion=given["motion"], audio=given["audio"], driving=None)

@@ -104,6 +104,7 @@ def test_one_that_fails_stops_no_other(server: Server, tmp_path: Path) -> None:
         (["FILE", "--voice", "en"], "'en', but there is no --text to speak"),
         (["FILE", "--text", "Hello", "--audio", "FILE"], "--audio and --text are given; allowed is one of them"),
         (["NONE"], "does not exist"),
+        (["https://a.example/me.jpg"], "'https://a.example/me.jpg' is an address; allowed are files and folders"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_sent(arguments: list[str], text: str, tmp_path: Path) -> None:
@@ -116,6 +117,12 @@ def test_what_cannot_be_done_is_said_before_anything_is_sent(arguments: list[str
     result = runner.invoke(app, ["submit", *arguments, *drivers, "--url", "http://127.0.0.1:1"])
     assert result.exit_code == 2
     assert text.replace(" ", "") in "".join(result.output.replace("│", "").split())
+
+
+def test_what_drives_may_be_a_text(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["submit", *photos(tmp_path, "me.jpg"), "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 2
+    assert "at least one of --audio, --text, --driving, and" in " ".join(result.output.replace("│", "").split())
 
 
 def test_a_text_goes_with_its_voice_and_metadata(tmp_path: Path) -> None:
