@@ -8,11 +8,13 @@ import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type, get_args
 
 import httpx
 import pytest
 
+from jobs import formats
+from jobs.schemas import JobKind, JobStatus
 from pirenderer_client import (
     AsyncClient,
     AsyncJob,
@@ -21,14 +23,17 @@ from pirenderer_client import (
     InvalidRequestError,
     Job,
     JobFailedError,
+    Kind,
     NotFoundError,
     Portrait,
     ServiceError,
+    Status,
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
     calls,
 )
+from pirenderer_client.connections import FORMATS, SUFFIXES
 from pirenderer_client.sse import EventParser, Message
 from tests.support.recorder import Answer, Recorder
 
@@ -269,9 +274,9 @@ def test_a_result_elsewhere_is_fetched_without_the_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("came", "text", "tries"),
     [
-        (b"resulT", "the SHA-256 of the result is", 1),
+        (b"resulT", "the SHA-256 of the file is", 1),
         (b"result and more", "more than the 6 bytes", 1),
-        (b"res", "3 of the result's 6 bytes came", 2),
+        (b"res", "3 of the file's 6 bytes came", 2),
     ],
 )
 def test_a_result_that_is_not_what_was_made_is_refused(came: bytes, text: str, tries: int, tmp_path: Path) -> None:
@@ -281,6 +286,72 @@ def test_a_result_that_is_not_what_was_made_is_refused(came: bytes, text: str, t
             job.save(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
     assert len(server.sent) == 1 + tries
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "media_type", "text"),
+    [
+        ("b.jpg", "image", "image/png", 'image/png; allowed is .png; options={"format": "jpeg"} asks for .jpg'),
+        ("b.PNG", "image", "image/jpeg", 'allowed is .jpg or .jpeg; options={"format": "png"} asks for .PNG'),
+        ("b.mp4", "video", "video/webm", 'allowed is .webm; options={"format": "mp4"} asks for .mp4'),
+        ("b.mp4", "image", "image/png", "allowed is .png$"),
+        ("b.png", "image", "application/zip", "allowed is .zip$"),
+        ("b.zip", "motion", "application/json", "allowed is .json$"),
+    ],
+)
+def test_a_suffix_of_another_format_is_refused(
+    name: str, kind: str, media_type: str, text: str, tmp_path: Path
+) -> None:
+    with Recorder(Answer({**done(b"a", media_type=media_type), "kind": kind})) as server:
+        with Client(server.url) as client, pytest.raises(ValueError, match=text):
+            client.job("x").save(tmp_path / "made" / name)
+
+        async def save() -> None:
+            async with AsyncClient(server.url) as client:
+                await (await client.job("x")).save(tmp_path / "made" / name)
+
+        with pytest.raises(ValueError, match=text):
+            asyncio.run(save())
+    assert {sent.path for sent in server.sent} == {"/v1/jobs/x"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("a.PNG", "image/png"), ("a.jpeg", "image/jpeg"), ("a.jpg", "image/jpeg"), ("a", "image/png"),
+     ("a.2", "image/png"), ("a.new", "image/new")],
+)  # fmt: skip
+def test_other_suffixes_are_taken(name: str, media_type: str, tmp_path: Path) -> None:
+    with Recorder(Answer(done(b"a", media_type=media_type)), Answer(b"a")) as server, Client(server.url) as client:
+        assert client.job("x").save(tmp_path / name).read_bytes() == b"a"
+
+
+def test_a_job_that_has_expired_says_so() -> None:
+    with Recorder(Answer({**JOB, "status": "expired"})) as server, Client(server.url) as client:
+        job = client.job("x")
+        with pytest.raises(JobFailedError, match=r"^job 0+ expired$") as caught:
+            job.wait()
+    assert (caught.value.name, caught.value.status) == ("job-expired", 410)
+    assert caught.value.type == f"{server.url}/problems/job-expired"
+
+
+def test_formats_kinds_and_states_are_those_of_the_service() -> None:
+    assert {kind: {*names.values()} for kind, names in formats.BY_SUFFIX.items()} == {
+        kind: {*names} for kind, names in FORMATS.items()
+    }
+    for media_type, suffix in formats.SUFFIXES.items():
+        assert SUFFIXES[f".{suffix}"] == media_type.partition("/")[2]
+    assert get_args(Kind) == tuple(JobKind)
+    assert get_args(Status) == tuple(JobStatus)
+
+
+def test_kinds_and_states_are_known_to_type_checkers() -> None:
+    with Recorder(Answer(JOB)) as server, Client(server.url) as client:
+        job = client.job("x")
+        assert_type(job.kind, Kind)
+        assert_type(job.status, Status)
+    calls.jobs(status=["failed"], kind="video")
+    calls.jobs(status="done", kind="film")  # type: ignore[arg-type]
 
 
 def test_a_job_that_did_not_succeed_says_why() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -17,13 +18,19 @@ from pirenderer_client import (
     Client,
     Event,
     InvalidRequestError,
+    Job,
     JobFailedError,
     NotFoundError,
+    Portrait,
     Progress,
     ServiceError,
+    Voice,
+    WebhookDelivery,
+    WebhookTest,
 )
 from tests.support.lines import Line
-from tests.support.processes import PORTRAIT, ROOT, Service
+from tests.support.processes import PORTRAIT, ROOT, Service, until
+from tests.support.recorder import Answer, Recorder
 from tests.support.tiny_weights import tiny_service
 
 pytestmark = pytest.mark.slow
@@ -34,7 +41,7 @@ CROP = {"paste_back": False}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with tiny_service(tmp_path_factory.mktemp("service")) as service:
+    with tiny_service(tmp_path_factory.mktemp("service"), {"PIRENDERER_WEBHOOK_PRIVATE": "true"}) as service:
         yield service
 
 
@@ -94,7 +101,7 @@ def test_many_go_on_at_once(url: str, tmp_path: Path) -> None:
     async def everything() -> list[Path]:
         async with AsyncClient(url) as client:
             spaces = await client.controls()
-            assert "yaw" in {control["name"] for control in spaces[0]["controls"]}
+            assert "yaw" in {control.name for control in spaces[0].controls}
             return await asyncio.gather(*(one(client, yaw) for yaw in (-20, 0, 20)))
 
     assert len({path.read_bytes() for path in asyncio.run(everything())}) == 3
@@ -103,8 +110,8 @@ def test_many_go_on_at_once(url: str, tmp_path: Path) -> None:
 def test_what_is_refused_says_what_was_got_and_what_is_allowed(client: Client) -> None:
     with pytest.raises(InvalidRequestError, match="yaw is 99; allowed is -45 to 45 degrees") as caught:
         client.pose(PORTRAIT, controls={"yaw": 99})
-    assert (caught.value.name, caught.value.got) == ("invalid-motion", 99)
-    assert caught.value.allowed is not None
+    error = caught.value
+    assert f"# {error.name} {error.got} {error.allowed}\n" in (ROOT / "clients/python/README.md").read_text()
     with pytest.raises(NotFoundError, match="there is no job"):
         client.job("0" * 32)
 
@@ -120,9 +127,12 @@ def test_a_photo_without_a_face_fails(client: Client, tmp_path: Path) -> None:
 
 def test_a_job_is_canceled_run_again_and_removed(client: Client) -> None:
     job = client.animate(PORTRAIT, audio=SPEECH, metadata=None)
-    with pytest.raises(JobFailedError, match="canceled"):
+    with pytest.raises(JobFailedError, match=r"^job \w+ canceled$") as caught:
         job.cancel().wait()
     assert job.status == "canceled"
+    assert caught.value.name == "job-canceled"
+    answer = httpx.get(result := job.document["urls"]["result"], trust_env=False).json()
+    assert {**caught.value.problem, "instance": result} == answer
     again = job.rerun()
     assert again.id != job.id
     assert [each.id for each, _ in zip(client.jobs(), "ab", strict=False)] == [again.id, job.id]
@@ -130,6 +140,74 @@ def test_a_job_is_canceled_run_again_and_removed(client: Client) -> None:
         each.delete()
         with pytest.raises(NotFoundError):
             each.refresh()
+
+
+def test_the_speech_of_a_video_is_fetched(client: Client, url: str, second: bytes) -> None:
+    job = client.animate(PORTRAIT, audio=second, options=CROP)
+    assert job.speech is not None
+    assert job.speech.media_type == "audio/wav"
+    assert job.speech_bytes() == second
+    listed = next(client.jobs())
+    assert (listed.id, listed.speech) == (job.id, None)
+    assert listed.speech_bytes() == second
+    job.delete()
+
+    async def mute() -> bytes:
+        async with AsyncClient(url) as through:
+            return await (await through.pose(PORTRAIT, controls={}, options=CROP)).speech_bytes()
+
+    with pytest.raises(NotFoundError, match="made without speech"):
+        asyncio.run(mute())
+
+
+def test_portraits_are_listed(client: Client, url: str) -> None:
+    async def listed() -> list[Portrait]:
+        async with AsyncClient(url) as through:
+            return [each async for each in through.portraits()]
+
+    kept = [client.keep_portrait(PORTRAIT) for _ in range(2)]
+    assert list(client.portraits()) == asyncio.run(listed()) == kept[::-1]
+    for each in kept:
+        client.delete_portrait(each)
+    assert list(client.portraits()) == []
+
+
+def test_jobs_are_listed_by_when_they_were_made(client: Client) -> None:
+    jobs = [client.pose(PORTRAIT, controls={}, options=CROP) for _ in range(2)]
+    first, second = (datetime.fromisoformat(job.document["created_at"]) for job in jobs)
+    assert [job.id for job in client.jobs(created_after=second)] == [jobs[1].id]
+    assert [job.id for job in client.jobs(created_after=first, created_before=second)] == [jobs[0].id]
+    with pytest.raises(InvalidRequestError, match="timezone"):
+        list(client.jobs(created_after=first.replace(tzinfo=None)))
+
+
+def test_webhooks_are_tested_and_followed(client: Client, url: str) -> None:
+    async def asked(job: Job) -> tuple[str, WebhookTest, list[WebhookDelivery]]:
+        async with AsyncClient(url) as through:
+            found = await through.webhook_deliveries(await through.job(job.id))
+            return await through.webhook_secret(), await through.test_webhook(receiver.url), found
+
+    with Recorder(Answer(None, 204)) as receiver:
+        tried = client.test_webhook(receiver.url)
+        assert (tried.event, tried.outcome, tried.status, tried.error) == ("webhook.test", "delivered", 204, None)
+        assert [sent.headers["webhook-id"] for sent in receiver.sent] == [tried.message_id]
+        job = client.pose(PORTRAIT, controls={}, options=CROP, webhook={"url": receiver.url}).wait()
+        until(lambda: client.webhook_deliveries(job), 20, "nothing was delivered")
+        secret, tried, deliveries = asyncio.run(asked(job))
+    assert secret == client.webhook_secret()
+    assert secret.startswith("whsec_")
+    assert tried.outcome == "delivered"
+    assert [(each.job_id, each.event, each.outcome) for each in deliveries] == [(job.id, "job.succeeded", "delivered")]
+    assert client.webhook_deliveries() == deliveries
+
+
+def test_voices_are_listed(client: Client, url: str) -> None:
+    async def listed() -> list[Voice]:
+        async with AsyncClient(url) as through:
+            return await through.voices()
+
+    told = httpx.get(f"{url}/v1/voices", trust_env=False).json()["voices"]
+    assert client.voices() == asyncio.run(listed()) == [Voice(**each) for each in told]
 
 
 class Lost:

@@ -1,6 +1,6 @@
 """Weights for tests that do not look at pixels: the released ones, but for a renderer of next to no channels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from tests.support.processes import Service, need_weights
 
 
 @contextmanager
-def tiny_service(folder: Path) -> Iterator[Service]:
+def tiny_service(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
     """A service of one worker, whose pictures nobody looks at."""
     need_weights()
     (weights := folder / "weights").mkdir()
     service = Service(folder)
     try:
-        tiny = tiny_settings(weights)
+        tiny = {**tiny_settings(weights), **(environment or {})}
         for name in ("redis", "api", "worker"):
             service.start(name, environment=tiny)
         yield service

@@ -3,11 +3,11 @@
     with Client("http://127.0.0.1:8000", api_key="...") as client:
         client.animate("me.jpg", audio="speech.flac").save("talking-head.mp4")
 
-`AsyncClient` does the same with `await`. Every failure is a ServiceError.
+`AsyncClient` does the same with `await`. What the service or the way to it fails at is a ServiceError.
 """
 
 from pirenderer_client.aio import AsyncClient, AsyncJob
-from pirenderer_client.calls import Animation, Extraction, Input, Portrayed, Pose, Terms
+from pirenderer_client.calls import Animation, Extraction, Filters, Input, Portrayed, Pose, Terms
 from pirenderer_client.client import Client, Job
 from pirenderer_client.errors import (
     ConnectionFailedError,
@@ -18,7 +18,21 @@ from pirenderer_client.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from pirenderer_client.models import Event, JobFailedError, Portrait, Progress, Result
+from pirenderer_client.models import (
+    Control,
+    Event,
+    File,
+    JobFailedError,
+    Kind,
+    MotionSpace,
+    Portrait,
+    Progress,
+    Result,
+    Status,
+    Voice,
+    WebhookDelivery,
+    WebhookTest,
+)
 
 __all__ = [
     "Animation",
@@ -26,12 +40,17 @@ __all__ = [
     "AsyncJob",
     "Client",
     "ConnectionFailedError",
+    "Control",
     "Event",
     "Extraction",
+    "File",
+    "Filters",
     "Input",
     "InvalidRequestError",
     "Job",
     "JobFailedError",
+    "Kind",
+    "MotionSpace",
     "NotFoundError",
     "Portrait",
     "Portrayed",
@@ -39,8 +58,12 @@ __all__ = [
     "Progress",
     "Result",
     "ServiceError",
+    "Status",
     "Terms",
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnavailableError",
+    "Voice",
+    "WebhookDelivery",
+    "WebhookTest",
 ]

@@ -1,8 +1,8 @@
-"""The same client for asyncio."""
+"""The same client for asyncio. Files are read and written in the event loop, a piece at a time."""
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from os import PathLike
 from pathlib import Path
@@ -11,10 +11,23 @@ from typing import Any, BinaryIO, Self, Unpack
 import httpx
 
 from pirenderer_client import calls
-from pirenderer_client.calls import Animation, Call, Extraction, Input, Portrayed, Pose
-from pirenderer_client.connections import Attempts, Download, Following, Server, whole_file
+from pirenderer_client.calls import Animation, Call, Extraction, Filters, Input, Portrayed, Pose
+from pirenderer_client.connections import Attempts, Download, Following, Server, check_suffix, whole_file
 from pirenderer_client.errors import ServiceError, answer_error
-from pirenderer_client.models import Event, JobFailedError, JobState, Portrait, Progress, known
+from pirenderer_client.models import (
+    Event,
+    File,
+    JobFailedError,
+    JobState,
+    MotionSpace,
+    Portrait,
+    Progress,
+    Voice,
+    WebhookDelivery,
+    WebhookTest,
+    known,
+    motion_spaces,
+)
 
 
 class AsyncJob(JobState["AsyncClient"]):
@@ -43,16 +56,29 @@ class AsyncJob(JobState["AsyncClient"]):
         return self
 
     async def save(self, path: str | PathLike[str]) -> Path:
-        """Wait for its result and write it to `path`, whole or not at all. Raises JobFailedError, OSError."""
+        """Wait for its result and write it to `path`, whole or not at all. Raises JobFailedError, OSError.
+
+        Raises ValueError: the suffix is that of another format.
+        """
         await self.wait()
+        check_suffix(Path(path), self)
         with whole_file(Path(path)) as file:
-            await self._client.fetch(self, file)
+            await self._client.fetch(calls.about(self.id, "/result"), self.result, file)
         return Path(path)
 
     async def result_bytes(self) -> bytes:
         """Wait for its result. Raises JobFailedError."""
         await self.wait()
-        await self._client.fetch(self, file := io.BytesIO())
+        await self._client.fetch(calls.about(self.id, "/result"), self.result, file := io.BytesIO())
+        return file.getvalue()
+
+    async def speech_bytes(self) -> bytes:
+        """The sound that a video speaks with, be it sent or made of a text; `speech` has its type.
+
+        Raises NotFoundError: it was made without, or has expired.
+        """
+        speech = self.speech or (await self.refresh()).speech
+        await self._client.fetch(calls.about(self.id, "/speech"), speech, file := io.BytesIO())
         return file.getvalue()
 
     async def cancel(self) -> Self:
@@ -106,6 +132,11 @@ class AsyncClient:
         """Keep a photo for many jobs. Raises OSError."""
         return known(Portrait, await self.call(calls.keep(portrait)))
 
+    async def portraits(self) -> AsyncIterator[Portrait]:
+        """The owner's portraits, newest first."""
+        async for document in self._listed(calls.PORTRAITS, "portraits"):
+            yield known(Portrait, document)
+
     async def delete_portrait(self, portrait: Portrait) -> None:
         """Remove a photo that is kept. Jobs made with it go on."""
         await self.call(calls.delete("portraits", portrait.id))
@@ -114,30 +145,31 @@ class AsyncClient:
         """The job with this id."""
         return self._job(await self.call(calls.about(job_id)))
 
-    async def jobs(
-        self,
-        *,
-        status: Sequence[str] | str | None = None,
-        kind: Sequence[str] | str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[AsyncJob]:
-        """The owner's jobs, newest first: those of a state, or of several, of a kind, and with all of this metadata."""
-        call: Call | None = calls.jobs(status=status, kind=kind, metadata=metadata)
-        while call:
-            page = await self.call(call)
-            for document in page["jobs"]:
-                yield self._job(document)
-            call = calls.next_page(call, page)
+    async def jobs(self, **wanted: Unpack[Filters]) -> AsyncIterator[AsyncJob]:
+        """The owner's jobs, newest first, or those that are wanted."""
+        async for document in self._listed(calls.jobs(**wanted), "jobs"):
+            yield self._job(document)
 
-    async def controls(self) -> list[dict[str, Any]]:
-        """The motion spaces, each with its `controls`: names, ranges and units."""
-        found: list[dict[str, Any]] = (await self.call(calls.CONTROLS))["spaces"]
-        return found
+    async def controls(self) -> list[MotionSpace]:
+        """The motion spaces, each with its `controls`."""
+        return motion_spaces((await self.call(calls.CONTROLS))["spaces"])
 
-    async def voices(self) -> list[dict[str, Any]]:
+    async def voices(self) -> list[Voice]:
         """The voices that can speak a `text`."""
-        found: list[dict[str, Any]] = (await self.call(calls.VOICES))["voices"]
-        return found
+        return [known(Voice, each) for each in (await self.call(calls.VOICES))["voices"]]
+
+    async def webhook_secret(self) -> str:
+        """What the owner's webhooks are signed with, by which they are verified."""
+        return str((await self.call(calls.WEBHOOK_SECRET))["secret"])
+
+    async def test_webhook(self, url: str) -> WebhookTest:
+        """Send a message to a webhook at once, once; what came of it."""
+        return known(WebhookTest, await self.call(calls.webhook_test(url)))
+
+    async def webhook_deliveries(self, job: AsyncJob | None = None) -> list[WebhookDelivery]:
+        """The latest attempts to tell webhooks, newest first: of all jobs, or of one."""
+        found = (await self.call(calls.webhook_deliveries(job)))["deliveries"]
+        return [known(WebhookDelivery, each) for each in found]
 
     async def call(self, call: Call) -> Any:
         """Send a call; its answer."""
@@ -166,20 +198,29 @@ class AsyncClient:
             except ServiceError as failure:
                 await asyncio.sleep(following.pause(failure))
 
-    async def fetch(self, job: AsyncJob, file: BinaryIO) -> None:
-        """Write a job's result to a file. Raises OSError."""
-        assert job.result is not None  # noqa: S101 - it has succeeded
+    async def fetch(self, call: Call, told: File | None, file: BinaryIO) -> None:
+        """Write a file of a job to `file`, held against what the job has `told` of it. Raises OSError."""
         attempts = Attempts(self._server)
         while True:
             try:
                 with self._server.asked():
-                    async with self._stream(calls.about(job.id, "/result")) as response:
-                        download = Download(file, job.result)
+                    async with self._stream(call) as response:
+                        assert told is not None  # noqa: S101 - what is sent was told of
+                        download = Download(file, told)
                         async for chunk in response.aiter_bytes():
                             download.write(chunk)
                 return download.finish()
             except ServiceError as failure:
                 await asyncio.sleep(attempts.pause(failure))
+
+    async def _listed(self, first: Call, name: str) -> AsyncIterator[dict[str, Any]]:
+        """What is on a page by this name, and on all that follow it."""
+        call: Call | None = first
+        while call:
+            page = await self.call(call)
+            for document in page[name]:
+                yield document
+            call = calls.next_page(call, page)
 
     @asynccontextmanager
     async def _stream(self, call: Call) -> AsyncIterator[httpx.Response]:

@@ -5,13 +5,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
 import httpx
 
-from pirenderer_client.models import Portrait
+from pirenderer_client.models import JobState, Kind, Portrait, Status
 
 CANCEL_S = 5.0  # somebody waits
 ADDRESSES = ("https://", "http://", "data:")
@@ -31,9 +32,9 @@ class Terms(TypedDict, total=False):
     job of the first; each call makes a key of its own where none is given.
     """
 
-    options: Mapping[str, Any] | None
+    options: Mapping[str, str | float | None] | None
     metadata: Mapping[str, str] | None
-    webhook: Mapping[str, Any] | None
+    webhook: Mapping[str, str | Sequence[str]] | None
     deadline: float | None
     idempotency_key: str | None
 
@@ -60,6 +61,19 @@ class Animation(Terms, total=False):
 
 class Extraction(Terms, total=False):
     """What may go with the extraction of motion."""
+
+
+class Filters(TypedDict, total=False):
+    """Which jobs are listed: those of a state, or of several, of a kind, and with all of this metadata.
+
+    They were made at `created_after` or later, and before `created_before`; a time needs its zone.
+    """
+
+    status: Status | Sequence[Status] | None
+    kind: Kind | Sequence[Kind] | None
+    metadata: Mapping[str, str] | None
+    created_after: datetime | None
+    created_before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -176,15 +190,32 @@ def keep(portrait: Input) -> Call:
 
 CONTROLS = Call("GET", "/v1/controls")
 VOICES = Call("GET", "/v1/voices")
+PORTRAITS = Call("GET", "/v1/portraits")  # the first page
+WEBHOOK_SECRET = Call("GET", "/v1/webhooks/secret")
 
 
-def jobs(
-    *, status: Sequence[str] | str | None, kind: Sequence[str] | str | None, metadata: Mapping[str, str] | None
-) -> Call:
+def webhook_test(url: str) -> Call:
+    """POST /v1/webhooks/test."""
+    return Call("POST", "/v1/webhooks/test", fields={"url": url})
+
+
+def webhook_deliveries(job: JobState[Any] | None) -> Call:
+    """GET /v1/webhooks/deliveries."""
+    return Call("GET", "/v1/webhooks/deliveries", params={"job": job.id} if job else {})
+
+
+def jobs(**wanted: Unpack[Filters]) -> Call:
     """GET the first page of /v1/jobs."""
-    pairs = [f"{name}:{text}" for name, text in (metadata or {}).items()]
-    wanted = {"status": status, "kind": kind, "metadata": pairs or None}
-    return Call("GET", "/v1/jobs", params={name: value for name, value in wanted.items() if value is not None})
+    params = {name: _parameter(value) for name, value in wanted.items() if value is not None}
+    return Call("GET", "/v1/jobs", params=params)
+
+
+def _parameter(value: Any) -> str | Sequence[str]:
+    """A filter as it stands in an address."""
+    if isinstance(value, Mapping):
+        return [f"{name}:{text}" for name, text in value.items()]
+    found: str | Sequence[str] = value.isoformat() if isinstance(value, datetime) else value
+    return found
 
 
 def next_page(call: Call, page: Mapping[str, Any]) -> Call | None:

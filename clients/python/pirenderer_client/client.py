@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -11,10 +11,23 @@ from typing import Any, BinaryIO, Self, Unpack
 import httpx
 
 from pirenderer_client import calls
-from pirenderer_client.calls import Animation, Call, Extraction, Input, Portrayed, Pose
-from pirenderer_client.connections import Attempts, Download, Following, Server, whole_file
+from pirenderer_client.calls import Animation, Call, Extraction, Filters, Input, Portrayed, Pose
+from pirenderer_client.connections import Attempts, Download, Following, Server, check_suffix, whole_file
 from pirenderer_client.errors import ServiceError, answer_error
-from pirenderer_client.models import Event, JobFailedError, JobState, Portrait, Progress, known
+from pirenderer_client.models import (
+    Event,
+    File,
+    JobFailedError,
+    JobState,
+    MotionSpace,
+    Portrait,
+    Progress,
+    Voice,
+    WebhookDelivery,
+    WebhookTest,
+    known,
+    motion_spaces,
+)
 
 
 class Job(JobState["Client"]):
@@ -43,16 +56,29 @@ class Job(JobState["Client"]):
         return self
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Wait for its result and write it to `path`, whole or not at all. Raises JobFailedError, OSError."""
+        """Wait for its result and write it to `path`, whole or not at all. Raises JobFailedError, OSError.
+
+        Raises ValueError: the suffix is that of another format.
+        """
         self.wait()
+        check_suffix(Path(path), self)
         with whole_file(Path(path)) as file:
-            self._client.fetch(self, file)
+            self._client.fetch(calls.about(self.id, "/result"), self.result, file)
         return Path(path)
 
     def result_bytes(self) -> bytes:
         """Wait for its result. Raises JobFailedError."""
         self.wait()
-        self._client.fetch(self, file := io.BytesIO())
+        self._client.fetch(calls.about(self.id, "/result"), self.result, file := io.BytesIO())
+        return file.getvalue()
+
+    def speech_bytes(self) -> bytes:
+        """The sound that a video speaks with, be it sent or made of a text; `speech` has its type.
+
+        Raises NotFoundError: it was made without, or has expired.
+        """
+        speech = self.speech or (self.refresh()).speech
+        self._client.fetch(calls.about(self.id, "/speech"), speech, file := io.BytesIO())
         return file.getvalue()
 
     def cancel(self) -> Self:
@@ -106,6 +132,11 @@ class Client:
         """Keep a photo for many jobs. Raises OSError."""
         return known(Portrait, self.call(calls.keep(portrait)))
 
+    def portraits(self) -> Iterator[Portrait]:
+        """The owner's portraits, newest first."""
+        for document in self._listed(calls.PORTRAITS, "portraits"):
+            yield known(Portrait, document)
+
     def delete_portrait(self, portrait: Portrait) -> None:
         """Remove a photo that is kept. Jobs made with it go on."""
         self.call(calls.delete("portraits", portrait.id))
@@ -114,29 +145,31 @@ class Client:
         """The job with this id."""
         return self._job(self.call(calls.about(job_id)))
 
-    def jobs(
-        self,
-        *,
-        status: Sequence[str] | str | None = None,
-        kind: Sequence[str] | str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Iterator[Job]:
-        """The owner's jobs, newest first: those of a state, or of several, of a kind, and with all of this metadata."""
-        call: Call | None = calls.jobs(status=status, kind=kind, metadata=metadata)
-        while call:
-            page = self.call(call)
-            yield from map(self._job, page["jobs"])
-            call = calls.next_page(call, page)
+    def jobs(self, **wanted: Unpack[Filters]) -> Iterator[Job]:
+        """The owner's jobs, newest first, or those that are wanted."""
+        for document in self._listed(calls.jobs(**wanted), "jobs"):
+            yield self._job(document)
 
-    def controls(self) -> list[dict[str, Any]]:
-        """The motion spaces, each with its `controls`: names, ranges and units."""
-        found: list[dict[str, Any]] = self.call(calls.CONTROLS)["spaces"]
-        return found
+    def controls(self) -> list[MotionSpace]:
+        """The motion spaces, each with its `controls`."""
+        return motion_spaces(self.call(calls.CONTROLS)["spaces"])
 
-    def voices(self) -> list[dict[str, Any]]:
+    def voices(self) -> list[Voice]:
         """The voices that can speak a `text`."""
-        found: list[dict[str, Any]] = self.call(calls.VOICES)["voices"]
-        return found
+        return [known(Voice, each) for each in self.call(calls.VOICES)["voices"]]
+
+    def webhook_secret(self) -> str:
+        """What the owner's webhooks are signed with, by which they are verified."""
+        return str(self.call(calls.WEBHOOK_SECRET)["secret"])
+
+    def test_webhook(self, url: str) -> WebhookTest:
+        """Send a message to a webhook at once, once; what came of it."""
+        return known(WebhookTest, self.call(calls.webhook_test(url)))
+
+    def webhook_deliveries(self, job: Job | None = None) -> list[WebhookDelivery]:
+        """The latest attempts to tell webhooks, newest first: of all jobs, or of one."""
+        found = self.call(calls.webhook_deliveries(job))["deliveries"]
+        return [known(WebhookDelivery, each) for each in found]
 
     def call(self, call: Call) -> Any:
         """Send a call; its answer."""
@@ -163,19 +196,27 @@ class Client:
             except ServiceError as failure:
                 time.sleep(following.pause(failure))
 
-    def fetch(self, job: Job, file: BinaryIO) -> None:
-        """Write a job's result to a file. Raises OSError."""
-        assert job.result is not None  # noqa: S101 - it has succeeded
+    def fetch(self, call: Call, told: File | None, file: BinaryIO) -> None:
+        """Write a file of a job to `file`, held against what the job has `told` of it. Raises OSError."""
         attempts = Attempts(self._server)
         while True:
             try:
-                with self._server.asked(), self._stream(calls.about(job.id, "/result")) as response:
-                    download = Download(file, job.result)
+                with self._server.asked(), self._stream(call) as response:
+                    assert told is not None  # noqa: S101 - what is sent was told of
+                    download = Download(file, told)
                     for chunk in response.iter_bytes():
                         download.write(chunk)
                 return download.finish()
             except ServiceError as failure:
                 time.sleep(attempts.pause(failure))
+
+    def _listed(self, first: Call, name: str) -> Iterator[dict[str, Any]]:
+        """What is on a page by this name, and on all that follow it."""
+        call: Call | None = first
+        while call:
+            page = self.call(call)
+            yield from page[name]
+            call = calls.next_page(call, page)
 
     @contextmanager
     def _stream(self, call: Call) -> Iterator[httpx.Response]:

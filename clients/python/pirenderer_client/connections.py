@@ -14,13 +14,15 @@ import httpx
 from pirenderer_client import calls
 from pirenderer_client.calls import Call
 from pirenderer_client.errors import ConnectionFailedError, ServiceError, answer_error, shown
-from pirenderer_client.models import Event, JobState, Result
+from pirenderer_client.models import Event, File, JobState
 from pirenderer_client.sse import EventParser
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECT_S = 10.0
 PAUSE_S = 0.25  # before the first retry, twice as long before each further one
 MAX_PAUSE_S = 30.0  # who is told to wait longer is told so
+FORMATS = {"image": ("png", "jpeg", "webp"), "video": ("mp4", "webm", "gif", "webp")}  # that `options` may ask for
+SUFFIXES = {".jpg": "jpeg"} | {f".{name}": name for names in (*FORMATS.values(), ("json", "zip")) for name in names}
 
 
 class Server:
@@ -133,11 +135,11 @@ class Following:
 
 
 class Download:
-    """A result on its way into `file`, held against what the job says of it."""
+    """A file of a job on its way into `file`, held against what the job says of it."""
 
-    def __init__(self, file: BinaryIO, result: Result) -> None:
+    def __init__(self, file: BinaryIO, told: File) -> None:
         self._file = file
-        self._result = result
+        self._told = told
         self._digest = hashlib.sha256()
         self._bytes = 0
         file.seek(0)
@@ -146,18 +148,30 @@ class Download:
     def write(self, chunk: bytes) -> None:
         """Take the next bytes. Raises ServiceError: they are too many."""
         self._bytes += len(chunk)
-        if self._bytes > self._result.bytes:
-            raise ServiceError(f"the result has more than the {self._result.bytes} bytes that its job names")
+        if self._bytes > self._told.bytes:
+            raise ServiceError(f"the file has more than the {self._told.bytes} bytes that its job names")
         self._digest.update(chunk)
         self._file.write(chunk)
 
     def finish(self) -> None:
         """All has come. Raises ServiceError: it is not what was made."""
-        if self._bytes < self._result.bytes:
-            raise ConnectionFailedError(f"{self._bytes} of the result's {self._result.bytes} bytes came")
-        if self._digest.hexdigest() != self._result.sha256:
-            digests = f"{self._digest.hexdigest()}; its job names {self._result.sha256}"
-            raise ServiceError(f"the SHA-256 of the result is {digests}")
+        if self._bytes < self._told.bytes:
+            raise ConnectionFailedError(f"{self._bytes} of the file's {self._told.bytes} bytes came")
+        if self._digest.hexdigest() != self._told.sha256:
+            digests = f"{self._digest.hexdigest()}; its job names {self._told.sha256}"
+            raise ServiceError(f"the SHA-256 of the file is {digests}")
+
+
+def check_suffix(path: Path, job: JobState[Any]) -> None:
+    """Refuse a path whose suffix is that of another format than a result's. Raises ValueError."""
+    assert job.result is not None  # noqa: S101 - it has succeeded
+    made = job.result.media_type.partition("/")[2]
+    asked = SUFFIXES.get(path.suffix.lower(), made)
+    if asked != made:
+        allowed = " or ".join(suffix for suffix, name in SUFFIXES.items() if name == made)
+        choice = {asked, made} <= {*FORMATS.get(job.kind, ())}
+        hint = f'; options={{"format": "{asked}"}} asks for {path.suffix}' if choice else ""
+        raise ValueError(f"{str(path)!r} for a result that is {job.result.media_type}; allowed is {allowed}{hint}")
 
 
 @contextmanager

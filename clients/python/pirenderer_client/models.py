@@ -1,12 +1,19 @@
 """What the service tells: jobs, their progress, results and events, and kept portraits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pirenderer_client.errors import ServiceError, problem_error
 
+Kind = Literal["image", "video", "motion"]
+Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+
 UNDER_WAY = ("queued", "running")
+ENDS = {  # that leave no problem with the job: HTTP status and title, and what has become of it
+    "canceled": (409, "The job was canceled", "was canceled and has no result"),
+    "expired": (410, "The job has expired and its files are gone", "has expired"),
+}
 T = TypeVar("T")
 AnyClient = TypeVar("AnyClient")
 
@@ -27,12 +34,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a job made. Sizes in pixels and bytes, `duration` in seconds."""
+class File:
+    """A file of a job. Its size in bytes."""
 
     media_type: str
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Result(File):
+    """What a job made. Sizes in pixels, `duration` in seconds."""
+
     width: int | None = None
     height: int | None = None
     images: int | None = None
@@ -54,6 +67,76 @@ class Portrait:
     width: int
     height: int
     expires_at: str
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice, asked for by its `id`, with its language as a BCP 47 tag. None is what is not known."""
+
+    id: str
+    language: str | None
+    gender: Literal["male", "female"] | None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A named control with its range in `unit`."""
+
+    name: str
+    group: str
+    minimum: float
+    maximum: float
+    neutral: float
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class MotionSpace:
+    """A motion space: its name, the length of its vectors, its controls."""
+
+    space: str
+    dimension: int
+    controls: tuple[Control, ...]
+
+
+def motion_spaces(documents: Iterable[Mapping[str, Any]]) -> list[MotionSpace]:
+    """Motion spaces with their controls."""
+    return [
+        known(MotionSpace, {**each, "controls": tuple(known(Control, control) for control in each["controls"])})
+        for each in documents
+    ]
+
+
+@dataclass(frozen=True)
+class WebhookAttempt:
+    """What came of sending a message once: the HTTP `status` of the answer, or the `error` why none came.
+
+    `at` is ISO 8601. A message that is "pending" is sent again, one that has "failed" is given up.
+    """
+
+    event: str
+    url: str
+    outcome: Literal["delivered", "pending", "failed"]
+    at: str
+    seconds: float
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class WebhookDelivery(WebhookAttempt):
+    """An attempt to tell of a job; `attempt` counts those of its message, from 1."""
+
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class WebhookTest(WebhookAttempt):
+    """What came of a test, which is sent once; `message_id` is its header `webhook-id`."""
+
+    message_id: str
 
 
 @dataclass(frozen=True)
@@ -92,14 +175,16 @@ class JobState(Generic[AnyClient]):
         return str(self.document["id"])
 
     @property
-    def kind(self) -> str:
-        """What it makes: "image", "video" or "motion"."""
-        return str(self.document["kind"])
+    def kind(self) -> Kind:
+        """What it makes."""
+        kind: Kind = self.document["kind"]
+        return kind
 
     @property
-    def status(self) -> str:
-        """One of "queued", "running", "succeeded", "failed", "canceled" and "expired"."""
-        return str(self.document["status"])
+    def status(self) -> Status:
+        """How far it is, or how it ended."""
+        status: Status = self.document["status"]
+        return status
 
     @property
     def finished(self) -> bool:
@@ -119,10 +204,25 @@ class JobState(Generic[AnyClient]):
         return document and known(Result, document)
 
     @property
+    def speech(self) -> File | None:
+        """The sound that a video speaks with, until it expires. A job of a list tells of it after `refresh`."""
+        document = (self.document.get("input") or {}).get("audio")
+        return document and known(File, document)
+
+    @property
     def error(self) -> ServiceError | None:
         """Why it failed."""
         problem = self.document.get("error")
         return problem and problem_error(problem)
+
+    @property
+    def ending(self) -> dict[str, Any] | None:
+        """The problem of a job that was canceled or has expired."""
+        if self.status not in ENDS:
+            return None
+        status, title, detail = ENDS[self.status]
+        kind = f"{self._url}/problems/job-{self.status}"
+        return {"type": kind, "title": title, "status": status, "detail": f"job {self.id} {detail}"}
 
     @property
     def timings(self) -> dict[str, float]:
@@ -141,9 +241,9 @@ class JobState(Generic[AnyClient]):
 
 
 class JobFailedError(ServiceError):
-    """A job did not succeed: it failed, was canceled, or has expired."""
+    """A job did not succeed: it failed, was canceled ("job-canceled"), or has expired ("job-expired")."""
 
     def __init__(self, job: JobState[Any]) -> None:
         why = f": {job.error}" if job.error else ""
-        super().__init__(f"job {job.id} {job.status}{why}", job.document.get("error"))
+        super().__init__(f"job {job.id} {job.status}{why}", job.document.get("error") or job.ending)
         self.job = job
