@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncGenerator
 from typing import Self
@@ -14,6 +15,8 @@ from typing import Self
 import structlog
 from anyio import CapacityLimiter
 
+from jobs.problems import ProblemType
+from service.http.problems import ProblemError
 from service.settings import Settings
 from service.speech.synthesizer import Gender, SpeakerName, SpeechFailedError, Synthesizer, Voice
 
@@ -23,8 +26,11 @@ PROGRAM: SpeakerName = "espeak-ng"
 DEFAULT_VOICE = "en"
 AT_ONCE = 2  # processes; each keeps a core busy, for a third of a second for the longest text
 MEMORY_BYTES = 512 << 20
+CRASHES = tuple(-each for each in (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV))
 LISTING_S = 10.0  # for the list of voices
 CHUNK_BYTES = 1 << 16
+# Initials are put into 80 bytes, however many there are, unless each is a sentence
+INITIALS = re.compile(r"(?:\S\.\s*){17,}")
 PHONEMES = re.compile(r"\[(?=\[)")  # two brackets begin phonemes, which are not text
 # Columns: priority, language, age/gender, name, file, and other languages with priorities as `(en 2)`
 LINE = re.compile(r"\s*\d+\s+(\w[\w-]*)\s+\S*/(\S)\s+\S+\s+(\w[\w/-]*)(.*)")
@@ -69,11 +75,14 @@ class Espeak(Synthesizer):
         async with self._slots:
             process = await self._start(voice)
             try:
-                await _tell(process, PHONEMES.sub("[ ", text))
+                await _tell(process, _harmless(text))
                 assert process.stdout is not None  # noqa: S101 - a pipe
                 while chunk := await process.stdout.read(CHUNK_BYTES):
                     yield chunk
-                if code := await process.wait():
+                code = await process.wait()
+                if code in CRASHES:
+                    raise _breaks_down(text)
+                if code:
                     raise SpeechFailedError(f"espeak-ng ended with {code}")
             finally:
                 with contextlib.suppress(ProcessLookupError):
@@ -97,6 +106,18 @@ class Espeak(Synthesizer):
             for limit, most in limits.items():
                 resource.prlimit(process.pid, limit, (most, most))
         return process
+
+
+def _harmless(text: str) -> str:
+    """A text without what would be more than text to the program."""
+    return INITIALS.sub(lambda found: found[0].replace(".", ". "), PHONEMES.sub("[ ", text))
+
+
+def _breaks_down(text: str) -> ProblemError:
+    """The refusal of a text, since the program would break down over it again."""
+    log.warning("espeak-ng broke down over a text", characters=len(text))
+    detail = f"espeak-ng breaks down over this text of {len(text)} characters; change it, or send speech as audio"
+    return ProblemError(ProblemType.INVALID_REQUEST, detail, got=text)
 
 
 async def _tell(process: asyncio.subprocess.Process, text: str) -> None:

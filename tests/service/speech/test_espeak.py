@@ -89,6 +89,16 @@ def test_text_is_text(make: Make) -> None:
     assert seconds(spoken(make(), "Grüße 👋 안녕 مرحبا", "de")) > 1
 
 
+def _replace(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a script speak in the place of the program."""
+    program = folder / "espeak-ng"
+    program.write_text(
+        f"#!/bin/sh\nif [ $1 = --voices ]; then echo ' 5  en  --/M  English  gmw/en  (en 2)'; exit; fi\n{script}\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
 def _raw(text: str) -> bytes:
     command = ["espeak-ng", "--stdin", "--stdout", "-b", "1", "-v", "en"]
     return subprocess.run(command, input=text.encode(), env=NO_SOUND_SERVER, capture_output=True, check=True).stdout
@@ -170,16 +180,26 @@ def test_time_and_size_are_bounded(make: Make, settings: dict[str, float], kind:
     assert children() == []
 
 
+@pytest.mark.parametrize("letters", ["A.", "é.", "é.é. ", "अ.", "\U00010400."])
+def test_very_many_initials_are_spoken(make: Make, letters: str) -> None:
+    assert seconds(spoken(make(), letters * 100)) > 5
+
+
+def test_a_text_over_which_it_breaks_down_is_refused(
+    make: Make, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _replace(tmp_path_factory.mktemp("bin"), monkeypatch, "kill -ABRT $$")
+    with pytest.raises(ProblemError, match="espeak-ng breaks down over this text of 44 characters") as caught:
+        spoken(make(), SENTENCE)
+    assert caught.value.problem_type is ProblemType.INVALID_REQUEST
+    assert children() == []
+
+
 @pytest.mark.parametrize("script", ["exit 3", "cat >/dev/null; exit 3", "cat", "kill -9 $$"])
 def test_a_program_that_fails_is_told(
     make: Make, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    program = tmp_path_factory.mktemp("bin") / "espeak-ng"
-    program.write_text(
-        f"#!/bin/sh\nif [ $1 = --voices ]; then echo ' 5  en  --/M  English  gmw/en  (en 2)'; exit; fi\n{script}\n"
-    )
-    program.chmod(0o700)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    _replace(tmp_path_factory.mktemp("bin"), monkeypatch, script)
     with pytest.raises(ProblemError) as caught:
         spoken(make())
     assert caught.value.problem_type is ProblemType.SPEECH_FAILED
