@@ -1,5 +1,6 @@
 """Jobs as they are: one, or an owner's by pages."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,8 @@ end
 READ = Script(READING + "return read(a.ids, a.specs)")
 
 # owner, limit, before (a number, if any), looks (at most), filters (each if any): status, kind (lists), since and till
-# (times), metadata, live_s -> jobs as `read` says; the number to go on before, or nothing at the end
+# (times), metadata (pairs as they stand in its JSON, which is not parsed), live_s -> jobs as `read` says; the number to
+# go on before, or nothing at the end
 PAGE = Script(
     READING
     + """
@@ -59,8 +61,7 @@ local function wanted(each, created_at)
   local its = redis.call('HMGET', JOB .. each, 'status', 'kind', 'metadata')
   if status and not status[its[1]] or kind and not kind[its[2]] then return false end
   if a.till and created_at >= a.till then return false end
-  local metadata = a.metadata and its[3] and cjson.decode(its[3]) or {}
-  for key, value in pairs(a.metadata or {}) do if metadata[key] ~= value then return false end end
+  for _, pair in ipairs(a.metadata or {}) do if not string.find(its[3] or '', pair, 1, true) then return false end end
   return true
 end
 local owned, ids, last = OWNER .. a.owner, {}, nil
@@ -111,6 +112,8 @@ class Lookups:
         A page may hold fewer than `limit` though there is a next one, since only so many are looked at.
         """
         wanted = {name: value for name, value in vars(filters).items() if value is not None}
+        if filters.metadata:  # a quotation mark is escaped inside texts, so a pair is found nowhere else
+            wanted["metadata"] = [json.dumps({name: value})[1:-1] for name, value in filters.metadata.items()]
         found, after = self._run(
             PAGE, owner=owner, limit=limit, before=before, looks=LOOKS, live_s=self._live_s, **wanted
         )

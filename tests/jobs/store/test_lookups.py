@@ -34,6 +34,17 @@ def test_a_page_looks_at_so_many_and_no_more(store: JobStore, monkeypatch: pytes
     assert before is None
 
 
+def test_metadata_is_found_by_whole_pairs_alone(store: JobStore) -> None:
+    values = ["", "a", 'a"', "a\\", 'a\\"', 'b": "a', '", "k": "a', "é", "\U0001f600", "%d.*", "a\n", "\0"]
+    noted = [{"k": value, "other": "a"} for value in values] + [{"other": value} for value in values] + [{"kk": "a"}]
+    made = {create(store, metadata=metadata): metadata for metadata in noted}
+    for name in ("k", "other"):
+        for value in values:
+            found, _ = store.lookups.page("me", Filters(metadata={name: value}))
+            expected = {job_id for job_id, metadata in made.items() if metadata.get(name) == value}
+            assert {record.id for record in found} == expected
+
+
 def test_what_is_gone_leaves_the_list(store: JobStore) -> None:
     gone, left = create(store), create(store)
     store._redis.delete(Key.JOB + gone)
