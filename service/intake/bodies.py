@@ -11,7 +11,7 @@ from service.http.problems import ProblemError
 
 
 async def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The bytes of a body. Raises ProblemError: 413 for too many that come or are said to, 415 where they are packed."""
+    """The bytes of a body. Raises ProblemError: 413 for too many, as they come or are told of; 415 if packed."""
     _check_encoding(request)
     _check_declared(request, limit)
     received = 0
