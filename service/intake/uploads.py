@@ -95,7 +95,8 @@ async def _read_json(context: Context, request: Request, shape: Shape, reader: F
     # base64 has a third more, and some escape its slashes
     limit = texts + sum(reader.limits[name] * 11 // 8 for name in files) + FRAMING_BYTES
     found = JsonBody(reader, shape, context.catalogue.spaces)
-    with context.artifacts.draft(job_id, "body.json", limit=limit) as body:
+    body = context.artifacts.draft(job_id, "body.json", limit=limit)
+    try:
         body.write(b"")
         async for chunk in bounded(request, limit):
             found.feed(chunk)
@@ -109,6 +110,8 @@ async def _read_json(context: Context, request: Request, shape: Shape, reader: F
                 while await run_sync(_write_next, reader, pieces, limiter=context.parsing):
                     pass
                 reader.end()
+    finally:
+        await run_in_threadpool(body.discard)  # a disk takes its time to forget a large file
 
 
 def _write_next(reader: FieldReader, pieces: Iterator[bytes]) -> bool:
