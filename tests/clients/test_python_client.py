@@ -142,6 +142,25 @@ def test_a_job_is_canceled_run_again_and_removed(client: Client) -> None:
             each.refresh()
 
 
+def test_the_same_again_is_the_same_to_the_byte(client: Client, second: bytes) -> None:
+    """What speaks draws a seed, which the job then shows: a rerun has it, and so has a new job that is given it."""
+    job = client.animate(PORTRAIT, audio=second, options=CROP)
+    made = job.result_bytes()
+    assert job.rerun().result_bytes() == made
+    seed = job.document["input"]["options"]["seed"]
+    assert client.animate(PORTRAIT, audio=second, options={**CROP, "seed": seed}).result_bytes() == made
+    assert client.animate(PORTRAIT, audio=second, options={**CROP, "seed": seed + 1}).result_bytes() != made
+
+
+def test_the_environment_says_where_the_service_is(client: Client, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIRENDERER_URL", url)
+    with Client() as found:
+        assert found.controls() == client.controls()
+    monkeypatch.delenv("PIRENDERER_URL")
+    with Client() as found:
+        assert found._server.url == "http://127.0.0.1:8000"
+
+
 def test_the_speech_of_a_video_is_fetched(client: Client, url: str, second: bytes) -> None:
     job = client.animate(PORTRAIT, audio=second, options=CROP)
     assert job.speech is not None

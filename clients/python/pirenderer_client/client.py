@@ -98,11 +98,14 @@ class Job(JobState["Client"]):
 class Client:
     """Makes jobs and finds them. All that it does raises ServiceError; it may be shared by threads.
 
+    Unset, `url` and `api_key` are PIRENDERER_URL and PIRENDERER_API_KEY of the environment, else this machine's.
     What may be sent again is sent again, up to `retries` times, where the connection breaks or the service is away.
     `timeout`: seconds in which nothing comes.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60, retries: int = 3) -> None:
+    def __init__(
+        self, url: str | None = None, *, api_key: str | None = None, timeout: float = 60, retries: int = 3
+    ) -> None:
         self._server = Server(url, api_key=api_key, timeout=timeout, retries=retries)
         self._http = httpx.Client(**self._server.options)
 

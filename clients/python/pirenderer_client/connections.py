@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pirenderer_client.errors import ConnectionFailedError, ServiceError, answer
 from pirenderer_client.models import Event, File, JobState
 from pirenderer_client.sse import EventParser
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECT_S = 10.0
 PAUSE_S = 0.25  # before the first retry, twice as long before each further one
@@ -28,8 +30,13 @@ SUFFIXES = {".jpg": "jpeg"} | {f".{name}": name for names in (*FORMATS.values(),
 class Server:
     """Where a service is and how it is asked. `retries` bounds how often in a row one thing is tried again."""
 
-    def __init__(self, url: str, *, api_key: str | None, timeout: float, retries: int) -> None:
-        """`timeout`: seconds in which nothing comes. Raises ServiceError: the address or the key can be none."""
+    def __init__(self, url: str | None, *, api_key: str | None, timeout: float, retries: int) -> None:
+        """What is None is as the environment says. `timeout`: seconds in which nothing comes.
+
+        Raises ServiceError: the address or the key can be none.
+        """
+        url = url or os.environ.get("PIRENDERER_URL") or DEFAULT_URL
+        api_key = os.environ.get("PIRENDERER_API_KEY") if api_key is None else api_key
         address = _address(url)
         if api_key and not (api_key.isascii() and api_key.isprintable()):
             raise ServiceError("the API key has characters that no key has; a key is printable ASCII")
