@@ -5,11 +5,12 @@ import contextlib
 import math
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -23,6 +24,7 @@ from service.speech.synthesizer import Gender, SpeakerName, SpeechFailedError, S
 log = structlog.get_logger(__name__)
 
 PROGRAM: SpeakerName = "espeak-ng"
+LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")))
 DEFAULT_VOICE = "en"
 AT_ONCE = 2  # processes; each keeps a core busy, for a third of a second for the longest text
 MEMORY_BYTES = 512 << 20
@@ -60,8 +62,9 @@ class Espeak(Synthesizer):
             return None
         try:
             listed = subprocess.run(
-                [binary, "--voices"], env=_environment(), capture_output=True, text=True, timeout=LISTING_S, check=True
-            )
+                _confined(math.ceil(LISTING_S), binary, "--voices"),
+                env=_environment(), capture_output=True, text=True, timeout=LISTING_S, check=True,
+            )  # fmt: skip
         except (OSError, UnicodeError, subprocess.SubprocessError) as error:
             log.warning("espeak-ng does not list its voices", error=str(error))
             return None
@@ -82,6 +85,8 @@ class Espeak(Synthesizer):
                 code = await process.wait()
                 if code in CRASHES:
                     raise _breaks_down(text)
+                if code == os.EX_UNAVAILABLE:
+                    raise SpeechFailedError("espeak-ng cannot be started")
                 if code:
                     raise SpeechFailedError(f"espeak-ng ended with {code}")
             finally:
@@ -90,10 +95,11 @@ class Espeak(Synthesizer):
                 await process.communicate()
 
     async def _start(self, voice: str) -> asyncio.subprocess.Process:
-        """A process that waits for its text, and may take so much memory and computing time."""
+        """A process that waits for its text."""
+        arguments = ("--stdin", "--stdout", "-b", "1", "-v", self._files[voice])  # 1: UTF-8
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(self._binary, "--stdin", "--stdout", "-b", "1", "-v", self._files[voice]),  # 1: UTF-8
+            return await asyncio.create_subprocess_exec(
+                *_confined(self._computing_s, self._binary, *arguments),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -101,11 +107,11 @@ class Espeak(Synthesizer):
             )
         except OSError as error:
             raise SpeechFailedError(f"espeak-ng cannot be started: {error.strerror}") from error
-        limits = {resource.RLIMIT_AS: MEMORY_BYTES, resource.RLIMIT_CPU: self._computing_s, resource.RLIMIT_CORE: 0}
-        with contextlib.suppress(ProcessLookupError):  # one that has ended tells so by its code
-            for limit, most in limits.items():
-                resource.prlimit(process.pid, limit, (most, most))
-        return process
+
+
+def _confined(seconds: int, *command: str) -> tuple[str, ...]:
+    """The command that runs a command which may speak and do nothing else, for so many seconds of computing."""
+    return (*LAUNCHER, str(MEMORY_BYTES), str(seconds), *command)
 
 
 def _harmless(text: str) -> str:

@@ -5,6 +5,7 @@ import gc
 import io
 import shutil
 import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -33,7 +34,15 @@ def seconds(sound: bytes) -> float:
 
 
 def children() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if "espeak" in each.name()]
+    """Those that speak, or are about to."""
+    return [each for each in psutil.Process().children() if any("espeak" in part for part in _command(each))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return [process.name(), *process.cmdline()]
+    except psutil.ZombieProcess:
+        return [process.name()]
 
 
 def bounded() -> list[psutil.Process]:
@@ -56,6 +65,14 @@ def test_workers_read_it(make: Make, tmp_path: Path) -> None:
     speech = decoding.read_speech(path, SOUND_LIMITS)
     assert speech.seconds == pytest.approx(seconds(path.read_bytes()), abs=0.01)
     path.unlink()
+
+
+@pytest.mark.parametrize("voice", ["en", "de", "hi", "cmn"])
+def test_it_speaks_as_it_does_by_itself(make: Make, voice: str) -> None:
+    speaker = make()
+    assert isinstance(speaker._synthesizer, Espeak)
+    file = speaker._synthesizer._files[voice]
+    assert spoken(speaker, SENTENCE, voice)[44:] == _raw(SENTENCE, file)[44:]
 
 
 def test_languages_differ(make: Make) -> None:
@@ -99,8 +116,8 @@ def _replace(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
-def _raw(text: str) -> bytes:
-    command = ["espeak-ng", "--stdin", "--stdout", "-b", "1", "-v", "en"]
+def _raw(text: str, voice: str = "en") -> bytes:
+    command = ["espeak-ng", "--stdin", "--stdout", "-b", "1", "-v", voice]
     return subprocess.run(command, input=text.encode(), env=NO_SOUND_SERVER, capture_output=True, check=True).stdout
 
 
@@ -188,14 +205,16 @@ def test_very_many_initials_are_spoken(make: Make, letters: str) -> None:
 def test_a_text_over_which_it_breaks_down_is_refused(
     make: Make, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _replace(tmp_path_factory.mktemp("bin"), monkeypatch, "kill -ABRT $$")
+    monkeypatch.setenv("ESPEAK_DATA_PATH", sys.base_prefix)  # which may be read
+    python = Path(sys.executable).resolve()
+    _replace(tmp_path_factory.mktemp("bin"), monkeypatch, f"exec {python} -IS -c 'import os; os.abort()'")
     with pytest.raises(ProblemError, match="espeak-ng breaks down over this text of 44 characters") as caught:
         spoken(make(), SENTENCE)
     assert caught.value.problem_type is ProblemType.INVALID_REQUEST
     assert children() == []
 
 
-@pytest.mark.parametrize("script", ["exit 3", "cat >/dev/null; exit 3", "cat", "kill -9 $$"])
+@pytest.mark.parametrize("script", ["exit 3", "read line; exit 3", "exec cat"])
 def test_a_program_that_fails_is_told(
     make: Make, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
@@ -221,5 +240,5 @@ def test_a_program_that_is_gone_is_told(make: Make, tmp_path_factory: pytest.Tem
     synthesizer = speaker._synthesizer
     assert isinstance(synthesizer, Espeak)
     synthesizer._binary = str(tmp_path_factory.mktemp("bin") / "espeak-ng")
-    with pytest.raises(ProblemError, match="espeak-ng cannot be started: No such file or directory"):
+    with pytest.raises(ProblemError, match="espeak-ng cannot be started"):
         spoken(speaker)

@@ -21,13 +21,15 @@ import pytest
 import soundfile
 from PIL import Image
 
+from jobs.confinement.confinement import OPEN_FILES
+from jobs.confinement.landlock import landlock_version
+from jobs.confinement.system_calls import ARCHITECTURES
 from jobs.problems import ProblemError, ProblemType
 from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
 from worker import decoding
 from worker.decoding import forkserver, readers
-from worker.decoding.confinement import OPEN_FILES, Bounds, landlock_version
+from worker.decoding.confinement import Bounds
 from worker.decoding.decoding import DecoderError, Decoding
-from worker.decoding.system_calls import ARCHITECTURES
 from worker.media import audio, images, video
 from worker.stages import Check, unchecked
 

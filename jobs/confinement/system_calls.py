@@ -1,4 +1,4 @@
-"""System calls that a decoding child does without: the kernel refuses them from here on (seccomp(2)).
+"""System calls that a confined process does without: the kernel refuses them from here on (seccomp(2)).
 
 Landlock guards what is opened, and TCP. It leaves other sockets, such as that of a Redis on this machine, what files
 are called and who may read them, and, in older kernels, other processes.
@@ -7,7 +7,6 @@ are called and who may read them, and, in older kernels, other processes.
 import ctypes
 import errno
 import os
-import platform
 import struct
 from typing import NamedTuple
 
@@ -29,14 +28,15 @@ class Architecture(NamedTuple):
     clone: int
     tgkill: int
     prlimit64: int
+    execve: int
     refused: tuple[int, ...]
 
 
 ARCHITECTURES = {
     "x86_64": Architecture(
-        *(0xC000003E, 56, 234, 302),
+        *(0xC000003E, 56, 234, 302, 59),
         (
-            *(41, 42, 57, 58, 59, 322),  # socket, connect, fork, vfork, execve, execveat
+            *(41, 42, 57, 58, 322),  # socket, connect, fork, vfork, execveat
             *(101, 310, 311, 438),  # ptrace, process_vm_readv and _writev, pidfd_getfd
             *(425, 272, 308, 321, 298, 323),  # io_uring_setup, unshare, setns, bpf, perf_event_open, userfaultfd
             *(248, 249, 250),  # add_key, request_key, keyctl
@@ -64,9 +64,9 @@ ARCHITECTURES = {
         ),
     ),
     "aarch64": Architecture(
-        *(0xC00000B7, 220, 131, 261),
+        *(0xC00000B7, 220, 131, 261, 221),
         (
-            *(198, 203, 221, 281),
+            *(198, 203, 281),
             *(117, 270, 271, 438),
             *(425, 97, 268, 280, 241, 282),
             *(217, 218, 219),
@@ -94,20 +94,21 @@ class _Instruction(NamedTuple):
     label: str = ""
 
 
-def refuse_system_calls() -> bool:
+def refuse_system_calls(*, execute: bool) -> bool:
     """Whether the kernel refuses them from now on: not where it has no such filters, nor on other architectures.
 
-    Threads may still be made. The process must have given up new privileges (PR_SET_NO_NEW_PRIVS).
+    Threads may still be made, and with `execute` the process may become another program. It must have given up new
+    privileges (PR_SET_NO_NEW_PRIVS).
     """
-    architecture = ARCHITECTURES.get(platform.machine())
+    architecture = ARCHITECTURES.get(os.uname().machine)
     if architecture is None:
         return False
-    code = _assembled(_filter(architecture, os.getpid()))
+    code = _assembled(_filter(architecture, os.getpid(), execute=execute))
     program = _Program(len(code) // 8, code)
     return bool(_libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _filter(architecture: Architecture, own: int) -> list[_Instruction]:
+def _filter(architecture: Architecture, own: int, *, execute: bool) -> list[_Instruction]:
     def first_argument(label: str, kind: int, value: int) -> list[_Instruction]:
         return [
             _Instruction(_LOAD, _FIRST_ARGUMENT, label=label),
@@ -120,6 +121,7 @@ def _filter(architecture: Architecture, own: int) -> list[_Instruction]:
         _Instruction(_LOAD, _NUMBER),
         _Instruction(_AT_LEAST, _OTHER_ABI, then="refuse"),
         *(_Instruction(_EQUAL, number, then="refuse") for number in architecture.refused),
+        _Instruction(_EQUAL, architecture.execve, then="allow" if execute else "refuse"),
         _Instruction(_EQUAL, architecture.clone, then="clone"),
         _Instruction(_EQUAL, _CLONE3, then="lacks"),  # of what it is to do nothing can be seen; libc then clones
         _Instruction(_EQUAL, architecture.tgkill, then="tgkill"),
