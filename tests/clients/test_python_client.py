@@ -196,7 +196,7 @@ def test_jobs_are_listed_by_when_they_were_made(client: Client) -> None:
     first, second = (datetime.fromisoformat(job.document["created_at"]) for job in jobs)
     assert [job.id for job in client.jobs(created_after=second)] == [jobs[1].id]
     assert [job.id for job in client.jobs(created_after=first, created_before=second)] == [jobs[0].id]
-    with pytest.raises(InvalidRequestError, match="timezone"):
+    with pytest.raises(InvalidRequestError, match="a time with its zone"):
         list(client.jobs(created_after=first.replace(tzinfo=None)))
 
 
