@@ -52,7 +52,8 @@ IN_JSON = {
     ),
 }
 BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
-MANY, FEW = 64, 8  # texts and numbers of a list that are shown; other items of it, and fields
+DEPTH = 3  # of what is shown
+MANY, FEW = 64, 8  # short items of a list that are shown; other items of it, and fields
 # What pydantic says of what is allowed, after these words
 ALLOWED = re.compile(r"(?:should (?:be|have|match) |exactly one of )(.+)")
 
@@ -83,7 +84,7 @@ class JobFailedError(Exception):
         self.problem = problem
 
 
-def presentable(value: Any, depth: int = 3) -> Any:
+def presentable(value: Any, depth: int = DEPTH) -> Any:
     """A short JSON value that shows `value`: the beginning of what is long, and the text of what is not JSON."""
     if value is None or (isinstance(value, int) and abs(value) < 2**53):  # readers of JSON take no larger ones for sure
         return value
@@ -92,15 +93,19 @@ def presentable(value: Any, depth: int = 3) -> Any:
     if isinstance(value, list | tuple | dict) and not depth:
         return "…"
     if isinstance(value, list | tuple):
-        most = MANY if all(isinstance(item, str | int) for item in islice(value, MANY)) else FEW
+        most = MANY if all(_is_short(item) for item in islice(value, MANY)) else FEW
         more = [f"… ({len(value)} in all)"] if len(value) > most else []
         return [presentable(item, depth - 1) for item in islice(value, most)] + more
     if isinstance(value, dict):
         more_of = {"…": f"{len(value)} in all"} if len(value) > FEW else {}
         shown = islice(value.items(), FEW)
         return {str(presentable(str(key))): presentable(item, depth - 1) for key, item in shown} | more_of
-    text = value if isinstance(value, str) else BEGINNING.repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
+    text, most = value if isinstance(value, str) else BEGINNING.repr(value), 200 if depth == DEPTH else 64
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def _is_short(value: Any) -> bool:
+    return (isinstance(value, int) and abs(value) < 2**53) or (isinstance(value, str) and len(value) <= 40)
 
 
 def validation_error(
