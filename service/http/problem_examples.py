@@ -149,7 +149,7 @@ PROBLEMS = {
     ),
     "no-such-portrait": ProblemExample(
         ProblemType.NO_SUCH_PORTRAIT,
-        f"portrait_id is {PORTRAIT_ID!r}; there is no such portrait (any more), upload it again",
+        f"there is no portrait {PORTRAIT_ID!r} (any more); upload it again",
         POSED,
         got=PORTRAIT_ID,
     ),

@@ -55,6 +55,7 @@ BEGINNING = reprlib.Repr()  # of a value's text, without making the whole of it
 DEPTH = 3  # of what is shown
 MANY, FEW = 64, 8  # short items of a list that are shown; other items of it, and fields
 # What pydantic says of what is allowed, after these words
+QUOTED = re.compile(r"'([^']+)'")
 ALLOWED = re.compile(r"(?:should (?:be|have|match) |exactly one of )(.+)")
 
 
@@ -132,7 +133,7 @@ def validation_error(
     first = errors[0]
     got = "" if isinstance(first["got"], dict | list) else f", got {first['got']!r}"
     detail = f"{first['field']}: {first['message']}{got}{more}"
-    if isinstance(first.get("allowed"), list):
+    if found[0]["type"] == "extra_forbidden" and "allowed" in first:
         detail += f"; allowed are {', '.join(first['allowed'])}"
     return ProblemError(problem_type, detail, got=first["got"], allowed=first.get("allowed"), errors=errors)
 
@@ -152,6 +153,8 @@ def _told(error: Any, where: str, fields: list[str] | None) -> dict[str, Any]:
     }
     if error["type"] == "extra_forbidden":
         return told | ({"allowed": fields} if fields and len(error["loc"]) == 1 else {})
+    if error["type"] in ("enum", "literal_error"):
+        return told | {"allowed": QUOTED.findall(message)}
     found = ALLOWED.search(message)
     return told | ({"allowed": found[1]} if found else {})
 
@@ -218,7 +221,7 @@ def _on_validation(request: Request, error: RequestValidationError) -> JSONRespo
     first = errors[0]
     problem = Problem.of(
         ProblemType.INVALID_REQUEST,
-        f"{first['field']}: {first['message']}",
+        f"{first['field']}: {first['message']}, got {first['got']!r}",
         got=first["got"],
         allowed=first.get("allowed"),
     )

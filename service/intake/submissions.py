@@ -148,7 +148,7 @@ def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> 
         return
     unknown = ProblemError(
         ProblemType.NO_SUCH_PORTRAIT,
-        f"portrait_id is {portrait_id[:64]!r}; there is no such portrait (any more), upload it again",
+        f"there is no portrait {portrait_id[:64]!r} (any more); upload it again",
         got=portrait_id,
     )
     record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
