@@ -35,7 +35,7 @@ class Server:
 
         Raises ServiceError: the address or the key can be none.
         """
-        url = url or os.environ.get("PIRENDERER_URL") or DEFAULT_URL
+        url = os.environ.get("PIRENDERER_URL") or DEFAULT_URL if url is None else url
         api_key = os.environ.get("PIRENDERER_API_KEY") if api_key is None else api_key
         address = _address(url)
         if api_key and not (api_key.isascii() and api_key.isprintable()):
