@@ -355,16 +355,17 @@ def test_calls_can_be_tried_under_the_path_of_a_proxy(browser: Browser, start: S
 
 PLAYED = """async bytes => {
   const video = document.createElement("video");
-  video.src = URL.createObjectURL(new Blob([new Uint8Array(bytes)], { type: "video/webm" }));
-  const heard = (await new AudioContext().decodeAudioData(new Uint8Array(bytes).buffer)).duration;
   const event = name => new Promise((resolve, reject) => {
     video.addEventListener(name, resolve);
     video.addEventListener("error", () => reject(video.error.message));
   });
-  await event("loadeddata");
+  const loaded = event("loadeddata"), ended = event("ended");
+  video.src = URL.createObjectURL(new Blob([new Uint8Array(bytes)], { type: "video/webm" }));
+  await loaded;
   const { videoWidth, videoHeight, duration } = video;
   await video.play();
-  await event("ended");
+  await ended;
+  const heard = (await new AudioContext().decodeAudioData(new Uint8Array(bytes).buffer)).duration;
   return { size: [videoWidth, videoHeight], duration, heard, frames: video.getVideoPlaybackQuality().totalVideoFrames };
 }"""
 

@@ -32,6 +32,7 @@ from jobs.schemas import (
 )
 from jobs.store.records import JobRecord
 from tests.support.films import seconds_of
+from tests.support.processes import until
 from tests.worker.conftest import SAMPLES, Bench, WorkerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
@@ -544,7 +545,7 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
     bench.store.request_cancel(job_id)
     record = bench.wait(job_id, lambda record: record.status.finished, timeout=60)
     assert record.status is JobStatus.CANCELED
-    assert bench.files(job_id) == {"portrait.jpg"}
+    until(lambda: bench.files(job_id) == {"portrait.jpg"}, 10, "its files stay")  # they go just after it was told
     assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
 
 
