@@ -12,7 +12,7 @@ from service.context import Context
 from service.http.problems import ProblemError
 from service.intake.data_uris import PREFIX, DataUri
 from service.intake.filetypes import accept
-from service.intake.forms import DocumentField, FileField, Form, FormField, Shape, TextField
+from service.intake.forms import FRAMING_BYTES, DocumentField, FileField, Form, FormField, Shape, TextField
 from service.outbound.fetching import checked_address
 
 INLINE_BYTES = 16 * 1024  # a larger document is a file: neither this process nor Redis shall hold many of them
@@ -50,6 +50,12 @@ class FieldReader:
         self._uri: DataUri | None = None
         self._media_type = ""
         self._draft: Draft | None = None
+
+    @property
+    def most_text(self) -> int:
+        """How many bytes all fields together may have that are no files, with what stands around them."""
+        texts = (self.limits[name] for name, field in self._fields.items() if not isinstance(field, FileField))
+        return sum(texts) + FRAMING_BYTES
 
     def begin(self, name: str, *, as_bytes: bool = False, as_text: bool = False) -> FormField:
         """The field that is read from now on. A file may come `as_bytes` alone, or `as_text`: a data URI or an address.

@@ -20,7 +20,7 @@ from service.http.inputs import KeptPortrait
 from service.http.problems import ProblemError, validation_error
 from service.intake.data_uris import PREFIX
 from service.intake.fields import FieldReader, unknown_field
-from service.intake.forms import FRAMING_BYTES, FileField, FormField, Shape, TextField
+from service.intake.forms import FileField, FormField, Shape, TextField
 from service.intake.weight import CHUNK, Weight, check_numbers
 
 ESCAPE = 6  # bytes of the longest
@@ -34,11 +34,10 @@ class JsonBody:
     `read`. All raise ProblemError, and what FieldReader does."""
 
     def __init__(self, reader: FieldReader, shape: Shape, spaces: Spaces) -> None:
-        texts = [limit for name, limit in reader.limits.items() if not isinstance(shape.fields[name], FileField)]
         self._reader = reader
         self._shape = shape
         self._weight = Weight(spaces, "the body", ProblemType.INVALID_REQUEST)
-        self._uris = _DataUris(most=sum(texts) + FRAMING_BYTES)
+        self._uris = _DataUris(most=reader.most_text)
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes."""

@@ -90,10 +90,9 @@ async def _read_urlencoded(request: Request, reader: FieldReader) -> None:
 
 
 async def _read_json(context: Context, request: Request, shape: Shape, reader: FieldReader, job_id: str) -> None:
-    files = {name for name, field in shape.fields.items() if isinstance(field, FileField)}
-    texts = sum(limit for name, limit in reader.limits.items() if name not in files)
+    files = (reader.limits[name] for name, field in shape.fields.items() if isinstance(field, FileField))
     # base64 has a third more, and some escape its slashes
-    limit = texts + sum(reader.limits[name] * 11 // 8 for name in files) + FRAMING_BYTES
+    limit = reader.most_text + sum(each * 11 // 8 for each in files)
     found = JsonBody(reader, shape, context.catalogue.spaces)
     body = context.artifacts.draft(job_id, "body.json", limit=limit)
     try:

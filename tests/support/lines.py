@@ -3,11 +3,12 @@
 import contextlib
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 
-class Relay:
+class Relay(ABC):
     """Listens at `port`; `serve` says what is done with each connection, in a thread of its own."""
 
     def __init__(self) -> None:
@@ -18,8 +19,9 @@ class Relay:
     def close(self) -> None:
         self._listener.close()
 
+    @abstractmethod
     def serve(self, client: socket.socket) -> None:
-        raise NotImplementedError
+        """Do it."""
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ class Fields:
     """Takes fields as FieldReader does, and keeps them."""
 
     def __init__(self) -> None:
-        self.limits = {"file": 1 << 30, "text": 100_000}
+        self.most_text = 100_000 + FRAMING_BYTES
         self.got: dict[str, bytes] = {}
         self._name = ""
 
