@@ -1,4 +1,4 @@
-"""The kinds of job: the queue of each, whose turn comes first, and the models that each needs."""
+"""The kinds of job: the queue of each, whose turn comes first, and the models that each needs; live sessions beside."""
 
 from typing import NamedTuple
 
@@ -29,4 +29,10 @@ KINDS = {
     JobKind.VIDEO: Kind("videos", priority=2, models=_RENDERING),
     JobKind.MOTION: Kind("motions", priority=1, models=_READING),
 }
-QUEUES = tuple(kind.queue for kind in KINDS.values())
+LIVE_QUEUE = "live"
+"""Of live sessions, which are no jobs."""
+
+PRIORITIES = {LIVE_QUEUE: -1, **{kind.queue: kind.priority for kind in KINDS.values()}}
+"""Of the queues: a live session's client looks on, and waits for a free worker only."""
+
+QUEUES = tuple(PRIORITIES)

@@ -10,14 +10,14 @@ from kombu import Queue
 from kombu.utils.scheduling import priority_cycle
 from redis import Redis
 
-from jobs.kinds import KINDS, QUEUES
+from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
 from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
 from jobs.store.claims import TOKEN_SECONDS
 from jobs.store.names import MESSAGES
 
 _TASK_PREFIX = "pirenderer."
-_PRIORITIES = {kind.queue: kind.priority for kind in KINDS.values()}
+LIVE_TASK = _TASK_PREFIX + LIVE_QUEUE
 
 # A message not acknowledged within the visibility timeout is delivered again, so no task may run as long.
 TASK_TIME_LIMIT_S = 3000
@@ -31,7 +31,7 @@ class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
 
     def consume(self, n: int) -> list[str]:
         """The first `n` of the queues consumed from, which kombu holds as a set."""
-        return sorted(self.items[:n], key=_PRIORITIES.__getitem__)
+        return sorted(self.items[:n], key=PRIORITIES.__getitem__)
 
 
 def make_celery(redis_url: str) -> Celery:
@@ -41,7 +41,10 @@ def make_celery(redis_url: str) -> Celery:
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue=KINDS[JobKind.IMAGE].queue,
         task_create_missing_queues=False,
-        task_routes={task_name(kind): {"queue": KINDS[kind].queue} for kind in JobKind},
+        task_routes={
+            LIVE_TASK: {"queue": LIVE_QUEUE},
+            **{task_name(kind): {"queue": KINDS[kind].queue} for kind in JobKind},
+        },
         # json only; nothing but a job's id is in a message
         task_serializer="json",
         result_serializer="json",
@@ -107,3 +110,11 @@ def send(app: Celery, job_id: str, kind: JobKind) -> None:
     """
     token = f"{job_id}-{secrets.token_hex(4)}"  # of many messages for one video each is known by itself
     app.send_task(task_name(kind), args=[token], task_id=token, queue=KINDS[kind].queue, retry=False)
+
+
+def send_live(app: Celery, session_id: str) -> None:
+    """Call a worker to a live session. One that finds it taken steps back, so it may be called for again.
+
+    Raises kombu.exceptions.OperationalError when Redis is away.
+    """
+    app.send_task(LIVE_TASK, args=[session_id], queue=LIVE_QUEUE, retry=False)

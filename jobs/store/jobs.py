@@ -9,6 +9,7 @@ from jobs.schemas import JobSpec, JobStatus, input_files
 from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
 from jobs.store.counters import Counters
+from jobs.store.live import LiveSessions
 from jobs.store.lookups import READ, READING, Lookups, records_of
 from jobs.store.names import Key
 from jobs.store.records import JobRecord
@@ -99,8 +100,8 @@ class JobStore:
     """Jobs in Redis, all that can be done with them. Synchronous and safe to share between threads.
 
     A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), a video in parts
-    (`segments`), told of (`webhooks`) and cleared away in the end (`upkeep`). A worker that is not heard of for
-    `live_s` seconds is not counted.
+    (`segments`), told of (`webhooks`) and cleared away in the end (`upkeep`). Live sessions stand beside jobs (`live`).
+    A worker that is not heard of for `live_s` seconds is not counted.
     """
 
     def __init__(self, scripts: Scripts, *, live_s: int = LIVE_S) -> None:
@@ -114,6 +115,7 @@ class JobStore:
         self.webhooks = Webhooks(scripts)
         self.upkeep = Upkeep(scripts)
         self.workers = Workers(scripts, live_s)
+        self.live = LiveSessions(scripts)
 
     @classmethod
     def connect(cls, url: str, *, live_s: int = LIVE_S) -> Self:

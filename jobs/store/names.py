@@ -102,6 +102,12 @@ class Key(StrEnum):
     PACE = PREFIX + "pace"  # hash, seconds that jobs of each kind take of late
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself
+    LIVE = PREFIX + "live"  # sorted set of live sessions by the time until which their front-ends vouch for them
+    # ID: hash of owner, specification, holder, when that was heard of, and how often it was taken; with :state, :sound,
+    # :camera, :pictures and :told behind, streams of what both ends say, see jobs/store/live_streams.py
+    LIVE_SESSION = PREFIX + "live:"
+    LIVE_COUNTS = PREFIX + "live_counts"  # hash, sessions and pictures that there have been
+    STOPPING = PREFIX + "stopping:"  # WORKER: there while one that was told to stop may have a live session
     WEBHOOKS = PREFIX + "webhooks"  # sorted set of webhooks' messages, by when they are to be looked at
     WEBHOOKS_DUE = PREFIX + "webhooks:due:"  # OWNER: list of messages whose time has come
     WEBHOOKS_OWNERS = PREFIX + "webhooks:owners"  # sorted set of owners with such a list, by when they were served last

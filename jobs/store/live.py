@@ -1,0 +1,176 @@
+"""Live sessions in Redis: who has one, which worker renders it, and whether both ends still live.
+
+A session is its front-end's, which vouches for it every second; where it does not, the session has ended. The worker
+that took it beats likewise: one that is not heard of has lost it, and the front-end calls for another. What they say
+to each other is in jobs/store/live_streams.py.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from jobs.live import LiveSpec
+from jobs.store.names import Key
+from jobs.store.scripts import JobStoreError, Script, Scripts
+
+LEASE_S = 10.0  # in which a front-end has to vouch for its session again
+SILENT_S = 3.0  # after which a worker has lost it
+VOUCH_S, BEAT_S = 1.0, 0.75
+STOPPING_S = 3600  # how long it is known that a worker was told to stop
+
+SESSION = """
+local session = LIVE_SESSION .. id
+local parts = {'', ':state', ':sound', ':camera', ':pictures', ':told'}
+local function lives() return tonumber(redis.call('ZSCORE', LIVE, id) or 0) > tonumber(now()) end
+local function silent_s()
+  local heard = redis.call('HGET', session, 'heard_at')
+  return heard and now() - heard
+end
+local function mine() return redis.call('HGET', session, 'takes') == tostring(a.take) end
+local function live_count(what, many) redis.call('HINCRBY', LIVE_COUNTS, what, many) end
+"""
+
+# spec (JSON), owner, most and share (of sessions), lease_s -> 'full', 'share' or 'ok'
+OPEN_SESSION = Script(
+    SESSION
+    + """
+local at, own = now(), 0
+redis.call('ZREMRANGEBYSCORE', LIVE, '-inf', at)
+local others = redis.call('ZRANGE', LIVE, 0, -1)
+if #others >= a.most then return 'full' end
+for _, each in ipairs(others) do
+  if redis.call('HGET', LIVE_SESSION .. each, 'owner') == a.owner then own = own + 1 end
+end
+if own >= a.share then return 'share' end
+redis.call('HSET', session, 'owner', a.owner, 'spec', a.spec)
+redis.call('EXPIRE', session, a.kept_s)
+redis.call('ZADD', LIVE, at + a.lease_s, id)
+live_count('sessions', 1)
+return 'ok'
+"""
+)
+
+# lease_s, kept_s -> seconds since its worker was heard of; -1 where it has none, nothing where it has ended
+VOUCH = Script(
+    SESSION
+    + """
+if not lives() then return nil end
+redis.call('ZADD', LIVE, now() + a.lease_s, id)
+for _, part in ipairs(parts) do redis.call('EXPIRE', session .. part, a.kept_s) end
+return tostring(silent_s() or -1)
+"""
+)
+
+CLOSE = Script(
+    SESSION
+    + """
+redis.call('ZREM', LIVE, id)
+for _, part in ipairs(parts) do redis.call('DEL', session .. part) end
+"""
+)
+
+# holder, silent_s -> its specification, and which take of it this is; nothing where it has ended or is another's
+TAKE = Script(
+    SESSION
+    + """
+if not lives() or redis.call('EXISTS', session) == 0 then return nil end
+local silent = silent_s()
+if silent and silent < a.silent_s then return nil end
+redis.call('HSET', session, 'heard_at', now(), 'holder', a.holder)
+return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'takes', 1)}
+"""
+)
+
+# take, pictures (since the last beat), worker (of which the holder is a process) -> 0 where it is to be left
+BEAT_SESSION = Script(
+    SESSION
+    + """
+if a.pictures > 0 then live_count('pictures', a.pictures) end
+if not mine() or not lives() then return 0 end
+redis.call('HSET', session, 'heard_at', now())
+return redis.call('EXISTS', STOPPING .. a.worker) == 1 and 0 or 1
+"""
+)
+
+# take
+LEAVE = Script(SESSION + "if mine() then redis.call('HDEL', session, 'heard_at', 'holder') end")
+
+
+class LiveFullError(JobStoreError):
+    """There are as many sessions as may be: the owner's, or everybody's."""
+
+    def __init__(self, most: int, *, own: bool) -> None:
+        super().__init__(most)
+        self.most = most
+        self.own = own
+
+
+@dataclass(frozen=True)
+class LiveClaim:
+    """A worker's hold on a session: the `take`-th."""
+
+    session_id: str
+    spec: LiveSpec
+    take: int
+
+
+class LiveSessions:
+    """The sessions there are. Synchronous, and safe to share between threads."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._run = scripts.run
+        self._redis = scripts.redis
+        self._now = scripts.now
+
+    def open(self, session_id: str, spec: LiveSpec, *, most: int, share: int) -> None:
+        """Begin a session, of which there may be `most` at once, and `share` of one owner. Raises LiveFullError."""
+        text = spec.model_dump_json()
+        given = {"most": most, "share": share, "lease_s": LEASE_S, "kept_s": 6 * LEASE_S}
+        match self._run(OPEN_SESSION, session_id, owner=spec.owner, spec=text, **given):
+            case "full":
+                raise LiveFullError(most, own=False)
+            case "share":
+                raise LiveFullError(share, own=True)
+
+    def vouch(self, session_id: str) -> float | None:
+        """Say that the session's client is there; how long nothing was heard of its worker, in seconds.
+
+        Infinity where it has none. None where the session has ended, since nobody vouched for it in time.
+        """
+        answer = cast("str | None", self._run(VOUCH, session_id, lease_s=LEASE_S, kept_s=6 * LEASE_S))
+        if answer is None:
+            return None
+        return float(answer) if float(answer) >= 0 else float("inf")
+
+    def close(self, session_id: str) -> None:
+        """End a session. Its worker learns of it at its next beat."""
+        self._run(CLOSE, session_id)
+
+    def count(self) -> int:
+        """How many there are."""
+        return self._redis.zcount(Key.LIVE, self._now(), "+inf")
+
+    def totals(self) -> dict[str, int]:
+        """How many `sessions` there have been, and how many `pictures` were made for them."""
+        return {
+            name: int(value) for name, value in cast("dict[str, str]", self._redis.hgetall(Key.LIVE_COUNTS)).items()
+        }
+
+    def take(self, session_id: str, holder: str) -> LiveClaim | None:
+        """Take a session that no worker has; None where there is none to take."""
+        found = cast("tuple[str, int] | None", self._run(TAKE, session_id, holder=holder, silent_s=SILENT_S))
+        return found and LiveClaim(session_id, LiveSpec.model_validate_json(found[0]), found[1])
+
+    def beat(self, claim: LiveClaim, *, worker: str, pictures: int) -> bool:
+        """Say that its worker lives and made so many pictures; whether it is to go on with the session.
+
+        It is not where the session has ended, is another's, or `worker` was told to stop.
+        """
+        return bool(self._run(BEAT_SESSION, claim.session_id, take=claim.take, worker=worker, pictures=pictures))
+
+    def leave(self, claim: LiveClaim) -> None:
+        """Give a session back, for another worker to take."""
+        self._run(LEAVE, claim.session_id, take=claim.take)
+
+    def stop(self, worker: str) -> None:
+        """Let `worker` leave what session it has: it ends when its work is done, and a session's has no end."""
+        self._redis.set(Key.STOPPING + worker, 1, ex=STOPPING_S)

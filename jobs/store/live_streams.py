@@ -1,0 +1,166 @@
+"""What a live session's client and its worker say to each other: streams in Redis of bounded length.
+
+Nothing queues up. Of states, of the camera's pictures and of those that are drawn the newest is kept, of sound a few
+seconds. So a client that reads slowly misses pictures, and a worker that takes a session over begins with the state.
+What a worker tells besides is kept until it was read.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from jobs.live import LiveState, PictureHeader
+from jobs.store.events import READ_TIMEOUT_S
+from jobs.store.live import LiveClaim
+from jobs.store.names import Key
+
+STATES, SOUNDS, CAMERAS, PICTURES, TOLD = ":state", ":sound", ":camera", ":pictures", ":told"
+LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
+KEPT_S = 60  # of a stream that was just made; whoever vouches for its session keeps it longer
+BLOCK_S = 1.0
+
+# stream, length, seconds, then fields and values: one step, so that nothing is left behind of a session that has ended
+ADD = """
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class LivePicture:
+    """A JPEG, and the PictureHeader beside it as JSON."""
+
+    header: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class LiveTold:
+    """A message for the client, as JSON; `ends` says that it is the last: the session cannot go on."""
+
+    text: str
+    ends: bool
+
+
+@dataclass(frozen=True)
+class LiveNews:
+    """What came from the client: its newest state, all of its sound, the newest picture of its camera."""
+
+    state: LiveState | None
+    sounds: tuple[bytes, ...]
+    camera: bytes | None
+
+    def __bool__(self) -> bool:
+        return self.state is not None or bool(self.sounds) or self.camera is not None
+
+
+class LiveLine:
+    """The client's end, held by a front-end; asynchronous."""
+
+    def __init__(self, redis: AsyncRedis) -> None:
+        self._redis = redis
+        self._add = redis.register_script(ADD)
+
+    @classmethod
+    def connect(cls, url: str, *, most: int) -> Self:
+        """A line to the Redis at `url`, for `most` sessions; connects on first use."""
+        return cls(AsyncRedis.from_url(url, socket_timeout=READ_TIMEOUT_S, max_connections=2 * most + 10))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def set_state(self, session_id: str, state: LiveState) -> None:
+        """Say how all stands now, in place of what was said before."""
+        await self._send(session_id, STATES, state=state.model_dump_json())
+
+    async def hear(self, session_id: str, pcm: bytes) -> None:
+        """Hand over sound, as jobs.live.SOUND has it."""
+        await self._send(session_id, SOUNDS, pcm=pcm)
+
+    async def look(self, session_id: str, jpeg: bytes) -> None:
+        """Hand over a picture of the camera."""
+        await self._send(session_id, CAMERAS, jpeg=jpeg)
+
+    async def follow(self, session_id: str) -> AsyncIterator[LivePicture | LiveTold | None]:
+        """What the worker says: all that it tells, and the newest picture. None after a second without any."""
+        after = {_key(session_id, PICTURES): "0", _key(session_id, TOLD): "0"}
+        while True:
+            answer = cast("Any", await self._redis.xread(cast("Any", after), block=round(1000 * BLOCK_S)))
+            pictures = list[LivePicture]()
+            for name, entries in answer:
+                after[name.decode()] = entries[-1][0].decode()
+                for _, fields in entries:
+                    if b"jpeg" in fields:
+                        pictures.append(LivePicture(fields[b"header"].decode(), fields[b"jpeg"]))
+                    else:
+                        yield LiveTold(fields[b"text"].decode(), fields[b"ends"] == b"1")
+            if pictures:
+                yield pictures[-1]
+            if not answer:
+                yield None
+
+    async def _send(self, session_id: str, stream: str, **fields: str | bytes) -> None:
+        await self._add(*_addition(session_id, stream, fields))
+
+
+class LiveEnd:
+    """The other end, of the worker that has the session; synchronous."""
+
+    def __init__(self, url: str, claim: LiveClaim) -> None:
+        self._redis: Redis = Redis.from_url(url, socket_timeout=READ_TIMEOUT_S)
+        self._id = claim.session_id
+        self._add = self._redis.register_script(ADD)
+        # the state counts from before; sound and pictures of a camera are of the moment
+        self._after = {_key(self._id, STATES): b"0"}
+        for key in (_key(self._id, SOUNDS), _key(self._id, CAMERAS)):
+            self._after[key] = self._last(key)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def read(self, block_s: float) -> LiveNews:
+        """What came since the last call; where nothing did, what comes first within so many seconds."""
+        answer = cast("Any", self._redis.xread(cast("Any", self._after), block=max(1, round(1000 * block_s))))
+        state, sounds, camera = None, list[bytes](), None
+        for name, entries in answer:
+            self._after[name.decode()] = entries[-1][0]
+            last = entries[-1][1]
+            if b"state" in last:
+                state = LiveState.model_validate_json(last[b"state"])
+            elif b"jpeg" in last:
+                camera = last[b"jpeg"]
+            else:
+                sounds = [fields[b"pcm"] for _, fields in entries]
+        return LiveNews(state, tuple(sounds), camera)
+
+    def show(self, header: PictureHeader, jpeg: bytes) -> None:
+        """Hand over a picture."""
+        self._send(PICTURES, header=header.model_dump_json(), jpeg=jpeg)
+
+    def tell(self, text: str, *, ends: bool = False) -> None:
+        """Hand over a message for the client, as JSON."""
+        self._send(TOLD, text=text, ends=str(int(ends)))
+
+    def _last(self, key: str) -> bytes:
+        """The id of a stream's last entry; one before all others where it has none."""
+        return next((entry for entry, _ in cast("Any", self._redis.xrevrange(key, count=1))), b"0")
+
+    def _send(self, stream: str, **fields: str | bytes) -> None:
+        self._add(*_addition(self._id, stream, fields))
+
+
+def _addition(session_id: str, stream: str, fields: Mapping[str, str | bytes]) -> tuple[list[str], list[Any]]:
+    """Keys and arguments of ADD."""
+    flat = [each for pair in fields.items() for each in pair]
+    return [_key(session_id, stream), Key.LIVE_SESSION + session_id], [LENGTHS[stream], KEPT_S, *flat]
+
+
+def _key(session_id: str, stream: str) -> str:
+    return Key.LIVE_SESSION + session_id + stream
