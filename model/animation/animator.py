@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from model.animation.mouth import paint_mouths
+from model.animation.mouth import Mouth
 from model.arrays import Floats
 from model.engines import ENGINE_NAMES, Engine, EngineSettings, RenderedFrames, build_engine
 from model.engines.eight_bits import read_eight_bit_calibration
@@ -30,11 +30,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class PreparedFace:
-    """A portrait's face and all that it alone decides; `heads` is None for a renderer that is not guided."""
+    """A portrait's face and all that it alone decides; `heads` and `mouth` are None of a renderer that is not guided.
+
+    Nothing of it changes any more, so several threads may use it at once.
+    """
 
     face: SourceFace
     state: PortraitState
-    heads: Heads | None
+    heads: Heads | None = None
+    mouth: Mouth | None = None
 
 
 class Animator:
@@ -84,8 +88,10 @@ class Animator:
 
     def prepare(self, face: SourceFace) -> PreparedFace:
         """What is made once of a portrait, however often it is animated."""
-        heads = None if self.prior is None else self.prior.head_of(face)
-        return PreparedFace(face, self.engine.prepare(to_image(face.image)), heads)
+        state = self.engine.prepare(to_image(face.image))
+        if self.prior is None:
+            return PreparedFace(face, state)
+        return PreparedFace(face, state, self.prior.head_of(face), Mouth(face.image, face.landmarks))
 
     def animate(
         self, portrait: PreparedFace, motions: Floats, *, batch_size: int = 8, frames: Sequence[int] | None = None
@@ -108,15 +114,15 @@ class Animator:
         if frames is not None:
             described, sequence = described[list(frames)], sequence[list(frames)]
         parts = list(batches(len(sequence), batch_size))
-        face, state, heads = portrait.face, portrait.state, portrait.heads
-        if self._morphable is None or self.prior is None or heads is None:
+        face, state, heads, mouth = portrait.face, portrait.state, portrait.heads, portrait.mouth
+        if self._morphable is None or self.prior is None or heads is None or mouth is None:
             yield from (self.engine.render_frames(state, described[part]) for part in parts)
             return
         guide = partial(self._guide, self._morphable, self.prior, heads, face)
         guides = ahead(self._guides, (partial(guide, sequence[part]) for part in parts))
         for part, (target, prior) in zip(parts, guides, strict=True):
             drawn = self.engine.render_frames(state, described[part], prior)
-            paint_mouths(drawn, face.landmarks, target.numpy(), face.image)
+            mouth.paint(drawn, target.numpy())
             yield drawn
 
     @staticmethod

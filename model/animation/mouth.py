@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from model.arrays import Array, Landmarks, Pixels
-from model.engines import RenderedFrames
+from model.engines import RenderedFrame, RenderedFrames
 from model.face.crop import CROP_UNITS
 from model.renderer.prior.gap import between_lips, gap, newness, openness
 
@@ -35,39 +35,47 @@ _SKULL = [1, 4, 5, 6, 168, 195, 197, 98, 327, 2, 9, 8, 117, 346, 123, 352]  # wh
 _FACE = (10, 284, 454, 397, 152, 172, 234, 54)
 
 
-def paint_mouths(frames: RenderedFrames, source: Landmarks, target: Landmarks, portrait: Pixels) -> None:
-    """Give newly opened mouths an inside, of which nothing is the source's.
+class Mouth:
+    """A portrait's mouth: what is made of it once, to give the mouths that open in its pictures an inside."""
 
-    Args:
-        frames: rendered pictures of S x S; images, masks and places are changed.
-        source: landmarks (478, 3) of the portrait, in crop units.
-        target: landmarks (B, 478, 3) of the frames, in the same.
-        portrait: the source picture (S, S, 3).
-    """
-    side = len(portrait)
-    source, target = (points * np.float32(side / CROP_UNITS) for points in (source, target))  # pixels from here on
-    shown, light = gap(source), _light(portrait, source)
-    of_own = openness(shown)  # how much of the portrait's own inside is worth showing
-    own = _Inside(portrait, source) if of_own > 0 else None
-    for frame, landmarks in zip(frames, target, strict=True):  # each shares its memory with the batch
-        new = newness(gap(landmarks), shown)
+    def __init__(self, portrait: Pixels, landmarks: Landmarks) -> None:
+        """portrait (S, S, 3) uint8; its landmarks (478, 3) in crop units."""
+        self._scale = np.float32(len(portrait) / CROP_UNITS)
+        landmarks = landmarks * self._scale  # pixels from here on
+        self._side, self._shown, self._light = len(portrait), gap(landmarks), _light(portrait, landmarks)
+        self._of_own = openness(self._shown)  # how much of the portrait's own inside is worth showing
+        self._own = _Inside(portrait, landmarks) if self._of_own > 0 else None
+
+    def paint(self, frames: RenderedFrames, target: Landmarks) -> None:
+        """Give newly opened mouths an inside, of which nothing is the source's.
+
+        Args:
+            frames: rendered pictures of S x S; images, masks and places are changed.
+            target: landmarks (B, 478, 3) of the frames, in crop units.
+        """
+        for frame, landmarks in zip(frames, target * self._scale, strict=True):  # each shares its memory with the batch
+            self._paint(frame, landmarks)
+
+    def _paint(self, frame: RenderedFrame, landmarks: Landmarks) -> None:
+        new = newness(gap(landmarks), self._shown)
         if new == 0.0:
-            continue
-        cover = cv2.GaussianBlur(between_lips(landmarks, DEPTH * new, side), (0, 0), SOFTNESS)
+            return
+        cover = cv2.GaussianBlur(between_lips(landmarks, DEPTH * new, self._side), (0, 0), SOFTNESS)
         rows, columns = np.nonzero(cover > 1e-3)
         share, points = cover[rows, columns], np.stack([columns, rows], -1) + 0.5
-        inside, kept = light * _inside(landmarks, points, teeth=1 - of_own), np.zeros_like(share)
-        if own is not None:
-            colours, seen, places = own.at(landmarks, points)
-            seen = of_own * seen
+        inside = self._light * _inside(landmarks, points, teeth=1 - self._of_own)
+        kept = np.zeros_like(share)
+        if self._own is not None:
+            colours, seen, places = self._own.at(landmarks, points)
+            seen = self._of_own * seen
             inside += seen[:, None] * (colours - inside)
             kept = share * seen
         pixels = frame.image[rows, columns]
         frame.image[rows, columns] = np.rint(pixels + share[:, None] * (inside - pixels)).astype(np.uint8)
         if frame.mask is None or frame.places is None:
-            continue
+            return
         frame.mask[rows, columns] *= 1 - share
-        if own is not None:
+        if self._own is not None:
             most = kept > 0.5  # a pixel has one place: that of what is seen most
             frame.mask[rows[most], columns[most]] = kept[most]
             frame.places[rows[most], columns[most]] = places[most]
@@ -78,8 +86,14 @@ class _Inside:
 
     def __init__(self, portrait: Pixels, landmarks: Landmarks) -> None:
         """portrait (S, S, 3) uint8; its landmarks (478, 3) in pixels."""
-        self.portrait, self.landmarks = portrait, landmarks
-        self.gap = cv2.GaussianBlur(between_lips(landmarks, 1.0, len(portrait)), (0, 0), SOFTNESS)
+        self._images = portrait, cv2.GaussianBlur(between_lips(landmarks, 1.0, len(portrait)), (0, 0), SOFTNESS)
+        self._half = len(portrait) / 2
+        points = landmarks[:, :2]
+        self._middle, self._skull = points[_LIP], points[_SKULL] - points[_SKULL].mean(0)
+        across = points[_UPPER[-1]] - points[_UPPER[0]]
+        across = across / max(float(np.linalg.norm(across)), 1.0)
+        self._axes = np.stack([across, (-across[1], across[0])], 1)  # along the mouth, and down from there
+        self._lip = (points[list(_UPPER)] - points[_LIP]) @ self._axes
 
     def at(self, target: Landmarks, points: Array) -> tuple[Array, Array, Array]:
         """Colours (n, 3), how far there is something to see (n,), 0..1, and where it is (n, 2), -1..1.
@@ -87,20 +101,16 @@ class _Inside:
         At points (n, 2), in pixels, of a frame with landmarks `target` (478, 3). It moves as the skull does, by the
         best affine map of what no expression moves much, but stays below the upper lip.
         """
-        here, there = target[:, :2], self.landmarks[:, :2]
-        to_source, *_ = np.linalg.lstsq(here[_SKULL] - here[_SKULL].mean(0), there[_SKULL] - there[_SKULL].mean(0))
-        across = there[_UPPER[-1]] - there[_UPPER[0]]
-        across = across / max(float(np.linalg.norm(across)), 1.0)
-        axes = np.stack([across, (-across[1], across[0])], 1)  # along the portrait's mouth, and down from there
-        moved = (points - here[_LIP]) @ to_source @ axes
-        own_lip = (there[list(_UPPER)] - there[_LIP]) @ axes
-        moved_lip = (here[list(_UPPER)] - here[_LIP]) @ to_source @ axes
-        for lip, sign in ((own_lip, 1), (moved_lip, -1)):
+        here = target[:, :2]
+        to_source, *_ = np.linalg.lstsq(here[_SKULL] - here[_SKULL].mean(0), self._skull)
+        moved = (points - here[_LIP]) @ to_source @ self._axes
+        moved_lip = (here[list(_UPPER)] - here[_LIP]) @ to_source @ self._axes
+        for lip, sign in ((self._lip, 1), (moved_lip, -1)):
             moved[:, 1] += sign * np.interp(moved[:, 0], np.maximum.accumulate(lip[:, 0]), lip[:, 1])
-        places = there[_LIP] + moved @ axes.T
+        places = self._middle + moved @ self._axes.T
         where = (places - 0.5).astype(np.float32)[None]
-        read = [cv2.remap(image, where, None, cv2.INTER_LINEAR)[0] for image in (self.portrait, self.gap)]
-        return read[0].astype(np.float64), read[1], (places / (len(self.portrait) / 2) - 1).astype(np.float32)
+        read = [cv2.remap(image, where, None, cv2.INTER_LINEAR)[0] for image in self._images]
+        return read[0].astype(np.float64), read[1], (places / self._half - 1).astype(np.float32)
 
 
 def _inside(landmarks: Landmarks, points: Array, *, teeth: float) -> Array:

@@ -25,21 +25,24 @@ def read_portrait(
 ) -> PreparedPortrait:
     """Decode a photo and extract one of its faces: the `index`-th, or the largest; or take the `face` known of it.
 
+    What is kept of it is taken where it is of that very face.
+
     Raises ProblemError: what `read_image` raises, no-face or no-such-face.
     """
     with bench.stages.run("decode"):
         check_size(path, bench.settings.max_portrait_bytes, name)
         digest = bench.digests.get(path) or hashlib.sha256(path.read_bytes()).hexdigest()
         key = (bench.owner, digest, index or 0)
-        known = bench.portraits.get(key)
-        if known is not None:
-            return PreparedPortrait(known.photo, face or known.face)
-        photo = read_image(path, bench.settings.image_limits, name=name, check=bench.stages.check)
+        kept = bench.portraits.get(key)
+        if kept is not None and (face is None or face.same_as(kept.face)):
+            return kept
+        limits, check = bench.settings.image_limits, bench.stages.check
+        photo = kept.photo if kept else read_image(path, limits, name=name, check=check)
     if face is None:
         with bench.stages.run("face"):
             extractor = bench.models.extractor
             face = extractor.extract(photo, choose_face(extractor, photo, index, name=name))
-    portrait = PreparedPortrait(photo, face)
+    portrait = PreparedPortrait(photo, face, bench.models)
     bench.portraits.put(key, portrait)
     return portrait
 

@@ -1,7 +1,5 @@
 """A portrait that sits for its pictures: all that is made of it once, however many are made."""
 
-from functools import cached_property
-
 from jobs.schemas import ImageOptions, VideoOptions
 from model.animation.animator import PreparedFace
 from worker.make.canvas import Canvas, SquareCrop, whole_photo
@@ -16,12 +14,12 @@ class Sitter:
         self.face = subject.face
         with bench.stages.timed("paste"):
             self.canvas = _canvas(subject, options)
-        self._animator = bench.models.animator
+        self._subject = subject
 
-    @cached_property
+    @property
     def prepared(self) -> PreparedFace:
-        """What the renderer makes once of the face, when its first picture is asked for."""
-        return self._animator.prepare(self.face)
+        """What the renderer makes once of the portrait."""
+        return self._subject.prepared
 
 
 def _canvas(subject: PreparedPortrait, options: ImageOptions | VideoOptions) -> Canvas:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.animation.mouth import paint_mouths
+from model.animation.mouth import Mouth
 from model.engines import RenderedFrames
 from model.face.topology import INNER_LIPS
 from model.morphable import MorphableModel
@@ -27,7 +27,7 @@ def drawn(source: np.ndarray, target: np.ndarray) -> RenderedFrames:
         np.full((1, 256, 256), 0.9, np.float32),
         np.zeros((1, 256, 256, 2), np.float32),
     )
-    paint_mouths(frames, source, target, frames.images[0].copy())
+    Mouth(frames.images[0].copy(), source).paint(frames, target)
     return frames
 
 
@@ -60,7 +60,7 @@ def test_nothing_of_the_inside_is_the_sources(closed_and_open: tuple[np.ndarray,
     painted = (frame.image != 180).any(-1)
     assert (frame.mask[~painted] > 0.88).all()
     alone = RenderedFrames(np.full((1, 256, 256, 3), 180, np.uint8))  # of a network without a mask
-    paint_mouths(alone, closed, opened[None], alone.images[0].copy())
+    Mouth(alone.images[0].copy(), closed).paint(alone, opened[None])
     assert np.array_equal(alone.images[0], frame.image)
 
 
@@ -100,7 +100,7 @@ def test_teeth_that_the_portrait_shows_hang_below_the_upper_lip(closed_and_open:
         np.full((1, 256, 256), 0.9, np.float32),
         np.zeros((1, 256, 256, 2), np.float32),
     )
-    paint_mouths(frames, little, opened[None], portrait)
+    Mouth(portrait, little).paint(frames, opened[None])
     (frame,) = frames
     column, top, bottom = int(opened[13, 0]), int(opened[13, 1]) + 1, int(opened[14, 1]) - 1
     inside = frame.image[top:bottom, column, 0]
