@@ -13,6 +13,7 @@ from jobs.store.names import Key
 from jobs.store.scripts import JobStoreError, Script, Scripts
 
 LEASE_S = 10.0  # in which a front-end has to vouch for its session again
+KEPT_S = 60  # for which what is known of one is kept that nobody vouches for
 SILENT_S = 3.0  # after which a worker has lost it
 VOUCH_S, BEAT_S = 1.0, 0.75
 STOPPING_S = 3600  # how long it is known that a worker was told to stop
@@ -124,7 +125,7 @@ class LiveSessions:
     def open(self, session_id: str, spec: LiveSpec, *, most: int, share: int) -> None:
         """Begin a session, of which there may be `most` at once, and `share` of one owner. Raises LiveFullError."""
         text = spec.model_dump_json()
-        given = {"most": most, "share": share, "lease_s": LEASE_S, "kept_s": 6 * LEASE_S}
+        given = {"most": most, "share": share, "lease_s": LEASE_S, "kept_s": KEPT_S}
         match self._run(OPEN_SESSION, session_id, owner=spec.owner, spec=text, **given):
             case "full":
                 raise LiveFullError(most, own=False)
@@ -136,7 +137,7 @@ class LiveSessions:
 
         Infinity where it has none. None where the session has ended, since nobody vouched for it in time.
         """
-        answer = cast("str | None", self._run(VOUCH, session_id, lease_s=LEASE_S, kept_s=6 * LEASE_S))
+        answer = cast("str | None", self._run(VOUCH, session_id, lease_s=LEASE_S, kept_s=KEPT_S))
         if answer is None:
             return None
         return float(answer) if float(answer) >= 0 else float("inf")
@@ -151,9 +152,8 @@ class LiveSessions:
 
     def totals(self) -> dict[str, int]:
         """How many `sessions` there have been, and how many `pictures` were made for them."""
-        return {
-            name: int(value) for name, value in cast("dict[str, str]", self._redis.hgetall(Key.LIVE_COUNTS)).items()
-        }
+        counts = cast("dict[str, str]", self._redis.hgetall(Key.LIVE_COUNTS))
+        return {name: int(counts.get(name, 0)) for name in ("sessions", "pictures")}
 
     def take(self, session_id: str, holder: str) -> LiveClaim | None:
         """Take a session that no worker has; None where there is none to take."""

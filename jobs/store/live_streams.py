@@ -14,12 +14,11 @@ from redis.asyncio import Redis as AsyncRedis
 
 from jobs.live import LiveState, PictureHeader
 from jobs.store.events import READ_TIMEOUT_S
-from jobs.store.live import LiveClaim
+from jobs.store.live import KEPT_S, LiveClaim
 from jobs.store.names import Key
 
 STATES, SOUNDS, CAMERAS, PICTURES, TOLD = ":state", ":sound", ":camera", ":pictures", ":told"
 LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
-KEPT_S = 60  # of a stream that was just made; whoever vouches for its session keeps it longer
 BLOCK_S = 1.0
 
 # stream, length, seconds, then fields and values: one step, so that nothing is left behind of a session that has ended
