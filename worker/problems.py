@@ -17,6 +17,8 @@ from model.errors import (
     WeightsError,
 )
 
+BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE; what leaves a process of which the accelerator is broken
+
 # The models' own errors; their texts are written for users.
 _MODEL_PROBLEMS: tuple[tuple[type[Exception], ProblemType], ...] = (
     (NoFaceError, ProblemType.NO_FACE),

@@ -54,10 +54,16 @@ class WorkerSettings(SharedSettings):
     @property
     def kinds(self) -> tuple[JobKind, ...]:
         """The kinds of job whose queues are taken from, those that go before others first."""
-        names = [name.strip() for name in self.queues.split(",") if name.strip()] or QUEUES
         return tuple(
-            sorted((kind for kind in KINDS if KINDS[kind].queue in names), key=lambda kind: KINDS[kind].priority)
+            sorted(
+                (kind for kind in KINDS if KINDS[kind].queue in self.queue_names), key=lambda kind: KINDS[kind].priority
+            )
         )
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues that are taken from."""
+        return tuple(name.strip() for name in self.queues.split(",") if name.strip()) or QUEUES
 
     @property
     def engine_cache_dir(self) -> Path:

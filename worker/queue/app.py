@@ -8,7 +8,6 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from kombu.transport import redis, virtual
 
-from jobs.kinds import KINDS
 from jobs.messages import make_celery
 from worker.settings import WorkerSettings
 
@@ -43,7 +42,7 @@ def run_worker(settings: WorkerSettings) -> int:
     redis.Channel.QoS = Acknowledgements
     worker = make_app(settings).Worker(
         hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
-        queues=[KINDS[kind].queue for kind in settings.kinds],
+        queues=list(settings.queue_names),
         without_mingle=True,  # workers do not know of each other
         without_gossip=True,
         without_heartbeat=True,  # the last beat of a stop would wait for ever for a Redis that is gone

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import socket
+import secrets
 import threading
 import time
 from collections.abc import Iterable
@@ -23,9 +23,12 @@ from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Fragment, Refusal, Turn
+from worker.live.host import LiveHost
 from worker.models import Models
-from worker.problems import is_expected, problem_of
+from worker.problems import BROKEN_DEVICE_EXIT_CODE, is_expected, problem_of
+from worker.queue.beside import Beside
 from worker.queue.heartbeat import Heartbeat
+from worker.queue.machine import machine
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.outcomes import Planned, Stored, Unfinished
 from worker.queue.patience import Patience
@@ -36,7 +39,6 @@ from worker.workbench import PortraitCache, Workbench
 
 log = structlog.get_logger(__name__)
 
-BROKEN_DEVICE_EXIT_CODE = 70  # EX_SOFTWARE
 ASIDE_S = TASK_SOFT_TIME_LIMIT_S / 2  # of a task, in which a plan may be set aside for what is more urgent
 
 
@@ -55,8 +57,23 @@ class Runner:
         self._insist = Patience(settings.lease_s)
         celery = make_celery(settings.redis_url)
         self._videos = Videos(self.store, self._artifacts, celery, self._insist, most_workers=settings.workers_per_job)
-        self._machine = _machine()
+        self._machine = machine()
         self._holder = f"{self._machine}:{os.getpid()}"
+        self._live = LiveHost(
+            self.store.live,
+            self._artifacts,
+            celery,
+            redis_url=settings.redis_url,
+            holder=self._holder,
+            worker=f"{self._machine}:{os.getppid()}",
+            bench_of=lambda owner: self._bench(owner, Stages(), secrets.randbits(32)),
+            meanwhile=Beside(
+                self.store,
+                settings.kinds,
+                claim=lambda kind: self._first_of(self.store.turns.next(kind)),
+                work=self._run,
+            ),
+        )
         self._mine: set[str] = set()  # locks of what is worked on: a plan may be set aside for something else
         self._claiming = threading.Lock()
         self._began = 0.0
@@ -76,6 +93,11 @@ class Runner:
             log.info("nothing waits", kind=kind.value)
             return
         self._run(claim)
+
+    def host(self, session_id: str) -> None:
+        """Hold the live session that a message calls for."""
+        self._began = time.monotonic()
+        self._live.run(session_id)
 
     def _run(self, claim: Claim, *, plan: Claim | None = None) -> None:
         """Work on what is claimed, while a `plan` is set aside. Raises ClaimLostError where that is another's."""
@@ -267,9 +289,7 @@ class Runner:
             inputs = [file.key for file in input_files(claim.spec).values()]
             self._insist(self._artifacts.clear, claim.job_id, inputs)
         seed = drawn_seed(claim.job_id)
-        bench = Workbench(
-            self.models, self._settings, stages, self._portraits, self._credentials, owner=claim.owner, seed=seed
-        )
+        bench = self._bench(claim.owner, stages, seed)
         with contextlib.ExitStack() as stack:
 
             def fetch(key: str) -> Path:
@@ -284,6 +304,11 @@ class Runner:
             if claim.joins:
                 return self._videos.join(work)
             return self._videos.plan(work, lambda: self._pause(claim))
+
+    def _bench(self, owner: str, stages: Stages, seed: int) -> Workbench:
+        return Workbench(
+            self.models, self._settings, stages, self._portraits, self._credentials, owner=owner, seed=seed
+        )
 
     def _made(self, claim: Claim, bench: Workbench, inputs: Inputs) -> Stored:
         maker = self._makers[claim.spec.kind]
@@ -303,11 +328,6 @@ class Runner:
             files = self.store.files(job_id)
             if files is not None:
                 self._artifacts.clear(job_id, files)
-
-
-def _machine() -> str:
-    """A name for all whose processes can be told by their numbers: containers may share the name of their host."""
-    return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def _process_exists(pid: int) -> bool:

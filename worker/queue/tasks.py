@@ -1,22 +1,31 @@
-"""The tasks, one for each kind of job, and what Celery must be told around them."""
+"""The tasks, one for each kind of job and one for live sessions, and what Celery must be told around them."""
 
 import contextlib
 import functools
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import shared_task
-from celery.signals import setup_logging, task_failure, worker_process_init, worker_process_shutdown
+from celery.signals import (
+    setup_logging,
+    task_failure,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
 
 from jobs.logs import configure_logging
-from jobs.messages import TASK_TIME_LIMIT_S, kind_of_task, task_name
+from jobs.messages import LIVE_TASK, TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind
 from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
+from worker.queue.machine import machine
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -41,6 +50,11 @@ def run_job(task: Any, token: str) -> None:
     Nothing is returned and nothing of the job is raised: its state is in the job store.
     """
     process_runner().run(kind_of_task(task.name), token=token)
+
+
+def host_session(_: Any, session_id: str) -> None:
+    """Hold a live session, unless another does."""
+    process_runner().host(session_id)
 
 
 def load_models(**_: Any) -> None:
@@ -74,6 +88,19 @@ def abandon(task_id: str, exception: BaseException, **_: Any) -> None:
             store.claims.abandon(turn.job_id, problem, part=turn.part or "", least=least)
 
 
+def leave_sessions(**_: Any) -> None:
+    """In the parent, which was told to stop: its child is to leave a live session, which would not end by itself.
+
+    Redis is told by another thread: this is called while a signal is handled.
+    """
+
+    def tell() -> None:
+        with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
+            store.live.stop(f"{machine()}:{os.getpid()}")
+
+    threading.Thread(target=tell, name="leave-sessions", daemon=True).start()
+
+
 def use_our_logging(**_: Any) -> None:
     """Keep Celery from installing its own handlers, in the parent and in every child."""
     configure_logging()
@@ -81,7 +108,9 @@ def use_our_logging(**_: Any) -> None:
 
 for kind in JobKind:
     shared_task(name=task_name(kind), bind=True, default_retry_delay=RETRY_DELAY_S)(run_job)
+shared_task(name=LIVE_TASK, bind=True, default_retry_delay=RETRY_DELAY_S)(host_session)
 worker_process_init.connect(load_models)
 worker_process_shutdown.connect(leave)
 task_failure.connect(abandon)
+worker_shutting_down.connect(leave_sessions)
 setup_logging.connect(use_our_logging)

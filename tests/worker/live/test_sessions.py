@@ -1,0 +1,217 @@
+"""Live sessions in a real worker, which tests drive as a front-end does."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+import redis
+import soundfile
+
+from jobs.files.keys import new_id
+from jobs.live import DriveOptions
+from jobs.motions import ControlsMotion
+from jobs.problems import ProblemType
+from jobs.schemas import ImageOptions, ImageSpec, JobStatus
+from jobs.store.live import SILENT_S
+from jobs.store.names import Key
+from model.arrays import Pixels
+from tests.support.live import Viewer
+from tests.support.processes import until
+from tests.worker.conftest import SAMPLES, Bench
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
+
+View = Callable[..., Viewer]
+
+
+@pytest.fixture
+def view(bench: Bench, portrait: Path) -> View:
+    """Begins sessions with a portrait."""
+
+    def begin(photo: Path | bytes = portrait, **options: int) -> Viewer:
+        file = bench.put(new_id(), "portrait.jpg", photo, "image/jpeg")
+        return Viewer(bench.store, bench.celery, bench.environment["PIRENDERER_REDIS_URL"], file, **options)
+
+    return begin
+
+
+def picture(viewer: Viewer, number: int | None) -> Pixels:
+    """What shows a state, when it has come."""
+    until(lambda: viewer.shown(number) is not None, 30, lambda: f"no picture of {number}: {viewer.told}")
+    shown = viewer.shown(number)
+    assert shown is not None
+    return shown
+
+
+def difference(one: Pixels, other: Pixels) -> float:
+    """Of two pictures, in grey levels a pixel."""
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+def test_the_newest_state_is_shown(view: View) -> None:
+    with view() as viewer:
+        resting = picture(viewer, None)
+        assert resting.shape == (128, 128, 3)
+        viewer.pose(1, yaw=20.0, smile=0.5)
+        turned = picture(viewer, 1)
+        assert difference(resting, turned) > 2
+        for number in range(2, 40):
+            viewer.pose(number, yaw=float(number))
+        picture(viewer, 39)
+        viewer.pose(40)
+        assert difference(picture(viewer, 40), resting) < 1
+        numbers = [header["number"] for header, _ in viewer.pictures if header["number"] is not None]
+        assert numbers == sorted(numbers)
+        count = len(viewer.pictures)
+        time.sleep(0.6)
+        assert len(viewer.pictures) <= count + 1  # nothing is drawn while nothing changes
+        assert viewer.told[0] == {
+            "type": "started", "session": viewer.session_id, "width": 128, "height": 128, "space": "open478"
+        }  # fmt: skip
+        assert [header["picture"] for header, _ in viewer.pictures] == sorted(
+            header["picture"] for header, _ in viewer.pictures
+        )
+
+
+def test_a_control_that_there_is_not_is_told_and_the_session_goes_on(view: View) -> None:
+    with view() as viewer:
+        picture(viewer, None)
+        viewer.pose(1, wings=1.0)
+        until(lambda: "problem" in viewer.types(), 10, lambda: str(viewer.told))
+        assert "'wings'" in viewer.told[-1]["problem"]["detail"]
+        viewer.pose(2, yaw=3.0)
+        picture(viewer, 2)
+        assert not viewer.ended
+
+
+def test_a_photo_without_a_face_ends_it(view: View, bench: Bench) -> None:
+    grey = cv2.imencode(".jpg", np.full((300, 300, 3), 127, np.uint8))[1].tobytes()
+    with view(grey) as viewer:
+        until(lambda: viewer.ended, 20, lambda: str(viewer.told))
+        assert viewer.told[-1]["problem"]["type"] == ProblemType.NO_FACE.uri
+        until(lambda: viewer.silent_s == float("inf"), 10, "the worker does not leave it")
+
+
+def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> None:
+    sound, rate = soundfile.read(SAMPLES / "speech.flac", dtype="int16")
+    assert rate == 16_000
+    pieces = [sound[start : start + 1600].tobytes() for start in range(0, 5 * rate, 1600)]
+    with view() as viewer:
+        resting = picture(viewer, None)
+        viewer.say(by="sound", driven=1, options=DriveOptions(seed=1, still=True))
+        begin = time.monotonic()
+        for number, piece in enumerate(pieces):
+            time.sleep(max(0.0, begin + 0.1 * number - time.monotonic()))
+            viewer.hear(piece)
+        until(lambda: viewer.pictures[-1][0]["at"] > 3, 20, lambda: str(viewer.pictures[-1][0]))
+        spoken = [header for header, _ in viewer.pictures if header["at"] > 0.5]
+        assert [header["at"] for header in spoken] == sorted(header["at"] for header in spoken)
+        shown = [
+            cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)[75:115, 40:90]
+            for header, jpeg in viewer.pictures
+            if header["at"] > 0.5
+        ]
+        assert max(difference(each, shown[0]) for each in shown) > 2
+        viewer.say(by="controls", driven=2)
+        viewer.pose(7)
+        until(lambda: (last := viewer.shown(7)) is not None and difference(last, resting) < 1, 10, "no rest")
+
+
+def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
+    frame = astronaut.read_bytes()
+    mirrored = cv2.imencode(".jpg", cv2.flip(cv2.imread(str(astronaut)), 1))[1].tobytes()
+    with view() as viewer:
+        resting = picture(viewer, None)
+        viewer.say(by="camera", driven=1)
+        for _ in range(20):
+            viewer.look(frame)
+            time.sleep(0.07)
+        for _ in range(20):
+            viewer.look(mirrored)
+            time.sleep(0.07)
+        until(lambda: viewer.pictures[-1][0]["at"] > 1, 20, "no picture of the camera")
+        _, jpeg = viewer.pictures[-1]
+        moved = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        assert difference(moved, resting) > 1
+        viewer.look(b"\xff\xd8\xff\xe0 no picture")
+        until(lambda: "problem" in viewer.types(), 10, lambda: str(viewer.told))
+        viewer.say(by="controls", driven=2, number=9)
+        until(lambda: (last := viewer.shown(9)) is not None and difference(last, resting) < 1, 10, "no rest")
+
+
+def turn(bench: Bench, portrait: Path) -> str:
+    return bench.submit(
+        lambda job: ImageSpec(
+            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
+            motion=ControlsMotion(controls={"yaw": 10}),
+            options=ImageOptions(),
+        )
+    )
+
+
+def test_jobs_are_done_beside_it_by_the_only_worker(view: View, bench: Bench, portrait: Path) -> None:
+    with view() as viewer:
+        picture(viewer, None)
+        assert bench.finished(turn(bench, portrait)).status is JobStatus.SUCCEEDED
+        assert viewer.types() == ["started", "waiting", "started"]
+        viewer.pose(1, yaw=5.0)
+        picture(viewer, 1)
+        video = bench.submit_sway(portrait, 2.0)
+        numbers = iter(range(2, 10_000))
+        while not bench.job(video).status.finished:
+            viewer.pose(next(numbers), yaw=5.0)
+            time.sleep(0.05)
+        assert bench.job(video).status is JobStatus.SUCCEEDED
+        last = next(numbers)
+        viewer.pose(last, yaw=-5.0)
+        picture(viewer, last)
+
+
+def test_it_ends_with_its_front_end(view: View, bench: Bench, portrait: Path) -> None:
+    with view() as viewer:
+        picture(viewer, None)
+        bench.store.live.close(viewer.session_id)
+        assert bench.finished(turn(bench, portrait)).status is JobStatus.SUCCEEDED
+        assert "waiting" not in viewer.types()  # the worker was free
+
+
+def holder(bench: Bench, viewer: Viewer) -> psutil.Process:
+    """The process that has a session."""
+    with redis.Redis.from_url(bench.environment["PIRENDERER_REDIS_URL"], decode_responses=True) as client:
+        name = client.hget(Key.LIVE_SESSION + viewer.session_id, "holder")
+    assert isinstance(name, str)
+    return psutil.Process(int(name.rpartition(":")[2]))
+
+
+def test_another_goes_on_where_a_worker_dies(view: View, bench: Bench) -> None:
+    with view() as viewer:
+        viewer.pose(1, yaw=20.0)
+        turned = picture(viewer, 1)
+        holder(bench, viewer).kill()
+        until(lambda: (viewer.silent_s or 0) > SILENT_S, 20, "its death is not seen")
+        count = len(viewer.pictures)
+        viewer.call()
+        until(lambda: len(viewer.pictures) > count, 90, "nobody goes on")
+        assert difference(picture(viewer, 1), turned) < 1
+
+
+def test_a_worker_that_is_told_to_stop_leaves_it(bench: Bench, view: View) -> None:
+    others = [bench.start_worker(), bench.start_worker()]
+    bench.wait_for_workers(3)
+    with view() as viewer:
+        picture(viewer, None)
+        worker = holder(bench, viewer).ppid()
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: viewer.silent_s == float("inf"), 20, "it is not left")
+        count = len(viewer.pictures)
+        viewer.call()
+        until(lambda: len(viewer.pictures) > count, 30, "nobody goes on")
+        until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", 30, "it goes on")
+    for other in others:
+        other.stop()

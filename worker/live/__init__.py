@@ -1,0 +1,1 @@
+"""Live sessions: a portrait that is rendered while a client drives it."""

@@ -1,0 +1,179 @@
+"""What moves a face in a live session besides its controls: what a microphone hears, or a camera sees.
+
+A driver is fed from one thread and asked from another.
+"""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from model.audio.live import LiveSpeech
+
+from jobs.live import SOUND_RATE
+from jobs.motions import MOTION_FPS
+from jobs.store.live_streams import LiveNews
+from model.animation.composite import smoothstep
+from model.arrays import Floats, Samples
+from worker.live.camera import LiveCamera
+
+SPARE_S = 0.06  # that a motion waits for its turn, since sound comes in pieces
+EASE_S = 0.4  # in which a face that was driven by a camera comes to rest
+MOST_AHEAD_S = 0.4  # of what is shown; more comes of a burst, and is hurried through
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The motion (D,) of a moment, `at` seconds of what drives; whether a face was `seen` that it is read from."""
+
+    motion: Floats
+    at: float
+    seen: bool = True
+
+
+class Driver(Protocol):
+    """Says at each time how the face moves."""
+
+    def feed(self, news: LiveNews, now: float) -> None:
+        """Take what came for it at a time in seconds. Raises ProblemError for what cannot be read."""
+        ...
+
+    def due(self, now: float) -> Moment | None:
+        """The newest moment whose time has come and that was not given yet."""
+        ...
+
+    def next_s(self, now: float) -> float | None:
+        """In how many seconds the next is due; None where nobody knows."""
+        ...
+
+    def finish(self, now: float) -> None:
+        """Let the face come to rest from now on."""
+        ...
+
+    def over_at(self, now: float) -> bool:
+        """Whether it has come to rest, and nothing will be due any more."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class SoundDriver:
+    """A face that says what is heard.
+
+    Motions come in bursts, as sound does, and are shown at an even pace: each SPARE_S later than it was known at the
+    latest so far.
+    """
+
+    def __init__(self, speech: LiveSpeech) -> None:
+        self._speech = speech
+        self._known: deque[Floats] = deque()
+        self._shown = 0  # how many motions were given or passed over
+        self._zero: float | None = None  # when the motion of the sound's beginning is to be shown
+        self._finished = False
+        self._lock = threading.Lock()
+
+    def feed(self, news: LiveNews, now: float) -> None:
+        """See `Driver.feed`."""
+        for pcm in news.sounds:
+            motions = self._speech.hear(_samples(pcm))
+            with self._lock:
+                self._add(motions, now)
+
+    def due(self, now: float) -> Moment | None:
+        """See `Driver.due`."""
+        with self._lock:
+            if self._zero is None:
+                return None
+            motion = None
+            while self._known and self._zero + self._shown / MOTION_FPS <= now:
+                motion = self._known.popleft()
+                self._shown += 1
+            return None if motion is None else Moment(motion, (self._shown - 1) / MOTION_FPS)
+
+    def next_s(self, now: float) -> float | None:
+        """See `Driver.next_s`."""
+        with self._lock:
+            if not self._known or self._zero is None:
+                return None
+            return max(0.0, self._zero + self._shown / MOTION_FPS - now)
+
+    def finish(self, now: float) -> None:
+        """See `Driver.finish`."""
+        motions = self._speech.rest()
+        with self._lock:
+            self._add(motions, now)
+            self._finished = True
+
+    def over_at(self, now: float) -> bool:
+        """See `Driver.over_at`."""
+        with self._lock:
+            return self._finished and not self._known
+
+    def close(self) -> None:
+        """See `Driver.close`."""
+
+    def _add(self, motions: Floats, now: float) -> None:
+        if self._finished or not len(motions):
+            return
+        self._known.extend(motions)
+        newest = now + SPARE_S - (self._shown + len(self._known) - 1) / MOTION_FPS
+        first = newest if self._zero is None else max(self._zero, newest)
+        self._zero = min(first, newest + MOST_AHEAD_S)
+
+
+class CameraDriver:
+    """A face that does what another does before a camera, and in the end eases to its `rest` (D,)."""
+
+    def __init__(self, camera: LiveCamera, rest: Floats) -> None:
+        self._camera = camera
+        self._rest = rest
+        self._began: float | None = None
+        self._newest: Moment | None = None
+        self._last: Moment | None = None  # that was given
+        self._finished_at: float | None = None
+
+    def feed(self, news: LiveNews, now: float) -> None:
+        """See `Driver.feed`."""
+        if news.camera is None or self._finished_at is not None:
+            return
+        self._began = now if self._began is None else self._began
+        at = now - self._began
+        motion, seen = self._camera.read(news.camera, at)
+        self._newest = Moment(motion, round(at, 3), seen)
+
+    def recenter(self) -> None:
+        """Take how the person looks from now on as the new neutral."""
+        self._camera.recenter()
+
+    def due(self, now: float) -> Moment | None:
+        """See `Driver.due`."""
+        if self._finished_at is None or self._last is None:
+            self._newest, moment = None, self._newest
+            self._last = moment or self._last
+            return moment
+        left = np.float32(1 - smoothstep(np.float32((now - self._finished_at) / EASE_S)))
+        return Moment(self._rest + left * (self._last.motion - self._rest), self._last.at, seen=False)
+
+    def next_s(self, now: float) -> float | None:
+        """See `Driver.next_s`."""
+        return None if self._finished_at is None or self.over_at(now) else 1 / MOTION_FPS
+
+    def finish(self, now: float) -> None:
+        """See `Driver.finish`."""
+        self._finished_at = now
+
+    def over_at(self, now: float) -> bool:
+        """See `Driver.over_at`."""
+        return self._finished_at is not None and (self._last is None or now > self._finished_at + EASE_S)
+
+    def close(self) -> None:
+        """See `Driver.close`."""
+        self._camera.close()
+
+
+def _samples(pcm: bytes) -> Samples:
+    assert SOUND_RATE == 16_000  # noqa: S101 - as the models hear
+    return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)

@@ -1,0 +1,51 @@
+"""What a worker does beside its live session, so that jobs do not wait for ever where every worker has one."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from redis import RedisError
+
+from jobs.schemas import JobKind
+from jobs.store.jobs import JobStore
+from jobs.store.records import Claim
+
+
+class Beside:
+    """Does a job that waits, or a part of one, where no worker is without a session.
+
+    Images and motions are done at once. Of videos as much as leaves the session half of the time. `claim` gives what is
+    next of a kind, if there is any, and `work` does it.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        kinds: Sequence[JobKind],
+        *,
+        claim: Callable[[JobKind], Claim | None],
+        work: Callable[[Claim], None],
+    ) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._claim = claim
+        self._work = work
+        self._videos_after = 0.0
+
+    def __call__(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        """Do one, if there is any to be done; in the context of `aside`, in which the session stands still."""
+        with contextlib.suppress(RedisError):  # the session outlasts a short absence
+            if self._store.live.count() < self._store.workers.count():
+                return
+            for kind in self._kinds:
+                if kind is JobKind.VIDEO and time.monotonic() < self._videos_after:
+                    continue
+                if claim := self._claim(kind):
+                    began = time.monotonic()
+                    with aside():
+                        self._work(claim)
+                    if kind is JobKind.VIDEO:
+                        now = time.monotonic()
+                        self._videos_after = now + (now - began)
+                    return
