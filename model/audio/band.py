@@ -13,38 +13,39 @@ from model.audio.features import SAMPLE_RATE, Pieces, evenly
 
 LOWEST_HZ, HIGHEST_HZ = 40.0, 7650.0  # half of a tone there is left
 REACH = 512  # samples of the filter on either side: from all to nothing in 50 Hz
-LENGTH = 1 << 15  # of a Fourier transform
-SIZE = LENGTH - 3 * REACH  # samples filtered at once, however the sound is cut; the last ones have REACH more
+SIZE = (1 << 15) - 3 * REACH  # samples filtered at once, however the sound is cut; the last ones have REACH more
 
 
 class SpeechBand:
     """Pieces (n,) of a sound without what lies outside of the band; as often gone through as they can be.
 
     A linear-phase filter, a windowed sinc: nothing is late. Before its start and after its end the sound is taken to go
-    on at its first and last sample, so that a constant is no click. Raises AudioError as `checked_samples`.
+    on at its first and last sample, so that a constant is no click. The pieces that come have `size` samples, and are
+    known when REACH more are. Raises AudioError as `checked_samples`.
     """
 
-    def __init__(self, pieces: Pieces) -> None:
-        self.pieces = pieces
-        self.response = np.fft.rfft(_filter(), LENGTH)
+    def __init__(self, pieces: Pieces, size: int = SIZE) -> None:
+        self.pieces, self.size = pieces, size
+        self.length = size + 3 * REACH  # of a Fourier transform
+        self.response = np.fft.rfft(_filter(), self.length)
 
     def __iter__(self) -> Iterator[Samples]:
         held: list[Samples] = []
         count, last = 0, np.zeros(1, np.float32)
-        for piece in evenly(self.pieces):
+        for piece in evenly(self.pieces, self.size):
             if not held:
                 held, count = [np.repeat(piece[:1], REACH)], REACH
             held, count, last = [*held, piece], count + len(piece), piece[-1:]
-            while count >= SIZE + 2 * REACH:
+            while count >= self.size + 2 * REACH:
                 block = np.concatenate(held)
-                yield self._filtered(block[: SIZE + 2 * REACH])
-                held, count = [block[SIZE:]], count - SIZE
+                yield self._filtered(block[: self.size + 2 * REACH])
+                held, count = [block[self.size :]], count - self.size
         if count > REACH:
             yield self._filtered(np.concatenate([*held, np.repeat(last, REACH)]))
 
     def _filtered(self, block: Samples) -> Floats:
         """Samples (n,) of a block that has REACH more on either side."""
-        filtered = np.fft.irfft(np.fft.rfft(block.astype(np.float64), LENGTH) * self.response)
+        filtered = np.fft.irfft(np.fft.rfft(block.astype(np.float64), self.length) * self.response, self.length)
         return np.asarray(filtered[2 * REACH : len(block)], dtype=np.float32)
 
 

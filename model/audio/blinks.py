@@ -4,7 +4,8 @@ A blink is a rare event of six to ten frames that owes little to the sound. A fl
 learns when blinks come nor lets a caller choose how many there are; a renewal process does both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, islice, repeat
 
 import numpy as np
 import torch
@@ -82,15 +83,20 @@ class BlinkModel(nn.Module):
 
     def generate(self, frames: int, rate: float | None, random: np.random.Generator) -> Floats:
         """A closure track (frames,) with `rate` blinks a minute, people's own rate if None; 0 gives none."""
-        closure = np.zeros(frames + TEMPLATE, dtype=np.float32)
+        return np.fromiter(islice(self.closures(rate, random), frames), np.float32, frames)
+
+    def closures(self, rate: float | None, random: np.random.Generator) -> Iterator[float]:
+        """What `generate` gives, one frame after the other, without end."""
+        if rate == 0:
+            yield from repeat(0.0)
         mean, spread = self.log_interval.tolist()
-        if rate != 0:
-            if rate is not None:
-                mean = np.log(60 / rate) - spread**2 / 2  # the mean of a log-normal is exp(mean + spread^2 / 2)
-            shape = self.template.numpy()
-            time = random.uniform(0.2, 1.0) * np.exp(mean)
-            while time * MOTION_FPS < frames:
-                at = int(time * MOTION_FPS)
-                closure[at : at + TEMPLATE] = np.maximum(closure[at : at + TEMPLATE], shape)
+        if rate is not None:
+            mean = np.log(60 / rate) - spread**2 / 2  # the mean of a log-normal is exp(mean + spread^2 / 2)
+        closure, shape = np.zeros(TEMPLATE, np.float32), self.template.numpy()  # from the frame on
+        time = random.uniform(0.2, 1.0) * np.exp(mean)
+        for frame in count():
+            if time * MOTION_FPS < frame + 1:
+                closure = np.maximum(closure, shape)
                 time += max(random.lognormal(mean, spread), TEMPLATE / MOTION_FPS)
-        return closure[:frames]
+            yield float(closure[0])
+            closure = np.append(closure[1:], np.float32(0))

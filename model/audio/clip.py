@@ -1,5 +1,6 @@
 """A clip of speech: its sound and motion on one clock."""
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -62,9 +63,17 @@ def _sums(groups: Sequence[Hashable], values: Tensor) -> Tensor:
     return torch.zeros(len(numbers)).index_add(0, places, values)[places]
 
 
-def smoothed(values: Tensor, deviation: float) -> Tensor:
-    """Values (T, D) after a Gaussian of that deviation in frames, the ends repeated."""
+def smoothed(values: Tensor, deviation: float, ahead: int | None = None) -> Tensor:
+    """Values (T, D) after a Gaussian of that deviation in frames, the ends repeated; it is cut after `ahead` frames."""
+    kernel, reach, after = _gaussian(deviation, ahead)
+    padded = torch.nn.functional.pad(values.T[None], (reach, after), mode="replicate")
+    return torch.nn.functional.conv1d(padded.transpose(0, 1), kernel[None, None])[:, 0].T
+
+
+@functools.cache
+def _gaussian(deviation: float, ahead: int | None) -> tuple[Tensor, int, int]:
+    """A kernel (frames,) of sum 1, and how many frames it sees before and after its own."""
     reach = math.ceil(3 * deviation)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)
-    padded = torch.nn.functional.pad(values.T[None], (reach, reach), mode="replicate")
-    return torch.nn.functional.conv1d(padded.transpose(0, 1), (kernel / kernel.sum())[None, None])[:, 0].T
+    after = reach if ahead is None else min(ahead, reach)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, after + 1) / deviation) ** 2)
+    return kernel / kernel.sum(), reach, after

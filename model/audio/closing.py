@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from model.audio.clip import EXPRESSION_SMOOTHING, smoothed
-from model.audio.network import SpeechNetwork
-from model.audio.sampling import heard_blocks
 from model.audio.streams import neighbourhoods
 
 SHARES = torch.tensor([1.0, 0.9])  # of the gap that a bilabial and a labiodental take away
@@ -21,9 +19,11 @@ RESTORED = 1.15  # smoothing takes as much from a closure of two frames
 REACH = math.ceil(3 * EXPRESSION_SMOOTHING)
 
 
-def closing_blocks(network: SpeechNetwork, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-    """How far lips are to be closed (T,), 0..1, for each block of mel (4 T, MELS)."""
-    likely = heard_blocks(lambda mel: torch.sigmoid(network.closures(mel)), network.closures.reach, mels)
-    for around, inside in neighbourhoods(likely, REACH):
-        restored = (RESTORED * smoothed(around, EXPRESSION_SMOOTHING)[inside]).clamp(max=1)
+def closing_blocks(likely: Iterable[Tensor], ahead: int = REACH) -> Iterator[Tensor]:
+    """How far lips are to be closed (T,), 0..1, for each block of how `likely` closures are (T, 2).
+
+    `ahead`: frames after a frame that its smoothing may see.
+    """
+    for around, inside in neighbourhoods(likely, REACH, ahead):
+        restored = (RESTORED * smoothed(around, EXPRESSION_SMOOTHING, ahead)[inside]).clamp(max=1)
         yield (restored * SHARES).amax(dim=1)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.arrays import Samples
+from model.arrays import Doubles, Samples
 from model.audio.streams import BLOCK_FRAMES, block_lengths
 from model.errors import AudioError
 from model.morphable.basis import MOTION_FPS
@@ -79,15 +79,24 @@ def level(pieces: Pieces) -> Level:
     count, powers = 0, []
     for piece in evenly(pieces):
         count += len(piece)
-        blocks = piece[: len(piece) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
-        powers.append(np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / SAMPLES_PER_FRAME)
-    power = np.concatenate([np.zeros(0), *powers])
-    power = power[power > 10 ** (GATE_DB / 10)]
-    if not len(power):
+        powers.append(powers_of(piece[: len(piece) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]))
+    gated = speech_powers(np.concatenate([np.zeros(0), *powers]))
+    if not len(gated):
         return Level(count, 1.0)
-    power = power[power > power.mean() * 10 ** (-GATE_BELOW_MEAN_DB / 10)]
-    gain_db = TARGET_DB - 10 * math.log10(power.mean())
+    gain_db = TARGET_DB - 10 * math.log10(gated.mean())
     return Level(count, float(10 ** (min(gain_db, LARGEST_GAIN_DB) / 20)))
+
+
+def powers_of(samples: Samples) -> Doubles:
+    """The power (B,) of the blocks of 40 ms of samples (640 B,)."""
+    blocks = samples.reshape(-1, SAMPLES_PER_FRAME)
+    return np.asarray(np.einsum("bn,bn->b", blocks, blocks, dtype=np.float64) / SAMPLES_PER_FRAME)
+
+
+def speech_powers(power: Doubles) -> Doubles:
+    """Those of blocks' powers (B,) that count for the loudness."""
+    power = power[power > 10 ** (GATE_DB / 10)]
+    return power[power > power.mean() * 10 ** (-GATE_BELOW_MEAN_DB / 10)] if len(power) else power
 
 
 @functools.cache
@@ -117,14 +126,23 @@ def mel_blocks(pieces: Pieces, gain: float, frames: int) -> Iterator[Tensor]:
 
     Raises AudioError as `checked_samples`.
     """
-    source = evenly(pieces)
+    levelled = (piece * np.float32(gain) for piece in evenly(pieces))
+    return levelled_mel_blocks(levelled, block_lengths(frames))
+
+
+def levelled_mel_blocks(pieces: Pieces, lengths: Iterable[int]) -> Iterator[Tensor]:
+    """The log-mel (SUBFRAMES * T, MELS) of pieces that have their loudness, in blocks of these `lengths` T.
+
+    No more pieces are taken than the next block needs.
+    """
+    source = iter(pieces)
     held = np.zeros(MARGIN, np.float32)
-    for block_frames in block_lengths(frames):
+    for block_frames in lengths:
         length = block_frames * SAMPLES_PER_FRAME + 2 * MARGIN
         while len(held) < length:
             piece = next(source, None)
             held = np.concatenate([held, np.zeros(length - len(held), np.float32) if piece is None else piece])
-        yield mel_of(torch.from_numpy(held[:length] * np.float32(gain)))
+        yield mel_of(torch.from_numpy(held[:length]))
         held = held[length - 2 * MARGIN :]
 
 
@@ -140,9 +158,8 @@ def mel_of(samples: Tensor) -> Tensor:
     return torch.log1p(power @ mel_filters() / FLOOR) / LOG_SPREAD
 
 
-def evenly(pieces: Pieces) -> Iterator[Samples]:
-    """The samples of pieces in blocks of BLOCK_FRAMES frames each and the rest, checked."""
-    size = BLOCK_FRAMES * SAMPLES_PER_FRAME
+def evenly(pieces: Pieces, size: int = BLOCK_FRAMES * SAMPLES_PER_FRAME) -> Iterator[Samples]:
+    """The samples of pieces in blocks of `size` each and the rest, checked."""
     waiting: list[Samples] = []
     count = 0
     for whole in pieces:

@@ -28,20 +28,35 @@ HOLD = 25  # frames on either side to which it reaches, so that a vowel may be h
 FACE = (7, 2.5)
 HEAD = (20, 7.0)  # nobody's head comes to rest between two sentences
 REACH = HEAD[0] + math.ceil(3 * HEAD[1])
+EARLY = 3  # frames that presence reaches before speech, and that its smoothing sees ahead, where little is known
 
 
 def presence_blocks(mels: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """The presence of speech for face and head (T,), 0..1 and smooth, of each block of mel (4 T, MELS)."""
-    for around, inside in neighbourhoods(_speech(mels), REACH):
-        face, head = (_widened(around, *shape)[inside] for shape in (FACE, HEAD))
+    for around, inside in neighbourhoods(_speech(mels, WINDOW + HOLD), REACH):
+        face, head = (_widened(around, reach, reach, deviation)[inside] for reach, deviation in (FACE, HEAD))
         yield face, head
 
 
-def _speech(mels: Iterable[Tensor]) -> Iterator[Tensor]:
-    """How much each frame (T,) of blocks of mel is speech, 0..1."""
-    for around, inside in neighbourhoods(map(_loudness_and_shape, mels), WINDOW + HOLD):
+def early_presence_blocks(mels: Iterable[Tensor], ahead: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `presence_blocks`, from `ahead` frames after a frame and not three seconds: speech begins a little late.
+
+    It bridges pauses that are as long, for which it stays longer after speech.
+    """
+    seen = 2 * EARLY
+    before = REACH + HEAD[0]
+    for around, inside in neighbourhoods(_speech(mels, ahead - seen), before, seen):
+        face, head = (
+            _widened(around, 2 * reach - EARLY, EARLY, deviation, EARLY)[inside] for reach, deviation in (FACE, HEAD)
+        )
+        yield face, head
+
+
+def _speech(mels: Iterable[Tensor], ahead: int) -> Iterator[Tensor]:
+    """How much each frame (T,) of blocks of mel is speech, 0..1, as told from `ahead` frames after it."""
+    for around, inside in neighbourhoods(map(_loudness_and_shape, mels), WINDOW + HOLD, ahead):
         loud = torch.sigmoid((around[:, 0] - SPEECH_LEVEL) / SPEECH_SOFTNESS)
-        change = _dilated(_change(around[:, 2:], loud_throughout=around[:, 1]), HOLD)
+        change = _dilated(_change(around[:, 2:], loud_throughout=around[:, 1]), HOLD, HOLD)
         yield (loud * torch.sigmoid((change - SPEECH_CHANGE) / CHANGE_SOFTNESS))[inside]
 
 
@@ -65,10 +80,10 @@ def _change(shape: Tensor, *, loud_throughout: Tensor) -> Tensor:
     return (square - mean.square()).clamp(min=0).sqrt().mean(dim=0)
 
 
-def _dilated(values: Tensor, reach: int) -> Tensor:
-    """The largest of values (T,) up to `reach` frames away."""
-    return F.max_pool1d(values[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
+def _dilated(values: Tensor, before: int, after: int) -> Tensor:
+    """The largest of values (T,), 0 and more, from `before` frames before to `after` frames after each."""
+    return F.max_pool1d(F.pad(values[None, None], (before, after)), before + after + 1, stride=1)[0, 0]
 
 
-def _widened(present: Tensor, reach: int, deviation: float) -> Tensor:
-    return smoothed(_dilated(present, reach)[:, None], deviation)[:, 0]
+def _widened(present: Tensor, before: int, after: int, deviation: float, ahead: int | None = None) -> Tensor:
+    return smoothed(_dilated(present, before, after)[:, None], deviation, ahead)[:, 0]

@@ -1,38 +1,20 @@
 """Draw motion codes from a speech network, frame by frame; block after block, each going on where the last ended."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from model.audio.clip import EXPRESSION_SMOOTHING, POSE_SMOOTHING, smoothed
-from model.audio.features import MELS, SUBFRAMES
 from model.audio.flow import ConditionalFlow, FlowStep, bounded
+from model.audio.hearing import Sound, sounds
 from model.audio.network import ResidualFlow, SpeechNetwork
 from model.audio.streams import BLOCK_FRAMES, neighbourhoods
 from model.morphable.basis import POSE_SIZE
 
 SMOOTHING_REACH = math.ceil(3 * max(EXPRESSION_SMOOTHING, POSE_SMOOTHING))
-
-
-@torch.no_grad()
-def heard_blocks(heard: Callable[[Tensor], Tensor], reach: int, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-    """What `heard` makes of mel (1, 4 T, MELS), (1, T, ...), for each block (T, ...); it sees `reach` frames around."""
-    rows = (mel.reshape(-1, SUBFRAMES * MELS) for mel in mels)
-    for around, inside in neighbourhoods(rows, reach):
-        yield heard(around.reshape(1, -1, MELS))[0, inside]
-
-
-def track_blocks(network: SpeechNetwork, mels: Iterable[Tensor], fold: int | None = None) -> Iterator[Tensor]:
-    """The sound track (T, S) of each block of mel (4 T, MELS)."""
-    return heard_blocks(lambda mel: network.track(mel, fold), network.regressors.reach, mels)
-
-
-def sound_track(network: SpeechNetwork, mel: Tensor, fold: int | None = None) -> Tensor:
-    """The sound track (T, S) of mel (4 T, MELS)."""
-    return torch.cat(list(track_blocks(network, mel.split(SUBFRAMES * BLOCK_FRAMES), fold)))
 
 
 class QuickReverse:
@@ -105,29 +87,30 @@ class ResidualSampler:
 @torch.no_grad()
 def code_blocks(
     network: SpeechNetwork,
-    tracks: Iterable[Tensor],
+    heard: Iterable[Sound],
     *,
     seed: int,
     temperature: float,
     takes: int = 1,
     start: Tensor | None = None,
+    ahead: int = SMOOTHING_REACH,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of sound track (T, S).
+    """Expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of what is heard.
 
     `start` (E,) is the expression code before the first frame, the expected one when not given.
     The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature. Takes are
-    smoothed as the motions were that the flows learned.
+    smoothed as the motions were that the flows learned; `ahead`: frames after a frame that this may see.
     """
     e = network.config.components
-    drawn = _drawn(network, tracks, seed=seed, temperature=temperature, takes=takes, start=start)
-    for around, inside in neighbourhoods(drawn, SMOOTHING_REACH):
+    drawn = _drawn(network, heard, seed=seed, temperature=temperature, takes=takes, start=start)
+    for around, inside in neighbourhoods(drawn, SMOOTHING_REACH, ahead):
         codes = around.transpose(0, 1)
-        expression = smoothed_takes(codes[..., :e], EXPRESSION_SMOOTHING)[:, inside]
-        yield expression, smoothed_takes(codes[..., e:], POSE_SMOOTHING)[:, inside]
+        expression = smoothed_takes(codes[..., :e], EXPRESSION_SMOOTHING, ahead)[:, inside]
+        yield expression, smoothed_takes(codes[..., e:], POSE_SMOOTHING, ahead)[:, inside]
 
 
 def _drawn(
-    network: SpeechNetwork, tracks: Iterable[Tensor], *, seed: int, temperature: float, takes: int, start: Tensor | None
+    network: SpeechNetwork, heard: Iterable[Sound], *, seed: int, temperature: float, takes: int, start: Tensor | None
 ) -> Iterator[Tensor]:
     """Both codes, not yet smoothed, as blocks (T, N, E + 6)."""
     flows, e = network.flows, network.config.components
@@ -135,16 +118,16 @@ def _drawn(
     generator = torch.Generator().manual_seed(seed)
     pose_sampler = ResidualSampler(flows.pose, torch.zeros(takes, POSE_SIZE))
     expression_sampler: ResidualSampler | None = None
-    for around, inside in neighbourhoods(tracks, flows.reach):
-        expected = articulation * around[inside, :e]
+    for sound in heard:
+        expected = articulation * sound.expected
         if expression_sampler is None:
             first = torch.zeros(e) if start is None else start - expected[0]
             expression_sampler = ResidualSampler(flows.expression, first.expand(takes, -1))
         # frame by frame, so that the numbers do not hang on how long a block is
         rows = [torch.randn(takes, e + POSE_SIZE, generator=generator) for _ in expected]
         noise = temperature * torch.stack(rows)
-        expression = expression_sampler(flows.expression_sound(around[None])[0, inside], lip_noise * noise[..., :e])
-        pose = pose_sampler(flows.pose_sound(around[None])[0, inside], noise[..., e:])
+        expression = expression_sampler(sound.expression, lip_noise * noise[..., :e])
+        pose = pose_sampler(sound.pose, noise[..., e:])
         yield torch.cat([expected[:, None] + expression, sway * pose], dim=-1)
 
 
@@ -152,14 +135,13 @@ def sample_codes(
     network: SpeechNetwork, track: Tensor, *, seed: int, temperature: float, takes: int = 1, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """What `code_blocks` yields of a whole sound track (T, S): codes (N, T, E) and (N, T, 6)."""
-    blocks = code_blocks(
-        network, track.split(BLOCK_FRAMES), seed=seed, temperature=temperature, takes=takes, start=start
-    )
+    heard = sounds(network, track.split(BLOCK_FRAMES))
+    blocks = code_blocks(network, heard, seed=seed, temperature=temperature, takes=takes, start=start)
     expression, pose = zip(*blocks, strict=True)
     return torch.cat(expression, dim=1), torch.cat(pose, dim=1)
 
 
-def smoothed_takes(takes: Tensor, deviation: float) -> Tensor:
-    """Takes (N, T, D) after a Gaussian of that deviation in frames."""
+def smoothed_takes(takes: Tensor, deviation: float, ahead: int | None = None) -> Tensor:
+    """Takes (N, T, D) after a Gaussian of that deviation in frames, cut after `ahead` frames."""
     rows = takes.transpose(0, 1).flatten(1)
-    return smoothed(rows, deviation).reshape(len(rows), len(takes), -1).transpose(0, 1)
+    return smoothed(rows, deviation, ahead).reshape(len(rows), len(takes), -1).transpose(0, 1)

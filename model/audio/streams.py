@@ -23,11 +23,13 @@ def block_lengths(frames: int) -> Iterator[int]:
         frames -= length
 
 
-def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tensor, slice]]:
-    """Each block (T, ...) with up to `margin` rows before and after it, and where it lies among them.
+def neighbourhoods(blocks: Iterable[Tensor], margin: int, ahead: int | None = None) -> Iterator[tuple[Tensor, slice]]:
+    """Each block (T, ...) with up to `margin` rows before it and `ahead` after it, and where it lies among them.
 
-    There are fewer only at the two ends of the sequence, so that what a filter does there it does there alone.
+    There are fewer only at the two ends of the sequence, so that what a filter does there it does there alone. `ahead`
+    is `margin` when None. No more blocks are taken than the next one that is yielded needs.
     """
+    ahead = margin if ahead is None else ahead
     rows, start = torch.empty(0), 0  # rows held, and where in them the first block not yielded begins
     waiting: list[int] = []
 
@@ -35,14 +37,14 @@ def neighbourhoods(blocks: Iterable[Tensor], margin: int) -> Iterator[tuple[Tens
         nonlocal rows, start
         length = waiting.pop(0)
         begin = max(0, start - margin)
-        around = rows[begin : start + length + margin], slice(start - begin, start - begin + length)
+        around = rows[begin : start + length + ahead], slice(start - begin, start - begin + length)
         rows, start = rows[begin:], start - begin + length
         return around
 
     for block in blocks:
         rows = torch.cat([rows, block]) if len(rows) else block
         waiting.append(len(block))
-        while waiting and len(rows) - start - waiting[0] >= margin:
+        while waiting and len(rows) - start - waiting[0] >= ahead:
             yield first()
     while waiting:
         yield first()

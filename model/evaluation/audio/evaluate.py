@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from model.audio.clip import SpeechClip
+from model.audio.hearing import sound_track
 from model.audio.network import SpeechNetwork
-from model.audio.sampling import sample_codes, sound_track
+from model.audio.sampling import sample_codes
 from model.audio.speech_to_motion import SpeechToMotion
 from model.data.speech_clips import in_sync, read_clips
 from model.evaluation.audio.closures import closure_figures, sentence_closures

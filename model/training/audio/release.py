@@ -7,8 +7,9 @@ import torch
 
 from model.audio.clip import EXPRESSION_SMOOTHING, SpeechClip, smoothed
 from model.audio.config import AudioConfig
+from model.audio.hearing import sound_track
 from model.audio.network import NAME, SpeechNetwork
-from model.audio.sampling import sample_codes, sound_track
+from model.audio.sampling import sample_codes
 from model.audio.speech_to_motion import SpeechToMotion
 from model.data.corpus import spread
 from model.evaluation.audio.closures import closure_figures

@@ -5,6 +5,7 @@ import torch
 from model.audio import SpeechToMotion
 from model.audio.closing import SHARES, closing_blocks
 from model.audio.features import log_mel
+from model.audio.hearing import closure_blocks
 from model.audio.network import NEVER
 
 SILENT, NEUTRAL = np.zeros(16_000, np.float32), np.zeros(70, np.float32)
@@ -28,6 +29,10 @@ def gaps(speaker: SpeechToMotion, motions: np.ndarray) -> np.ndarray:
     return np.array([speaker.controls.lip_gap(np.zeros(80, np.float32), motion) for motion in motions])
 
 
+def closings(speaker: SpeechToMotion, *mels: torch.Tensor) -> torch.Tensor:
+    return torch.cat(list(closing_blocks(closure_blocks(speaker.network, mels))))
+
+
 def test_lips_close_where_the_sound_leaves_no_doubt(speaker: SpeechToMotion, speech: np.ndarray) -> None:
     parted = gaps(speaker, told(speaker, NEVER, NEVER).generate(speech, NEUTRAL))[10:-12]
     nearly = gaps(speaker, told(speaker, NEVER, 20).generate(speech, NEUTRAL))[10:-12]
@@ -42,10 +47,10 @@ def test_lips_close_where_the_sound_leaves_no_doubt(speaker: SpeechToMotion, spe
 
 def test_closures_do_not_hang_on_how_a_sound_is_cut(speaker: SpeechToMotion, speech: np.ndarray) -> None:
     mel = log_mel(speech)
-    whole = torch.cat(list(closing_blocks(speaker.network, [mel])))
-    cut = torch.cat(list(closing_blocks(speaker.network, mel.split(4 * 20))))
+    whole = closings(speaker, mel)
+    cut = closings(speaker, *mel.split(4 * 20))
     torch.testing.assert_close(whole, cut, atol=1e-6, rtol=0)
 
 
 def test_silence_closes_nothing(speaker: SpeechToMotion) -> None:
-    assert torch.cat(list(closing_blocks(speaker.network, [log_mel(SILENT)]))).max() < 0.2
+    assert closings(speaker, log_mel(SILENT)).max() < 0.2

@@ -15,7 +15,7 @@ from model.arrays import Floats, Samples
 from model.audio import SpeechStyle, SpeechToMotion
 from model.audio.features import log_mel
 from model.audio.presence import presence_blocks
-from model.audio.speech_to_motion import POSE_LIMIT
+from model.audio.utterance import POSE_LIMIT
 from model.data.speech_clips import read_sound
 from model.evaluation.audio.synchrony import correlation, opening_gradient
 from model.morphable import MorphableModel

@@ -10,10 +10,11 @@ from PIL import Image
 
 from model.audio import SpeechStyle, SpeechToMotion, features
 from model.audio.features import log_mel
+from model.audio.hearing import sound_track
 from model.audio.presence import presence_blocks
-from model.audio.sampling import sample_codes, sound_track
-from model.audio.speech_to_motion import ramp
+from model.audio.sampling import sample_codes
 from model.audio.streams import BLOCK_FRAMES, shared
+from model.audio.utterance import ramp
 from model.data.speech_clips import read_sound
 from model.errors import AudioError, ControlError, MotionSpaceError
 from model.evaluation.audio.likelihood import gaussian_nll
@@ -292,7 +293,7 @@ def test_presence_bridges_short_pauses_and_sees_long_ones() -> None:
 
 
 def test_ramp_is_smooth_and_whole() -> None:
-    rising = ramp(20, 8)
+    rising = ramp(torch.arange(20), 8)
     assert rising[0] == 0
     assert (rising[8:] == 1).all()
     assert (rising.diff() >= 0).all()
