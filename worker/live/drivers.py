@@ -144,6 +144,11 @@ class CameraDriver:
         motion, seen = self._camera.read(news.camera, at)
         self._newest = Moment(motion, round(at, 3), seen)
 
+    @property
+    def given_up(self) -> bool:
+        """Whether no camera can have sent what came."""
+        return self._camera.given_up
+
     def recenter(self) -> None:
         """Take how the person looks from now on as the new neutral."""
         self._camera.recenter()
@@ -154,7 +159,7 @@ class CameraDriver:
             self._newest, moment = None, self._newest
             self._last = moment or self._last
             return moment
-        left = np.float32(1 - smoothstep(np.float32((now - self._finished_at) / EASE_S)))
+        left = 1 - smoothstep(np.array([(now - self._finished_at) / EASE_S], np.float32))
         return Moment(self._rest + left * (self._last.motion - self._rest), self._last.at, seen=False)
 
     def next_s(self, now: float) -> float | None:

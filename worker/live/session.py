@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from redis import RedisError
 
 from jobs.live import LiveOptions, LiveState, PictureHeader
@@ -86,7 +87,7 @@ class LiveSession:
             try:
                 looked = time.monotonic()
                 while not self._hold.over.is_set():
-                    if (next_ := self._next()) is not None:
+                    if pictures.has_room(LOOK_S) and (next_ := self._next()) is not None:
                         pictures.draw(*next_)
                     if time.monotonic() > looked + LOOK_S:
                         self._meanwhile(partial(self._aside, pictures))
@@ -112,7 +113,7 @@ class LiveSession:
     @contextlib.contextmanager
     def _aside(self, pictures: LivePictures[Note]) -> Iterator[None]:
         """While a job is done, nothing else uses the models."""
-        pictures.wait()
+        pictures.finish()
         self._tell("waiting", detail="its worker does a job first")
         with self._models:
             yield
@@ -143,11 +144,10 @@ class LiveSession:
         face = self._subject.face
         if self._moment is None:
             return asked
-        change = (asked - face.motion)[None]
+        change, driven = (asked - face.motion)[None], self._moment.motion[None]
         if self._bench.models.animator.motion_space != MOTION_SPACE:
-            return self._moment.motion + change[0]
-        driven = self._bench.models.controls.on_top(face.identity, face.motion, change, self._moment.motion[None])
-        return driven[0]
+            return np.asarray((driven + change)[0])
+        return np.asarray(self._bench.models.controls.on_top(face.identity, face.motion, change, driven)[0])
 
     # The reader
 
@@ -161,11 +161,17 @@ class LiveSession:
                 time.sleep(AWAY_S)
             except (ProblemError, ModelError) as error:  # what came was wrong, and is left out
                 self._tell("problem", problem=problem_of(error).model_dump(mode="json", exclude_none=True))
-            except Exception as error:  # the edge of this thread: `run` raises it
-                self._fault = error
-                self._hold.over.set()
+                if isinstance(self._driver, CameraDriver) and self._driver.given_up:
+                    self._end_with(error)
+            except Exception as error:  # the edge of this thread
+                self._end_with(error)
             with self._news:
                 self._news.notify()
+
+    def _end_with(self, error: Exception) -> None:
+        """Let `run` raise it."""
+        self._fault = error
+        self._hold.over.set()
 
     def _take(self, news: LiveNews, now: float) -> None:
         if news.state is not None:

@@ -35,7 +35,9 @@ def view(bench: Bench, portrait: Path) -> View:
     """Begins sessions with a portrait."""
 
     def begin(photo: Path | bytes = portrait, **options: int) -> Viewer:
-        file = bench.put(new_id(), "portrait.jpg", photo, "image/jpeg")
+        folder = new_id()
+        bench.artifacts.create_folder(folder)
+        file = bench.put(folder, "portrait.jpg", photo, "image/jpeg")
         return Viewer(bench.store, bench.celery, bench.environment["PIRENDERER_REDIS_URL"], file, **options)
 
     return begin
