@@ -4,6 +4,7 @@ What decoders have to go through before the picture is bounded here, and so are 
 few bytes, and a decoder as long as the whole picture.
 """
 
+import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -34,35 +35,38 @@ class ImageHeaderError(Exception):
         self.allowed = allowed
 
 
-def image_size(path: Path, media_type: str) -> tuple[int, int]:
-    """Width and height in pixels of a file that begins like an image of `media_type`, which is one of IMAGE_TYPES.
+def image_size(source: Path | bytes, media_type: str) -> tuple[int, int]:
+    """Width and height in pixels of a file, or of one in memory, that begins like an image of `media_type`.
 
-    A HEIF's or AVIF's are those after its own rotation; EXIF counts nowhere. Raises ImageHeaderError.
+    That is one of IMAGE_TYPES. A HEIF's or AVIF's are those after its own rotation; EXIF counts nowhere. Raises
+    ImageHeaderError.
     """
     read = {"image/jpeg": _jpeg_size, "image/png": _png_size, "image/webp": _webp_size}.get(media_type, _heif_size)
-    with path.open("rb", buffering=0) as file:
+    with source.open("rb", buffering=0) if isinstance(source, Path) else io.BytesIO(source) as file:
         width, height = read(file)
     if not width or not height:
         raise ImageHeaderError("has no pixels", got=f"{width} x {height}", allowed="at least 1 x 1")
     return width, height
 
 
-def check_image(name: str, path: Path, media_type: str, *, max_pixels: int) -> tuple[int, int]:
+def check_image(
+    name: str, source: Path | bytes, media_type: str, *, max_pixels: int, max_side: int = MAX_SIDE
+) -> tuple[int, int]:
     """Width and height in pixels as `image_size` has them, if no more than is allowed.
 
     `name` is what messages call the image. Raises ProblemError: unreadable-media or too-many-pixels.
     """
     try:
-        size = image_size(path, media_type)
+        size = image_size(source, media_type)
     except ImageHeaderError as error:
         raise ProblemError(
             ProblemType.UNREADABLE_MEDIA, f"{name} {error}", got=error.got, allowed=error.allowed
         ) from error
-    check_pixels(name, size, max_pixels=max_pixels)
+    check_pixels(name, size, max_pixels=max_pixels, max_side=max_side)
     return size
 
 
-def check_pixels(name: str, size: tuple[int, int], *, max_pixels: int) -> None:
+def check_pixels(name: str, size: tuple[int, int], *, max_pixels: int, max_side: int = MAX_SIDE) -> None:
     """Refuse an image of a width and height beyond what is allowed. Raises ProblemError: too-many-pixels."""
     width, height = size
     if width * height > max_pixels:
@@ -72,12 +76,12 @@ def check_pixels(name: str, size: tuple[int, int], *, max_pixels: int) -> None:
             got=width * height,
             allowed=max_pixels,
         )
-    if max(width, height) > MAX_SIDE:
+    if max(width, height) > max_side:
         raise ProblemError(
             ProblemType.TOO_MANY_PIXELS,
-            f"{name} has {width} x {height} pixels; allowed are {MAX_SIDE} a side",
+            f"{name} has {width} x {height} pixels; allowed are {max_side} a side",
             got=max(width, height),
-            allowed=MAX_SIDE,
+            allowed=max_side,
         )
 
 
@@ -179,7 +183,7 @@ def _heif_size(file: BinaryIO) -> tuple[int, int]:
 
 def read_meta(file: BinaryIO) -> bytes:
     """What a HEIF says of its pictures: the content of its `meta` box. Raises ImageHeaderError."""
-    end = os.fstat(file.fileno()).st_size
+    end = file.seek(0, os.SEEK_END)
     meta = next((box for box in _boxes(lambda place: _read(file, place, 16), 0, end) if box.kind == b"meta"), None)
     if meta is None:
         raise _unreadable("a whole HEIC or AVIF file with a picture that is not one of a sequence")
@@ -253,7 +257,8 @@ def _boxes(head_at: Callable[[int], bytes], place: int, end: int) -> Iterator[Bo
 
 
 def _read(file: BinaryIO, place: int, length: int) -> bytes:
-    return os.pread(file.fileno(), length, place)
+    file.seek(place)
+    return file.read(length)
 
 
 def _too_many(what: str, most: int) -> ImageHeaderError:

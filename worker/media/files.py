@@ -9,7 +9,11 @@ from jobs.problems import ProblemError, ProblemType
 
 def check_size(path: Path, limit: int, name: str) -> None:
     """Refuse an empty file and one of more than `limit` bytes. Raises ProblemError: unreadable-media or too-large."""
-    size = path.stat().st_size
+    check_length(path.stat().st_size, limit, name)
+
+
+def check_length(size: int, limit: int, name: str) -> None:
+    """As `check_size`, of so many bytes. Raises ProblemError: unreadable-media or too-large."""
     if size == 0:
         raise ProblemError(ProblemType.UNREADABLE_MEDIA, f"the {name} is empty (0 bytes)", got=0)
     if size > limit:
@@ -24,7 +28,11 @@ def check_type(path: Path, allowed: Collection[str], what: str, name: str) -> st
     `what` says in words what is.
     """
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        return check_head(file.read(HEAD_BYTES), allowed, what, name)
+
+
+def check_head(head: bytes, allowed: Collection[str], what: str, name: str) -> str:
+    """As `check_type`, by the first HEAD_BYTES. Raises ProblemError: unsupported-media."""
     media_type = recognise(head)
     if media_type not in allowed:
         start = head[:8]

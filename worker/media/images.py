@@ -4,7 +4,8 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from PIL import ExifTags, Image, ImageCms
 
 from jobs.formats import ImageFormat
 from jobs.image_headers import ImageHeaderError, check_image, check_pixels
-from jobs.media_types import IMAGE_TYPES, IMAGES, listed
+from jobs.media_types import HEAD_BYTES, IMAGE_TYPES, IMAGES, listed
 from jobs.problems import ProblemError, ProblemType
 from model.arrays import Pixels
-from worker.media.files import check_size, check_type
+from worker.media.files import check_head, check_length, check_size, check_type
 from worker.media.heif import read_heic
 from worker.media.limits import ImageLimits
 from worker.media.marking import XMP, png_mark
@@ -46,16 +47,19 @@ def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait") -> Pi
     """
     check_size(path, limits.bytes, name)
     media_type = check_type(path, IMAGE_TYPES, f"an image ({listed(IMAGES)})", name)
-    check_image(f"the {name}", path, media_type, max_pixels=limits.pixels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's about damaged EXIF, which is handled here
-        try:
-            return _upright(*_decoded(path, media_type, limits, name))
-        except _DAMAGED as error:
-            kind = media_type.partition("/")[2].upper()
-            raise ProblemError(
-                ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {kind} file: {error}"
-            ) from error
+    check_image(f"the {name}", path, media_type, max_pixels=limits.pixels, max_side=limits.side)
+    with _damage_told(media_type, name):
+        return _upright(*_decoded(path, media_type, limits, name))
+
+
+def read_jpeg(data: bytes, limits: ImageLimits, *, name: str) -> Pixels:
+    """As `read_image`, of a JPEG that is in memory. Raises ProblemError: the same."""
+    check_length(len(data), limits.bytes, name)
+    media_type = check_head(data[:HEAD_BYTES], ["image/jpeg"], "a JPEG", name)
+    check_image(f"the {name}", data, media_type, max_pixels=limits.pixels, max_side=limits.side)
+    with _damage_told(media_type, name), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        _check_pixels(name, image.size, limits)
+        return _upright(*_loaded(image))
 
 
 def encode_image(rgb: Pixels, image_format: ImageFormat, *, quality: int = 95) -> bytes:
@@ -73,25 +77,48 @@ def encode_image(rgb: Pixels, image_format: ImageFormat, *, quality: int = 95) -
     return buffer.getvalue()
 
 
+@contextmanager
+def _damage_told(media_type: str, name: str) -> Iterator[None]:
+    """What decoders say of damage becomes a ProblemError: unreadable-media."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about damaged EXIF, which is handled here
+        try:
+            yield
+        except _DAMAGED as error:
+            kind = media_type.partition("/")[2].upper()
+            raise ProblemError(
+                ProblemType.UNREADABLE_MEDIA, f"the {name} is a damaged or truncated {kind} file: {error}"
+            ) from error
+
+
 def _decoded(path: Path, media_type: str, limits: ImageLimits, name: str) -> tuple[Pixels, int]:
     """RGB as it is stored, and its EXIF orientation. Raises what decoders raise, and ProblemError: too-many-pixels."""
     if media_type == "image/heic":
         rgb, profile = read_heic(path, most_pixels=limits.pixels)
-        check_pixels(f"the {name}", (rgb.shape[1], rgb.shape[0]), max_pixels=limits.pixels)
+        _check_pixels(name, (rgb.shape[1], rgb.shape[0]), limits)
         image = Image.fromarray(rgb)
         del rgb
         image.info["icc_profile"] = profile
         return _to_rgb(image), 1  # turned already, and its EXIF does not count
     with Image.open(path, formats=[media_type.partition("/")[2].upper()]) as image:
-        check_pixels(f"the {name}", image.size, max_pixels=limits.pixels)
-        orientation, info, animated = _orientation(image), image.info, getattr(image, "is_animated", False)
-        if media_type != "image/webp" or animated:
-            image.load()
-            return _to_rgb(image), orientation
+        _check_pixels(name, image.size, limits)
+        if media_type != "image/webp" or getattr(image, "is_animated", False):
+            return _loaded(image)
+        orientation, info = _orientation(image), image.info
     del image
     still = _still_webp(path)
     still.info = info
     return _to_rgb(still), orientation
+
+
+def _loaded(image: Image.Image) -> tuple[Pixels, int]:
+    orientation = _orientation(image)
+    image.load()
+    return _to_rgb(image), orientation
+
+
+def _check_pixels(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
+    check_pixels(f"the {name}", size, max_pixels=limits.pixels, max_side=limits.side)
 
 
 def _still_webp(path: Path) -> Image.Image:

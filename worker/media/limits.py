@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
+from jobs.image_headers import MAX_SIDE
+
 MOST_PIXELS = 3840 * 2160  # of a frame of a video
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Bytes of the file and the number of pixels it unfolds to."""
+    """Bytes of the file, and the pixels it unfolds to: in all, and of a side."""
 
     bytes: int
     pixels: int
+    side: int = MAX_SIDE
 
 
 @dataclass(frozen=True)
