@@ -7,6 +7,6 @@ may raise: then, as whenever its results are not wanted any more, the child is k
 """
 
 from worker.decoding.forkserver import start_forkserver
-from worker.decoding.readers import open_sound, open_video, read_image, read_speech
+from worker.decoding.readers import JpegReader, open_sound, open_video, read_image, read_speech
 
-__all__ = ["open_sound", "open_video", "read_image", "read_speech", "start_forkserver"]
+__all__ = ["JpegReader", "open_sound", "open_video", "read_image", "read_speech", "start_forkserver"]

@@ -1,5 +1,6 @@
-"""A decoding child: confined first, then it decodes one file and sends what comes out."""
+"""A decoding child: confined first, then it decodes one file, or what is handed over, and sends what comes out."""
 
+import contextlib
 import mmap
 import os
 import socket
@@ -17,6 +18,7 @@ from worker.decoding.confinement import Bounds, confine
 from worker.media.audio import Sound
 from worker.media.audio import open_sound as open_sound_here
 from worker.media.images import read_image as read_image_here
+from worker.media.images import read_jpeg
 from worker.media.limits import AudioLimits, ImageLimits, VideoLimits
 from worker.media.video import VideoSource
 from worker.media.video import open_video as open_video_here
@@ -60,8 +62,14 @@ def blocks(path: Path, *, name: str, **header: Any) -> Iterator[Message]:
         yield {}, np.concatenate(gathered)
 
 
+def pictures(handed: Iterator[bytes], *, limits: dict[str, Any], name: str) -> Iterator[Message]:
+    """The picture, uint8 (H, W, 3), of each JPEG that is handed over."""
+    for data in handed:
+        yield {}, read_jpeg(data, ImageLimits(**limits), name=name)
+
+
 TASKS: dict[str, Callable[..., Iterator[Message]]] = {
-    task.__name__: task for task in (image, video, frames, sound, blocks)
+    task.__name__: task for task in (image, video, frames, sound, blocks, pictures)
 }
 
 
@@ -83,23 +91,32 @@ def run(request: wire.Header, channel: int, shared: int, *, parent: int) -> NoRe
 
 
 def _decode(request: wire.Header, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
-    path = Path(request["path"])
+    path = None if request["path"] is None else Path(request["path"])
     try:
         confine(path, Bounds(**request["bounds"]))
         if os.getppid() != parent:  # it died before we could ask to die with it
             return
         taken = True  # what lies in the memory
-        for header, array in TASKS[request["task"]](path, **request["arguments"]):
+        source = path or _handed_over(channel, memory)
+        for header, array in TASKS[request["task"]](source, **request["arguments"]):
             if array is not None:
                 if not taken and not channel.recv(1):
                     return
                 np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)[...] = array
-                header, taken = {"shape": array.shape}, False  # noqa: PLW2901
+                # who hands something over has taken what came of the one before
+                header, taken = {"shape": array.shape}, path is None  # noqa: PLW2901
             wire.send(channel, header)
     except BrokenPipeError:  # nobody waits any more
         return
     except BaseException as error:  # the edge: whatever it is, the worker is told
         wire.send(channel, _described(error))
+
+
+def _handed_over(channel: socket.socket, memory: mmap.mmap) -> Iterator[bytes]:
+    """What the worker puts into the memory, one after the other, until it closes the channel."""
+    with contextlib.suppress(EOFError):
+        while True:
+            yield memory[: wire.receive(wire.fill_from(channel))["bytes"]]
 
 
 def _described(error: BaseException) -> wire.Header:

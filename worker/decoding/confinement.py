@@ -16,7 +16,7 @@ class Bounds:
     seconds: int
 
 
-def confine(path: Path, bounds: Bounds) -> None:
-    """From here on this process may read the file at `path` and use what `bounds` allow, and little else."""
+def confine(path: Path | None, bounds: Bounds) -> None:
+    """From here on this process may read the file at `path`, if any, use what `bounds` allow, and do little else."""
     own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    confinement.confine([path], memory=own + bounds.memory, seconds=bounds.seconds)
+    confinement.confine([path] if path else [], memory=own + bounds.memory, seconds=bounds.seconds)

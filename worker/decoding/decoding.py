@@ -25,7 +25,7 @@ from worker.decoding.confinement import Bounds
 from worker.stages import Check
 
 STALL_S = 9.0  # of waiting for a child that says nothing
-LONGEST_STALL_S = 3 * STALL_S  # however busy the machine is
+MOST_STALLS = 3  # so many times as long it is waited however busy the machine is
 POLL_S = 0.2
 LONGEST_PROBLEM = 4000  # characters, as JSON
 TAKEN = b"1"
@@ -38,25 +38,29 @@ class DecoderError(Exception):
 class Decoding:
     """A child at work, to be used in a `with` block, at whose end it is gone.
 
-    `name` is what messages call the file, `room` how many bytes each array that comes may have. Whatever `check` raises
-    while we wait passes through.
+    `name` is what messages call the file, `room` how many bytes each array that comes may have. Without a `path` the
+    child decodes what is handed over. It may say nothing for `stall_s` seconds. Whatever `check` raises while we wait
+    passes through.
     """
 
     def __init__(
         self,
         task: str,
-        path: Path,
+        path: Path | None,
         *,
         name: str,
         bounds: Bounds,
         check: Check,
         arguments: dict[str, Any],
         room: int = mmap.PAGESIZE,
+        stall_s: float = STALL_S,
     ) -> None:
         self._name = name
         self._bounds = bounds
         self._check = check
-        request = {"task": task, "path": str(path.resolve()), "bounds": asdict(bounds), "arguments": arguments}
+        self._stall_s = stall_s
+        file = None if path is None else str(path.resolve())
+        request = {"task": task, "path": file, "bounds": asdict(bounds), "arguments": arguments}
         self._channel, theirs = socket.socketpair()
         self._room = room
         self._shared = wire.shared_memory(room)
@@ -113,15 +117,26 @@ class Decoding:
                     self._channel.send(TAKEN)
                 yield array
 
+    def answer(self, data: bytes, dtype: DTypeLike) -> Array:
+        """The array that the child makes of `data`, for which there is room. Raises as `header` does."""
+        self._reaching(len(data))[: len(data)] = data
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died, and its end says of what
+            wire.send(self._channel, {"bytes": len(data)})
+        return self._mapped(self.header(), dtype).copy()
+
     def _mapped(self, header: wire.Header, dtype: DTypeLike) -> Array:
         shape = tuple(header["shape"])
         size = math.prod(shape)
         length = size * np.dtype(dtype).itemsize
         if not all(isinstance(side, int) and side >= 0 for side in shape) or length > self._room:
             raise DecoderError(f"a decoder sent an array of {shape}; there is room for {self._room} bytes")
+        return np.frombuffer(self._reaching(length), dtype, size).reshape(shape)
+
+    def _reaching(self, length: int) -> mmap.mmap:
+        """What is shared, as far as so many bytes."""
         if length > len(self._memory):
             self._memory = mmap.mmap(self._shared, length)
-        return np.frombuffer(self._memory, dtype, size).reshape(shape)
+        return self._memory
 
     def _fill(self, view: memoryview) -> None:
         while view.nbytes:
@@ -138,7 +153,7 @@ class Decoding:
         """Until something can be read. Time does not count in which the child stands still for want of a free core; but
         that has a bound, too."""
         stalled, began, threads = 0.0, time.monotonic(), self._threads()
-        while stalled < STALL_S and time.monotonic() < began + LONGEST_STALL_S:
+        while stalled < self._stall_s and time.monotonic() < began + MOST_STALLS * self._stall_s:
             self._check()
             if self._readable.poll(1000 * POLL_S):
                 return
@@ -148,7 +163,7 @@ class Decoding:
             stalled += min(max(busiest_s, POLL_S - starved_s), POLL_S)
         raise ProblemError(
             ProblemType.TOO_COSTLY,
-            f"decoding the {self._name} hangs: for {STALL_S:g} seconds nothing came of it",
+            f"decoding the {self._name} hangs: for {self._stall_s:g} seconds nothing came of it",
         )
 
     def _threads(self) -> dict[str, Doubles]:

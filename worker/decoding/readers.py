@@ -3,6 +3,7 @@
 All raise ProblemError too-costly besides what their namesakes do, and whatever `check` raises.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from worker.decoding.confinement import Bounds
 from worker.decoding.decoding import Decoding
 from worker.decoding.wire import Header
 from worker.media.audio import Sound, Speech, checked_speech
+from worker.media.files import check_length
 from worker.media.limits import AudioLimits, ImageLimits, VideoLimits
 from worker.media.video import VideoSource
 from worker.stages import Check, unchecked
@@ -26,6 +28,10 @@ STREAM_MEMORY = 768 * MIB
 # seconds of computing for each second that a video or a sound has: several times what the most costly take
 VIDEO_EFFORT, SOUND_EFFORT = 5.0, 0.5
 LARGEST_BLOCK = 64 * MIB  # of samples that come at once
+# Of pictures that come one by one: what one child may use, how many of them it decodes, and how long one may take
+PICTURES = Bounds(memory=256 * MIB, seconds=60)
+PICTURES_EACH = 500
+PICTURE_STALL_S = 3.0
 
 
 def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait", check: Check = unchecked) -> Pixels:
@@ -35,6 +41,52 @@ def read_image(path: Path, limits: ImageLimits, *, name: str = "portrait", check
         "image", path, name=name, bounds=IMAGE, check=check, arguments=arguments, room=3 * limits.pixels
     ) as decoding:
         return decoding.array(np.uint8)
+
+
+class JpegReader:
+    """Reads JPEG after JPEG as `worker.media.images.read_jpeg` does, by a child that lives on until `close`.
+
+    No file is opened. A picture that cannot be read costs the child, and the next one gets a new one.
+    """
+
+    def __init__(self, limits: ImageLimits, *, name: str, check: Check = unchecked) -> None:
+        self._limits = limits
+        self._name = name
+        self._check = check
+        self._child = contextlib.ExitStack()
+        self._left = 0  # pictures that it may still decode
+
+    def read(self, data: bytes) -> Pixels:
+        """A picture, uint8 (H, W, 3). Raises as `read_jpeg` does."""
+        check_length(len(data), self._limits.bytes, self._name)  # there is room for no more
+        if not self._left:
+            self._renew()
+        self._left -= 1
+        try:
+            return self._decoding.answer(data, np.uint8)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the child; the next picture would get a new one."""
+        self._child.close()
+        self._left = 0
+
+    def _renew(self) -> None:
+        self._child.close()
+        decoding = Decoding(
+            "pictures",
+            None,
+            name=self._name,
+            bounds=PICTURES,
+            check=self._check,
+            arguments={"limits": asdict(self._limits), "name": self._name},
+            room=max(self._limits.bytes, 3 * self._limits.pixels),
+            stall_s=PICTURE_STALL_S,
+        )
+        self._decoding = self._child.enter_context(decoding)
+        self._left = PICTURES_EACH
 
 
 def open_video(path: Path, limits: VideoLimits, *, name: str = "video", check: Check = unchecked) -> VideoSource:

@@ -29,7 +29,7 @@ from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
 from worker import decoding
 from worker.decoding import forkserver, readers
 from worker.decoding.confinement import Bounds
-from worker.decoding.decoding import DecoderError, Decoding
+from worker.decoding.decoding import STALL_S, DecoderError, Decoding
 from worker.media import audio, images, video
 from worker.stages import Check, unchecked
 
@@ -76,13 +76,17 @@ def fail(path):
     raise KeyError("no such table")
     yield
 
+def tried(act):
+    try:
+        act()
+    except OSError as error:
+        return error.errno
+    return 0
+
+def peek(handed, *, other):
+    yield {"other": tried(lambda: Path(other).read_bytes()), "null": tried(lambda: open("/dev/null"))}, None
+
 def look(path, *, other, port):
-    def tried(act):
-        try:
-            act()
-        except OSError as error:
-            return error.errno
-        return 0
     yield {
         "file": tried(lambda: path.read_bytes()),
         "other": tried(lambda: Path(other).read_bytes()),
@@ -101,7 +105,7 @@ def look(path, *, other, port):
         "environment": dict(os.environ),
     }, None
 
-for task in (hang, burn, crowd, eat, crash, fail, look):
+for task in (hang, burn, crowd, eat, crash, fail, peek, look):
     child.TASKS[task.__name__] = task
 serve()
 """
@@ -132,16 +136,19 @@ def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 def asked(
     task: str,
-    path: Path,
+    path: Path | None,
     *,
     memory: int = 256 * MIB,
     seconds: int = 20,
     check: Check = unchecked,
     room: int = 4096,
+    stall_s: float = STALL_S,
     **arguments: Any,
 ) -> Decoding:
     bounds = Bounds(memory=memory, seconds=seconds)
-    return Decoding(task, path, name="file", bounds=bounds, check=check, arguments=arguments, room=room)
+    return Decoding(
+        task, path, name="file", bounds=bounds, check=check, arguments=arguments, room=room, stall_s=stall_s
+    )
 
 
 def refusal(task: str, path: Path, **bounds: Any) -> ProblemError:
@@ -222,18 +229,15 @@ def test_refusals_are_those_of_the_plain_readers(tmp_path: Path) -> None:
     assert plain.problem_type is ProblemType.UNSUPPORTED_MEDIA
 
 
-def test_one_that_hangs(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.decoding.decoding.STALL_S", 1.0)
-    error = refusal("hang", picture)
+def test_one_that_hangs(picture: Path) -> None:
+    error = refusal("hang", picture, stall_s=1.0)
     assert error.problem_type is ProblemType.TOO_COSTLY
     assert "hangs: for 1 seconds nothing came" in error.detail
     assert all_gone(picture)
 
 
-def test_one_whose_threads_keep_each_other_waiting(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.decoding.decoding.STALL_S", 0.5)
-    monkeypatch.setattr("worker.decoding.decoding.LONGEST_STALL_S", 1.5)
-    assert refusal("crowd", picture, seconds=600).problem_type is ProblemType.TOO_COSTLY
+def test_one_whose_threads_keep_each_other_waiting(picture: Path) -> None:
+    assert refusal("crowd", picture, seconds=600, stall_s=0.5).problem_type is ProblemType.TOO_COSTLY
     assert all_gone(picture)
 
 
@@ -306,6 +310,13 @@ def test_what_is_given_up(picture: Path, tmp_path: Path) -> None:
         assert found["connect"] in (errno.EACCES, errno.EPERM)
     if version >= 6:
         assert found["signal"] == errno.EPERM
+
+
+def test_one_that_decodes_what_is_handed_over_opens_no_file(picture: Path) -> None:
+    if not landlock_version():
+        pytest.skip("this kernel has no Landlock")
+    with asked("peek", None, other=str(picture)) as child:
+        assert child.header() == {"other": errno.EACCES, "null": errno.EACCES}
 
 
 @pytest.mark.parametrize("told", [-2.0, 0.0, float("nan"), float("inf"), 1e9, None])
