@@ -96,9 +96,7 @@ class FaceFollower:
         if lost is not None:
             found = self.detector.sightings(pictures[lost].rgb, every=False, thorough=False)
             if found:
-                sightings[lost:] = self._refined(
-                    pictures[lost:], _nearest(found, sightings[lost - 1] if lost else last)
-                )
+                sightings[lost:] = self._refined(pictures[lost:], nearest(found, sightings[lost - 1] if lost else last))
         return sightings
 
     def _refined(self, pictures: list[Pyramid], start: Sighting) -> list[Sighting]:
@@ -156,7 +154,7 @@ def _chosen(found: list[Sighting], face: int) -> Sighting:
     return found[face]
 
 
-def _nearest(found: list[Sighting], last: Sighting) -> Sighting:
+def nearest(found: list[Sighting], last: Sighting) -> Sighting:
     """The one most like `last` in place and size, so that a face lost for a moment is not taken for another."""
 
     def unlike(sighting: Sighting) -> float:

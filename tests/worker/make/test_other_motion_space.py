@@ -15,6 +15,8 @@ from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
 from model.renderer.network import PIRenderer, initialize
 from model.weights.card import RendererCard
 from model.weights.files import released_weights, save_weights
+from worker.live.camera import LiveCamera
+from worker.make.faces import read_portrait
 from worker.make.image import make_image
 from worker.make.render import make_video
 from worker.models import Models
@@ -85,3 +87,12 @@ def test_motions_of_the_morphable_model_are_refused(
         assert error.value.allowed == ["bfm-deep3d"]
         assert "bfm-deep3d" in error.value.detail
     assert not list(tmp_path.iterdir())
+
+
+def test_no_camera_drives_it(bench: Workbench, portrait: Path) -> None:
+    face = read_portrait(bench, portrait, None).face
+    with pytest.raises(ProblemError) as caught:
+        LiveCamera(bench, face, VideoOptions())
+    assert caught.value.problem_type is ProblemType.WRONG_MOTION_SPACE
+    assert (caught.value.got, caught.value.allowed) == ("open478", [SPACE])
+    assert "a camera's picture becomes a motion in the space 'open478'" in caught.value.detail
