@@ -72,6 +72,10 @@ class LiveCamera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoder."""
         self._jpegs.close()
 
     @property
