@@ -60,6 +60,7 @@ class ProblemType(Enum):
     NO_SPEECH_SERVICE = ("no-speech", 503, "Nothing is installed that speaks texts")
     SPEECH_FAILED = ("speech-failed", 503, "The text could not be spoken")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
+    LIVE_UNAVAILABLE = ("live-unavailable", 503, "No worker is free for a live session")
     UNAVAILABLE = ("unavailable", 503, "A part of the service is not available")
     STORAGE_USED = ("storage-used", 507, "As much is kept for this owner as may be")
     STORAGE_FULL = ("storage-full", 507, "There is no room to store the upload")

@@ -15,6 +15,7 @@ from jobs.files.opening import make_artifacts
 from jobs.messages import make_celery
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
+from jobs.store.live_streams import LiveLine
 from jobs.store.scripts import Scripts
 from service.access.control import AccessControl, check_exposure
 from service.access.throttle import RateLimitFields, Throttle, Underway
@@ -30,7 +31,20 @@ from service.http.validators import EntityTags
 from service.intake import headers
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
-from service.routes import discovery, health, images, jobs, motions, pages, portraits, speech, streams, videos, webhooks
+from service.routes import (
+    discovery,
+    health,
+    images,
+    jobs,
+    live,
+    motions,
+    pages,
+    portraits,
+    speech,
+    streams,
+    videos,
+    webhooks,
+)
 from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
@@ -42,6 +56,8 @@ from service.version import package_version
 from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import WebhookSigner
 
+ARRIVALS, ARRIVALS_SHARE = 50, 4  # WebSockets whose live session has not begun, and one owner's
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The API with its stores, which connect on first use. Raises InsecureSettingsError, InvalidArtifactStoreError."""
@@ -51,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="PIRenderer",
         version=package_version(),
-        description="Portrait animation: a photo and a pose, or a photo and speech, in; an image or a video out.",
+        description=document.DESCRIPTION,
         lifespan=_lifespan,
         docs_url=None,  # its page loads scripts from elsewhere; ours is in service/routes/pages.py
         redoc_url=None,
@@ -62,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     problems.install(app)
     document.install(app, headers.described(settings))
-    for module in (portraits, images, videos, motions, jobs, streams, speech, webhooks, discovery):
+    for module in (portraits, images, videos, motions, jobs, streams, live, speech, webhooks, discovery):
         app.include_router(module.router, dependencies=[Depends(known_parameters)])
     for module in (problem_pages, health, pages):
         app.include_router(module.router)
@@ -124,6 +140,8 @@ def make_context(settings: Settings) -> Context:
         followers=Underway(
             most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))
         ),
+        arrivals=Underway(most=ARRIVALS, share=ARRIVALS_SHARE),
+        live=LiveLine.connect(settings.redis_url, most=settings.max_connections),
         parsing=CapacityLimiter(1),
         measuring=CapacityLimiter(4),
         fetcher=Fetcher(private=settings.fetch_private, timeout_s=settings.fetch_timeout_s),
@@ -151,5 +169,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.sender.close()
         await context.speaker.close()
         await context.events.close()
+        await context.live.close()
         context.celery.close()
         context.store.close()

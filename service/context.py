@@ -6,12 +6,14 @@ from typing import Annotated, cast
 
 from anyio import CapacityLimiter
 from celery import Celery
-from fastapi import Depends, Request
+from fastapi import Depends
 from redis import Redis
+from starlette.requests import HTTPConnection
 
 from jobs.files.artifacts import ArtifactStore
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
+from jobs.store.live_streams import LiveLine
 from service.access.control import AccessControl, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, Throttle, Underway
@@ -49,6 +51,8 @@ class Context:
     throttle: Throttle
     forms: Underway  # being read
     followers: Underway  # streams of events and requests that wait for a job's end
+    arrivals: Underway  # WebSockets whose live session has not begun
+    live: LiveLine
     parsing: CapacityLimiter  # of large documents, which keep memory and processor busy
     measuring: CapacityLimiter  # of images, by their headers, which may be made to keep the processor busy
     fetcher: Fetcher
@@ -57,12 +61,12 @@ class Context:
     probes: Underway  # test messages to webhooks
     speaker: Speaker
 
-    def base_url(self, request: Request) -> str:
+    def base_url(self, request: HTTPConnection) -> str:
         """What the addresses in the answer to a request begin with."""
         return base_of(request, self.settings)
 
 
-async def get_context(request: Request) -> Context:
+async def get_context(request: HTTPConnection) -> Context:
     """The context of the application a request came to; asynchronous, since a plain function would go to a thread."""
     return cast(Context, request.app.state.context)
 
@@ -70,10 +74,10 @@ async def get_context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(get_context)]
 
 
-def calling(scope: KeyScope) -> Callable[[Request, Context], Caller]:
+def calling(scope: KeyScope) -> Callable[[HTTPConnection, Context], Caller]:
     """A dependency: who asks, when their key allows `scope` and no more was asked than it may. 401, 403, 429."""
 
-    def get_caller(request: Request, context: ContextDep) -> Caller:
+    def get_caller(request: HTTPConnection, context: ContextDep) -> Caller:
         caller = context.access.caller(request)
         request.state.key_id = caller.key_id
         request.state.standings = caller.standings

@@ -17,6 +17,7 @@ WORKER_FACTS = {
     "gpu_used_bytes": "Memory of a worker's GPU in use",
     "gpu_bytes": "Memory of a worker's GPU",
 }
+LIVE_TOTALS = {"sessions": "Live sessions that began", "pictures": "Pictures made in live sessions"}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -39,6 +40,7 @@ class _Jobs(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._queues()
         yield from self._workers()
+        yield from self._live()
         counters = self._store.counters()
         yield _counter("pirenderer_jobs", "Jobs that ended", ["kind", "status"], counters.jobs)
         yield _counter("pirenderer_job_errors", "Jobs that failed, by problem", ["kind", "type"], counters.errors)
@@ -68,6 +70,13 @@ class _Jobs(Collector):
         yield kept
         running = self._store.turns.running_count()
         yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=running)
+
+    def _live(self) -> Iterator[Metric]:
+        held = self._store.live.count()
+        yield GaugeMetricFamily("pirenderer_live_sessions_held", "Live sessions held just now", value=held)
+        totals = self._store.live.totals()
+        for what, text in LIVE_TOTALS.items():
+            yield CounterMetricFamily(f"pirenderer_live_{what}", text, value=totals.get(what, 0))
 
     def _workers(self) -> Iterator[Metric]:
         workers = self._store.workers.live()
@@ -111,7 +120,8 @@ class Metrics:
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count and time a request by its route, never by what a client makes up: paths and methods have no end."""
         route = getattr(scope.get("route"), "path", "unknown")
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        method = scope.get("method", "GET")  # a WebSocket's handshake is one
+        method = method if method in METHODS else "other"
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
 

@@ -186,6 +186,17 @@ class Settings(SharedSettings):
         default=50, description="Streams of events and requests that wait of one owner, at once"
     )
 
+    live_workers: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Workers that may be in live sessions at once; 0: there are none; unset: all but one, and the one "
+        "where there is no other",
+    )
+    live_share: Positive = Field(default=2, description="Of these, one owner's")
+    live_idle_s: Seconds = Field(
+        default=60.0, description="A live session in which the client says nothing for so many seconds ends"
+    )
+    live_wait_s: Seconds = Field(default=20.0, description="Time for a worker to take a live session, in seconds")
+
     redis_max_bytes: Positive | None = Field(
         default=None, description="Memory of the Redis that `serve` starts, in bytes; unset: a quarter of the machine's"
     )

@@ -1,10 +1,11 @@
 """Who may do what: API keys, their scopes, and settings that would let strangers in."""
 
+import base64
 import hmac
 from typing import Protocol, TypeVar
 
 import structlog
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from jobs.problems import ProblemType
 from service.access.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, digest_of
@@ -14,6 +15,8 @@ from service.secret import ServiceSecret
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+KEY_PROTOCOL = "key."  # before a key in base64url, without its padding
 
 
 class InsecureSettingsError(Exception):
@@ -61,12 +64,11 @@ class AccessControl:
         """Whether a key is needed. Once there were keys it stays so, whatever becomes of them and of their file."""
         return bool(self._digests) or not self._may_be_open or self._file.keyed
 
-    def caller(self, request: Request) -> Caller:
+    def caller(self, request: HTTPConnection) -> Caller:
         """Whom a request's key stands for. Raises ProblemError (401, or 503 while the file of keys cannot be read)."""
         if not self.keyed:
             return Caller(OPEN_OWNER, OPEN_OWNER, ALL_SCOPES)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        key = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+        key = _sent_key(request)
         given = digest_of(key)
         if sum(hmac.compare_digest(given, digest) for digest in self._digests):
             # a name that tells nothing of the key: it is kept with jobs and logged
@@ -88,6 +90,24 @@ class AccessControl:
             "send one as Authorization: Bearer KEY or X-API-Key: KEY",
             headers={"WWW-Authenticate": 'Bearer realm="pirenderer"'},
         )
+
+
+def _sent_key(request: HTTPConnection) -> str:
+    """The key that came with a request, empty where none did.
+
+    With a WebSocket it may be among the subprotocols that are offered: pages can send no headers with those.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if "x-api-key" in request.headers:
+        return request.headers["x-api-key"]
+    offered = next((each for each in request.scope.get("subprotocols", ()) if each.startswith(KEY_PROTOCOL)), "")
+    text = offered.removeprefix(KEY_PROTOCOL)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def require(caller: Caller, scope: KeyScope) -> None:

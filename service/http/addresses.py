@@ -3,13 +3,14 @@
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from jobs.schemas import Job, JobKind, Urls
 from jobs.store.records import JobRecord
 from service.settings import AUTHORITY, Settings
 
 
-def base_of(request: Request, settings: Settings) -> str:
+def base_of(request: HTTPConnection, settings: Settings) -> str:
     """What addresses begin with: `https://host/path`, as it was set, or as the request came.
 
     A proxy that is trusted says the scheme. Whoever makes up a Host gets its own answers with it; one that can be no
@@ -18,10 +19,11 @@ def base_of(request: Request, settings: Settings) -> str:
     host = request.headers.get("host", "").lower()
     if settings.public_url or not AUTHORITY.fullmatch(host):
         return settings.base
-    return f"{request.scope['scheme']}://{host}{settings.root_path}"
+    scheme = request.scope["scheme"].replace("ws", "http")  # of a WebSocket, whose address leads nowhere else
+    return f"{scheme}://{host}{settings.root_path}"
 
 
-def own_address(request: Request, base: str) -> str:
+def own_address(request: HTTPConnection, base: str) -> str:
     """The address that a request was sent to, without its query."""
     return base + quote(request.scope["path"], safe="/:@")
 

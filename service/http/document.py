@@ -30,6 +30,13 @@ from service.http.inputs import KeptPortrait
 from service.http.openapi import EVENT_STREAM, PROBLEM_TYPE, REFERENCE, Json, problem_responses, references
 from service.http.problem_examples import PROBLEMS
 
+DESCRIPTION = """\
+Portrait animation: a photo and a pose, or a photo and speech, in; an image or a video out.
+
+A kept portrait can also be moved live, over a WebSocket at `/v1/live`. OpenAPI has no words for what is said in one:
+`docs/live.md` of the project tells it.
+"""
+
 # What is sent and answered, but not declared as what a route takes or returns
 SCHEMAS: Json = {
     "Motion": Motion,

@@ -38,7 +38,8 @@ EXPLANATIONS = {
         "Use one of the methods that the header `Allow` lists.",
     ),
     "too-slow": Explanation(
-        "The request did not arrive as a whole in the time that it may take.",
+        "The request did not arrive as a whole in the time that it may take, or nothing came in a live session for so "
+        "long that it ended.",
         "Send it again on a better line, or send less: a portrait of fewer pixels, a shorter video. Whoever runs "
         "the service sets the time.",
     ),
@@ -190,6 +191,12 @@ EXPLANATIONS = {
         "As many jobs of this kind wait as the queue holds, or its last places are kept for owners of whom no job "
         "waits.",
         "Send the request again after `Retry-After`.",
+    ),
+    "live-unavailable": Explanation(
+        "A live session keeps a worker, and none is free for one: as many are in sessions as may be, or those that run "
+        "have jobs to do, or none runs. The detail says how many.",
+        "Try again in a minute. Whoever runs the service decides how many workers there are, and how many of them may "
+        "be in live sessions.",
     ),
     "unavailable": Explanation(
         "A part of the service does not answer just now, its store of jobs for instance, or it has as many "

@@ -1,7 +1,8 @@
 """What holds for every request: it has an id, is logged and counted, its answer has the security headers, HEAD is GET
 without the body, a proxy's path is taken off, and without API keys pages of other origins are kept out.
 
-The id is in the answer, in every line logged meanwhile, and goes with the job it makes.
+The id is in the answer, in every line logged meanwhile, and goes with the job it makes. A WebSocket is a request whose
+answer is its handshake's: 101, or a refusal as of any other.
 """
 
 import re
@@ -10,8 +11,8 @@ import time
 from collections.abc import Callable
 
 import structlog
-from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds
+REQUESTS = ("http", "websocket")
+ANSWERS = ("http.response.start", "websocket.http.response.start")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -53,7 +56,8 @@ def content_security_policy(results_from: str | None, *, images: str = "") -> st
 class RequestLog:
     """Gives requests their ids (the client's X-Request-ID, if it is a plain one) and logs each when it is answered.
 
-    `observe` is then told of it: the connection's scope, the status, and the seconds until the last byte was sent.
+    `observe` is then told of it: the connection's scope, the status, and the seconds until the last byte was sent; of a
+    WebSocket, until it was let in or refused. One that was let in is logged when it is closed, with the code.
     """
 
     def __init__(self, app: ASGIApp, observe: Callable[[Scope, int, float], None]) -> None:
@@ -62,35 +66,47 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http":
+        if scope["type"] not in REQUESTS:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         started = time.perf_counter()
-        status = 500
+        status, code, answered_s = 500, None, None
+
+        async def receive_noting() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                code = message.get("code")
+            return message
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            nonlocal status, code, answered_s
+            if message["type"] in (*ANSWERS, "websocket.accept"):
+                status = message.get("status", 101)
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            elif message["type"] == "websocket.close":
+                code = message.get("code")
             await send(message)
+            if message["type"] == "websocket.accept":
+                answered_s = time.perf_counter() - started
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive_noting, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
-                self._observe(scope, status, seconds)
+                self._observe(scope, status, seconds if answered_s is None else answered_s)
                 (log.debug if scope["path"] in QUIET else log.info)(
                     "request",
-                    method=scope["method"],
+                    method=scope.get("method", "GET"),
                     path=scope["path"],
                     status=status,
                     seconds=round(seconds, 4),
                     client=scope["client"][0] if scope.get("client") else None,
                     key=scope.get("state", {}).get("key_id"),
+                    **({} if code is None else {"code": code}),
                 )
 
 
@@ -135,7 +151,7 @@ class RootPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] == "http" and scope["path"].startswith(f"{self._root_path}/"):
+        if scope["type"] in REQUESTS and scope["path"].startswith(f"{self._root_path}/"):
             scope["path"] = scope["path"].removeprefix(self._root_path)
         await self._app(scope, receive, send)
 
@@ -149,12 +165,12 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http":
+        if scope["type"] not in REQUESTS:
             await self._app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ANSWERS:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
@@ -168,8 +184,10 @@ class SecurityHeaders:
 class OpenModeGuard:
     """Without API keys, keeps web pages of other origins from using the service.
 
-    A page the user visits can send forms to us, or make its own name resolve to our address. The first shows in Origin,
-    the second in Host: only names of ours are answered to, which are this machine's own and `hosts`.
+    A page the user visits can send forms to us, open WebSockets, which no CORS governs, or make its own name resolve to
+    our address. The first two show in Origin, the third in Host: only names of ours are answered to, which are this
+    machine's own and `hosts`. With keys nothing of this is needed: no browser sends a key by itself, as it does
+    cookies, so a page that has one was given it.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], keyed: Callable[[], bool]) -> None:
@@ -181,7 +199,7 @@ class OpenModeGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] == "http" and not self._keyed():
+        if scope["type"] in REQUESTS and not self._keyed():
             headers = Headers(scope=scope)
             host = headers.get("host", "")
             origin = headers.get("origin")
@@ -198,7 +216,7 @@ class OpenModeGuard:
                     got=got,
                     allowed=allowed,
                 )
-                await problem_response(Request(scope), problem)(scope, receive, send)
+                await problem_response(HTTPConnection(scope), problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -173,6 +173,13 @@ PROBLEMS = {
         CREATES,
         got=40,
     ),
+    "live-unavailable": ProblemExample(
+        ProblemType.LIVE_UNAVAILABLE,
+        "no worker is free for a live session; workers: 3, live sessions: 2 of at most 2, jobs at work: 1",
+        frozenset(),
+        got={"workers": 3, "sessions": 2, "jobs": 1},
+        allowed=2,
+    ),
     "queue-full": ProblemExample(
         ProblemType.QUEUE_FULL,
         "100 image jobs are waiting, which is all the queue holds",

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import compile_path
 
 from jobs import problems
@@ -159,27 +160,36 @@ def _told(error: Any, where: str, fields: list[str] | None) -> dict[str, Any]:
     return told | ({"allowed": found[1]} if found else {})
 
 
-def problem_response(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem on the wire."""
+def problem_document(request: HTTPConnection, problem: Problem) -> dict[str, Any]:
+    """A problem as who sent the request sees it."""
     base = request.app.state.context.base_url(request)
     body = problem.under(base).model_copy(update={"instance": own_address(request, base)})
+    return body.model_dump(mode="json", exclude_none=True)
+
+
+def problem_response(
+    request: HTTPConnection, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem on the wire."""
     return JSONResponse(
-        body.model_dump(mode="json", exclude_none=True),
+        problem_document(request, problem),
         status_code=problem.status,
         headers=dict(headers or {}),
         media_type="application/problem+json",
     )
 
 
-def _on_problem(request: Request, error: problems.ProblemError) -> JSONResponse:
-    values: dict[str, Any] = {"got": presentable(error.got), "allowed": presentable(error.allowed)}
-    headers = None
-    if isinstance(error, ProblemError):
-        values["errors"], headers = error.errors, error.headers
-    return problem_response(request, error.problem.model_copy(update=values), headers)
+def presentable_problem(error: problems.ProblemError) -> Problem:
+    """The problem that something ends with, with no more of its values than is needed to know them."""
+    values = {"got": presentable(error.got), "allowed": presentable(error.allowed)}
+    return error.problem.model_copy(update={**values, "errors": getattr(error, "errors", None)})
 
 
-def _on_failed_job(request: Request, error: JobFailedError) -> JSONResponse:
+def _on_problem(request: HTTPConnection, error: problems.ProblemError) -> JSONResponse:
+    return problem_response(request, presentable_problem(error), getattr(error, "headers", None))
+
+
+def _on_failed_job(request: HTTPConnection, error: JobFailedError) -> JSONResponse:
     return problem_response(request, error.problem)
 
 
@@ -228,22 +238,22 @@ def _on_validation(request: Request, error: RequestValidationError) -> JSONRespo
     return problem_response(request, problem.model_copy(update={"errors": errors}))
 
 
-def _on_redis(request: Request, error: RedisError | OperationalError) -> JSONResponse:
+def _on_redis(request: HTTPConnection, error: RedisError | OperationalError) -> JSONResponse:
     log.error("redis does not answer", error=str(error), path=request.url.path)
     return _unavailable(request, "the job store does not answer")
 
 
-def _on_artifacts(request: Request, error: ArtifactsAwayError) -> JSONResponse:
+def _on_artifacts(request: HTTPConnection, error: ArtifactsAwayError) -> JSONResponse:
     log.error("files cannot be stored", error=str(error), cause=str(error.__cause__), path=request.url.path)
     return _unavailable(request, str(error))
 
 
-def _on_secret(request: Request, error: SecretAwayError) -> JSONResponse:
+def _on_secret(request: HTTPConnection, error: SecretAwayError) -> JSONResponse:
     log.error("the service's secret cannot be used", error=str(error), path=request.url.path)
     return _unavailable(request, "the service's own secret cannot be used just now")
 
 
-def _unavailable(request: Request, detail: str) -> JSONResponse:
+def _unavailable(request: HTTPConnection, detail: str) -> JSONResponse:
     return problem_response(request, Problem.of(ProblemType.UNAVAILABLE, detail), {"Retry-After": "5"})
 
 

@@ -13,6 +13,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jobs.problems import Problem, ProblemType
+from service.running.websockets import MAX_MESSAGE_BYTES, SILENT_S, BoundedWebSocket
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -21,6 +22,7 @@ MAX_HEADER_BYTES = 64 * 1024  # of a request's line and headers together; of a b
 BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; this is for what nobody reads
 LOTS = 4  # of connections taken in one go that are open before the first refused one is closed
 FILES_EACH = 3  # what a connection may have open: itself, an upload or a result, a stream of events from Redis
+WEBSOCKET_PATH = b"/v1/live"  # elsewhere nothing is upgraded
 FILES_BESIDE = 100  # libraries, logs, connections to Redis
 GRACE_S = 30  # requests that are not finished so long after the server was told to stop are cut
 
@@ -65,7 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._expect(self.settings.upload_timeout_s + BODY_GRACE_S)
         super().on_headers_complete()
-        if self.leaving:
+        if self.leaving and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -78,6 +80,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._cancel()
         super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is a WebSocket's from now on, which has bounds of its own."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.send_400_response("A request is still being answered on this connection.")
+            return
+        super().handle_websocket_upgrade()
+        self._cancel()
+        self.resume_writing()
+        websocket = self.transport.get_protocol()
+        if self.leaving and isinstance(websocket, BoundedWebSocket):
+            websocket.shutdown()
 
     def shutdown(self) -> None:
         """The server stops: what is under way is finished. Who idles is not cut off: a request may be on its way."""
@@ -101,6 +115,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP with a problem, as everything else is."""
         self._close_with(b"400 Bad Request", Problem.of(ProblemType.BAD_REQUEST, msg))
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is asked for where there is one; elsewhere the request is answered as any other."""
+        path = self.url.partition(b"?")[0].removeprefix(self.settings.root_path.encode())
+        return super()._should_upgrade() and self.parser.get_method() == b"GET" and path == WEBSOCKET_PATH
 
     def _refuse(self) -> None:
         problem = Problem.of(ProblemType.UNAVAILABLE, f"{self.most} connections are open, which is all there may be")
@@ -152,7 +171,11 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "http": type("Protocol", (BoundedProtocol,), {"settings": settings, "most": most}),
         "backlog": backlog,
-        "ws": "none",
+        "ws": BoundedWebSocket,
+        "ws_max_size": MAX_MESSAGE_BYTES,
+        "ws_ping_interval": SILENT_S,
+        "ws_ping_timeout": SILENT_S,
+        "ws_per_message_deflate": False,  # pictures are small already
         "log_config": None,
         "access_log": False,  # ours has ids
         "proxy_headers": bool(settings.trusted_proxies),

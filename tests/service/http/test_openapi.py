@@ -37,7 +37,7 @@ OPERATIONS = {
     *("read_stream", "fetch_init", "head_init", "fetch_segment", "head_segment"),
     *("fetch_speech", "head_speech"),
     *("read_webhook_secret", "list_webhook_deliveries", "send_test_webhook", "list_problems", "read_problem"),
-    *("list_controls", "list_models", "list_voices", "healthz", "readyz", "metrics"),
+    *("list_controls", "list_models", "list_voices", "read_live", "healthz", "readyz", "metrics"),
 }
 
 
