@@ -97,6 +97,7 @@ class LiveSession:
         self._opened = opened
         self._said = Said(context)
         self._news = asyncio.Event()  # something was said that the worker does not know
+        self._lost_at: float | None = time.monotonic()  # since when no worker has it
 
     async def run(self) -> None:
         """Until the client ends it. Raises what else ends it: ProblemError, JobFailedError, WebSocketDisconnect."""
@@ -138,6 +139,8 @@ class LiveSession:
                 await self._client.show(news)
             elif isinstance(news, LiveTold):
                 told = json.loads(news.text)
+                if told["type"] == "started":
+                    self._lost_at = None
                 problem = Problem.model_validate(told["problem"]) if told["type"] == "problem" else None
                 if problem is not None and news.ends:
                     raise JobFailedError(problem)
@@ -148,7 +151,6 @@ class LiveSession:
     async def _watch(self) -> None:
         """Vouch for the session, call another worker when its own is gone, and keep its portrait."""
         settings = self._context.settings
-        lost_at: float | None = time.monotonic()  # since when no worker has it
         called_at = used_at = time.monotonic()
         while True:
             await asyncio.sleep(VOUCH_S)
@@ -159,14 +161,14 @@ class LiveSession:
                 )
             now = time.monotonic()
             if silent_s <= SILENT_S:
-                lost_at = None
-            elif lost_at is None:
-                lost_at = now
+                self._lost_at = None
+            elif self._lost_at is None:
+                self._lost_at = now
                 await self._tell_waiting("the worker is gone; another one is called")
                 called_at = -math.inf
-            elif now - lost_at > settings.live_wait_s:
+            elif now - self._lost_at > settings.live_wait_s:
                 raise await run_in_threadpool(no_worker, self._context, self._opened.most)
-            if lost_at is not None and now - called_at > CALL_AGAIN_S:
+            if self._lost_at is not None and now - called_at > CALL_AGAIN_S:
                 called_at = now
                 await run_in_threadpool(send_live, self._context.celery, self._id)
             if now - self._client.heard_at > settings.live_idle_s:

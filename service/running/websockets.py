@@ -149,8 +149,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._parse()
 
     def _fail(self, reason: str) -> None:
+        """Parse no more; the client learns why, unless it was told already that this is the end."""
         self.conn.fail(1008, reason)
-        self.handle_parser_exception()
+        if not self.close_sent:
+            self.handle_parser_exception()
 
     def _taken(self) -> None:
         if self._taking is not None:

@@ -69,12 +69,11 @@ class Client:
 
     def ended(self) -> int:
         """The code that the server closes with; what comes before is left out."""
-        try:
+        with contextlib.suppress(ConnectionClosed):
             while True:
                 self.socket.recv(20)
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None, closed
-            return closed.rcvd.code
+        assert self.socket.close_code is not None
+        return self.socket.close_code
 
 
 @contextlib.contextmanager
@@ -83,7 +82,7 @@ def connected(
 ) -> Iterator[Client]:
     """A client at a server, with a key among its subprotocols, and others that it offers."""
     protocols = [*offered, *([SUBPROTOCOL, key_protocol(key)] if key else [])]
-    url = server.url.replace("http", "ws") + "/v1/live"
+    url = options.pop("url", server.url.replace("http", "ws") + "/v1/live")
     given: dict[str, Any] = {"proxy": None, "compression": None, "close_timeout": 3, "open_timeout": 20, **options}
     with connect(url, subprotocols=[Subprotocol(each) for each in protocols] or None, **given) as socket:
         yield Client(socket)
@@ -158,6 +157,18 @@ def working(server: Server, session_id: str | None = None) -> Iterator[Worker]:
         worker.died.set()
         beating.join()
         worker.end.close()
+
+
+@contextlib.contextmanager
+def session(server: Server, portrait_id: str, **options: Any) -> Iterator[tuple[Client, Worker]]:
+    """A session that has begun."""
+    with connected(server, **options) as client:
+        client.say(start_message(portrait_id))
+        assert client.hear()["type"] == "waiting"
+        with working(server) as worker:
+            worker.start()
+            assert client.hear()["type"] == "started"
+            yield client, worker
 
 
 @pytest.fixture

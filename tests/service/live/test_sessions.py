@@ -1,16 +1,26 @@
 """Live sessions from their first message to their last."""
 
+import json
+import time
+
 from jobs.live import CAMERA, SOUND, LiveOptions
 from jobs.motions import ControlsMotion
-from tests.service.conftest import Server
+from jobs.problems import Problem, ProblemType
+from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.live.conftest import (
     JPEG,
     YAW,
     connected,
+    keep,
     nothing_left,
+    session,
     start_message,
     working,
 )
+from tests.service.live.test_handshakes import UPGRADE
+from tests.service.running.test_server import leave
+from tests.service.running.test_slow_clients import connected as raw
+from tests.service.running.test_slow_clients import head
 from tests.support.processes import until
 
 
@@ -78,3 +88,171 @@ def test_a_worker_that_dies_is_replaced_by_one_that_goes_on(server: Server, port
             second.show()
             assert client.see()[1] == JPEG
     nothing_left(server)
+
+
+def test_there_are_as_many_as_workers_leave_room_for(start: Start, portrait: bytes) -> None:
+    server = start()
+    workers = server.context.store.workers
+    portrait_id = keep(server, portrait)
+    for number in range(3):
+        workers.beat(f"machine:{number}", {"state": "ready"})
+    with session(server, portrait_id), connected(server) as second, connected(server) as third:
+        second.say(start_message(portrait_id))
+        assert second.hear()["type"] == "waiting"
+        third.say(start_message(portrait_id))
+        problem = third.refused(ProblemType.LIVE_UNAVAILABLE)
+        assert (problem["got"], problem["allowed"]) == ({"workers": 3, "sessions": 2, "jobs": 0}, 2)
+        assert third.ended() == 1008
+        second.say({"type": "end"})
+        assert second.ended() == 1000
+        until(lambda: server.context.store.live.count() == 1, 5, "its place is not free again")
+        with connected(server) as fourth:
+            fourth.say(start_message(portrait_id))
+            assert fourth.hear()["type"] == "waiting"
+    nothing_left(server)
+
+
+def test_an_owner_has_a_share(start: Start, portrait: bytes) -> None:
+    server = start(api_keys=BOTH, live_workers=3, live_share=1)
+    for number in range(3):
+        server.context.store.workers.beat(f"machine:{number}", {"state": "ready"})
+    mine = keep(server, portrait, **{"X-API-Key": FIRST})
+    with (
+        session(server, mine, key=FIRST),
+        connected(server, key=FIRST) as second,
+        connected(server, key=SECOND) as other,
+    ):
+        second.say(start_message(mine))
+        assert second.refused(ProblemType.TOO_MANY_REQUESTS)["allowed"] == 1
+        assert second.ended() == 1008
+        other.say(start_message(mine))
+        other.refused(ProblemType.NOT_FOUND)  # another's portrait
+    nothing_left(server)
+
+
+def test_a_session_is_a_job_of_the_quota(start: Start, portrait: bytes) -> None:
+    server = start(api_keys=FIRST, quota="1/hour")
+    portrait_id = keep(server, portrait, **{"X-API-Key": FIRST})
+    with session(server, portrait_id, key=FIRST) as (client, _):
+        client.say({"type": "end"})
+        assert client.ended() == 1000
+    with connected(server, key=FIRST) as client:
+        client.say(start_message(portrait_id))
+        assert "jobs" in client.refused(ProblemType.TOO_MANY_REQUESTS)["allowed"]
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
+def test_a_worker_is_waited_for_so_long(start: Start, portrait: bytes) -> None:
+    server = start(live_wait_s=0.5)
+    with connected(server) as client:
+        client.say(start_message(keep(server, portrait)))
+        assert client.hear()["type"] == "waiting"
+        problem = client.refused(ProblemType.LIVE_UNAVAILABLE)
+        assert problem["got"] == {"workers": 0, "sessions": 1, "jobs": 0}
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
+def test_a_worker_may_give_it_back(server: Server, portrait_id: str) -> None:
+    """As one does that is told to stop."""
+    with session(server, portrait_id) as (client, first):
+        first.died.set()
+        server.context.store.live.leave(first.claim)
+        assert client.hear()["type"] == "waiting"
+        with working(server, first.claim.session_id) as second:
+            second.start()
+            assert client.hear()["type"] == "started"
+
+
+def test_a_worker_may_end_it(server: Server, portrait_id: str) -> None:
+    with session(server, portrait_id) as (client, worker):
+        told = {"type": "notice", "code": "no-face", "detail": "no face"}
+        worker.end.tell(json.dumps(told))
+        problem = Problem.of(ProblemType.UNREADABLE_MEDIA, "it is no JPEG").model_dump(exclude_none=True)
+        worker.end.tell(json.dumps({"type": "problem", "problem": problem}))
+        assert client.hear() == told
+        assert client.refused(ProblemType.UNREADABLE_MEDIA)["detail"] == "it is no JPEG"
+        problem = Problem.of(ProblemType.NO_FACE, "no face was found").model_dump(exclude_none=True)
+        worker.end.tell(json.dumps({"type": "problem", "problem": problem}), ends=True)
+        client.refused(ProblemType.NO_FACE)
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
+def test_who_says_nothing_is_ended(start: Start, portrait: bytes) -> None:
+    server = start(live_idle_s=1.5, header_timeout_s=0.3)
+    with connected(server) as client:
+        client.refused(ProblemType.TOO_SLOW)
+        assert client.ended() == 1008
+    with session(server, keep(server, portrait)) as (client, worker):
+        for _ in range(4):
+            client.say(YAW)
+            worker.state()
+            time.sleep(0.5)  # it counts from the last message
+        client.refused(ProblemType.TOO_SLOW)
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
+def test_a_portrait_is_kept_while_it_is_moved(start: Start, portrait: bytes) -> None:
+    server = start(retention_s=2)
+    portrait_id = keep(server, portrait)
+    with session(server, portrait_id) as (client, worker):
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            client.say(YAW)
+            worker.state()
+            time.sleep(0.2)
+        assert server.client.get(f"/v1/portraits/{portrait_id}").status_code == 200
+    until(lambda: server.client.get(f"/v1/portraits/{portrait_id}").status_code == 404, 10, "it is kept for good")
+
+
+def test_clients_are_sent_to_the_next_when_the_front_end_stops(start: Start, portrait: bytes) -> None:
+    server = start()
+    with connected(server) as waiting, session(server, keep(server, portrait)) as (client, _):
+        began = time.monotonic()
+        server.front_end.should_exit = True
+        assert client.ended() == 1001
+        assert waiting.ended() == 1001
+        assert time.monotonic() - began < 3
+    nothing_left(server)
+
+
+def test_one_that_arrives_when_the_front_end_stops_is_sent_on(start: Start) -> None:
+    """On a connection that was open before."""
+    server = start()
+    with raw(server) as line:
+        server.client.get("/healthz")  # by then it was taken
+        leave(server)
+        line.sendall(head("GET", "/v1/live", **UPGRADE) + b"\r\n")
+        with line.makefile("rb") as answer:
+            text = answer.read()
+    assert text.startswith(b"HTTP/1.1 101 ")
+    assert text.endswith(b"\x88\x02" + (1001).to_bytes(2, "big"))
+
+
+def test_a_session_that_was_lost_ends(server: Server, portrait_id: str) -> None:
+    """As when Redis was away for longer than its lease."""
+    with session(server, portrait_id) as (client, worker):
+        server.context.store.live.close(worker.claim.session_id)
+        client.refused(ProblemType.UNAVAILABLE)
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
+def test_sessions_and_their_pictures_are_counted(server: Server, portrait_id: str) -> None:
+    def figures() -> dict[str, float]:
+        lines = server.client.get("/metrics").text.splitlines()
+        return {
+            name: float(value)
+            for name, value in (line.split(" ") for line in lines if "pirenderer_live_" in line and "#" not in line)
+        }
+
+    with session(server, portrait_id) as (_, worker):
+        assert server.context.store.live.beat(worker.claim, worker="w", pictures=5)
+        assert figures() == {
+            "pirenderer_live_sessions_held": 1, "pirenderer_live_sessions_total": 1, "pirenderer_live_pictures_total": 5
+        }  # fmt: skip
+    nothing_left(server)
+    assert figures()["pirenderer_live_sessions_held"] == 0
