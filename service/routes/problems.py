@@ -106,7 +106,7 @@ def _page(title: str, body: str, *, up: str) -> HTMLResponse:
         '<!doctype html><html lang="en"><head><meta charset="utf-8" />'
         '<meta name="viewport" content="width=device-width, initial-scale=1" />'
         f'<title>{title}</title><link rel="icon" href="{up}web/icon.svg" type="image/svg+xml" />'
-        f'<link rel="stylesheet" href="{up}web/style.css" /></head>'
+        f'<link rel="stylesheet" href="{up}web/base.css" /></head>'
         f"<body><header><h1>{title}</h1></header><main><section>{body}</section></main></body></html>",
         headers=VARY,
     )

@@ -1,0 +1,15 @@
+// Small helpers to build the page's parts.
+
+export const $ = (id) => document.getElementById(id);
+
+// An element with properties (dataset and style among them), attributes with a hyphen or named `role`, and children.
+export function make(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "dataset" || key === "style") Object.assign(element[key], value);
+    else if (key.includes("-") || key === "role") element.setAttribute(key, value);
+    else element[key] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
