@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(known_parameters)])
     for module in (problem_pages, health, pages):
         app.include_router(module.router)
+    app.mount("/web/samples", StaticFiles(directory=pages.SAMPLES), name="samples")
     app.mount("/web", StaticFiles(directory=pages.WEB), name="web")
     # The one added last is the outermost, and the order counts. RootPath mends the path before anything looks at it.
     # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside

@@ -12,7 +12,7 @@ TAGS = [
     {"name": "portraits", "description": "Keep photos that several jobs use."},
     {"name": "live", "description": "Move a kept portrait while you look on, over a WebSocket."},
     {"name": "webhooks", "description": "Hear of a job's start and end without asking."},
-    {"name": "discovery", "description": "What can be asked for here: controls, models and voices."},
+    {"name": "discovery", "description": "What can be asked for here: controls, models, voices and files."},
     {"name": "problems", "description": "What each type of problem means, and what to do about it."},
     {"name": "health", "description": "For those who run the service."},
 ]
@@ -39,6 +39,8 @@ SUMMARIES = {
     "create_portrait": "Keep a portrait",
     "list_portraits": "List your portraits",
     "read_portrait": "Read a portrait",
+    "fetch_portrait": "Fetch a portrait's photo",
+    "head_portrait": "Look at a portrait's photo",
     "delete_portrait": "Remove a portrait",
     "read_webhook_secret": "Read the secret of your webhooks",
     "list_webhook_deliveries": "List what became of your webhooks",
@@ -47,6 +49,7 @@ SUMMARIES = {
     "list_models": "List the models",
     "list_voices": "List the voices",
     "read_live": "Read what live sessions offer",
+    "list_limits": "List which files are taken",
     "list_problems": "List the types of problems",
     "read_problem": "Read what a problem means",
     "healthz": "Ask whether the process lives",
@@ -81,7 +84,12 @@ FIELDS = {
     "Control.name": "What a motion calls it",
     "Control.neutral": "Where nothing is changed",
     "Control.unit": "Of its values; empty where they have none",
+    "Format.suffix": "What names of its files end in, without the dot",
+    "Format.title": "What people call it",
     "Health.status": "Always ok",
+    "Limits.audio": "Sounds, and videos for their sound",
+    "Limits.image": "Portraits and driving images",
+    "Limits.video": "Driving videos",
     "Job.error": "Why it failed",
     "Job.result": "What it made, once it has succeeded",
     "Job.webhook": "Whom it tells, and what became of that",
@@ -98,6 +106,7 @@ FIELDS = {
     "ProblemPage.type": "The `type` of such problems",
     "SpaceControls.controls": "The controls that name its directions",
     "SpaceControls.space": "The motion space",
+    "PortraitUrls.file": "The photo itself",
     "Urls.events": "Its events as they come",
     "Urls.cancel": "Where to post to so as to cancel it",
     "Urls.result": "What it made",
@@ -129,6 +138,7 @@ FIELDS = {
     "expires_at": "When its files go",
     "finished_at": "When it ended",
     "fps": "Frames a second",
+    "formats": "Those that are taken",
     "frames": "How many frames, or their vectors",
     "gender": "As the speaker says it",
     "height": "Pixels",
@@ -139,6 +149,10 @@ FIELDS = {
     "keyframes": "Controls at times, each later than the one before",
     "language": "As in BCP 47, about",
     "meaning": "What it means",
+    "max_bytes": "Size of a file at most",
+    "max_pixels": "Width times height at most",
+    "max_seconds": "Length at most",
+    "max_text_characters": "Length of a text to be spoken, at most",
     "media_type": "What the content was recognised as, or is",
     "models": "Their cards",
     "motion": "As it was sent",
@@ -183,6 +197,7 @@ CREATES = frozenset({"create_image", "create_video", "create_motion"})
 LISTS = frozenset({"list_jobs", "list_portraits"})
 RESULTS = frozenset({"fetch_result", "head_result"})
 SPEECH = frozenset({"fetch_speech", "head_speech"})
+PHOTOS = frozenset({"fetch_portrait", "head_portrait"})
 SEGMENTS = frozenset({"fetch_init", "head_init", "fetch_segment", "head_segment"})
 KEYLESS = frozenset({"healthz", "readyz", "list_problems", "read_problem"})
 KEYED = frozenset(SUMMARIES) - KEYLESS
@@ -210,7 +225,7 @@ NEXT_CALLS = (
     NextCalls(
         CREATES | {"rerun_job"}, "job_id", ("read_job", "follow_job", "fetch_result", "cancel_job", "delete_job")
     ),
-    NextCalls(frozenset({"create_portrait"}), "portrait_id", ("read_portrait", "delete_portrait")),
+    NextCalls(frozenset({"create_portrait"}), "portrait_id", ("read_portrait", "fetch_portrait", "delete_portrait")),
 )
 
 TEXT = {"type": "string"}
@@ -261,7 +276,11 @@ HEADERS = {
         "With a key: how much of that is left, and for how many seconds", '"requests";r=597;t=54', TEXT, None, KEYED
     ),
     "Content-Range": Header(
-        "Which bytes of how many", "bytes 0-99/512000", TEXT, frozenset({206, 416}), RESULTS | SPEECH | SEGMENTS
+        "Which bytes of how many",
+        "bytes 0-99/512000",
+        TEXT,
+        frozenset({206, 416}),
+        RESULTS | SPEECH | PHOTOS | SEGMENTS,
     ),
     "Preference-Applied": Header(
         "The wait as it was granted", "wait=30", TEXT, frozenset({200, 202}), CREATES | {"rerun_job"}

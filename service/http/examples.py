@@ -21,7 +21,10 @@ _PORTRAIT = {
     "height": 600,
     "created_at": "2026-03-01T12:00:00Z",
     "expires_at": "2026-03-02T12:00:00Z",
-    "urls": {"self": f"{BASE}/v1/portraits/{PORTRAIT_ID}"},
+    "urls": {
+        "self": f"{BASE}/v1/portraits/{PORTRAIT_ID}",
+        "file": f"{BASE}/v1/portraits/{PORTRAIT_ID}/file",
+    },
 }
 _QUEUED = {
     "id": JOB_ID,

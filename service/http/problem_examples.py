@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from jobs.problems import Problem, ProblemType
-from service.http.descriptions import CREATES, KEYED, LISTS, RESULTS, SEGMENTS, SPEECH
+from service.http.descriptions import CREATES, KEYED, LISTS, PHOTOS, RESULTS, SEGMENTS, SPEECH
 from service.http.examples import JOB_ID, PORTRAIT_ID
 
 UPLOADS = CREATES | {"create_portrait"}
@@ -229,7 +229,7 @@ PROBLEMS = {
     "range-not-satisfiable": ProblemExample(
         ProblemType.RANGE_NOT_SATISFIABLE,
         "Range is bytes=900000-; the file has 512000 bytes",
-        FILES,
+        FILES | PHOTOS,
         got="bytes=900000-",
         allowed=512_000,
     ),

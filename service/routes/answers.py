@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from jobs.files.artifacts import ArtifactMissingError, SignedUrl
 from jobs.problems import ProblemType
-from jobs.schemas import JobStatus
+from jobs.schemas import InputFile, JobStatus
 from jobs.store.records import JobRecord
 from service.context import Context
 from service.http.openapi import REFERENCE, Json, Responses, access_responses, problem_responses
@@ -30,20 +30,22 @@ NO_RESULT = problem_responses(
 )
 
 
-def file_responses(what: str, media_types: Iterable[str]) -> Responses:
-    """What a call may answer that sends a file of a job."""
+OF_JOB: Responses = {**NO_JOB, **NO_RESULT}
+
+
+def file_responses(what: str, media_types: Iterable[str], *, besides: Responses = OF_JOB) -> Responses:
+    """What a call may answer that sends a file, and what `besides`: by default what a file of a job may need."""
     motion = {"application/json": {"$ref": REFERENCE.format(model="Motion")}}
     binary = {"type": "string", "format": "binary"}
     # The first tells generators, which read the first that they know, that whatever comes is a file
     named = ["application/octet-stream", *media_types]
     content: Json = {media_type: {"schema": motion.get(media_type, binary)} for media_type in named}
     return {
-        **NO_JOB,
+        **besides,
         200: {"description": f"The {what}", "content": content},
         206: {"description": "The range asked for", "content": content},
         304: {"description": f"The {what} has not changed"},
         307: {"description": f"The {what} is elsewhere for a short time; send no key there"},
-        **NO_RESULT,
         **problem_responses(s416=f"Range outside the {what}"),
     }
 
@@ -78,10 +80,11 @@ def send_artifact(
     filename: str,
     etag: str,
     size: int | None = None,
+    gone: ProblemType = ProblemType.JOB_EXPIRED,
 ) -> Response:
     """An artifact's bytes, or the range of them asked for, or where they are, or that it has not changed (304).
 
-    A range of a file elsewhere is checked here where its `size` is told, else there. Raises ProblemError (410, 416).
+    A range of a file elsewhere is checked here where its `size` is told, else there. Raises ProblemError: `gone`, 416.
     """
     headers = {"ETag": etag, **ASK_AGAIN}
     if is_known(request.headers.get("if-none-match"), etag):
@@ -91,13 +94,29 @@ def send_artifact(
         if size is None and isinstance(place, Path):
             size = place.stat().st_size
     except (ArtifactMissingError, FileNotFoundError) as error:
-        raise ProblemError(ProblemType.JOB_EXPIRED, f"{filename} is gone") from error
+        raise ProblemError(gone, f"{filename} is gone") from error
     if size is not None:
         _check_range(request, size)
     if isinstance(place, SignedUrl):
         return RedirectResponse(place.url, headers={"Cache-Control": "no-store"})
     return FileResponse(
         place, media_type=media_type, headers=headers, filename=filename, content_disposition_type="inline"
+    )
+
+
+def send_input(
+    request: Request, context: Context, file: InputFile, *, name: str, gone: ProblemType = ProblemType.JOB_EXPIRED
+) -> Response:
+    """The same of a file that was sent, called `name` and its own suffix."""
+    return send_artifact(
+        request,
+        context,
+        file.key,
+        media_type=file.media_type,
+        filename=f"{name}{Path(file.key).suffix}",
+        etag=f'"{file.sha256}"',
+        size=file.bytes,
+        gone=gone,
     )
 
 

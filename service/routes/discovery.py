@@ -1,10 +1,12 @@
-"""/v1/controls, /v1/models and /v1/voices: what can be asked for here."""
+"""/v1/controls, /v1/models, /v1/voices and /v1/limits: what can be asked for here."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from jobs.media_types import IMAGES, SOUNDS, VIDEOS, MediaType
 from service.catalogue import Control
 from service.context import ContextDep, ReaderDep
 from service.http.openapi import access_responses
@@ -44,6 +46,32 @@ class VoiceList(BaseModel):
     default: str | None
 
 
+class Format(BaseModel):
+    """A kind of file that is taken: what people call it, and what its files are called."""
+
+    media_type: str
+    title: str
+    suffix: str
+
+
+class FileLimits(BaseModel):
+    """Files of one sort: their formats, and how large they may be; null: that is not bounded by itself."""
+
+    formats: list[Format]
+    max_bytes: int
+    max_pixels: int | None = None
+    max_seconds: float | None = None
+
+
+class Limits(BaseModel):
+    """What may be sent. A video with sound is a sound, too."""
+
+    image: FileLimits
+    audio: FileLimits
+    video: FileLimits
+    max_text_characters: int
+
+
 @router.get("/controls")
 def list_controls(context: ContextDep, _: ReaderDep) -> Controls:
     """Names, ranges and units of the controls of each motion space."""
@@ -70,3 +98,30 @@ def list_voices(context: ContextDep, _: ReaderDep) -> VoiceList:
     """
     speaker = context.speaker
     return VoiceList(speaker=speaker.name, voices=list(speaker.voices), default=speaker.default)
+
+
+@router.get("/limits")
+def list_limits(context: ContextDep, _: ReaderDep) -> Limits:
+    """Which files are taken, and how large, so that they can be checked before they are sent.
+
+    They are recognised by their content. Those that pass may still be refused when they are read.
+    """
+    settings = context.settings
+    return Limits(
+        image=FileLimits(
+            formats=_formats(IMAGES), max_bytes=settings.max_portrait_bytes, max_pixels=settings.max_pixels
+        ),
+        audio=FileLimits(
+            formats=_formats((*SOUNDS, *VIDEOS)),
+            max_bytes=settings.max_audio_bytes,
+            max_seconds=settings.max_audio_seconds,
+        ),
+        video=FileLimits(
+            formats=_formats(VIDEOS), max_bytes=settings.max_video_bytes, max_seconds=settings.max_video_seconds
+        ),
+        max_text_characters=settings.max_text_characters,
+    )
+
+
+def _formats(kinds: Iterable[MediaType]) -> list[Format]:
+    return [Format(media_type=each.name, title=each.title, suffix=each.suffix) for each in kinds]

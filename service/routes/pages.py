@@ -11,6 +11,7 @@ from service.http.middleware import content_security_policy
 router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parents[1] / "web"
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 @router.get("/")

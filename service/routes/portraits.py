@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import ID, new_id
+from jobs.media_types import IMAGE_TYPES
 from jobs.problems import ProblemType
 from jobs.store.jobs import OwnerBoundError
 from service.access.control import owned
@@ -23,6 +24,7 @@ from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import PHOTO, Form, Shape
 from service.intake.headers import REQUEST_ID_PARAMETER
 from service.intake.uploads import read_form
+from service.routes.answers import file_responses, send_input
 from service.stores.portraits import Portrait, PortraitRecord, TooManyPortraitsError
 
 router = APIRouter(prefix="/v1/portraits", tags=["portraits"])
@@ -33,6 +35,7 @@ CREATED: Responses = {
     **{status: CREATE_RESPONSES[status] for status in (400, 401, 403, 408, 413, 415, 422, 429, 503, 507)},
 }
 NO_PORTRAIT = access_responses(s404="No such portrait")
+FILE_RESPONSES = file_responses("photo", IMAGE_TYPES, besides=NO_PORTRAIT)
 
 
 class PortraitPage(BaseModel):
@@ -108,6 +111,15 @@ def read_portrait(
 ) -> Portrait:
     """One portrait."""
     return record.public(context.base_url(request))
+
+
+@router.head("/{portrait_id}/file", name="head_portrait", response_class=FileResponse, responses=FILE_RESPONSES)
+@router.get("/{portrait_id}/file", response_class=FileResponse, responses=FILE_RESPONSES)
+def fetch_portrait(
+    request: Request, record: Annotated[PortraitRecord, Depends(readable_portrait)], context: ContextDep
+) -> Response:
+    """The photo as it was uploaded."""
+    return send_input(request, context, record.file, name=record.id, gone=ProblemType.NOT_FOUND)
 
 
 @router.delete("/{portrait_id}", status_code=204, responses=NO_PORTRAIT)

@@ -1,7 +1,5 @@
 """/v1/jobs/{id}/speech: the sound that a video speaks with, be it sent or made of a text."""
 
-from pathlib import Path
-
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
@@ -10,7 +8,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import JobStatus, VideoSpec
 from service.context import ContextDep
 from service.http.problems import ProblemError
-from service.routes.answers import file_responses, send_artifact
+from service.routes.answers import file_responses, send_input
 from service.routes.jobs import JobDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -27,12 +25,4 @@ def fetch_speech(request: Request, record: JobDep, context: ContextDep) -> Respo
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
     if not isinstance(spec, VideoSpec) or spec.audio is None:
         raise ProblemError(ProblemType.NOT_FOUND, f"job {record.id} was made without speech, so there is none")
-    return send_artifact(
-        request,
-        context,
-        spec.audio.key,
-        media_type=spec.audio.media_type,
-        filename=f"{record.id}-speech{Path(spec.audio.key).suffix}",
-        etag=f'"{spec.audio.sha256}"',
-        size=spec.audio.bytes,
-    )
+    return send_input(request, context, spec.audio, name=f"{record.id}-speech")

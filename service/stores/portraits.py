@@ -15,6 +15,7 @@ class PortraitUrls(BaseModel):
     """Where to go from here."""
 
     self: str
+    file: str
 
 
 class Portrait(BaseModel):
@@ -49,8 +50,9 @@ class PortraitRecord(BaseModel):
 
     def public(self, base: str) -> Portrait:
         """The portrait as the API shows it, whose addresses begin with `base`."""
+        address = f"{base}/v1/portraits/{self.id}"
         return Portrait(
-            urls=PortraitUrls(self=f"{base}/v1/portraits/{self.id}"),
+            urls=PortraitUrls(self=address, file=f"{address}/file"),
             **self.file.model_dump(exclude={"key"}),
             **self.model_dump(exclude={"owner", "number", "file"}),
         )

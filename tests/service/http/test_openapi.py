@@ -31,13 +31,14 @@ Json = dict[str, Any]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 OPERATIONS = {
-    *("create_portrait", "list_portraits", "read_portrait", "delete_portrait"),
+    *("create_portrait", "list_portraits", "read_portrait", "fetch_portrait", "head_portrait"),
+    "delete_portrait",
     *("create_image", "create_video", "create_motion"),
     *("list_jobs", "read_job", "follow_job", "fetch_result", "head_result", "cancel_job", "rerun_job", "delete_job"),
     *("read_stream", "fetch_init", "head_init", "fetch_segment", "head_segment"),
     *("fetch_speech", "head_speech"),
     *("read_webhook_secret", "list_webhook_deliveries", "send_test_webhook", "list_problems", "read_problem"),
-    *("list_controls", "list_models", "list_voices", "read_live", "healthz", "readyz", "metrics"),
+    *("list_controls", "list_models", "list_voices", "list_limits", "read_live", "healthz", "readyz", "metrics"),
 }
 
 

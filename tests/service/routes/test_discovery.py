@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.problems import ProblemType
+from service.routes.pages import SAMPLES, WEB
 from tests.service.conftest import DIMENSION, Server, Start
 from tests.service.routes.test_create import YAW, refused
 
@@ -57,6 +58,23 @@ def test_voices_are_those_of_what_speaks(start: Start, monkeypatch: pytest.Monke
         assert {"id": "fr-be", "language": "fr-be", "gender": "male"} in found["voices"]
     monkeypatch.setenv("PATH", "/nowhere")
     assert voices() == {"speaker": None, "voices": [], "default": None}
+
+
+def test_limits_say_what_is_taken(start: Start) -> None:
+    limits = start(max_portrait_bytes=1000, max_audio_seconds=7).client.get("/v1/limits").json()
+    assert limits["image"]["formats"][0] == {"media_type": "image/jpeg", "title": "JPEG", "suffix": "jpg"}
+    assert [each["title"] for each in limits["image"]["formats"]] == ["JPEG", "PNG", "WebP", "HEIC", "AVIF"]
+    assert (limits["image"]["max_bytes"], limits["image"]["max_pixels"]) == (1000, 50_000_000)
+    assert (limits["audio"]["max_seconds"], limits["audio"]["max_pixels"]) == (7, None)
+    taken = {name: {each["media_type"] for each in limits[name]["formats"]} for name in ("image", "audio", "video")}
+    assert taken["video"] < taken["audio"]
+    assert not taken["video"] & taken["image"]
+    assert limits["max_text_characters"] == 4096
+
+
+def test_the_page_offers_the_samples(server: Server) -> None:
+    for name in ("portrait.jpg", "speech.flac"):
+        assert server.client.get(f"/web/samples/{name}").content == (SAMPLES / name).read_bytes()
 
 
 def test_readiness_needs_redis(start: Start, server: Server) -> None:
@@ -111,7 +129,10 @@ def test_the_document_is_whole(server: Server) -> None:
                     assert list(response["content"]) == ["application/problem+json"], (path, method, status)
 
 
-@pytest.mark.parametrize("path", ["/", "/web/app.js", "/web/style.css", "/docs", "/web/docs.js", "/web/docs.css"])
+OURS = [path for path in WEB.rglob("*") if path.suffix in (".js", ".css") and "vendor" not in path.parts]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", *sorted(f"/web/{path.relative_to(WEB)}" for path in OURS)])
 def test_the_page_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
     response = server.client.get(path)
     assert response.status_code == 200

@@ -15,6 +15,7 @@ from service.access.keys import KeyFile
 from service.background.upkeep import sweep
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV, YAW, nothing_left, post, refused
+from tests.support.buckets import Bucket
 
 
 def upload(server: Server, data: bytes, **headers: str) -> dict[str, Any]:
@@ -59,6 +60,31 @@ def test_a_job_outlives_its_portrait(server: Server, portrait: bytes) -> None:
     problem = refused(pose(server, kept["id"]), ProblemType.NO_SUCH_PORTRAIT)
     assert problem["got"] == kept["id"]
     assert not server.artifacts.path(f"{kept['id']}/x").parent.exists()
+
+
+def test_a_kept_photo_is_given_back(server: Server) -> None:
+    data = photo(64, 48, "PNG")
+    kept = upload(server, data)
+    address = kept["urls"]["file"]
+    answer = server.client.get(address)
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", data)
+    assert answer.headers["etag"] == f'"{kept["sha256"]}"'
+    assert server.client.get(address, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert server.client.get(address, headers={"Range": "bytes=1-3"}).content == data[1:4]
+    head = server.client.head(address)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(data)))
+    server.artifacts.delete_folder(kept["id"])
+    refused(server.client.get(address), ProblemType.NOT_FOUND)
+    server.client.delete(kept["urls"]["self"])
+    refused(server.client.get(address), ProblemType.NOT_FOUND)
+
+
+def test_a_kept_photo_comes_from_the_bucket(start: Start, bucket: Bucket) -> None:
+    server = start(**bucket.settings)
+    data = photo()
+    answer = server.client.get(upload(server, data)["urls"]["file"])
+    assert answer.status_code == 307
+    assert httpx.get(answer.headers["location"], trust_env=False).content == data
 
 
 def test_deleting_a_job_leaves_its_portrait(server: Server, portrait: bytes) -> None:
@@ -108,6 +134,7 @@ def test_portraits_are_their_owners_alone_and_counted(start: Start, portrait: by
     mine, theirs = ({"Authorization": f"Bearer {file.make(owner)[0]}"} for owner in ("me", "them"))
     kept = upload(server, portrait, **mine)
     refused(server.client.get(kept["urls"]["self"], headers=theirs), ProblemType.NOT_FOUND)
+    refused(server.client.get(kept["urls"]["file"], headers=theirs), ProblemType.NOT_FOUND)
     refused(server.client.delete(kept["urls"]["self"], headers=theirs), ProblemType.NOT_FOUND)
     refused(pose(server, kept["id"], **theirs), ProblemType.NO_SUCH_PORTRAIT)
     assert server.client.get("/v1/portraits", headers=theirs).json()["portraits"] == []
