@@ -1,6 +1,6 @@
 // Calls to the service. Addresses are relative to the page, so that it works under whatever path a proxy serves it.
 
-const KEY = "key"; // of the session storage; an API key is kept no longer than the tab
+const KEY = "key"; // of the session storage, which goes with the tab, or of the local one where people chose that
 
 // What the service refused: `type` is the last part of its problem type ("no-face"), `detail` its own words.
 export class Problem extends Error {
@@ -15,25 +15,31 @@ export class Problem extends Error {
 }
 
 export const key = {
-  get: () => sessionStorage.getItem(KEY),
-  set: (text) => sessionStorage.setItem(KEY, text),
-  forget: () => sessionStorage.removeItem(KEY),
+  get: () => sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY),
+  set: (text, { remember = false } = {}) => {
+    key.forget();
+    (remember ? localStorage : sessionStorage).setItem(KEY, text);
+  },
+  forget: () => [sessionStorage, localStorage].forEach((storage) => storage.removeItem(KEY)),
 };
 
 export const headers = () => (key.get() ? { Authorization: `Bearer ${key.get()}` } : {});
 
-const unauthorized = [];
+let askForKey = async () => false;
 
-// Be told when a call is refused for want of a key, or of a right one.
-export const onUnauthorized = (tell) => unauthorized.push(tell);
+// Who asks people for a key when a call is refused for want of one, or of a right one: whether another one is there now.
+export const onUnauthorized = (ask) => { askForKey = ask; };
 
-// The answer to a request. Throws a Problem, or a TypeError where the service cannot be reached.
+// The answer to a request, which is sent again once there is a key where one was missing. Throws a Problem, or a
+// TypeError where the service cannot be reached.
 export async function call(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
-  if (response.ok) return response;
-  const problem = new Problem(response.status, await response.json().catch(() => ({ detail: response.statusText })));
-  if (problem.status === 401) unauthorized.forEach((tell) => tell(problem));
-  throw problem;
+  for (;;) {
+    const used = key.get();
+    const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+    if (response.ok) return response;
+    const problem = new Problem(response.status, await response.json().catch(() => ({ detail: response.statusText })));
+    if (problem.status !== 401 || !(key.get() !== used || (await askForKey(problem)))) throw problem;
+  }
 }
 
 export const json = async (path, options) => (await call(path, options)).json();

@@ -13,3 +13,13 @@ export function make(name, properties = {}, ...children) {
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 }
+
+// A dialog that is open, with a heading; gone from the page once it is closed.
+export function openDialog(heading, ...children) {
+  const title = make("h2", { id: "dialog-title" }, heading);
+  const dialog = make("dialog", { "aria-labelledby": title.id }, title, ...children);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
