@@ -1,5 +1,7 @@
 // The calls of the API, each to be tried. They go to where the page is, under whatever path a proxy serves it.
 
+import { key } from "./page/api.js";
+
 const response = await fetch("openapi.json");
 const spec = { ...(await response.json()), servers: [{ url: new URL(".", location.href).href }] };
 const page = SwaggerUIBundle({
@@ -10,7 +12,6 @@ const page = SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
   onComplete: () => {
-    const key = sessionStorage.getItem("key");
-    if (key) page.preauthorizeApiKey("bearer", key);
+    if (key.get()) page.preauthorizeApiKey("bearer", key.get());
   },
 });

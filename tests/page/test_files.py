@@ -10,7 +10,7 @@ from tests.page.conftest import Open
 from tests.service.conftest import Start, photo
 from tests.service.routes.test_create import MP4, WAV
 from tests.support.heif import heic
-from tests.support.pages import carry, drop, paste
+from tests.support.pages import carry, drop, known, paste, wait_until_known
 
 pytestmark = pytest.mark.slow
 
@@ -18,12 +18,9 @@ SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>'
 JPEG, PNG = photo(), photo(form="PNG")
 
 
-PORTRAIT = "import('./web/page/state.js').then(({ state }) => state.get('portrait'))"
-
-
 def portrait(page: Page) -> Any:
-    """What the page knows of the portrait."""
-    return page.evaluate(f"{PORTRAIT}.then(portrait => portrait && {{ id: portrait.id, name: portrait.name }})")
+    """The name of the portrait."""
+    return known(page, "state.get('portrait')?.name")
 
 
 def choose(page: Page, box: str, name: str, data: bytes) -> None:
@@ -83,18 +80,18 @@ def test_a_photo_of_too_many_pixels_is_refused(opened: Open, start: Start) -> No
 def test_a_photo_that_the_browser_cannot_show_is_taken_by_its_name(page: Page) -> None:
     choose(page, "portrait", "me.heic", heic(np.zeros((64, 64, 3), np.uint8)))
     expect(page.locator("#picture")).to_contain_text("me.heic")
-    page.wait_for_function(f"{PORTRAIT}.then(portrait => portrait.id)")
+    wait_until_known(page, "state.get('portrait')?.id")
 
 
 def test_the_same_file_can_be_chosen_again(page: Page) -> None:
     choose(page, "portrait", "a.jpg", JPEG)
     expect(page.locator("#picture img")).to_be_visible()
     drop(page.locator("#picture"), PNG, "b.png")
-    page.wait_for_function(f"{PORTRAIT}.then(portrait => portrait.name === 'b.png')")
+    wait_until_known(page, "state.get('portrait').name === 'b.png'")
     # A browser tells of a choice only where it is another than before
     assert page.locator("#portrait").evaluate("input => input.files.length") == 0
     choose(page, "portrait", "a.jpg", JPEG)
-    page.wait_for_function(f"{PORTRAIT}.then(portrait => portrait.name === 'a.jpg')")
+    wait_until_known(page, "state.get('portrait').name === 'a.jpg'")
 
 
 def test_drops_beside_boxes_stay_in_the_page_and_find_their_place(page: Page) -> None:
@@ -108,7 +105,7 @@ def test_drops_beside_boxes_stay_in_the_page_and_find_their_place(page: Page) ->
     expect(page.locator("#panel-follow")).to_contain_text("dance.mp4")
     drop(body, SVG, "drawing.svg")
     expect(page.locator("#notice")).to_contain_text("drawing.svg is a picture (SVG)")
-    assert portrait(page)["name"] == "me.jpg"
+    assert portrait(page) == "me.jpg"
 
 
 def test_a_picture_dropped_on_the_driver_is_followed(page: Page) -> None:
@@ -132,4 +129,4 @@ def test_the_page_shows_that_it_takes_what_hangs_over_it(page: Page) -> None:
 def test_a_pasted_picture_is_the_portrait(page: Page) -> None:
     paste(page, PNG, "image.png", "image/png")
     expect(page.locator("#picture img")).to_be_visible()
-    assert portrait(page)["name"] == "image.png"
+    assert portrait(page) == "image.png"

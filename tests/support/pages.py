@@ -1,6 +1,10 @@
-"""What people do to the page that a browser has no call for: files dropped and pasted."""
+"""What the page knows, and what people do to it that a browser has no call for: files dropped and pasted."""
+
+from typing import Any
 
 from playwright.sync_api import JSHandle, Locator, Page
+
+from tests.support.processes import until
 
 CARRY = """([bytes, name, type]) => {
   const carried = new DataTransfer();
@@ -9,6 +13,22 @@ CARRY = """([bytes, name, type]) => {
 }"""
 PASTE = """carried => document.activeElement.dispatchEvent(
   new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true }))"""
+
+
+def known(page: Page, expression: str) -> Any:
+    """What an expression of the page's `state` is now."""
+    return page.evaluate(f"import('./web/page/state.js').then(({{ state }}) => {expression})")
+
+
+def wait_until_known(page: Page, expression: str) -> None:
+    """Wait until it is true."""
+    until(lambda: known(page, expression), 30, f"{expression} stays {known(page, expression)}")
+
+
+def wait_for_width(page: Page, width: int) -> None:
+    """Wait until a picture of this width is on the stage."""
+    image = page.locator("#picture img").last
+    until(lambda: image.evaluate("image => image.naturalWidth") == width, 30, f"no picture is {width} pixels wide")
 
 
 def carry(page: Page, data: bytes, name: str, media_type: str = "") -> JSHandle:

@@ -135,6 +135,10 @@ export function picker({ id, kind, label, onFile, small = false }) {
   const said = make("p", { id: `${id}-said`, className: "picked", role: "status" });
   const wrong = make("div", { className: "wrong", role: "alert" });
   const box = make("label", { className: small ? "picker small" : "picker", htmlFor: id }, label);
+  const refuse = ({ message, action }) => {
+    wrong.replaceChildren(make("div", {}, message));
+    if (action) wrong.append(make("button", { type: "button", className: "plain", onclick: () => { wrong.replaceChildren(); action.run(); } }, action.label));
+  };
   const take = async (file) => {
     wrong.replaceChildren();
     try {
@@ -142,10 +146,8 @@ export function picker({ id, kind, label, onFile, small = false }) {
       await onFile(file);
       said.textContent = file.name;
     } catch (error) {
-      if (!(error instanceof Refusal)) return tellError(error);
-      const { message, action } = error;
-      wrong.append(make("p", {}, message));
-      if (action) wrong.append(make("button", { type: "button", className: "plain", onclick: () => { wrong.replaceChildren(); action.run(); } }, action.label));
+      if (small || !(error instanceof Refusal)) tellError(error);
+      else refuse(error);
     }
   };
   input.addEventListener("change", () => {

@@ -18,11 +18,11 @@ function ago(time) {
   return new Intl.RelativeTimeFormat(language(), { numeric: "auto" }).format(Math.round(Math.min(seconds, 0) / size), unit);
 }
 
-// "Video, 7.1 s"
-function what({ kind, result }) {
-  if (result?.duration) return t("history.video-of", { seconds: result.duration.toFixed(1) });
+// "Speech, 7.1 s": by the tab that it was made in, where it was made in one
+function what({ kind, metadata, result }) {
   if (result?.images) return t("history.images", { count: result.images });
-  return t(`history.${kind}`);
+  const name = t(["speech", "follow"].includes(metadata.what) ? `${metadata.what}.tab` : `history.${kind}`);
+  return result?.duration ? t("history.timed", { name, seconds: result.duration.toFixed(1) }) : name;
 }
 
 function how(job) {

@@ -1,91 +1,112 @@
 // The address says what is on the page: #tab=speech&job=ID&pose=yaw:20,smile:0.6. It can be loaded again and sent to
 // others; there are no secrets in it.
 
-import { resume } from "./jobs.js";
+import { fitting, keep } from "./controls.js";
 import { make } from "./elements.js";
+import { resume } from "./jobs.js";
 import { announce } from "./notices.js";
 import { restoreLast } from "./portrait.js";
+import { showPortrait } from "./stage.js";
 import { state } from "./state.js";
 import { t } from "./words.js";
 
 const TABS = ["pose", "speech", "follow"];
 const ID = /^[0-9a-f]{32}$/;
+const RESTS_MS = 500; // a pose that moves is not written at every step
+const COPIED_MS = 2000;
 
-const rounded = (number) => Number(number.toFixed(3));
-
-// {yaw: 20, smile: 0.6} as "yaw:20,smile:0.6"
-const written = (controls) => Object.entries(controls).map(([name, value]) => `${name}:${rounded(value)}`).join();
-
-// The controls of a pose as it is written, those that the renderer has and within their ranges.
-function read(pose, space) {
-  const given = Object.fromEntries(pose.split(",").map((each) => each.split(":")));
-  const known = space.controls.filter(({ name }) => Number.isFinite(Number.parseFloat(given[name])));
-  return Object.fromEntries(known.map(({ name, minimum, maximum }) => [name, Math.min(maximum, Math.max(minimum, Number.parseFloat(given[name])))]));
-}
-
-// The address with these parts in place of what it has; those that are null are left out.
-function address(parts) {
-  const hash = Object.entries(parts).filter(([, value]) => value).map(([name, value]) => `${name}=${value}`);
-  return `${location.pathname}${location.search}${hash.length ? `#${hash.join("&")}` : ""}`;
-}
+// {yaw: 20, smile: 0.6} as "yaw:20,smile:0.6", and back
+const written = (pose) => Object.entries(pose).map(([name, value]) => `${name}:${Number(value.toFixed(3))}`).join();
+const read = (text) => Object.fromEntries(text.split(",").map((each) => each.split(":")).map(([name, value]) => [name, Number.parseFloat(value)]));
 
 const here = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 
-const whole = (parts) => new URL(address(parts), location.href).href;
+// The page's address with these parts, those that are set.
+function address(parts) {
+  const set = Object.entries(parts).filter(([, value]) => value).map(([name, value]) => `${name}=${value}`);
+  return new URL(set.length ? `#${set.join("&")}` : location.pathname + location.search, location.href).href;
+}
 
-// Where others find the pose as it is now, and a job of the same owner.
-export const poseLink = () => whole({ pose: written(state.get("controls")) });
-export const jobLink = (id) => whole({ job: id });
+// Where the pose is found as it is now, and where a job is, by those who may see it.
+export const poseLink = () => address({ pose: written(state.get("controls")) });
+export const jobLink = (id) => address({ job: id });
 
-// A button that copies a text; the button says so.
+// A button that copies a text, and says that it did.
 export function copyButton(label, text) {
   const button = make("button", { type: "button", className: "plain" }, label);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text());
     } catch {
-      window.prompt(label, text()); // where the browser keeps the clipboard to itself
+      window.prompt(label, text()); // the clipboard is for pages that come by https
       return;
     }
     announce(t("share.copied"));
     button.textContent = t("share.copied");
-    setTimeout(() => { button.textContent = label; }, 2000);
+    setTimeout(() => { button.textContent = label; }, COPIED_MS);
   });
   return button;
 }
 
-// Bring the page to what the address says.
-async function follow() {
-  const { tab, job, pose } = here();
-  if (TABS.includes(tab)) state.set({ tab });
-  if (pose) whenThere("space", (space) => state.set({ controls: read(pose, space) }));
-  if (ID.test(job) && job !== state.get("job")?.id) await resume(job);
-  if (!job && state.get("job")) state.set({ job: null });
+let coming = null; // the job that the address asks for, until it is on the stage
+
+// Bring the page to the tab and the job that the address names.
+function follow() {
+  const { tab, job } = here();
+  state.set({ tab: TABS.includes(tab) ? tab : "pose" });
+  const shown = state.get("job")?.id;
+  if (ID.test(job) && job !== shown) {
+    coming = job;
+    resume(job).finally(() => {
+      coming = null;
+      write();
+    });
+  } else if (!job && shown) {
+    state.set({ job: null });
+    showPortrait();
+  }
 }
 
-function whenThere(name, run) {
-  let done = false;
-  state.watch([name], (values) => {
-    if (done || !values[name]) return;
-    done = true;
-    queueMicrotask(() => run(values[name])); // not amid what others are told
+// Take the pose that the address has, once it is known what can be moved.
+function followPose() {
+  const { pose } = here();
+  return new Promise((done) => {
+    if (!pose) done();
+    let due = true;
+    state.watch(["space"], ({ space }) => {
+      if (!space || !pose || !due) return;
+      due = false;
+      queueMicrotask(() => { // when all have been told of the space
+        state.set({ controls: fitting(read(pose)) });
+        keep();
+        done();
+      });
+    });
   });
 }
 
-// Read the address once, then keep it: jobs and tabs are steps to go back to, a pose is not.
+// Write the address, as a step to go back from where the tab or the job is another one.
+function write({ step = true } = {}) {
+  const before = here();
+  const tab = state.get("tab");
+  const pose = state.get("space") ? written(state.get("controls")) : before.pose;
+  const parts = { tab: tab === "pose" ? undefined : tab, job: state.get("job")?.id ?? coming ?? undefined, pose };
+  if (address(parts) === location.href) return;
+  const other = before.tab !== parts.tab || before.job !== parts.job;
+  history[step && other ? "pushState" : "replaceState"](null, "", address(parts));
+}
+
+// Read the address, then keep it.
 export async function keepAddress() {
   await restoreLast();
-  await follow();
-  let started = false;
-  state.watch(["job", "tab", "controls"], ({ job, tab, controls, space }) => {
-    if (!started) return;
-    const before = here();
-    const pose = space ? written(controls) : before.pose;
-    const parts = { tab: tab === "pose" ? null : tab, job: job?.id, pose };
-    if (address(parts) === address(before)) return;
-    const step = (before.job ?? null) !== (parts.job ?? null) || (before.tab ?? null) !== parts.tab;
-    history[step ? "pushState" : "replaceState"](null, "", address(parts));
+  await followPose();
+  follow();
+  write({ step: false });
+  let resting = 0;
+  state.watch(["controls"], () => {
+    clearTimeout(resting);
+    resting = setTimeout(write, RESTS_MS);
   });
-  started = true;
-  window.addEventListener("popstate", follow);
+  state.watch(["job", "tab"], () => write());
+  addEventListener("popstate", follow);
 }

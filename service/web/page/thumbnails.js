@@ -11,7 +11,7 @@ const seen = new IntersectionObserver((entries) => {
     seen.unobserve(target);
     draw(target).catch(() => target.classList.add("none")); // it has expired, or nothing can show it
   }
-});
+}, { rootMargin: "200px" });
 
 const blob = async (path) => (await call(path)).blob();
 

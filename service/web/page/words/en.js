@@ -39,10 +39,6 @@ export const words = {
   "camera.later": "Wait {seconds} seconds first",
   "camera.cancel": "Cancel",
   "camera.file": "camera.jpg",
-  "camera.NotAllowedError": "The browser does not let this page use the camera. Allow it in the browser's bar, then try again.",
-  "camera.NotFoundError": "No camera was found.",
-  "camera.NotReadableError": "The camera cannot be used just now. Perhaps another program has it.",
-  "camera.insecure": "The camera can be used only where the page comes by https, or from this machine.",
   "file.unnamed": "the picture",
   "file.is.image": "a picture ({title})",
   "file.is.audio": "a sound ({title})",
@@ -63,7 +59,7 @@ export const words = {
   "history.image": "Picture",
   "history.images": "{count} pictures",
   "history.video": "Video",
-  "history.video-of": "Video, {seconds} s",
+  "history.timed": "{name}, {seconds} s",
   "history.motion": "Motion",
   "history.queued": "Waits",
   "history.running": "Is made",
@@ -90,6 +86,7 @@ export const words = {
   "signin.forget": "Forget the key …{end}",
   "signin.cancel": "Cancel",
   "share.copied": "Copied",
+  "share.pose": "Copy a link to this pose",
 
   // Errors
   "notice.dismiss": "Close",
