@@ -9,6 +9,10 @@ const values = {
   job: null, // the job on the stage, as the API shows it
   busy: false, // a job is being sent or worked on
   live: "off", // "off", "waiting" or "on"
+  canLive: true, // live pictures can be had, as far as is known
+  unseen: false, // the camera of a live session sees no face
+  undo: 0, // steps of the pose that can be taken back
+  redo: 0, // and forth again
 };
 const watchers = [];
 

@@ -1,0 +1,44 @@
+// What stands on the stage before there is a portrait, and what is at hand about it afterwards.
+
+import { $, make } from "./elements.js";
+import { portraitChooser, portraitTools } from "./portrait.js";
+import { state } from "./state.js";
+import { t } from "./words.js";
+
+// A menu that closes when something was chosen, or when people turn to something else.
+function menu() {
+  const element = make("details", { id: "photo-menu" }, make("summary", { className: "pill" }, t("stage.photo")));
+  const close = () => element.removeAttribute("open");
+  element.addEventListener("click", (event) => event.target.closest("button") && close());
+  element.addEventListener("change", close);
+  document.addEventListener("pointerdown", (event) => element.contains(event.target) || close());
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !element.open) return;
+    close();
+    element.firstElementChild.focus();
+  });
+  return element;
+}
+
+export function fillWelcome() {
+  const empty = make("div", { id: "empty" }, make("h2", {}, t("welcome.title")), make("p", {}, t("welcome.drop")));
+  const tools = menu();
+  const badge = make("p", { id: "live-badge", className: "pill", "aria-hidden": "true" });
+  $("picture").after(empty, badge, tools);
+  let ways = null; // to a photo, or to another one
+  let had = null;
+  state.watch(["portrait"], ({ portrait }) => {
+    if (had === Boolean(portrait)) return;
+    had = Boolean(portrait);
+    ways?.remove();
+    ways = had ? portraitTools() : portraitChooser();
+    (had ? tools : empty).append(ways);
+    empty.hidden = had;
+    tools.hidden = !had;
+  });
+  state.watch(["live", "unseen"], ({ live, unseen }) => {
+    badge.hidden = live === "off";
+    badge.dataset.live = live;
+    badge.textContent = live === "waiting" ? t("live.waiting") : t(unseen ? "live.unseen" : "live.on");
+  });
+}
