@@ -106,6 +106,8 @@ def test_every_response_carries_the_security_headers(server: Server) -> None:
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
+        # Our own page records speech and follows faces; nothing that it might hold may
+        assert headers["permissions-policy"] == "camera=(self), microphone=(self), geolocation=()"
 
 
 def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
