@@ -6,6 +6,7 @@ const values = {
   space: null, // the renderer's motion space with its controls, of GET v1/controls
   controls: {}, // name -> value of those that are not neutral
   options: {}, // of jobs, as set in "more": paste_back, size, format, seed, …
+  speech: null, // what the tab "Speech" would have it say, as fields of a job
   job: null, // the job on the stage, as the API shows it
   busy: false, // a job is being sent or worked on
   live: "off", // "off", "waiting" or "on"
