@@ -1,15 +1,25 @@
 """A browser, pages that must have nothing to complain of, and files to choose."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+import soundfile
+from playwright.sync_api import Browser, BrowserType, Error, Page, WebSocketRoute, sync_playwright
 
 from tests.service.conftest import Server, photo, quiet, server, shared_server, start, weights_dir
+from tests.support.limits import SOUND_LIMITS
+from tests.support.page_jobs import Video
+from tests.support.paths import ROOT
+from tests.support.processes import until
+from tests.support.streams import stream
+from worker.media.audio import open_sound
+from worker.media.stream import join_fragments
 
 __all__ = ["quiet", "server", "shared_server", "start", "weights_dir"]
 
@@ -18,15 +28,69 @@ FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-s
 Open = Callable[..., AbstractContextManager[Page]]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, with a camera and a microphone that are played."""
+class Live:
+    """The other end of a page's live sessions: `said`, its messages, and `sent`, its sounds and pictures."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+        self.sent: list[bytes] = []
+
+    @property
+    def drives(self) -> list[str]:
+        """By what the portrait was to be moved, in order."""
+        return [message["by"] for message in self.said if message["type"] == "drive"]
+
+    def serve(self, line: WebSocketRoute) -> None:
+        """Answer one session."""
+        self._line = line
+        line.on_message(self._take)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message."""
+        self._line.send(json.dumps(message))
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self.sent.append(message)
+            return
+        self.said.append(json.loads(message))
+        if self.said[-1]["type"] == "start":
+            self.tell({"type": "started", "session": "s", "width": 512, "height": 512, "space": "open478"})
+
+    def wait(self, page: Page, condition: Callable[["Live"], bool]) -> None:
+        """Until what was said is so."""
+        until(lambda: condition(self) or page.wait_for_timeout(50), 30, lambda: f"{self.said}, {len(self.sent)} sent")
+
+
+@pytest.fixture
+def live() -> Live:
+    """A worker's part of live sessions, played."""
+    return Live()
+
+
+@pytest.fixture(scope="session")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the microphone hears: seven seconds of speech, as a WAV of 48 kHz."""
+    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+    samples, rate = soundfile.read(ROOT / "service" / "samples" / "speech.flac", dtype="float32")
+    soundfile.write(path, np.repeat(samples, 48_000 // rate), 48_000)
+    return path
+
+
+def launch(kind: BrowserType, *arguments: str) -> Browser:
+    """A Chromium, the system's if it has one."""
     installed = shutil.which("chromium") or shutil.which("google-chrome")
+    try:
+        return kind.launch(executable_path=installed, args=["--no-sandbox", *arguments])
+    except Error as error:
+        pytest.skip(f"no browser: {error.message.splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def browser(voice: Path) -> Iterator[Browser]:
+    """Chromium, with a camera and a microphone that are played."""
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox", *FAKE_DEVICES])
-        except Error as error:
-            pytest.skip(f"no browser: {error.message.splitlines()[0]}")
+        browser = launch(playwright.chromium, f"--use-file-for-fake-audio-capture={voice}", *FAKE_DEVICES)
         yield browser
         browser.close()
 
@@ -36,13 +100,17 @@ def opened(browser: Browser) -> Open:
     """Opens pages that must have nothing to complain of `but` this, such as what the content policy stopped."""
 
     @contextmanager
-    def open_page(url: str, *, but: str = "", script: str = "", **context: Any) -> Iterator[Page]:
+    def open_page(
+        url: str, *, but: str = "", script: str = "", live: Live | None = None, **context: Any
+    ) -> Iterator[Page]:
         page = browser.new_page(**context)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if script:
             page.add_init_script(script)
+        if live is not None:
+            page.route_web_socket("**/v1/live", live.serve)
         page.goto(url)
         yield page
         page.close()
@@ -64,3 +132,16 @@ def portrait_file(tmp_path: Path) -> Path:
     path = tmp_path / "me.jpg"
     path.write_bytes(photo(320, 240))
     return path
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """One of three segments, with noise to be heard."""
+    folder, frames = tmp_path_factory.mktemp("video"), 12 + 24 + 10
+    picture = np.random.default_rng(0).integers(16, 235, (72, 64)).astype(np.uint8)
+    soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(0, 0.1, frames * 1920), 48_000)
+    sound = open_sound(folder / "a.wav", SOUND_LIMITS)
+    made = stream(folder, [np.roll(picture, number, 1) for number in range(frames)], sound=sound)
+    join_fragments(made.video, folder / "whole.mp4")
+    segments = [path.read_bytes() for path in made.fragments]
+    return Video(made.video, made.init.read_bytes(), segments, (folder / "whole.mp4").read_bytes(), frames)

@@ -20,10 +20,10 @@ async function* events(response) {
   }
 }
 
-// Tell of each event of a job until it ends. A broken line is taken up where it broke; `lost` is told while it is.
-// Throws what `call` throws when that is no use, or an AbortError when `signal` says to stop.
-export async function follow(id, { tell, lost, signal }) {
-  let last = "";
+// Tell of each event of a job after the event `last`, until the stream ends; the last event's id. A broken line is taken
+// up where it broke; `lost` is told while it is. Throws what `call` throws when that is no use, or an AbortError when
+// `signal` says to stop.
+export async function follow(id, { last, tell, lost, signal }) {
   for (let broken = 0; ; broken += 1) {
     try {
       const response = await call(jobPath(id, "/events"), { headers: last ? { "Last-Event-ID": last } : {}, signal });
@@ -32,7 +32,7 @@ export async function follow(id, { tell, lost, signal }) {
         if (event.id) last = event.id;
         if (event.data) tell(event.event, JSON.parse(event.data));
       }
-      return;
+      return last;
     } catch (error) {
       const passing = !(error instanceof Problem) || PASSING.includes(error.status);
       if (signal.aborted || !passing || broken === PAUSES_MS.length) throw error;

@@ -2,7 +2,7 @@
 
 import { call, jobPath, json, Problem } from "./api.js";
 import { $ } from "./elements.js";
-import { follow } from "./events.js";
+import { follow, pause } from "./events.js";
 import { live } from "./live.js";
 import { announce, clearError, tellError } from "./notices.js";
 import { Player } from "./player.js";
@@ -14,6 +14,7 @@ import { t } from "./words.js";
 import { Work } from "./work.js";
 
 const LIVING = ["queued", "running"];
+const CUT_MS = 500; // a stream that something between cuts short is asked for again after so long
 const QUEUE_MS = 2000; // the place in the line is asked for so often
 
 let sent = null; // the last job of this page: {id, path, fields, what}
@@ -72,9 +73,10 @@ async function attend(job, work, signal) {
     }
   };
   try {
-    while (LIVING.includes(attended.job.status)) {
-      await follow(job.id, { tell, lost: () => work.lost(), signal });
+    for (let last = ""; LIVING.includes(attended.job.status); ) {
+      last = await follow(job.id, { last, tell, lost: () => work.lost(), signal });
       attended.job = await json(jobPath(job.id), { signal });
+      if (LIVING.includes(attended.job.status)) await pause(CUT_MS);
     }
     return attended;
   } catch (error) {
