@@ -125,7 +125,7 @@ def benchmark(
     *,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="engines, video, paste, start, length (minutes); repeatable. Default: all but length."),
+        typer.Option(help="engines, video, paste, live, start, length (minutes); repeatable. Default: all but length."),
     ] = None,
     renderer: Annotated[
         list[str] | None,
@@ -140,7 +140,7 @@ def benchmark(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Measure eager fp32 against each engine, the stages of a video job, a worker's start, and memory over length."""
+    """Measure eager fp32 against each engine, a video job's stages, live pictures, a worker's start, and memory."""
     import json
 
     from model.errors import ModelError

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -12,9 +12,10 @@ from typing import Self, TypeVar
 import numpy as np
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from model.animation.mouth import Mouth
-from model.arrays import Floats
+from model.arrays import Floats, Landmarks
 from model.engines import ENGINE_NAMES, Engine, EngineSettings, RenderedFrames, build_engine
 from model.engines.eight_bits import read_eight_bit_calibration
 from model.errors import EngineError, MotionSpaceError
@@ -39,6 +40,18 @@ class PreparedFace:
     state: PortraitState
     heads: Heads | None = None
     mouth: Mouth | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """What B frames are rendered by: descriptors (B, Z), and of a guided renderer also landmarks and prior.
+
+    landmarks (B, 478, 3): those that the frames shall have, in crop units. prior: see `Engine.render`.
+    """
+
+    descriptors: Tensor
+    landmarks: Landmarks | None = None
+    prior: Tensor | None = None
 
 
 class Animator:
@@ -86,6 +99,13 @@ class Animator:
         prior = Prior.load(morphable, directory)
         return cls(built, motion_space=card["motion_space"], morphable=morphable, prior=prior)
 
+    @cached_property
+    def low_latency(self) -> "Animator":
+        """The same for one picture at a time, each as soon as it can be: see `Engine.low_latency`."""
+        return Animator(
+            self.engine.low_latency, motion_space=self.motion_space, morphable=self._morphable, prior=self.prior
+        )
+
     def prepare(self, face: SourceFace) -> PreparedFace:
         """What is made once of a portrait, however often it is animated."""
         state = self.engine.prepare(to_image(face.image))
@@ -103,37 +123,45 @@ class Animator:
 
         Raises MotionSpaceError: the motions have another dimension than the renderer's, or a number that is not finite.
         """
+        sequence = self._sequence(motions)
+        described = self.engine.describe(sequence)
+        if frames is not None:
+            described, sequence = described[list(frames)], sequence[list(frames)]
+        parts = batches(len(sequence), batch_size)
+        guides = (partial(self._guide, portrait, sequence[part], described[part]) for part in parts)
+        for guidance in ahead(self._guides, guides):
+            yield self.render(portrait, guidance)
+
+    def guide(self, portrait: PreparedFace, motion: Floats) -> Guidance:
+        """What one picture of a still motion (D,) is rendered by. Raises MotionSpaceError: as `animate` does."""
+        sequence = self._sequence(motion[None])
+        return self._guide(portrait, sequence, self.engine.describe(sequence))
+
+    def render(self, portrait: PreparedFace, guidance: Guidance) -> RenderedFrames:
+        """The pictures that guidance for this portrait leads to."""
+        drawn = self.engine.render_frames(portrait.state, guidance.descriptors, guidance.prior)
+        if portrait.mouth is not None and guidance.landmarks is not None:
+            portrait.mouth.paint(drawn, guidance.landmarks)
+        return drawn
+
+    def _sequence(self, motions: Floats) -> Tensor:
         if motions.ndim != 2 or motions.shape[1] != self.dimension:
             raise MotionSpaceError(
                 f"motions have the shape {motions.shape}; {self.motion_space} wants (frames, {self.dimension})"
             )
         if not np.isfinite(motions).all():
             raise MotionSpaceError("motions hold NaN or infinity; allowed are finite numbers")
-        sequence = torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
-        described = self.engine.describe(sequence)
-        if frames is not None:
-            described, sequence = described[list(frames)], sequence[list(frames)]
-        parts = list(batches(len(sequence), batch_size))
-        face, state, heads, mouth = portrait.face, portrait.state, portrait.heads, portrait.mouth
-        if self._morphable is None or self.prior is None or heads is None or mouth is None:
-            yield from (self.engine.render_frames(state, described[part]) for part in parts)
-            return
-        guide = partial(self._guide, self._morphable, self.prior, heads, face)
-        guides = ahead(self._guides, (partial(guide, sequence[part]) for part in parts))
-        for part, (target, prior) in zip(parts, guides, strict=True):
-            drawn = self.engine.render_frames(state, described[part], prior)
-            mouth.paint(drawn, target.numpy())
-            yield drawn
+        return torch.from_numpy(np.ascontiguousarray(motions, dtype=np.float32))
 
-    @staticmethod
     @torch.inference_mode()
-    def _guide(
-        morphable: MorphableModel, prior: Prior, heads: Heads, face: SourceFace, motions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Landmarks (B, 478, 3) of the portrait's identity under motions (B, D), and the prior that leads to them."""
+    def _guide(self, portrait: PreparedFace, motions: Tensor, descriptors: Tensor) -> Guidance:
+        face, heads = portrait.face, portrait.heads
+        if self._morphable is None or self.prior is None or heads is None:
+            return Guidance(descriptors)
         identity = torch.from_numpy(np.asarray(face.identity, np.float32))[None]
-        target = morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
-        return target, prior.guide(heads, target, motions, size=face.image.shape[0]).prior
+        target = self._morphable.move(heads.skin.landmarks[0], identity, heads.skin.motion[0], motions)
+        prior = self.prior.guide(heads, target, motions, size=face.image.shape[0]).prior
+        return Guidance(descriptors, target.numpy(), prior)
 
 
 def batches(count: int, most: int) -> Iterator[slice]:

@@ -66,6 +66,11 @@ class Engine(ABC):
         self.network = network
         self.name = name
 
+    @property
+    def low_latency(self) -> "Engine":
+        """The same network for one picture at a time, each as soon as it can be; it takes what `prepare` gives here."""
+        return self
+
     @torch.inference_mode()
     def describe(self, motions: Tensor) -> Tensor:
         """Descriptors (T, Z) of a whole sequence of motions (T, D)."""

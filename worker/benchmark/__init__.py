@@ -1,4 +1,4 @@
-"""What a machine does with the models: the engines, the stages of a job, pasting, a worker's start, memory."""
+"""What a machine does with the models: the engines, the stages of a job, pasting, live pictures, a start, memory."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -10,13 +10,14 @@ from model.evaluation.engines.benchmark import benchmark, default_frames
 from model.evaluation.engines.subjects import LIGHT, Subject
 from worker.benchmark.inputs import speaking_scene
 from worker.benchmark.length import measure_length
+from worker.benchmark.live import measure_live
 from worker.benchmark.machine import describe_machine
 from worker.benchmark.paste import measure_paste
 from worker.benchmark.start import measure_start
 from worker.benchmark.video import measure_video
 from worker.settings import WorkerSettings
 
-USUAL_PARTS = ("engines", "video", "paste", "start")
+USUAL_PARTS = ("engines", "video", "paste", "live", "start")
 PARTS = (*USUAL_PARTS, "length")  # which takes minutes by itself
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,9 @@ def measure(
     if "paste" in parts:
         log.info("measuring pasting")
         report["paste"] = measure_paste(settings)
+    if "live" in parts:
+        log.info("measuring live pictures")
+        report["live"] = measure_live(settings)
     if "start" in parts:
         log.info("measuring a worker's start")
         report["start"] = measure_start(settings)

@@ -7,7 +7,9 @@ import soundfile
 import torch
 from PIL import Image
 
+from model.arrays import Floats
 from model.evaluation.engines.subjects import Scene
+from model.extractor import Extraction
 from model.morphable import MorphableModel
 from model.pictures import to_image
 from model.renderer.prior.prior import Prior
@@ -50,12 +52,18 @@ def speaking_scene(frames: int) -> Scene:
     """The packaged portrait at evenly spaced moments of the packaged speech, as the guided renderer is given it."""
     settings, models = WorkerSettings(), Models()
     face = models.extractor.extract(read_image(PORTRAIT, settings.image_limits))
-    speech = np.concatenate([*read_speech(SPEECH, settings.audio_limits)])
-    spoken = models.speech.generate(speech, face.motion, identity=face.identity)
-    motions = torch.from_numpy(spoken[np.linspace(0, len(spoken) - 1, frames).astype(int)])
+    motions = torch.from_numpy(spoken_motions(models, settings, face, frames))
     morphable = MorphableModel.load()
     landmarks, identity = torch.from_numpy(face.landmarks), torch.from_numpy(face.identity)[None]
     target = morphable.move(landmarks, identity, torch.from_numpy(face.motion), motions)
     prior = Prior.load(morphable)
     guide = prior.guide(prior.head_of(face), target, motions, size=face.image.shape[0])
     return Scene(to_image(face.image), motions, guide.prior)
+
+
+def spoken_motions(models: Models, settings: WorkerSettings, face: Extraction, frames: int) -> Floats:
+    """Motions (frames, 70) of a face at evenly spaced moments of the packaged speech."""
+    speech = np.concatenate([*read_speech(SPEECH, settings.audio_limits)])
+    spoken = models.speech.generate(speech, face.motion, identity=face.identity)
+    motions: Floats = spoken[np.linspace(0, len(spoken) - 1, frames).astype(int)]
+    return motions

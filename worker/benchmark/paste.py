@@ -5,12 +5,10 @@ from statistics import median
 from typing import Any
 
 import cv2
-import numpy as np
 
 from model.arrays import Pixels
-from worker.benchmark.inputs import PORTRAIT, SPEECH
+from worker.benchmark.inputs import PORTRAIT, spoken_motions
 from worker.make.canvas import whole_photo
-from worker.media.audio import read_speech
 from worker.media.images import read_image
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -25,10 +23,7 @@ def measure_paste(settings: WorkerSettings, *, rounds: int = 5) -> dict[str, Any
     models = Models.of(settings)
     photo = wide_photo(read_image(PORTRAIT, settings.image_limits))
     face = models.extractor.extract(photo)
-    spoken = models.speech.generate(
-        np.concatenate([*read_speech(SPEECH, settings.audio_limits)]), face.motion, identity=face.identity
-    )
-    motions = spoken[np.linspace(0, len(spoken) - 1, FRAMES).astype(int)]
+    motions = spoken_motions(models, settings, face, FRAMES)
     animated = [frame for batch in models.animator.animate(models.animator.prepare(face), motions) for frame in batch]
     canvas = whole_photo(photo, face, None, planar=True)
     times = []

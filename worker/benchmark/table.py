@@ -1,6 +1,6 @@
 """The figures of a benchmark as Markdown."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 STAGES = {
@@ -120,7 +120,30 @@ def _paste(report: dict[str, Any]) -> str:
     )
 
 
-_PARTS = {"video": _video, "paste": _paste, "start": _start, "length": _length}
+def _live(report: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            f"{row['size']}x{row['size']}",
+            f"{row['pictures_per_second']:.1f}",
+            *(f"{row[when][share]:.0f}" for when in ("busy_ms", "alone_ms") for share in ("p50", "p99")),
+            f"{row['core_ms_per_picture']:.0f}",
+        )
+        for row in report
+    ]
+    head = "pictures", "a second", "busy, p50", "p99", "alone, p50", "p99", "of the cores"
+    return (
+        "### Live pictures\n\nMilliseconds from a motion to its JPEG: drawn as soon as there is room for one more, and "
+        f"when the one before is there; {report[0]['pictures']} pictures each.\n\n" + table(head, rows)
+    )
+
+
+_PARTS: dict[str, Callable[[Any], str]] = {
+    "video": _video,
+    "paste": _paste,
+    "live": _live,
+    "start": _start,
+    "length": _length,
+}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

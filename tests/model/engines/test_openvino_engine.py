@@ -55,6 +55,18 @@ def test_streams_are_as_many_as_threads(plain_case):
         assert OpenVINOEngine(plain_case.network, threads=threads).streams == streams
 
 
+def test_for_low_latency_all_threads_work_on_one_picture(guided_case):
+    case = guided_case
+    engine = OpenVINOEngine(case.network, precision="float32", threads=2)
+    alone = engine.low_latency
+    assert (engine.streams, alone.streams) == (2, 1)
+    assert alone is engine.low_latency is alone.low_latency
+    portrait, descriptors = engine.prepare(case.source), engine.describe(case.motions)
+    expected = engine.render(portrait, descriptors, case.prior).image
+    assert (alone.render(portrait, descriptors, case.prior).image - expected).abs().max() < 1e-3
+    assert torch.equal(engine.render(portrait, descriptors, case.prior).image, expected), "and the engine is as it was"
+
+
 def test_two_portraits_take_turns(guided_case):
     case = guided_case
     reference = TorchEngine(case.network)

@@ -112,7 +112,7 @@ def test_the_plot_is_well_formed_and_its_bars_are_to_scale() -> None:
 def test_an_unknown_part_and_unknown_weights_are_named() -> None:
     result = CliRunner().invoke(app, ["benchmark", "--part", "songs"])
     assert result.exit_code == 2
-    assert "allowed are engines, video, paste, start, length" in " ".join(result.output.replace("│", " ").split())
+    assert "allowed are engines, video, paste, live, start, length" in " ".join(result.output.replace("│", " ").split())
     result = CliRunner().invoke(app, ["benchmark", "--part", "engines", "--renderer", "nobody"])
     assert result.exit_code == 1
     assert "nobody.json" in result.output
@@ -123,9 +123,9 @@ def test_the_command_writes_its_report(tiny: dict[str, str], tmp_path: Path, mon
     for name, value in tiny.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("worker.benchmark.paste.FRAMES", 4)
-    result = CliRunner().invoke(
-        app, ["benchmark", "--part", "start", "--part", "paste", "--json", "--out", str(tmp_path)]
-    )
+    monkeypatch.setattr("worker.benchmark.live.PICTURES", 4)
+    parts = [f"--part={part}" for part in ("start", "paste", "live")]
+    result = CliRunner().invoke(app, ["benchmark", *parts, "--json", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert told == json.loads((tmp_path / "benchmark.json").read_text())
@@ -134,5 +134,13 @@ def test_the_command_writes_its_report(tiny: dict[str, str], tmp_path: Path, mon
     assert told["paste"]["photo"] == [1920, 1080]
     assert 500 < told["paste"]["crop_side"] < 700
     assert told["paste"]["frames_per_second"] > 0
-    assert "A worker's start" in (tmp_path / "benchmark.md").read_text()
+    assert [row["size"] for row in told["live"]] == [256, 512]
+    for row in told["live"]:
+        assert row["pictures"] == 4
+        assert 0 < row["alone_ms"]["p50"] <= row["alone_ms"]["p99"]
+        assert 0 < row["busy_ms"]["p50"] <= row["busy_ms"]["p99"]
+        assert row["pictures_per_second"] > 0
+    tables = (tmp_path / "benchmark.md").read_text()
+    assert "A worker's start" in tables
+    assert "| 512x512 | " in tables
     ET.fromstring((tmp_path / "benchmark.svg").read_text())
