@@ -67,11 +67,15 @@ class LivePictures(Generic[N]):
         rendered = network.submit(lambda: self._animator.render(self._portrait, guidance.result()))
         self._under_way.append(pasting.submit(lambda: self._drawn(note, self._jpeg(rendered.result()))))
 
+    def finish(self) -> None:
+        """Wait until all that is under way is drawn: then a job may use the models. Raises what a stage has raised."""
+        while self._under_way:
+            self._under_way.popleft().result()
+
     def close(self) -> None:
-        """End when what is under way is drawn. Raises what a stage has raised."""
+        """Finish, and end. Raises what a stage has raised."""
         try:
-            while self._under_way:
-                self._under_way.popleft().result()
+            self.finish()
         finally:
             for stage in self._stages:
                 stage.shutdown()
