@@ -1,5 +1,7 @@
 """Speech to motion: log-mel features, a conditional normalizing flow, sampling of motion sequences."""
 
-from model.audio.speech_to_motion import SpeechStyle, SpeechToMotion, SpokenMotions
+from model.audio.live import LiveSpeech
+from model.audio.speech_to_motion import SpeechToMotion, SpokenMotions
+from model.audio.utterance import SpeechStyle
 
-__all__ = ["SpeechStyle", "SpeechToMotion", "SpokenMotions"]
+__all__ = ["LiveSpeech", "SpeechStyle", "SpeechToMotion", "SpokenMotions"]

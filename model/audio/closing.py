@@ -19,10 +19,10 @@ RESTORED = 1.15  # smoothing takes as much from a closure of two frames
 REACH = math.ceil(3 * EXPRESSION_SMOOTHING)
 
 
-def closing_blocks(likely: Iterable[Tensor], ahead: int = REACH) -> Iterator[Tensor]:
+def closing_blocks(likely: Iterable[Tensor], ahead: int | None = None) -> Iterator[Tensor]:
     """How far lips are to be closed (T,), 0..1, for each block of how `likely` closures are (T, 2).
 
-    `ahead`: frames after a frame that its smoothing may see.
+    `ahead`: frames after a frame that its smoothing may see, REACH when None.
     """
     for around, inside in neighbourhoods(likely, REACH, ahead):
         restored = (RESTORED * smoothed(around, EXPRESSION_SMOOTHING, ahead)[inside]).clamp(max=1)

@@ -14,13 +14,11 @@ import torch
 
 from model.arrays import Floats, Samples
 from model.audio.band import SpeechBand
-from model.audio.closing import closing_blocks
 from model.audio.features import SAMPLES_PER_FRAME, checked_samples, frame_count, levelled_mel_blocks
 from model.audio.network import SpeechNetwork
-from model.audio.presence import early_presence_blocks
+from model.audio.presence import EARLY_AHEAD, early_presence_blocks
 from model.audio.quick_hearing import quick_closures, quick_sounds
 from model.audio.running_level import RunningLevel
-from model.audio.sampling import code_blocks
 from model.audio.streams import shared
 from model.audio.utterance import POSE_END_FRAMES, SpeechStyle, Utterance
 from model.morphable.basis import MOTION, MOTION_FPS
@@ -42,8 +40,8 @@ class LiveSpeech:
     ) -> None:
         self.network, self.controls = network, controls
         self.start, self.style, self.identity = start, style, identity
-        # the regressors also see a sub-frame of the frame after their look-ahead
-        self.ahead = network.config.look_ahead_frames + 1 + SMOOTHING_AHEAD
+        networks_ahead = max(network.regressors.ahead, network.closures.ahead)
+        self.ahead = max(networks_ahead + SMOOTHING_AHEAD, EARLY_AHEAD)  # frames of sound that a motion hangs on
         self.level = RunningLevel()
         self._begin()
 
@@ -91,22 +89,18 @@ class LiveSpeech:
         """The motions (1, 70) of what is heard; more must not be asked for than is known."""
         pieces = SpeechBand((self.heard.popleft() for _ in repeat(None)), PIECE)
         mels, told, listened = shared(levelled_mel_blocks(self.level.levelled(pieces), repeat(1)), 3)
-        codes = code_blocks(
-            self.network,
+        return utterance.motions(
             quick_sounds(self.network, mels),
-            seed=utterance.style.seed,
-            temperature=utterance.style.temperature,
-            start=utterance.start_code,
+            quick_closures(self.network, listened),
+            early_presence_blocks(told),
             ahead=SMOOTHING_AHEAD,
         )
-        presences = early_presence_blocks(told, self.ahead)
-        closings = closing_blocks(quick_closures(self.network, listened), SMOOTHING_AHEAD)
-        return utterance.motions(codes, presences, closings)
 
     def _take(self, samples: Samples) -> None:
         if len(samples):
-            self.heard.append(samples)
-            self.samples, self.last = self.samples + len(samples), samples[-1:]
+            kept = samples.copy()  # whose memory may be used again
+            self.heard.append(kept)
+            self.samples, self.last = self.samples + len(kept), kept[-1:]
 
     def _known(self, frames: int) -> Floats:
         """The motions (T, 70) up to frame `frames` that were not made yet."""
@@ -118,5 +112,5 @@ class LiveSpeech:
 def _over(closures: Floats) -> Floats:
     """Closures of the lids (T,) without the blink that is not over at their end."""
     kept = closures.copy()
-    kept[np.flatnonzero(closures == 0)[-1] + 1 :] = 0
+    kept[max(np.flatnonzero(closures == 0), default=-1) + 1 :] = 0
     return kept

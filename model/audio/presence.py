@@ -28,7 +28,9 @@ HOLD = 25  # frames on either side to which it reaches, so that a vowel may be h
 FACE = (7, 2.5)
 HEAD = (20, 7.0)  # nobody's head comes to rest between two sentences
 REACH = HEAD[0] + math.ceil(3 * HEAD[1])
-EARLY = 3  # frames that presence reaches before speech, and that its smoothing sees ahead, where little is known
+# Where no more is known than these frames after a frame: of them presence reaches around speech and its smoothing sees
+# EARLY each, the rest tells whether there is speech.
+EARLY_AHEAD, EARLY = 15, 3
 
 
 def presence_blocks(mels: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -38,14 +40,12 @@ def presence_blocks(mels: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         yield face, head
 
 
-def early_presence_blocks(mels: Iterable[Tensor], ahead: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """As `presence_blocks`, from `ahead` frames after a frame and not three seconds: speech begins a little late.
+def early_presence_blocks(mels: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `presence_blocks`, from EARLY_AHEAD frames after a frame and not from three seconds.
 
-    It bridges pauses that are as long, for which it stays longer after speech.
+    It bridges pauses that are as long. So it comes later before speech, and stays longer after it.
     """
-    seen = 2 * EARLY
-    before = REACH + HEAD[0]
-    for around, inside in neighbourhoods(_speech(mels, ahead - seen), before, seen):
+    for around, inside in neighbourhoods(_speech(mels, EARLY_AHEAD - 2 * EARLY), REACH + HEAD[0], 2 * EARLY):
         face, head = (
             _widened(around, 2 * reach - EARLY, EARLY, deviation, EARLY)[inside] for reach, deviation in (FACE, HEAD)
         )

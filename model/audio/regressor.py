@@ -65,6 +65,7 @@ class Regressor(nn.Module):
         self.blocks = DilatedBlocks(channels, blocks, dropout, look_ahead)
         self.out = nn.Conv1d(channels, components, 1)
         self.reach = self.blocks.reach + 1
+        self.ahead = sum(self.blocks.ahead) + 1  # frames seen after a frame; the stem sees a sub-frame of the last
 
     def forward(self, mel: Tensor) -> Tensor:
         """Mel (B, 4 T, MELS) -> code (B, T, E)."""
@@ -87,6 +88,7 @@ class RegressorEnsemble(nn.Module):
         made = [Regressor(components, channels, blocks, dropout, look_ahead) for _ in range(members)]
         self.members = nn.ModuleList(made)
         self.reach = made[0].reach  # frames of sound that a prediction sees on either side at most
+        self.ahead = made[0].ahead  # and after its own
 
     def forward(self, mel: Tensor, fold: int | None = None) -> Tensor:
         """Mel (B, 4 T, MELS) -> code (B, T, E), by the member that left out `fold`, or the mean of all."""

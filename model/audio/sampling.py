@@ -93,13 +93,14 @@ def code_blocks(
     temperature: float,
     takes: int = 1,
     start: Tensor | None = None,
-    ahead: int = SMOOTHING_REACH,
+    ahead: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Expression codes (N, T, E) and pose codes (N, T, 6) of N takes for each block of what is heard.
 
     `start` (E,) is the expression code before the first frame, the expected one when not given.
     The same seed gives the same takes. Expression's noise has its own, calibrated share of the temperature. Takes are
-    smoothed as the motions were that the flows learned; `ahead`: frames after a frame that this may see.
+    smoothed as the motions were that the flows learned; `ahead`: frames after a frame that this may see, all of
+    SMOOTHING_REACH when None.
     """
     e = network.config.components
     drawn = _drawn(network, heard, seed=seed, temperature=temperature, takes=takes, start=start)

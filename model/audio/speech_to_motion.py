@@ -9,14 +9,12 @@ import numpy as np
 
 from model.arrays import Floats, Samples
 from model.audio.band import SpeechBand
-from model.audio.closing import closing_blocks
 from model.audio.config import NetworkConfig
 from model.audio.features import Pieces, level, mel_blocks
 from model.audio.hearing import closure_blocks, sounds, track_blocks
 from model.audio.live import LiveSpeech
 from model.audio.network import NAME, SpeechNetwork
 from model.audio.presence import presence_blocks
-from model.audio.sampling import code_blocks
 from model.audio.streams import shared
 from model.audio.utterance import SpeechStyle, Utterance
 from model.morphable.basis import MOTION_SPACE
@@ -90,19 +88,17 @@ class SpeechToMotion:
         Raises AudioError: the sound is not one finite channel.
         Raises MotionSpaceError: start has not 70 finite numbers, or identity not 80.
         """
+        utterance = Utterance(self.network, self.controls, start, style, identity)
         heard = SpeechBand(pieces)
         sound = level(heard)
-        utterance = Utterance(self.network, self.controls, start, style, identity, frames=sound.frames)
+        utterance.frames = sound.frames
         mels, told, listened = shared(mel_blocks(heard, sound.gain, sound.frames), 3)
-        codes = code_blocks(
-            self.network,
+        blocks = utterance.motions(
             sounds(self.network, track_blocks(self.network, mels)),
-            seed=style.seed,
-            temperature=style.temperature,
-            start=utterance.start_code,
+            closure_blocks(self.network, listened),
+            presence_blocks(told),
         )
-        closings = closing_blocks(closure_blocks(self.network, listened))
-        return SpokenMotions(sound.frames, utterance.motions(codes, presence_blocks(told), closings))
+        return SpokenMotions(sound.frames, blocks)
 
     def live(self, start: Floats, style: SpeechStyle = DEFAULT_STYLE, *, identity: Floats | None = None) -> LiveSpeech:
         """What turns a sound into motions while it is spoken; the arguments are those of `stream`.

@@ -1,4 +1,4 @@
-"""One sound as one portrait says it: from codes, presences and closures to motions."""
+"""One sound as one portrait says it: from what is heard to motions."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from model.arrays import Floats
+from model.audio.closing import closing_blocks
+from model.audio.hearing import Sound
 from model.audio.network import SpeechNetwork
+from model.audio.sampling import code_blocks
 from model.errors import ControlError, MotionSpaceError
 from model.morphable.basis import EXPRESSION, IDENTITY, MOTION, POSE
 from model.morphable.controls import Controls
@@ -48,26 +51,20 @@ class SpeechStyle:
 
 
 class Utterance:
-    """How a portrait says a sound. Block after block of what is heard becomes motions.
+    """How a portrait says a sound.
 
-    `frames` are those of the sound; None while it goes on, and may be set at any time before the last frames. `blinks`
-    says how far lids are closed in each frame, 0..1.
+    frames: those of the motion; None while nobody knows them, to be set before the last 20 are made. blinks: how far
+    lids are closed in each frame that is to be made, 0..1.
     Raises MotionSpaceError: start has not 70 finite numbers, or identity not 80.
     """
 
     def __init__(
-        self,
-        network: SpeechNetwork,
-        controls: Controls,
-        start: Floats,
-        style: SpeechStyle,
-        identity: Floats | None,
-        *,
-        frames: int | None = None,
+        self, network: SpeechNetwork, controls: Controls, start: Floats, style: SpeechStyle, identity: Floats | None
     ) -> None:
         start = _checked(start, MOTION, "start motion")
         identity = np.zeros(IDENTITY, np.float32) if identity is None else _checked(identity, IDENTITY, "identity")
-        self.code, self.controls, self.style, self.frames = network.code, controls, style, frames
+        self.network, self.code, self.controls, self.style = network, network.code, controls, style
+        self.frames: int | None = None
         self.origin = origin = torch.from_numpy(start)
         mean = self.code.speaking_mean(origin[EXPRESSION])
         self.start_code = (origin[EXPRESSION] - mean) @ self.code.encoder
@@ -80,11 +77,19 @@ class Utterance:
 
     def motions(
         self,
-        codes: Iterable[tuple[Tensor, Tensor]],
+        heard: Iterable[Sound],
+        closures: Iterable[Tensor],
         presences: Iterable[tuple[Tensor, Tensor]],
-        closings: Iterable[Tensor],
+        *,
+        ahead: int | None = None,
     ) -> Iterator[Floats]:
-        """The motions (T, 70) of each block of what `code_blocks`, `presence_blocks` and `closing_blocks` yield."""
+        """The motions (T, 70) of each block of what is heard, of how likely closures are, and of presences.
+
+        `ahead`: frames after a frame that its smoothing may see, all that it needs when None.
+        """
+        seed, temperature = self.style.seed, self.style.temperature
+        codes = code_blocks(self.network, heard, seed=seed, temperature=temperature, start=self.start_code, ahead=ahead)
+        closings = closing_blocks(closures, ahead)
         first = 0
         for (expression, pose), (face_presence, head_presence), lips in zip(codes, presences, closings, strict=True):
             here = torch.arange(first, first + len(lips))

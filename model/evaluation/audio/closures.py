@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.arrays import Array, Doubles, Floats
 from model.audio.clip import SpeechClip
-from model.audio.speech_to_motion import SpeechStyle, SpeechToMotion
+from model.audio.speech_to_motion import SpeechToMotion
+from model.audio.utterance import SpeechStyle
 from model.errors import DataError
 from model.evaluation.audio.alignment import aligned
 from model.evaluation.audio.synchrony import Made, opening_gradient

@@ -1,5 +1,7 @@
 """What is heard of a sound: the band of speech, however the sound is cut."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,22 @@ def test_it_is_as_long_as_it_was_and_how_it_is_cut_changes_no_bit(length: int) -
     assert whole.dtype == np.float32
     cuts = np.sort(np.random.default_rng(0).integers(0, length + 1, 7))
     assert np.array_equal(heard(*np.split(sound, cuts)), whole)
+
+
+def test_a_filter_of_short_pieces_hears_the_same_and_is_no_later_than_its_reach() -> None:
+    read = 0
+
+    def pieces() -> Iterator[np.ndarray]:
+        nonlocal read
+        for piece in np.split(noise(1), 125):
+            read += len(piece)
+            yield piece
+
+    filtered = []
+    for piece in SpeechBand(pieces(), 128):
+        filtered.append(piece)
+        assert read == min(128 * len(filtered) + REACH, 16_000)
+    np.testing.assert_allclose(np.concatenate(filtered), heard(noise(1)), atol=1e-6)
 
 
 def test_it_may_be_gone_through_again() -> None:

@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,15 @@ def test_the_rate_can_be_chosen() -> None:
     for rate in (0, 6, 15, 30):
         made = model.generate(25 * 60 * 20, rate, np.random.default_rng(1))
         assert len(find_blinks(made)) / 20 == pytest.approx(rate, rel=0.15)
+
+
+def test_blinks_go_on_for_ever_as_in_a_track() -> None:
+    model = BlinkModel()
+    model.fit([blinking(1500, 100)])
+    endless = model.closures(None, np.random.default_rng(3))
+    hour = np.array(list(islice(endless, 25 * 3600)), np.float32)
+    assert np.array_equal(hour, model.generate(len(hour), None, np.random.default_rng(3)))
+    assert len(find_blinks(hour[-15_000:])) / 10 == pytest.approx(15, rel=0.25)
 
 
 def test_short_tracks_are_served() -> None:

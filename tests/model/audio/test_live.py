@@ -1,15 +1,20 @@
 """Speech that becomes motion while it is spoken, as the whole of it would."""
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from model.arrays import Floats, Samples
 from model.audio import SpeechStyle, SpeechToMotion
-from model.audio.features import log_mel
+from model.audio.band import SpeechBand
+from model.audio.features import level, log_mel
 from model.audio.hearing import closure_blocks, sound_track, sounds
-from model.audio.live import LiveSpeech
+from model.audio.live import PIECE, LiveSpeech
 from model.audio.quick_hearing import quick_closures, quick_sounds
+from model.audio.running_level import RunningLevel
 from model.data.speech_clips import read_sound
 from model.errors import AudioError, MotionSpaceError
 from model.evaluation.audio.synchrony import MOST_LAG, lag_curve, opening_gradient
@@ -107,11 +112,13 @@ def test_a_sudden_stop_makes_no_jump(cut: int, speaker: SpeechToMotion, speech: 
         assert steps[-21:].max() < 1.5 * steps[5:-21].max()
 
 
+@pytest.mark.slow
 def test_silence_and_what_is_no_speech_leave_the_face_at_rest(speaker: SpeechToMotion, start: Floats) -> None:
     for sound in (np.zeros(48_000, np.float32), 1e-3 * odd_sounds.noise(3), np.full(48_000, 0.8, np.float32)):
         assert np.abs(motions(speaker.live(start, STYLE), sound) - start).max() < 0.01
 
 
+@pytest.mark.slow
 def test_the_face_rests_in_the_silence_after_speech(speaker: SpeechToMotion, speech: Samples, start: Floats) -> None:
     live = speaker.live(start, STYLE)
     moved = np.abs(np.concatenate(heard(live, speech)) - start)
@@ -157,6 +164,61 @@ def test_what_is_no_sound_is_refused_and_the_rest_goes_on(
     assert len(live.hear(np.empty(0, np.float32))) == 0
     after = np.concatenate([live.hear(speech[8_000:16_000]), live.rest()])
     assert np.array_equal(after, motions(speaker.live(start, STYLE), speech[:16_000]))
+
+
+@pytest.mark.slow
+def test_the_callers_memory_may_be_used_again(speaker: SpeechToMotion, speech: Samples, start: Floats) -> None:
+    live, memory, made = speaker.live(start, STYLE), np.empty(500, np.float32), []
+    for piece in np.split(speech[:16_000], 32):
+        memory[:] = piece
+        made.append(live.hear(memory))
+        memory[:] = 1
+    assert np.array_equal(np.concatenate([*made, live.rest()]), motions(speaker.live(start, STYLE), speech[:16_000]))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(speaker: SpeechToMotion, speech: Samples) -> None:
+    def held() -> tuple[int, int]:
+        """Bytes that are held by Python and numpy, and tensors."""
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0], sum(type(each) is torch.Tensor for each in gc.get_objects())
+
+    live = speaker.live(REST)
+    heard(live, np.tile(speech, 2))
+    tracemalloc.start()
+    try:
+        heard(live, speech)
+        memory, tensors = held()
+        for _ in range(5):
+            heard(live, speech)
+        later, tensors_later = held()
+    finally:
+        tracemalloc.stop()
+    assert later - memory < 100_000  # 15 seconds of sound have 960 000 bytes; 20 s of loudness are remembered
+    assert tensors_later - tensors < 20
+
+
+@pytest.mark.parametrize("decibels", [-45, -35, -25, -10, 0])
+def test_the_running_level_is_soon_that_of_the_whole(decibels: float, speech: Samples) -> None:
+    sound = speech * np.float32(10 ** (decibels / 20) / np.sqrt(np.mean(speech**2)))
+    running = RunningLevel()
+    for _ in running.levelled(SpeechBand([sound], PIECE)):
+        pass
+    assert abs(20 * np.log10(running.gain / level(SpeechBand([sound])).gain)) < 5
+    before = running.gain
+    for _ in running.levelled([np.zeros(PIECE, np.float32)] * 5_000):  # 40 s
+        pass
+    assert running.gain == before
+
+
+def test_a_click_changes_the_running_level_little(speech: Samples) -> None:
+    running = RunningLevel()
+    for _ in running.levelled(SpeechBand([speech], PIECE)):
+        pass
+    before = running.gain
+    for _ in running.levelled(SpeechBand([odd_sounds.click(1)], PIECE)):
+        pass
+    assert abs(20 * np.log10(running.gain / before)) < 1
 
 
 def test_a_start_that_is_no_motion_is_refused(speaker: SpeechToMotion) -> None:
