@@ -18,7 +18,8 @@ from model.animation.composite import smoothstep
 from model.arrays import Floats, Samples
 from worker.live.camera import LiveCamera
 
-SPARE_S = 0.06  # that a motion waits for its turn, since sound comes in pieces
+SPARE_S = 0.04  # that a motion waits for its turn, since sound comes in pieces
+HURRY = 0.02  # by which more time passes, so that what once came late is made good
 EASE_S = 0.4  # in which a face that was driven by a camera comes to rest
 MOST_AHEAD_S = 0.4  # of what is shown; more comes of a burst, and is hurried through
 
@@ -63,8 +64,7 @@ class Driver(Protocol):
 class SoundDriver:
     """A face that says what is heard.
 
-    Motions come in bursts, as sound does, and are shown at an even pace: each SPARE_S later than it was known at the
-    latest so far.
+    Motions come in bursts, as sound does, and are shown at an even pace: SPARE_S after the latest of late was known.
     """
 
     def __init__(self, speech: LiveSpeech) -> None:
@@ -72,6 +72,7 @@ class SoundDriver:
         self._known: deque[Floats] = deque()
         self._shown = 0  # how many motions were given or passed over
         self._zero: float | None = None  # when the motion of the sound's beginning is to be shown
+        self._added = 0.0  # when motions came last
         self._finished = False
         self._lock = threading.Lock()
 
@@ -104,7 +105,7 @@ class SoundDriver:
         """See `Driver.finish`."""
         motions = self._speech.rest()
         with self._lock:
-            self._add(motions, now)
+            self._known.extend(motions)  # at the pace of before, though all of them are known at once
             self._finished = True
 
     def over_at(self, now: float) -> bool:
@@ -120,8 +121,9 @@ class SoundDriver:
             return
         self._known.extend(motions)
         newest = now + SPARE_S - (self._shown + len(self._known) - 1) / MOTION_FPS
-        first = newest if self._zero is None else max(self._zero, newest)
-        self._zero = min(first, newest + MOST_AHEAD_S)
+        before = newest if self._zero is None else self._zero - HURRY * (now - self._added)
+        self._zero = min(max(before, newest), newest + MOST_AHEAD_S)
+        self._added = now
 
 
 class CameraDriver:
