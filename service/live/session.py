@@ -188,13 +188,17 @@ class LiveSession:
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
     """Run all until one has ended, whose error is raised. None is left running, though one may miss that it is
     canceled, as `asyncio.wait_for` in redis-py can make it before Python 3.12."""
-    running = {asyncio.create_task(work) for work in works}
+    tasks = [asyncio.create_task(work) for work in works]
     try:
-        ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        running = set(tasks)
         while running:
             for task in running:
                 task.cancel()
             _, running = await asyncio.wait(running, timeout=1.0)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # else asyncio logs that nobody asked
     for task in ended:
         task.result()
