@@ -18,6 +18,7 @@ from pirenderer_client.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from pirenderer_client.live import AsyncLive, Live, LiveOptions, LivePicture
 from pirenderer_client.models import (
     Control,
     Event,
@@ -38,6 +39,7 @@ __all__ = [
     "Animation",
     "AsyncClient",
     "AsyncJob",
+    "AsyncLive",
     "Client",
     "ConnectionFailedError",
     "Control",
@@ -50,6 +52,9 @@ __all__ = [
     "Job",
     "JobFailedError",
     "Kind",
+    "Live",
+    "LiveOptions",
+    "LivePicture",
     "MotionSpace",
     "NotFoundError",
     "Portrait",

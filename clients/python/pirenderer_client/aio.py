@@ -14,6 +14,7 @@ from pirenderer_client import calls
 from pirenderer_client.calls import Animation, Call, Extraction, Filters, Input, Portrayed, Pose
 from pirenderer_client.connections import Attempts, Download, Following, Server, check_suffix, whole_file
 from pirenderer_client.errors import ServiceError, answer_error
+from pirenderer_client.live import AsyncLive, LiveOptions
 from pirenderer_client.models import (
     Event,
     File,
@@ -134,6 +135,13 @@ class AsyncClient:
     async def keep_portrait(self, portrait: Input) -> Portrait:
         """Keep a photo for many jobs. Raises OSError."""
         return known(Portrait, await self.call(calls.keep(portrait)))
+
+    @asynccontextmanager
+    async def live(self, portrait: Portrayed, **options: Unpack[LiveOptions]) -> AsyncIterator[AsyncLive]:
+        """A live session with a portrait, which is kept first. Raises OSError, ModuleNotFoundError."""
+        kept = portrait if isinstance(portrait, Portrait) else await self.keep_portrait(portrait)
+        async with AsyncLive(self._server, kept, options) as live:
+            yield live
 
     async def portraits(self) -> AsyncIterator[Portrait]:
         """The owner's portraits, newest first."""
