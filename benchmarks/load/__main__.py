@@ -7,7 +7,6 @@ Redis, the API and its clients are real processes and real requests; the workers
 
 import asyncio
 import gc
-import json
 import os
 import tempfile
 import time
@@ -25,6 +24,7 @@ from benchmarks.load.clients import Answers, Clients, as_fast_as_it_goes, at_a_r
 from benchmarks.load.one_video import measure_one_video
 from benchmarks.load.table import as_markdown
 from benchmarks.load.workers import workers
+from benchmarks.reports import tell
 from service.commands.serve import serving
 from service.running.embedded import free_port, running_redis
 from service.settings import Settings
@@ -72,11 +72,7 @@ def main(
     if part is not Part.VIDEO:
         with service() as (url, settings):
             asyncio.run(measure(report, url, settings, steps))
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        (out / "benchmark.md").write_text(as_markdown(report), encoding="utf-8")
-    typer.echo(as_markdown(report), nl=False)
+    tell(report, as_markdown(report), out)
 
 
 @contextmanager

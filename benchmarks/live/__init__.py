@@ -1,0 +1,1 @@
+"""Live sessions with the released weights: `python -m benchmarks.live --out out/live`."""
