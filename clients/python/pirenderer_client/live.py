@@ -91,8 +91,11 @@ class AsyncLive:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._line is not None:
-            await self._line.close()
+        if (line := self._line) is not None:
+            with suppress(self._websockets.ConnectionClosed, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await line.send(json.dumps({"type": "end"}))
+                    await line.wait_closed()  # then the worker is free again
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
