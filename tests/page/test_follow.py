@@ -96,9 +96,7 @@ def test_a_clip_of_the_camera_is_followed(page: Page, server: Server, portrait_f
     assert len(frames) > 10
 
 
-def test_the_portrait_follows_the_camera_live(
-    opened: Open, server: Server, portrait_file: Path, live: Live
-) -> None:
+def test_the_portrait_follows_the_camera_live(opened: Open, server: Server, portrait_file: Path, live: Live) -> None:
     with opened(server.url, live=live) as page:
         turn_on_the_camera(page, portrait_file)
         page.locator("#follow-me").click()

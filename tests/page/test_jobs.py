@@ -85,9 +85,7 @@ def test_a_photo_that_has_expired_is_sent_again(opened: Open, server: Server, po
         assert [url.rpartition("/")[2] for url in uploads].count("portraits") == 2
 
 
-def test_a_failure_is_told_and_what_was_chosen_is_still_there(
-    page: Page, server: Server, portrait_file: Path
-) -> None:
+def test_a_failure_is_told_and_what_was_chosen_is_still_there(page: Page, server: Server, portrait_file: Path) -> None:
     page.locator("#tab-speech").click()
     page.locator("#panel-speech .more summary").click()
     page.locator("#speech-still").check()

@@ -9,11 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from jobs.motions import ControlsMotion
-from tests.page.conftest import Live, Open, launch
-from tests.service.conftest import Server, Start, photo
+from tests.page.conftest import FAKE_DEVICES, Live, Open, launch
+from tests.service.conftest import Server, Start
 from tests.support.limits import SOUND_LIMITS
 from tests.support.page_jobs import choose_portrait, job_of, send_speech, video_spec
-from tests.support.processes import until
 from worker.media.audio import read_speech
 
 pytestmark = pytest.mark.slow
@@ -26,6 +25,12 @@ def record(page: Page, seconds: float) -> None:
     page.locator("#record").click()
     expect(page.locator("#record")).to_have_text("Stop")
     page.wait_for_timeout(1000 * seconds)
+
+
+def level(page: Page) -> float:
+    """How loud it is, a little later."""
+    page.wait_for_timeout(20)
+    return float(page.locator(".level").evaluate("meter => meter.value"))
 
 
 def test_speech_is_sent_with_its_options_and_the_pose_of_the_first_tab(
@@ -71,13 +76,7 @@ def test_our_sample_is_one_click(page: Page, server: Server, portrait_file: Path
 def test_a_recording_is_what_was_said(page: Page, server: Server, portrait_file: Path) -> None:
     choose_portrait(page, portrait_file)
     record(page, 2)
-    loud = page.locator(".level").evaluate(
-        """meter => new Promise(done => {
-          let most = 0;
-          const look = left => { most = Math.max(most, meter.value); left ? requestAnimationFrame(() => look(left - 1)) : done(most); };
-          look(60);
-        })"""
-    )
+    loud = max(level(page) for _ in range(40))
     assert loud > 0.3
     expect(page.locator(".time").first).to_have_text(re.compile("0:0[2-9]"))
     page.locator("#record").click()
@@ -115,9 +114,7 @@ def test_a_text_is_said_by_a_voice_of_the_readers_language(opened: Open, start: 
         assert (spec.text, spec.voice) == ("Guten Morgen!", "de")
 
 
-def test_where_nothing_speaks_texts_it_says_so(
-    opened: Open, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_speaks_texts_it_says_so(opened: Open, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with opened(start(allow_open=True).url) as page:
         page.locator("#tab-speech").click()
@@ -148,7 +145,7 @@ def test_the_portrait_hears_what_the_microphone_does(
 @pytest.fixture(scope="module")
 def strict_browser(browser: Browser) -> Iterator[Browser]:
     """One whose user allows nothing, and where portraits.example is this machine."""
-    rules = ["--deny-permission-prompts", "--host-resolver-rules=MAP portraits.example 127.0.0.1"]
+    rules = ["--deny-permission-prompts", FAKE_DEVICES[0], "--host-resolver-rules=MAP portraits.example 127.0.0.1"]
     strict = launch(browser.browser_type, *rules)
     yield strict
     strict.close()

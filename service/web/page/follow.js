@@ -9,7 +9,7 @@ import { state } from "./state.js";
 import { Webcam } from "./webcam.js";
 import { t } from "./words.js";
 
-const OPTIONS = ["expression_scale", "pose_scale", "paste_back", "label", "size", "format"];
+const OPTIONS = ["expression_scale", "pose_scale", "size", "format", "paste_back", "label"];
 const OF_PICTURES = OPTIONS.filter((name) => name !== "format");
 const OF_LIVE = ["expression_scale", "pose_scale"];
 
@@ -53,6 +53,7 @@ export function fillFollow(panel) {
   const refresh = () => {
     submit.textContent = t(moving() || !driver ? "follow.make-video" : "follow.make-picture");
     submit.disabled = state.get("busy") || !state.get("portrait") || !driver;
+    more.show("format", moving() || !driver);
     keep.element.hidden = says.element.hidden = !moving();
     says.input.disabled = !state.get("speech");
   };

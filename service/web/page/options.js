@@ -111,11 +111,13 @@ const OPTIONS = {
   },
 };
 
-// Some of the options behind a disclosure. {element, values(names)}: what a job takes; what is not set is left out.
+// Some of the options behind a disclosure. values(names): what a job takes; what is not set is left out. show(name,
+// whether): one that may not be of use.
 export function moreOptions(prefix, names, { formats }) {
   const made = Object.fromEntries(names.map((name) => [name, OPTIONS[name](prefix, formats)]));
   const element = make("details", { className: "more" }, make("summary", { textContent: t("option.more") }),
     ...Object.values(made).map((each) => each.element));
   const values = (some = names) => Object.fromEntries(some.map((name) => [name, made[name].value()]).filter(([, value]) => value !== undefined));
-  return { element, values };
+  const show = (name, whether) => { made[name].element.hidden = !whether; };
+  return { element, values, show };
 }

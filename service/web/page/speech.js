@@ -14,7 +14,7 @@ import { state } from "./state.js";
 import { t } from "./words.js";
 
 const SAMPLE = "web/samples/speech.flac";
-const OPTIONS = ["pose_scale", "expression_scale", "temperature", "blink_rate", "still", "seed", "paste_back", "label", "size", "format"];
+const OPTIONS = ["pose_scale", "expression_scale", "temperature", "seed", "size", "format", "blink_rate", "still", "paste_back", "label"];
 const OF_LIVE = ["pose_scale", "expression_scale", "blink_rate", "still", "temperature", "seed"];
 
 const button = (text, properties = {}) => make("button", { type: "button", className: "plain", textContent: text, ...properties });
