@@ -110,7 +110,7 @@ def test_what_waits_can_be_canceled(page: Page, server: Server, portrait_file: P
     expect(page.locator("#status")).to_have_text("Canceled.")
     expect(page.locator("#work")).to_be_empty()
     expect(page.locator("#notice")).to_be_empty()
-    expect(page.locator("#make-picture")).to_be_enabled()
+    expect(page.locator("#make-picture")).to_be_focused()
     assert server.client.get(f"/v1/jobs/{job}").json()["status"] == "canceled"
 
 

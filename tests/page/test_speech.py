@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from jobs.motions import ControlsMotion
 from tests.page.conftest import FAKE_DEVICES, Live, Open, launch
 from tests.service.conftest import Server, Start
+from tests.service.routes.test_create import WAV
 from tests.support.limits import SOUND_LIMITS
 from tests.support.page_jobs import choose_portrait, job_of, send_speech, video_spec
 from worker.media.audio import read_speech
@@ -61,6 +62,18 @@ def test_without_the_pose_and_with_a_short_take(page: Page, server: Server, port
     assert spec.options.blink_rate is None
     assert spec.options.seed is not None
     assert spec.options.seed < 1_000_000
+
+
+def test_a_sound_that_comes_otherwise_is_what_is_said(page: Page, portrait_file: Path) -> None:
+    speech = portrait_file.with_name("speech.wav")
+    speech.write_bytes(WAV)
+    choose_portrait(page, portrait_file)
+    page.locator("#tab-speech").click()
+    page.locator("[value=microphone]").check()
+    expect(page.locator("#speech-submit")).to_be_disabled()
+    page.locator("#audio").set_input_files(speech)  # as if it were dropped
+    expect(page.locator("[name=speech-way][value=file]")).to_be_checked()
+    expect(page.locator("#speech-submit")).to_be_enabled()
 
 
 def test_our_sample_is_one_click(page: Page, server: Server, portrait_file: Path) -> None:

@@ -117,6 +117,7 @@ async function see(words, begin) {
   attending = stop;
   let job = null;
   let canceled = false;
+  const from = document.activeElement;
   clearError();
   state.set({ busy: true });
   live.close(); // with a single worker, it is needed here
@@ -136,8 +137,9 @@ async function see(words, begin) {
   } finally {
     if (attending === stop) {
       attending = null;
-      work.close();
+      const focused = work.close();
       state.set({ busy: false });
+      if (focused) from.focus({ preventScroll: true });
     }
   }
 }

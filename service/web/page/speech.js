@@ -169,7 +169,11 @@ export function fillSpeech(panel) {
   const keep = keepPose("speech-keep", { checked: true });
   let chosen = "file";
   const changed = () => state.set({ speech: ways[chosen].fields() || null });
-  const ways = { file: byFile(changed), microphone: byMicrophone(changed, () => more.values(OF_LIVE)), text: byText(changed) };
+  const chooseFile = () => { // wherever in the page it was dropped
+    way.querySelector("[value=file]").checked = true;
+    choose("file");
+  };
+  const ways = { file: byFile(chooseFile), microphone: byMicrophone(changed, () => more.values(OF_LIVE)), text: byText(changed) };
   const choose = (way) => {
     chosen = way;
     for (const [each, { element }] of Object.entries(ways)) element.hidden = each !== way;
@@ -186,6 +190,6 @@ export function fillSpeech(panel) {
     run("videos", fields, { what: "speech" });
   });
   state.watch(["busy", "portrait", "speech"], ({ busy, portrait, speech }) => { submit.disabled = busy || !portrait || !speech; });
-  state.watch(["tab"], ({ tab }) => tab === "speech" && preload());
+  state.watch(["tab"], ({ tab }) => tab !== "pose" && preload());
   panel.append(form);
 }
