@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, BrowserType, Error, Page, WebSocketRoute, sync_playwright
 
-from tests.service.conftest import Server, photo, quiet, server, shared_server, start, weights_dir
+from tests.service.conftest import Server, Start, control, photo, quiet, server, shared_server, start, weights_dir
 from tests.support.limits import SOUND_LIMITS
 from tests.support.page_jobs import Video
 from tests.support.paths import ROOT
@@ -124,6 +124,16 @@ def page(opened: Open, server: Server) -> Iterator[Page]:
     """The page of a service without keys."""
     with opened(server.url) as page:
         yield page
+
+
+@pytest.fixture
+def full_server(start: Start, weights_dir: Path) -> Server:
+    """A service with all controls of the released motion space, and one that nobody has words for."""
+    card = json.loads((weights_dir / "space.json").read_text())
+    released = json.loads((ROOT / "model/weights/open478.json").read_text())["controls"]
+    card["controls"] = [*released, control("wiggle_ears", 0, 2)]
+    (weights_dir / "space.json").write_text(json.dumps(card))
+    return start(allow_open=True)
 
 
 @pytest.fixture

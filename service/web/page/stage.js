@@ -39,6 +39,7 @@ function put(element, what) {
 
 async function putImage(url, alt, what) {
   turn += 1;
+  kind = what; // from now on, though it is not seen yet
   const mine = turn;
   const image = make("img", { src: url, alt, draggable: false });
   await image.decode().catch(() => {}); // its words stand there then

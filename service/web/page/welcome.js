@@ -39,6 +39,6 @@ export function fillWelcome() {
   state.watch(["live", "unseen"], ({ live, unseen }) => {
     badge.hidden = live === "off";
     badge.dataset.live = live;
-    badge.textContent = live === "waiting" ? t("live.waiting") : t(unseen ? "live.unseen" : "live.on");
+    badge.textContent = { off: "", waiting: t("live.waiting"), on: t(unseen ? "live.unseen" : "live.on") }[live];
   });
 }
