@@ -11,7 +11,7 @@ from tests.page.conftest import Open
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV, YAW
 from tests.support.buckets import Bucket
-from tests.support.pages import wait_for_width
+from tests.support.pages import known, wait_for_width
 from tests.support.processes import until
 from tests.support.streamed import Streamed
 from tests.support.streams import stream
@@ -34,6 +34,7 @@ def create(server: Server, call: str = "images", **fields: str) -> str:
 def drawn(page: Page, job: str) -> None:
     """Wait for a thumbnail."""
     canvas = page.locator(f"[data-job='{job}'] canvas")
+    canvas.scroll_into_view_if_needed()  # they are fetched when they are to be seen
     until(lambda: canvas.evaluate("canvas => canvas.width > 1"), 30, f"there is no thumbnail of {job}")
 
 
@@ -71,6 +72,18 @@ def test_what_was_made_is_seen_again(page: Page, server: Server, tmp_path: Path)
     expect(page.locator(f"[data-job='{image}'] button").first).to_have_attribute("aria-current", "true")
     assert f"job={image}" in page.url
     server.client.delete(f"/v1/jobs/{waiting}")
+
+
+def test_a_result_brings_its_portrait(page: Page, server: Server) -> None:
+    data = photo(320, 240)
+    kept = server.client.post("/v1/portraits", files={"portrait": data}).json()["id"]
+    form = {"portrait_id": kept, "motion": YAW, "metadata": '{"portrait": "anna.jpg"}'}
+    job = server.client.post("/v1/images", files={name: (None, text) for name, text in form.items()}).json()
+    server.succeed(job["id"], photo(200, 100, "PNG"))
+    page.reload()
+    page.locator(f"[data-job='{job['id']}'] button").first.click()
+    wait_for_width(page, 200)
+    assert known(page, "[state.get('portrait').id, state.get('portrait').name]") == [kept, "anna.jpg"]
 
 
 def test_a_result_is_deleted_when_that_is_said_twice(page: Page, server: Server) -> None:

@@ -2,8 +2,8 @@
 
 import { call, jobPath, json } from "./api.js";
 import { make } from "./elements.js";
-import { resume } from "./jobs.js";
 import { announce, tellError } from "./notices.js";
+import { openJob } from "./share.js";
 import { state } from "./state.js";
 import { thumbnail } from "./thumbnails.js";
 import { has, language, t } from "./words.js";
@@ -39,7 +39,7 @@ function entry(job, onDelete) {
   const name = [what(job), ago(job.created_at), state].filter(Boolean).join(", ");
   const open = make(
     "button",
-    { type: "button", className: "past", "aria-label": name, onclick: () => resume(job.id) },
+    { type: "button", className: "past", "aria-label": name, onclick: () => openJob(job.id) },
     make("span", { className: "thumbnail" }, state ? make("span", { className: "how" }, state) : thumbnail(job)),
     make("span", { className: "what" }, what(job)),
     make("time", { dateTime: job.created_at, className: "small" }, ago(job.created_at)),

@@ -1,6 +1,6 @@
 // The portrait: chosen, dropped, pasted, photographed or ours; shown at once and kept by the service meanwhile.
 
-import { call, json } from "./api.js";
+import { call, jobPath, json } from "./api.js";
 import { photograph } from "./camera.js";
 import { make } from "./elements.js";
 import { admit, limits, picker, receive } from "./files.js";
@@ -112,6 +112,15 @@ export async function restorePortrait(id, name = t("portrait.kept")) {
 export async function restoreLast() {
   const { id, name } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
   if (id) await restorePortrait(id, name).catch(() => sessionStorage.removeItem(KEPT));
+}
+
+// Show the portrait that a job was made of where none is on the stage, if it is still kept.
+export async function restorePortraitOf(job) {
+  if (state.get("portrait")) return;
+  const { input, metadata } = await json(jobPath(job));
+  const { portraits } = await json("v1/portraits");
+  const kept = portraits.find(({ sha256 }) => sha256 === input?.portrait?.sha256);
+  if (kept) await restorePortrait(kept.id, metadata.portrait || undefined);
 }
 
 const setFace = (face) => state.set({ options: { ...state.get("options"), face } });

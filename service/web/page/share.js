@@ -5,7 +5,7 @@ import { fitting, keep } from "./controls.js";
 import { make } from "./elements.js";
 import { resume } from "./jobs.js";
 import { announce } from "./notices.js";
-import { restoreLast } from "./portrait.js";
+import { restoreLast, restorePortraitOf } from "./portrait.js";
 import { showPortrait } from "./stage.js";
 import { state } from "./state.js";
 import { t } from "./words.js";
@@ -48,6 +48,12 @@ export function copyButton(label, text) {
   return button;
 }
 
+// Bring a job to the stage, with its portrait if there is none.
+export async function openJob(id) {
+  await restorePortraitOf(id).catch(() => {}); // what is wrong with the job is told next
+  await resume(id);
+}
+
 let coming = null; // the job that the address asks for, until it is on the stage
 
 // Bring the page to the tab and the job that the address names.
@@ -57,7 +63,7 @@ function follow() {
   const shown = state.get("job")?.id;
   if (ID.test(job) && job !== shown) {
     coming = job;
-    resume(job).finally(() => {
+    openJob(job).finally(() => {
       coming = null;
       write();
     });
