@@ -38,7 +38,7 @@ from pirenderer_client.sse import EventParser, Message
 from tests.support.recorder import Answer, Recorder
 
 JOB: dict[str, Any] = {"id": "0" * 32, "kind": "image", "status": "queued"}
-PORTRAIT = Portrait("a" * 32, width=1, height=1, expires_at="")
+PORTRAIT = Portrait("image/jpeg", 1, "", id="a" * 32, width=1, height=1, expires_at="")
 AWAY = Answer({"title": "Away", "detail": "for now"}, 503, {"Retry-After": "0"})
 
 

@@ -182,11 +182,14 @@ def test_the_speech_of_a_video_is_fetched(client: Client, url: str, second: byte
 def test_portraits_are_listed(client: Client, url: str) -> None:
     async def listed() -> list[Portrait]:
         async with AsyncClient(url) as through:
-            return [each async for each in through.portraits()]
+            found = [each async for each in through.portraits()]
+            assert [await through.portrait_bytes(each) for each in found] == [PORTRAIT.read_bytes()] * len(found)
+            return found
 
     kept = [client.keep_portrait(PORTRAIT) for _ in range(2)]
     assert list(client.portraits()) == asyncio.run(listed()) == kept[::-1]
     for each in kept:
+        assert client.portrait_bytes(each) == PORTRAIT.read_bytes()
         client.delete_portrait(each)
     assert list(client.portraits()) == []
 

@@ -21,9 +21,9 @@ navigator.mediaDevices.getUserMedia = async wanted => (window.stream = await ask
 """
 
 
-def kept(server: Server) -> list[Any]:
+def kept(server: Server) -> Any:
     """The portraits that the service keeps."""
-    return server.client.get("/v1/portraits").json()["portraits"]  # type: ignore[no-any-return]
+    return server.client.get("/v1/portraits").json()["portraits"]
 
 
 def wait_until_kept(page: Page) -> None:

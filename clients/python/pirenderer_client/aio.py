@@ -148,6 +148,11 @@ class AsyncClient:
         async for document in self._listed(calls.PORTRAITS, "portraits"):
             yield known(Portrait, document)
 
+    async def portrait_bytes(self, portrait: Portrait) -> bytes:
+        """The photo as it was sent. Raises NotFoundError: it has expired."""
+        await self.fetch(calls.photo(portrait.id), portrait, file := io.BytesIO())
+        return file.getvalue()
+
     async def delete_portrait(self, portrait: Portrait) -> None:
         """Remove a photo that is kept. Jobs made with it go on."""
         await self.call(calls.delete("portraits", portrait.id))
@@ -210,7 +215,7 @@ class AsyncClient:
                 await asyncio.sleep(following.pause(failure))
 
     async def fetch(self, call: Call, told: File | None, file: BinaryIO) -> None:
-        """Write a file of a job to `file`, held against what the job has `told` of it. Raises OSError."""
+        """Write a file that is kept to `file`, held against what was `told` of it. Raises OSError."""
         attempts = Attempts(self._server)
         while True:
             try:

@@ -188,6 +188,11 @@ def keep(portrait: Input) -> Call:
     return Call("POST", "/v1/portraits", fields={"portrait": portrait})
 
 
+def photo(portrait_id: str) -> Call:
+    """GET the file of a portrait."""
+    return Call("GET", f"/v1/portraits/{portrait_id}/file")
+
+
 CONTROLS = Call("GET", "/v1/controls")
 VOICES = Call("GET", "/v1/voices")
 PORTRAITS = Call("GET", "/v1/portraits")  # the first page

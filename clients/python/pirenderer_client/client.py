@@ -148,6 +148,11 @@ class Client:
         for document in self._listed(calls.PORTRAITS, "portraits"):
             yield known(Portrait, document)
 
+    def portrait_bytes(self, portrait: Portrait) -> bytes:
+        """The photo as it was sent. Raises NotFoundError: it has expired."""
+        self.fetch(calls.photo(portrait.id), portrait, file := io.BytesIO())
+        return file.getvalue()
+
     def delete_portrait(self, portrait: Portrait) -> None:
         """Remove a photo that is kept. Jobs made with it go on."""
         self.call(calls.delete("portraits", portrait.id))
@@ -208,7 +213,7 @@ class Client:
                 time.sleep(following.pause(failure))
 
     def fetch(self, call: Call, told: File | None, file: BinaryIO) -> None:
-        """Write a file of a job to `file`, held against what the job has `told` of it. Raises OSError."""
+        """Write a file that is kept to `file`, held against what was `told` of it. Raises OSError."""
         attempts = Attempts(self._server)
         while True:
             try:

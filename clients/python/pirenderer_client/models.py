@@ -35,7 +35,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a job. Its size in bytes."""
+    """A file that the service keeps. Its size in bytes."""
 
     media_type: str
     bytes: int
@@ -57,8 +57,8 @@ class Result(File):
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """A portrait that the service keeps, which may be given instead of a file. Sizes in pixels.
+class Portrait(File):
+    """A portrait that the service keeps, which may be given instead of a file. Width and height in pixels.
 
     `expires_at`, as ISO 8601, is put off by each use.
     """
