@@ -77,7 +77,7 @@ class Viewer:
     def shown(self, number: int | None) -> Pixels | None:
         """The last picture that shows a state."""
         found = [jpeg for header, jpeg in list(self.pictures) if header["number"] == number]
-        return None if not found else cv2.imdecode(np.frombuffer(found[-1], np.uint8), cv2.IMREAD_COLOR_RGB)
+        return None if not found else decoded(found[-1])
 
     def types(self) -> list[str]:
         """Of the messages so far."""
@@ -107,3 +107,8 @@ class Viewer:
     def _vouch(self) -> None:
         while not self._closed.wait(VOUCH_S / 4):
             self.silent_s = self._store.live.vouch(self.session_id)
+
+
+def decoded(jpeg: bytes) -> Pixels:
+    """A JPEG's pixels."""
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)

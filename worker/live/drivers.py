@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from model.audio.live import LiveSpeech
 
 from jobs.live import SOUND_RATE
 from jobs.motions import MOTION_FPS
 from jobs.store.live_streams import LiveNews
 from model.animation.composite import smoothstep
 from model.arrays import Floats, Samples
+from model.audio.live import LiveSpeech
 from worker.live.camera import LiveCamera
 
 SPARE_S = 0.04  # that a motion waits for its turn, since sound comes in pieces

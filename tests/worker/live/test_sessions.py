@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 import soundfile
@@ -21,7 +21,7 @@ from jobs.schemas import ImageOptions, ImageSpec, JobStatus
 from jobs.store.live import SILENT_S
 from jobs.store.names import Key
 from model.arrays import Pixels
-from tests.support.live import Viewer
+from tests.support.live import Viewer, decoded
 from tests.support.processes import until
 from tests.worker.conftest import SAMPLES, Bench
 
@@ -114,11 +114,7 @@ def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> Non
         until(lambda: viewer.pictures[-1][0]["at"] > 3, 20, lambda: str(viewer.pictures[-1][0]))
         spoken = [header for header, _ in viewer.pictures if header["at"] > 0.5]
         assert [header["at"] for header in spoken] == sorted(header["at"] for header in spoken)
-        shown = [
-            cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)[75:115, 40:90]
-            for header, jpeg in viewer.pictures
-            if header["at"] > 0.5
-        ]
+        shown = [decoded(jpeg)[75:115, 40:90] for header, jpeg in viewer.pictures if header["at"] > 0.5]
         assert max(difference(each, shown[0]) for each in shown) > 2
         viewer.say(by="controls", driven=2)
         viewer.pose(7)
@@ -139,8 +135,7 @@ def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
             time.sleep(0.07)
         until(lambda: viewer.pictures[-1][0]["at"] > 1, 20, "no picture of the camera")
         _, jpeg = viewer.pictures[-1]
-        moved = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-        assert difference(moved, resting) > 1
+        assert difference(decoded(jpeg), resting) > 1
         viewer.look(b"\xff\xd8\xff\xe0 no picture")
         until(lambda: "problem" in viewer.types(), 10, lambda: str(viewer.told))
         viewer.say(by="controls", driven=2, number=9)
