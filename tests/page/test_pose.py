@@ -39,7 +39,7 @@ def preset(page: Page, name: str) -> None:
 
 
 def test_presets_of_head_and_face_hold_together(page: Page) -> None:
-    expect(page.locator(".preset")).to_have_count(12)
+    expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
     preset(page, "left")
     becomes(page, {"yaw": -24, "gaze_x": -0.3})
     preset(page, "smile")
@@ -55,22 +55,22 @@ def test_presets_of_head_and_face_hold_together(page: Page) -> None:
 
 
 def test_a_preset_is_moved_into_and_at_once_where_motion_is_unwanted(opened: Open, server: Server) -> None:
-    seen = f"""async name => {{
-      const {{ state }} = await import('./web/page/state.js');
+    seen = """async name => {
+      const { state } = await import('./web/page/state.js');
       const values = [];
-      state.watch(['controls'], ({{ controls }}) => values.push(controls.smile ?? 0));
+      state.watch(['controls'], ({ controls }) => values.push(controls.smile ?? 0));
       document.querySelector('[data-preset=smile]').click();
       await new Promise(resolve => setTimeout(resolve, 600));
       return values.slice(1);
-    }}"""
+    }"""
     with opened(server.url) as page:
-        expect(page.locator(".preset")).to_have_count(12)
+        expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
         values = page.evaluate(seen)
         assert len(values) > 2
         assert values == sorted(values)
         assert values[-1] == 0.8
     with opened(server.url, reduced_motion="reduce") as page:
-        expect(page.locator(".preset")).to_have_count(12)
+        expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
         assert page.evaluate(seen) == [0.8]
 
 
@@ -134,14 +134,14 @@ def test_one_control_goes_back_to_rest(page: Page) -> None:
 
 
 def test_controls_have_peoples_words_and_unknown_ones_their_own_names(page: Page) -> None:
-    expect(page.locator("[data-control]")).to_have_count(17)
+    expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
     for group in ("mouth", "eyes", "others"):
         page.locator(f"[data-group={group}] > summary").click()
     assert page.locator("details[data-group]").evaluate_all("all => all.map(each => each.dataset.group)") == [
         "head", "mouth", "eyes", "brows", "others",
     ]  # fmt: skip
     expect(page.get_by_role("slider", name="Open mouth")).to_have_attribute("data-control", "jaw_open")
-    expect(page.get_by_role("slider", name="Left eye")).to_have_attribute("data-control", "blink_right")  # as it is seen
+    expect(page.get_by_role("slider", name="Left eye")).to_have_attribute("data-control", "blink_right")  # as seen
     expect(page.get_by_role("slider", name="wiggle ears")).to_have_attribute("data-control", "wiggle_ears")
 
 
@@ -175,7 +175,8 @@ def test_the_picture_is_turned_by_hand_wheel_and_keys(page: Page, portrait_file:
 PINCH = """frame => {
   const { left, top, width, height } = frame.getBoundingClientRect();
   const at = (id, type, x, y) => frame.dispatchEvent(new PointerEvent(type, {
-    pointerId: id, pointerType: "touch", bubbles: true, clientX: left + width / 2 + x, clientY: top + height / 2 + y }));
+    pointerId: id, pointerType: "touch", bubbles: true,
+    clientX: left + width / 2 + x, clientY: top + height / 2 + y }));
   frame.setPointerCapture = () => {};
   at(11, "pointerdown", -50, 0); at(12, "pointerdown", 50, 0);
   at(11, "pointermove", 0, -60); at(12, "pointermove", 0, 60);

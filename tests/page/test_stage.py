@@ -20,7 +20,13 @@ def server(full_server: Server) -> Server:
     return full_server
 
 
-SCREENS = {"desktop": (1280, 800), "phone": (390, 844), "small phone": (360, 640), "on its side": (844, 390), "wide": (1920, 1080)}
+SCREENS = {
+    "desktop": (1280, 800),
+    "phone": (390, 844),
+    "small phone": (360, 640),
+    "on its side": (844, 390),
+    "wide": (1920, 1080),
+}
 
 
 def screen(name: str) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def test_all_takes_place_in_one_box_that_is_seen(opened: Open, server: Server, p
         assert where["y"] + where["height"] <= height
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17)
+        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
         assert box(page, "#frame") == where
         panel = box(page, "#panel")
         page.locator("[data-preset=left]").evaluate("button => button.click()")  # without scrolling to it
@@ -100,7 +106,7 @@ def test_on_phones_the_sliders_go_by_under_the_picture(
         LiveLines(page)
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17)
+        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         assert box(page, "#panel-pose")["y"] < 0
         where = box(page, "#frame")
@@ -113,7 +119,7 @@ def test_targets_on_a_phone_are_large_enough(opened: Open, server: Server, portr
         LiveLines(page)
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17)
+        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
         for target in page.locator("#panel-pose :is(button, input, summary):visible").all():
             found = target.bounding_box()
             assert found is not None
@@ -200,9 +206,12 @@ def test_keys_move_between_the_tabs(page: Page) -> None:
         expect(page.locator(f"#tab-{name}")).to_have_attribute("aria-selected", "true")
         expect(page.locator("[role=tabpanel]:visible")).to_have_id(f"panel-{name}")
 
+    expect(page.locator("#tab-pose")).to_have_attribute("aria-selected", "true", timeout=30_000)
     page.locator("#tab-pose").focus()
-    for key, name in [("ArrowRight", "speech"), ("ArrowRight", "follow"), ("ArrowRight", "pose"), ("ArrowLeft", "follow"),
-                      ("Home", "pose"), ("End", "follow")]:  # fmt: skip
+    for key, name in (
+        *(("ArrowRight", name) for name in ("speech", "follow", "pose")),
+        *(("ArrowLeft", "follow"), ("Home", "pose"), ("End", "follow")),
+    ):
         page.keyboard.press(key)
         chosen(name)
     assert page.locator("[role=tab][tabindex='0']").count() == 1

@@ -25,7 +25,7 @@ def picture(number: int | None, color: str, size: int = 64) -> bytes:
 
 
 class LiveLines:
-    """What a page says to `/v1/live`; each state of the controls is answered by a picture, a red one where nothing moves.
+    """What a page says to `/v1/live`; each state of the controls is answered by a picture, red where nothing moves.
 
     `refuse` (a problem document) ends each session at its start, while it is set.
     """
