@@ -78,7 +78,7 @@ async def _regularly(every_s: float, seconds: float, send: Callable[[int], Await
 
 
 async def drive_by_controls(live: AsyncLive, seen: Seen, seconds: float) -> list[float]:
-    """Turn the head to and fro; seconds from each step to the first picture of it, or of a later one."""
+    """Turn the head one way and the other; seconds from each step to the first picture of it, or of a later one."""
     sent: dict[int, float] = {}
 
     async def send(step: int) -> None:

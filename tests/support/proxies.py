@@ -1,11 +1,23 @@
 """A reverse proxy that serves a server under a path, as nginx with `location /PATH/` does."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import httpx
+
+
+def copy(source: socket.socket, target: socket.socket) -> None:
+    """Bytes from one connection to another until it ends, and the end as well."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
@@ -17,9 +29,12 @@ def under_path(url: str, path: str, *, strips: bool = True) -> Iterator[str]:
             if not self.path.startswith(f"{path}/"):
                 self.send_error(404)
                 return
+            asked = self.path.removeprefix(path) if strips else self.path
+            if self.headers.get("upgrade"):
+                self.relay(asked)
+                return
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = [(name, value) for name, value in self.headers.items() if name.lower() != "connection"]
-            asked = self.path.removeprefix(path) if strips else self.path
             answer = client.request(self.command, asked, content=body, headers=headers)
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
@@ -28,6 +43,18 @@ def under_path(url: str, path: str, *, strips: bool = True) -> Iterator[str]:
             self.send_header("Content-Length", answer.headers.get("content-length", str(len(answer.content))))
             self.end_headers()
             self.wfile.write(answer.content)
+
+        def relay(self, asked: str) -> None:
+            """Pass on what is no HTTP any more, both ways, until either side ends."""
+            self.close_connection = True
+            lines = [f"{self.command} {asked} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
+            server = urlsplit(url)
+            with socket.create_connection((str(server.hostname), server.port or 80)) as upstream:
+                upstream.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+                back = threading.Thread(target=copy, args=(upstream, self.connection))
+                back.start()
+                copy(self.connection, upstream)
+                back.join()
 
         def __getattr__(self, name: str) -> Callable[[], None]:
             if name.startswith("do_"):
