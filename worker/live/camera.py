@@ -9,13 +9,13 @@ Whatever changes the course (the neutral is known, is taken anew, the face goes 
 
 import math
 import time
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.live import MAX_CAMERA_BYTES, MAX_CAMERA_SIDE, DriveOptions
 from jobs.problems import ProblemError
 from jobs.schemas import VideoOptions
 from model.arrays import Floats, Landmarks, Pixels
@@ -29,32 +29,17 @@ from worker.make.motions import Face, check_reads, within_reach_of
 from worker.media.limits import ImageLimits
 from worker.workbench import Workbench
 
-MOST_SIDE = 1280
-PICTURES = ImageLimits(bytes=512 << 10, pixels=MOST_SIDE**2, side=MOST_SIDE)
+PICTURES = ImageLimits(bytes=MAX_CAMERA_BYTES, pixels=MAX_CAMERA_SIDE**2, side=MAX_CAMERA_SIDE)
 MOST_UNREADABLE = 3  # pictures in a row
 STARTS_S = 0.5  # in which it is seen how a person is at rest
 HELD_S = 1.0  # a motion, after the face has gone
 EASE_S = 0.4  # from one course to another
 
 
-class Scales(Protocol):
-    """How much of a driver's expression and of its head's pose is taken."""
-
-    @property
-    def expression_scale(self) -> float:
-        """1: all of it."""
-        ...
-
-    @property
-    def pose_scale(self) -> float:
-        """1: all of it."""
-        ...
-
-
 class LiveCamera:
-    """The portrait's motion as a person in front of a camera moves; a context manager."""
+    """The portrait's motion as a person in front of a camera moves, until `close`."""
 
-    def __init__(self, bench: Workbench, face: Face, options: Scales) -> None:
+    def __init__(self, bench: Workbench, face: Face, options: DriveOptions) -> None:
         """`face` is the portrait's. Raises ProblemError: wrong-motion-space for a renderer that takes another."""
         check_reads(bench, "a camera's picture", MOTION_SPACE)
         self._bench = bench
@@ -65,14 +50,6 @@ class LiveCamera:
         self._person: _Person | None = None
         self._seen_s = -math.inf
         self._eased = _Eased(face.motion)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the decoder."""
@@ -107,10 +84,14 @@ class LiveCamera:
         if points is not None and start is not None:
             motion = self._eased.towards(self._driven(points, start), at_s, course=start)
         elif at_s > self._seen_s + HELD_S:
-            motion = self._eased.towards(self._face.motion, at_s, course="rest")
+            motion = self.rest(at_s)
         else:
             motion = self._eased.towards(self._eased.motion, at_s, course="hold")
         return motion, points is not None
+
+    def rest(self, at_s: float) -> Floats:
+        """The portrait's motion (D,) on its way to rest, where it is EASE_S after this was asked first; as `read`."""
+        return self._eased.towards(self._face.motion, at_s, course="rest")
 
     def _decoded(self, jpeg: bytes) -> Pixels:
         try:

@@ -10,17 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.live import SOUND_RATE
 from jobs.motions import MOTION_FPS
 from jobs.store.live_streams import LiveNews
-from model.animation.composite import smoothstep
 from model.arrays import Floats, Samples
 from model.audio.live import LiveSpeech
-from worker.live.camera import LiveCamera
+from worker.live.camera import EASE_S, LiveCamera
 
 SPARE_S = 0.04  # that a motion waits for its turn, since sound comes in pieces
 HURRY = 0.02  # by which more time passes, so that what once came late is made good
-EASE_S = 0.4  # in which a face that was driven by a camera comes to rest
 MOST_AHEAD_S = 0.4  # of what is shown; more comes of a burst, and is hurried through
 
 
@@ -37,7 +34,7 @@ class Driver(Protocol):
     """Says at each time how the face moves."""
 
     def feed(self, news: LiveNews, now: float) -> None:
-        """Take what came for it at a time in seconds. Raises ProblemError for what cannot be read."""
+        """Take what came for it at a time in seconds, before `finish`. Raises ProblemError: it cannot be read."""
         ...
 
     def due(self, now: float) -> Moment | None:
@@ -117,7 +114,7 @@ class SoundDriver:
         """See `Driver.close`."""
 
     def _add(self, motions: Floats, now: float) -> None:
-        if self._finished or not len(motions):
+        if not len(motions):
             return
         self._known.extend(motions)
         newest = now + SPARE_S - (self._shown + len(self._known) - 1) / MOTION_FPS
@@ -127,24 +124,24 @@ class SoundDriver:
 
 
 class CameraDriver:
-    """A face that does what another does before a camera, and in the end eases to its `rest` (D,)."""
+    """A face that does what another does before a camera, and in the end eases to rest."""
 
-    def __init__(self, camera: LiveCamera, rest: Floats) -> None:
+    def __init__(self, camera: LiveCamera) -> None:
         self._camera = camera
-        self._rest = rest
         self._began: float | None = None
-        self._newest: Moment | None = None
-        self._last: Moment | None = None  # that was given
+        self._newest: Moment | None = None  # that was not given yet
         self._finished_at: float | None = None
+        self._lock = threading.Lock()
 
     def feed(self, news: LiveNews, now: float) -> None:
         """See `Driver.feed`."""
-        if news.camera is None or self._finished_at is not None:
+        if news.camera is None:
             return
         self._began = now if self._began is None else self._began
         at = now - self._began
         motion, seen = self._camera.read(news.camera, at)
-        self._newest = Moment(motion, round(at, 3), seen)
+        with self._lock:
+            self._newest = Moment(motion, at, seen)
 
     @property
     def given_up(self) -> bool:
@@ -157,24 +154,30 @@ class CameraDriver:
 
     def due(self, now: float) -> Moment | None:
         """See `Driver.due`."""
-        if self._finished_at is None or self._last is None:
-            self._newest, moment = None, self._newest
-            self._last = moment or self._last
-            return moment
-        left = 1 - smoothstep(np.array([(now - self._finished_at) / EASE_S], np.float32))
-        return Moment(self._rest + left * (self._last.motion - self._rest), self._last.at, seen=False)
+        with self._lock:
+            if self._finished_at is None:
+                moment, self._newest = self._newest, None
+                return moment
+        if self._began is None:
+            return None
+        at = now - self._began
+        return Moment(self._camera.rest(at), at, seen=False)
 
     def next_s(self, now: float) -> float | None:
         """See `Driver.next_s`."""
-        return None if self._finished_at is None or self.over_at(now) else 1 / MOTION_FPS
+        with self._lock:
+            if self._finished_at is None:
+                return None if self._newest is None else 0.0
+        return None if self.over_at(now) else 1 / MOTION_FPS
 
     def finish(self, now: float) -> None:
         """See `Driver.finish`."""
-        self._finished_at = now
+        with self._lock:
+            self._finished_at = now
 
     def over_at(self, now: float) -> bool:
         """See `Driver.over_at`."""
-        return self._finished_at is not None and (self._last is None or now > self._finished_at + EASE_S)
+        return self._finished_at is not None and (self._began is None or now > self._finished_at + EASE_S)
 
     def close(self) -> None:
         """See `Driver.close`."""
@@ -182,5 +185,4 @@ class CameraDriver:
 
 
 def _samples(pcm: bytes) -> Samples:
-    assert SOUND_RATE == 16_000  # noqa: S101 - as the models hear
-    return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)

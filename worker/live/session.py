@@ -217,7 +217,7 @@ class LiveSession:
                 )
                 return SoundDriver(models.speech.live(face.motion, style, identity=face.identity))
             case "camera":
-                return CameraDriver(LiveCamera(self._bench, face, options), face.motion)
+                return CameraDriver(LiveCamera(self._bench, face, options))
             case _:
                 return None
 

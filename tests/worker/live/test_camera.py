@@ -1,6 +1,7 @@
 """A portrait driven by pictures of another person, as a camera sends them."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,11 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
+from jobs.live import DriveOptions
 from jobs.motions import ControlsMotion
 from jobs.problems import ProblemError, ProblemType
-from jobs.schemas import ImageOptions, VideoOptions
+from jobs.schemas import ImageOptions
+from jobs.store.live_streams import LiveNews
 from model.extractor import Extraction
 from tests.support.bombs import scans
 from tests.support.films import sway, swaying
@@ -19,6 +22,7 @@ from tests.support.hostile import encoded
 from worker import decoding
 from worker.decoding import readers
 from worker.live.camera import EASE_S, HELD_S, MOST_UNREADABLE, STARTS_S, LiveCamera
+from worker.live.drivers import CameraDriver
 from worker.make.faces import read_portrait
 from worker.make.image import make_image
 from worker.models import Models
@@ -86,7 +90,7 @@ class Session:
 
 @pytest.fixture
 def session(bench: Workbench, face: Extraction) -> Iterable[Session]:
-    with LiveCamera(bench, face, VideoOptions()) as camera:
+    with closing(LiveCamera(bench, face, DriveOptions())) as camera:
         yield Session(camera)
 
 
@@ -118,8 +122,8 @@ def test_the_portrait_rests_and_then_moves_as_the_person_does(
 def test_the_scales_are_those_of_the_change(bench: Workbench, face: Extraction, person: np.ndarray) -> None:
     pictures = [posed(person)] * STARTS + [posed(person, roll=10)] * EASES
     last = []
-    for options in (VideoOptions(), VideoOptions(pose_scale=0.5, expression_scale=0)):
-        with LiveCamera(bench, face, options) as camera:
+    for options in (DriveOptions(), DriveOptions(pose_scale=0.5, expression_scale=0)):
+        with closing(LiveCamera(bench, face, options)) as camera:
             last.append(Session(camera).see(pictures)[0][-1])
     whole, scaled = last
     assert scaled[64:] - face.motion[64:] == pytest.approx(0.5 * (whole - face.motion)[64:], abs=1e-4)
@@ -185,7 +189,7 @@ def test_heads_are_turned_no_further_than_the_portrait_allows(
     turned = tmp_path / "turned.png"
     make_image(bench, astronaut, turned, motion=ControlsMotion(controls={"yaw": 25}), options=ImageOptions())
     looks = [person, np.asarray(Image.open(turned).convert("RGB"))]
-    with LiveCamera(bench, face, VideoOptions(pose_scale=3)) as camera:
+    with closing(LiveCamera(bench, face, DriveOptions(pose_scale=3))) as camera:
         motions, _ = Session(camera).see([posed(looks[0])] * STARTS + [posed(looks[1])] * 2 * EASES)
     assert 38 < np.degrees(motions[-1, 64]) <= 45
 
@@ -232,7 +236,7 @@ def test_a_decoder_that_is_killed_or_hangs_costs_a_picture(
         jpeg = encoded(Image.fromarray(posed(person)), "JPEG")
         assert refused(session.camera, jpeg).problem_type is ProblemType.TOO_COSTLY
         assert session.see([posed(person)])[1].all()
-    session.camera.__exit__(None, None, None)
+    session.camera.close()
     assert not server.children()
 
 
@@ -243,3 +247,26 @@ def test_swaying_is_followed_with_little_delay(session: Session, face: Extractio
     done, got = np.degrees(sway(72, period=36)[:, 0]), rolls(moving) - np.degrees(face.motion[66])
     late_s = -np.sum((got - done) * np.gradient(done)) / np.sum(np.gradient(done) ** 2) / FPS
     assert 0 < late_s < 0.04
+
+
+def test_a_driver_has_a_picture_due_until_it_is_given_and_goes_to_rest_in_the_end(
+    session: Session, face: Extraction, person: np.ndarray
+) -> None:
+    driver = CameraDriver(session.camera)
+    assert driver.next_s(0.0) is driver.due(0.0) is None
+    pictures = [posed(person)] * STARTS + [posed(person, roll=10)] * EASES
+    for number, picture in enumerate(pictures):
+        now = number / FPS
+        driver.feed(LiveNews(None, (), encoded(Image.fromarray(picture), "JPEG", quality=90)), now)
+        assert driver.next_s(now) == 0  # though whoever draws it was busy when it came
+    moment = driver.due(now)
+    assert moment is not None
+    assert (moment.at, moment.seen) == (now, True)
+    assert driver.next_s(now) is driver.due(now) is None
+    driver.finish(now)
+    assert driver.next_s(now) is not None
+    resting = [driver.due(now + step / FPS) for step in range(EASES + 1)]
+    motions = np.stack([moment.motion, *(each.motion for each in resting if each)])
+    assert steps(motions) < 2
+    np.testing.assert_array_equal(motions[-1], face.motion)
+    assert driver.over_at(now + (EASES + 1) / FPS)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from jobs.live import DriveOptions
 from jobs.motions import CoefficientsMotion, ControlsMotion, FramesMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import ImageOptions, VideoOptions
@@ -92,7 +93,7 @@ def test_motions_of_the_morphable_model_are_refused(
 def test_no_camera_drives_it(bench: Workbench, portrait: Path) -> None:
     face = read_portrait(bench, portrait, None).face
     with pytest.raises(ProblemError) as caught:
-        LiveCamera(bench, face, VideoOptions())
+        LiveCamera(bench, face, DriveOptions())
     assert caught.value.problem_type is ProblemType.WRONG_MOTION_SPACE
     assert (caught.value.got, caught.value.allowed) == ("open478", [SPACE])
     assert "a camera's picture becomes a motion in the space 'open478'" in caught.value.detail
