@@ -16,7 +16,7 @@ class Beside:
     """Does a job that waits, or a part of one, where no worker is without a session.
 
     Images and motions are done at once. Of videos as much as leaves the session half of the time. `claim` gives what is
-    next of a kind, if there is any, and `work` does it.
+    next of a kind, if there is any, and `work` does it in a context.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Beside:
         kinds: Sequence[JobKind],
         *,
         claim: Callable[[JobKind], Claim | None],
-        work: Callable[[Claim], None],
+        work: Callable[[Claim, AbstractContextManager[None]], None],
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -43,8 +43,7 @@ class Beside:
                     continue
                 if claim := self._claim(kind):
                     began = time.monotonic()
-                    with aside():
-                        self._work(claim)
+                    self._work(claim, aside())
                     if kind is JobKind.VIDEO:
                         now = time.monotonic()
                         self._videos_after = now + (now - began)

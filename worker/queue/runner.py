@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
@@ -28,7 +29,7 @@ from worker.models import Models
 from worker.problems import BROKEN_DEVICE_EXIT_CODE, is_expected, problem_of
 from worker.queue.beside import Beside
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.machine import machine
+from worker.queue.machine import machine, worker
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.outcomes import Planned, Stored, Unfinished
 from worker.queue.patience import Patience
@@ -65,7 +66,7 @@ class Runner:
             celery,
             redis_url=settings.redis_url,
             holder=self._holder,
-            worker=f"{self._machine}:{os.getppid()}",
+            worker=worker(os.getppid()),
             bench_of=lambda owner: self._bench(owner, Stages(), secrets.randbits(32)),
             meanwhile=Beside(
                 self.store,
@@ -92,17 +93,17 @@ class Runner:
         if claim is None:
             log.info("nothing waits", kind=kind.value)
             return
-        self._run(claim)
+        self._run(claim, contextlib.nullcontext())
 
     def host(self, session_id: str) -> None:
         """Hold the live session that a message calls for."""
         self._began = time.monotonic()
         self._live.run(session_id)
 
-    def _run(self, claim: Claim, *, plan: Claim | None = None) -> None:
-        """Work on what is claimed, while a `plan` is set aside. Raises ClaimLostError where that is another's."""
+    def _run(self, claim: Claim, aside: AbstractContextManager[None]) -> None:
+        """Work on what is claimed, while something else is set `aside`. Where that raises, nothing is done of it, and
+        the next heartbeat frees it."""
         ids = {"job_id": claim.job_id, "request_id": claim.request_id, "part": claim.part or None}
-        aside = contextlib.nullcontext() if plan is None else self._claims.set_aside(plan)
         try:
             with aside, structlog.contextvars.bound_contextvars(**ids):
                 self._work(claim)
@@ -190,9 +191,9 @@ class Runner:
         with contextlib.suppress(RedisError):  # the plan outlasts a short absence
             for kind in urgent:
                 while self._may_set_aside() and (claim := self._first_of(self.store.turns.next(kind))):
-                    self._run(claim, plan=plan)
+                    self._run(claim, self._claims.set_aside(plan))
             if self._may_set_aside() and (claim := self._segment_nobody_takes(plan)):
-                self._run(claim, plan=plan)
+                self._run(claim, self._claims.set_aside(plan))
 
     def _may_set_aside(self) -> bool:
         return time.monotonic() < self._began + ASIDE_S

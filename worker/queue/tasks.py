@@ -25,7 +25,7 @@ from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
-from worker.queue.machine import machine
+from worker.queue.machine import worker
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def leave_sessions(**_: Any) -> None:
 
     def tell() -> None:
         with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
-            store.live.stop(f"{machine()}:{os.getpid()}")
+            store.live.stop(worker(os.getpid()))
 
     threading.Thread(target=tell, name="leave-sessions", daemon=True).start()
 
