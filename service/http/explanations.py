@@ -155,7 +155,8 @@ EXPLANATIONS = {
         "Create the job again, and fetch results before `expires_at`.",
     ),
     "worker-lost": Explanation(
-        "Each time that the job was tried, the worker process died that had it.",
+        "Each time that the job was tried, the worker process died that had it; or several died in one live "
+        "session, soon after each other.",
         "Try another file or a smaller size. Whoever runs the service finds the reason in the worker's log.",
     ),
     "out-of-memory": Explanation(

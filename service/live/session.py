@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import ExitStack
 from typing import Any
@@ -30,6 +31,7 @@ from service.live.messages import NoMessageError, Said, read_message
 
 log = structlog.get_logger(__name__)
 
+DEATHS, DEATHS_S = 3, 300.0  # so many workers that die in one session within so many seconds die of it
 CALL_AGAIN_S = 5.0  # then a worker is called for again: the one that was called may have died
 USES = 4  # how often a portrait is said to be in use in the time after which it would go
 
@@ -98,6 +100,7 @@ class LiveSession:
         self._said = Said(context)
         self._news = asyncio.Event()  # something was said that the worker does not know
         self._lost_at: float | None = time.monotonic()  # since when no worker has it
+        self._deaths = deque[float](maxlen=DEATHS)  # of its workers
 
     async def run(self) -> None:
         """Until the client ends it. Raises what else ends it: ProblemError, JobFailedError, WebSocketDisconnect."""
@@ -164,6 +167,8 @@ class LiveSession:
                 self._lost_at = None
             elif self._lost_at is None:
                 self._lost_at = now
+                if math.isfinite(silent_s):  # it has not left
+                    self._count_death(now)
                 await self._tell_waiting("the worker is gone; another one is called")
                 called_at = -math.inf
             elif now - self._lost_at > settings.live_wait_s:
@@ -180,6 +185,11 @@ class LiveSession:
                 await run_in_threadpool(
                     self._context.portraits.use, self._opened.portrait, retention_s=settings.retention_s
                 )
+
+    def _count_death(self, now: float) -> None:
+        self._deaths.append(now)
+        if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_S:
+            raise ProblemError(ProblemType.WORKER_LOST, f"given up: {DEATHS} workers died in this session")
 
     async def _tell_waiting(self, detail: str) -> None:
         await self._client.tell({"type": "waiting", "detail": detail})

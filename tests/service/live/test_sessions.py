@@ -3,9 +3,13 @@
 import json
 import time
 
+import pytest
+
 from jobs.live import CAMERA, SOUND, LiveOptions
 from jobs.motions import ControlsMotion
 from jobs.problems import Problem, ProblemType
+from jobs.store import live as live_store
+from service.live import session as live_session
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.live.conftest import (
     JPEG,
@@ -126,7 +130,7 @@ def test_an_owner_has_a_share(start: Start, portrait: bytes) -> None:
         assert second.refused(ProblemType.TOO_MANY_REQUESTS)["allowed"] == 1
         assert second.ended() == 1008
         other.say(start_message(mine))
-        other.refused(ProblemType.NOT_FOUND)  # another's portrait
+        other.refused(ProblemType.NO_SUCH_PORTRAIT)  # another's portrait
     nothing_left(server)
 
 
@@ -165,9 +169,26 @@ def test_a_worker_may_give_it_back(server: Server, portrait_id: str) -> None:
             assert client.hear()["type"] == "started"
 
 
+def test_one_of_which_workers_die_is_given_up(
+    server: Server, portrait_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (live_store, live_session):
+        monkeypatch.setattr(module, "SILENT_S", 0.5)
+    with session(server, portrait_id) as (client, worker):
+        worker.died.set()
+        for _ in range(2):
+            assert client.hear()["type"] == "waiting"
+            with working(server, worker.claim.session_id) as another:
+                another.start()
+                assert client.hear()["type"] == "started"
+        assert "3 workers died" in client.refused(ProblemType.WORKER_LOST)["detail"]
+        assert client.ended() == 1008
+    nothing_left(server)
+
+
 def test_a_worker_may_end_it(server: Server, portrait_id: str) -> None:
     with session(server, portrait_id) as (client, worker):
-        told = {"type": "notice", "code": "no-face", "detail": "no face"}
+        told = {"type": "waiting", "detail": "its worker does a job first"}
         worker.end.tell(json.dumps(told))
         problem = Problem.of(ProblemType.UNREADABLE_MEDIA, "it is no JPEG").model_dump(exclude_none=True)
         worker.end.tell(json.dumps({"type": "problem", "problem": problem}))
