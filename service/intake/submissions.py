@@ -30,6 +30,7 @@ from service.intake.forms import Form, Shape, parse_deadline, parse_metadata
 from service.intake.headers import PARAMETERS, wait_seconds
 from service.intake.uploads import read_form
 from service.stores.idempotency import IN_FLIGHT_SECONDS, Answered
+from service.stores.portraits import PortraitRecord
 from service.webhooks.signing import parse_webhook
 
 Build = Callable[[Mapping[str, InputFile]], JobSpec]
@@ -146,20 +147,29 @@ def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> 
     portrait_id = form.texts.get("portrait_id")
     if portrait_id is None:
         return
-    unknown = ProblemError(
+    record = named_portrait(context, caller, portrait_id)
+    try:
+        key = context.artifacts.link(record.file.key, job_id)
+    except ArtifactMissingError as error:
+        raise _no_portrait(portrait_id) from error
+    context.portraits.use(record, retention_s=context.settings.retention_s)
+    form.files["portrait"] = record.file.model_copy(update={"key": key})
+
+
+def named_portrait(context: Context, caller: Caller, portrait_id: str) -> PortraitRecord:
+    """The caller's kept portrait that a request names. Raises ProblemError (422)."""
+    record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
+    if record is None or record.owner != caller.owner:
+        raise _no_portrait(portrait_id)
+    return record
+
+
+def _no_portrait(portrait_id: str) -> ProblemError:
+    return ProblemError(
         ProblemType.NO_SUCH_PORTRAIT,
         f"there is no portrait {portrait_id[:64]!r} (any more); upload it again",
         got=portrait_id,
     )
-    record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
-    if record is None or record.owner != caller.owner:
-        raise unknown
-    try:
-        key = context.artifacts.link(record.file.key, job_id)
-    except ArtifactMissingError as error:
-        raise unknown from error
-    context.portraits.use(record, retention_s=context.settings.retention_s)
-    form.files["portrait"] = record.file.model_copy(update={"key": key})
 
 
 def _webhook(context: Context, form: Form) -> Webhook | None:

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
-from jobs.files.keys import ID
 from jobs.kinds import KINDS
 from jobs.live import LiveSpec, Start
 from jobs.messages import send_live
 from jobs.problems import ProblemType
 from jobs.schemas import JobKind
 from jobs.store.live import LiveFullError
-from service.access.control import owned
 from service.access.throttle import OPEN_OWNER, Caller
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.submissions import require_models
+from service.intake.submissions import named_portrait, require_models
 from service.settings import Settings
 from service.stores.portraits import PortraitRecord
 
@@ -41,13 +39,11 @@ class Opened:
 
 
 def open_session(context: Context, caller: Caller, session_id: str, start: Start) -> Opened:
-    """Begin a session and call a worker to it. Raises ProblemError (404, 429, 503).
+    """Begin a session and call a worker to it. Raises ProblemError (422, 429, 503).
 
     Whatever comes of it, the session is to be closed.
     """
-    portrait_id = start.portrait_id
-    found = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
-    portrait = owned(found, "portrait", portrait_id, caller)
+    portrait = named_portrait(context, caller, start.portrait_id)
     settings = context.settings
     most = most_sessions(settings, context.store.workers.count())
     share = most if caller.owner == OPEN_OWNER else settings.live_share

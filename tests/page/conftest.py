@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserType, Error, Page, WebSocketRoute, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Error, Page, sync_playwright
 
 from tests.service.conftest import Server, Start, control, photo, quiet, server, shared_server, start, weights_dir
 from tests.support.limits import SOUND_LIMITS
 from tests.support.page_jobs import Video
 from tests.support.paths import ROOT
-from tests.support.processes import until
 from tests.support.streams import stream
 from worker.media.audio import open_sound
 from worker.media.stream import join_fragments
@@ -26,46 +25,6 @@ __all__ = ["quiet", "server", "shared_server", "start", "weights_dir"]
 FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 Open = Callable[..., AbstractContextManager[Page]]
-
-
-class Live:
-    """The other end of a page's live sessions: `said`, its messages, and `sent`, its sounds and pictures."""
-
-    def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
-        self.sent: list[bytes] = []
-
-    @property
-    def drives(self) -> list[str]:
-        """By what the portrait was to be moved, in order."""
-        return [message["by"] for message in self.said if message["type"] == "drive"]
-
-    def serve(self, line: WebSocketRoute) -> None:
-        """Answer one session."""
-        self._line = line
-        line.on_message(self._take)
-
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send a message."""
-        self._line.send(json.dumps(message))
-
-    def _take(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            self.sent.append(message)
-            return
-        self.said.append(json.loads(message))
-        if self.said[-1]["type"] == "start":
-            self.tell({"type": "started", "session": "s", "width": 512, "height": 512, "space": "open478"})
-
-    def wait(self, page: Page, condition: Callable[["Live"], bool]) -> None:
-        """Until what was said is so."""
-        until(lambda: condition(self) or page.wait_for_timeout(50), 30, lambda: f"{self.said}, {len(self.sent)} sent")
-
-
-@pytest.fixture
-def live() -> Live:
-    """A worker's part of live sessions, played."""
-    return Live()
 
 
 @pytest.fixture(scope="session")
@@ -100,17 +59,13 @@ def opened(browser: Browser) -> Open:
     """Opens pages that must have nothing to complain of `but` this, such as what the content policy stopped."""
 
     @contextmanager
-    def open_page(
-        url: str, *, but: str = "", script: str = "", live: Live | None = None, **context: Any
-    ) -> Iterator[Page]:
+    def open_page(url: str, *, but: str = "", script: str = "", **context: Any) -> Iterator[Page]:
         page = browser.new_page(**context)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if script:
             page.add_init_script(script)
-        if live is not None:
-            page.route_web_socket("**/v1/live", live.serve)
         page.goto(url)
         yield page
         page.close()

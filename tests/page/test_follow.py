@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import Live, Open
+from jobs.live import CAMERA
 from tests.service.conftest import Server, photo
 from tests.support.limits import VIDEO_LIMITS
+from tests.support.live_lines import LiveLines
 from tests.support.page_jobs import Video, choose_portrait, image_spec, job_of, see_picture, video_spec
 from worker.media.video import open_video
 
@@ -96,24 +97,24 @@ def test_a_clip_of_the_camera_is_followed(page: Page, server: Server, portrait_f
     assert len(frames) > 10
 
 
-def test_the_portrait_follows_the_camera_live(opened: Open, server: Server, portrait_file: Path, live: Live) -> None:
-    with opened(server.url, live=live) as page:
-        turn_on_the_camera(page, portrait_file)
-        page.locator("#follow-me").click()
-        live.wait(page, lambda line: len(line.sent) > 10)
-        live.tell({"type": "notice", "code": "no-face", "detail": "no face"})
-        expect(page.locator(".webcam [role=status]")).to_contain_text("No face is seen.")
-        live.tell({"type": "notice", "code": "face", "detail": "a face"})
-        expect(page.locator(".webcam [role=status]")).to_contain_text("neutral")
-        page.locator("#recenter").click()
-        live.wait(page, lambda line: line.said[-1]["type"] == "recenter")
-        page.locator("#tab-pose").click()
-        live.wait(page, lambda line: line.drives == ["camera", "controls"])
-        page.locator("#tab-follow").click()
-        expect(page.locator("#camera-on")).to_have_text("Turn the camera on")
-        sent = len(live.sent)
-        page.wait_for_timeout(500)
-        assert len(live.sent) == sent
-    assert {picture[0] for picture in live.sent} == {2}
+def test_the_portrait_follows_the_camera_live(page: Page, portrait_file: Path) -> None:
+    live, said = LiveLines(page), page.locator(".webcam [role=status]")
+    turn_on_the_camera(page, portrait_file)
+    page.locator("#follow-me").click()
+    live.wait(lambda: len(live.sent) > 10)
+    live.seen = False
+    expect(said).to_contain_text("No face is seen.")
+    live.seen = True
+    expect(said).to_contain_text("neutral")
+    page.locator("#recenter").click()
+    live.wait(lambda: live.said[-1]["type"] == "recenter")
+    page.locator("#tab-pose").click()
+    live.wait(lambda: live.drives() == ["camera", "controls"])
+    page.locator("#tab-follow").click()
+    expect(page.locator("#camera-on")).to_have_text("Turn the camera on")
+    sent = len(live.sent)
+    page.wait_for_timeout(500)
+    assert len(live.sent) == sent
+    assert {picture[:1] for picture in live.sent} == {CAMERA}
     with Image.open(io.BytesIO(live.sent[0][1:])) as seen:
         assert (seen.format, seen.size) == ("JPEG", (640, 480))

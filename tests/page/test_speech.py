@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from jobs.live import SOUND
 from jobs.motions import ControlsMotion
-from tests.page.conftest import FAKE_DEVICES, Live, Open, launch
+from tests.page.conftest import FAKE_DEVICES, Open, launch
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import WAV
 from tests.support.limits import SOUND_LIMITS
+from tests.support.live_lines import LiveLines
 from tests.support.page_jobs import choose_portrait, job_of, send_speech, video_spec
 from worker.media.audio import read_speech
 
@@ -136,18 +138,16 @@ def test_where_nothing_speaks_texts_it_says_so(opened: Open, start: Start, monke
         expect(page.locator("#text")).to_be_disabled()
 
 
-def test_the_portrait_hears_what_the_microphone_does(
-    opened: Open, server: Server, portrait_file: Path, live: Live
-) -> None:
-    with opened(server.url, live=live) as page:
-        choose_portrait(page, portrait_file)
-        page.locator("#tab-speech").click()
-        page.locator("[value=microphone]").check()
-        page.locator("#speak-along").click()
-        live.wait(page, lambda line: len(line.sent) > 40)
-        page.locator("#speak-along").click()
-        live.wait(page, lambda line: line.drives == ["sound", "controls"])
-    assert {chunk[0] for chunk in live.sent} == {1}
+def test_the_portrait_hears_what_the_microphone_does(page: Page, portrait_file: Path) -> None:
+    live = LiveLines(page)
+    choose_portrait(page, portrait_file)
+    page.locator("#tab-speech").click()
+    page.locator("[value=microphone]").check()
+    page.locator("#speak-along").click()
+    live.wait(lambda: len(live.sent) > 40)
+    page.locator("#speak-along").click()
+    live.wait(lambda: live.drives() == ["sound", "controls"])
+    assert {chunk[:1] for chunk in live.sent} == {SOUND}
     assert {len(chunk) for chunk in live.sent} == {1 + 2 * 960}
     samples = np.concatenate([np.frombuffer(chunk[1:], "<i2") for chunk in live.sent]) / 2**15
     assert np.abs(samples).max() > 0.05

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import FloatRect, Page, expect
 
+from jobs.problems import ProblemType
 from tests.page.conftest import Open
 from tests.service.conftest import Server, photo
-from tests.support.live_lines import UNAVAILABLE, LiveLines
+from tests.support.live_lines import LiveLines
 from tests.support.processes import until
 
 pytestmark = pytest.mark.slow
@@ -232,7 +233,7 @@ def test_a_session_that_ended_idle_comes_back_with_the_next_movement(page: Page,
     live = LiveLines(page)
     page.locator("#portrait").set_input_files(portrait_file)
     expect(page.locator("#live-badge")).to_have_text("Live")
-    live.end(1008, {"type": "/problems/live-idle", "status": 408, "detail": "nothing came for 60 s"})
+    live.end(1008, ProblemType.TOO_SLOW)
     expect(page.locator("#live-badge")).to_be_hidden()
     expect(page.locator("#notice")).to_be_empty()
     page.locator("[data-control=yaw]").fill("12")
@@ -240,10 +241,24 @@ def test_a_session_that_ended_idle_comes_back_with_the_next_movement(page: Page,
     assert len(live.starts()) == 2
 
 
+def test_a_portrait_that_is_no_longer_kept_is_sent_again(page: Page, portrait_file: Path) -> None:
+    live = LiveLines(page)
+    page.locator("#portrait").set_input_files(portrait_file)
+    expect(page.locator("#live-badge")).to_have_text("Live")
+    live.refuse = ProblemType.NO_SUCH_PORTRAIT
+    live.end(1001)
+    live.wait(lambda: len(live.starts()) == 2)
+    live.refuse = None
+    live.wait(lambda: len(live.starts()) == 3)
+    first, second, third = (start["portrait_id"] for start in live.starts())
+    assert first == second != third
+    expect(page.locator("#live-badge")).to_have_text("Live")
+
+
 def test_without_live_pictures_the_picture_follows_once_one_was_made(
     page: Page, server: Server, portrait_file: Path
 ) -> None:
-    LiveLines(page, refuse=UNAVAILABLE)
+    LiveLines(page, refuse=ProblemType.LIVE_UNAVAILABLE)
     page.locator("#portrait").set_input_files(portrait_file)
     expect(page.locator("#live-note")).to_contain_text("taken just now")
     page.locator("[data-control=yaw]").fill("12")

@@ -8,33 +8,37 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, WebSocketRoute
 
-UNAVAILABLE = {
-    "type": "/problems/live-unavailable",
-    "title": "No live session",
-    "status": 503,
-    "detail": "1 of 1 workers is in a session",
-}
+from jobs.live import CAMERA
+from jobs.problems import Problem, ProblemType
 
 
-def picture(number: int | None, color: str, size: int = 64) -> bytes:
+def problem(kind: ProblemType) -> dict[str, Any]:
+    """A problem as a page is told of it."""
+    return Problem.of(kind, "1 of 1 workers is in a session").model_dump(exclude_none=True)
+
+
+def picture(number: int | None, color: str, size: int = 64, *, seen: bool = True) -> bytes:
     """A message with a picture of one colour that shows the state of that number."""
-    header = json.dumps({"picture": 1, "number": number, "at": 0.5}).encode()
+    header = json.dumps({"picture": 1, "number": number, "at": 0.5, "seen": seen}).encode()
     buffer = io.BytesIO()
     Image.new("RGB", (size, size), color).save(buffer, "JPEG")
     return len(header).to_bytes(2, "big") + header + buffer.getvalue()
 
 
 class LiveLines:
-    """What a page says to `/v1/live`; each state of the controls is answered by a picture, red where nothing moves.
+    """What a page says to `/v1/live`, and `sent`: its sounds and pictures.
 
-    `refuse` (a problem document) ends each session at its start, while it is set.
+    Each state of the controls is answered by a picture, red where nothing moves, and each picture of the camera by one
+    that tells whether a face is `seen`. `refuse` ends each session at its start, while it is set.
     """
 
-    def __init__(self, page: Page, *, refuse: dict[str, Any] | None = None) -> None:
+    def __init__(self, page: Page, *, refuse: ProblemType | None = None) -> None:
         self.refuse = refuse
+        self.seen = True
         self._page = page
         self.lines: list[WebSocketRoute] = []
         self.said: list[dict[str, Any]] = []
+        self.sent: list[bytes] = []
         page.route_web_socket("**/v1/live", self._open)
 
     def controls(self) -> list[dict[str, float]]:
@@ -45,18 +49,22 @@ class LiveLines:
         """How sessions were begun."""
         return [message for message in self.said if message["type"] == "start"]
 
+    def drives(self) -> list[str]:
+        """By what the portrait was to be moved, in order."""
+        return [message["by"] for message in self.said if message["type"] == "drive"]
+
     def wait(self, condition: Callable[[], bool]) -> None:
         """Until the page has said something; its messages come while the page is asked."""
         for _ in range(300):
             if condition():
                 return
             self._page.wait_for_timeout(20)
-        raise AssertionError(f"the page said {self.said}")
+        raise AssertionError(f"the page said {self.said} and sent {len(self.sent)} times")
 
-    def end(self, code: int, problem: dict[str, Any] | None = None) -> None:
+    def end(self, code: int, kind: ProblemType | None = None) -> None:
         """End the session that was opened last."""
-        if problem:
-            self.lines[-1].send(json.dumps({"type": "problem", "problem": problem}))
+        if kind:
+            self.lines[-1].send(json.dumps({"type": "problem", "problem": problem(kind)}))
         self.lines[-1].close(code=code)
 
     def _open(self, line: WebSocketRoute) -> None:
@@ -65,6 +73,11 @@ class LiveLines:
 
     def _hear(self, line: WebSocketRoute) -> Callable[[str | bytes], None]:
         def hear(data: str | bytes) -> None:
+            if isinstance(data, bytes):
+                self.sent.append(data)
+                if data[:1] == CAMERA:
+                    line.send(picture(None, "green", seen=self.seen))
+                return
             message = json.loads(data)
             self.said.append(message)
             if message["type"] == "start":

@@ -14,7 +14,7 @@ const PACE_MS = 20; // between two states: as often as a screen shows, and with 
 const AGAIN_MS = [250, 500, 1000, 2000, 4000]; // waits before a broken line is tried again
 const LATER_MS = 20_000; // before a service that had no room, or no live sessions, is asked again
 const IDLE_MS = 45_000; // who has not moved for so long needs no line
-const OF_THE_PORTRAIT = ["no-face", "unreadable-media", "too-large", "unsupported-media-type"];
+const OF_THE_PORTRAIT = ["no-face", "unreadable-media", "too-large", "unsupported-media"];
 
 class Live {
   full = false; // sessions are offered, and all are taken
@@ -140,7 +140,6 @@ class Live {
   #said(message) {
     if (message.type === "waiting") state.set({ live: "waiting" });
     else if (message.type === "started") this.#started();
-    else if (message.type === "notice") state.set({ unseen: message.code === "no-face" });
   }
 
   #started() {
@@ -156,7 +155,8 @@ class Live {
     this.#send();
   }
 
-  #picture({ number }, bitmap, jpeg) {
+  #picture({ number, seen }, bitmap, jpeg) {
+    state.set({ unseen: this.#drive.by === "camera" && !seen });
     if (!this.#rested && number === this.#rest) {
       this.#rested = true;
       keepRest(jpeg);
@@ -171,13 +171,14 @@ class Live {
   #closed({ code, opened, problem }) {
     this.#line = null;
     state.set({ live: "off", unseen: false });
-    const type = String(problem?.type ?? "").split("/").pop();
+    const refusal = problem && new Problem(problem.status, problem);
+    const type = refusal?.type;
     if (OF_THE_PORTRAIT.includes(type)) {
       this.#refused = state.get("portrait")?.file;
-      return tellError(new Problem(problem.status, problem));
+      return tellError(refusal);
     }
     if (type === "no-such-portrait") forgetPortraitId();
-    else if (problem && type !== "live-unavailable") return; // idle, for instance: the next movement opens another
+    else if (refusal && type !== "live-unavailable") return; // idle, for instance: the next movement opens another
     if (type === "live-unavailable" || (!opened && this.#failures > 0)) return this.#later(opened);
     if (code === 1000 || performance.now() - this.#movedAt > IDLE_MS) return;
     const wait = AGAIN_MS[Math.min(this.#failures, AGAIN_MS.length - 1)];

@@ -18,7 +18,7 @@ export class Webcam {
   #options;
   #capture = null;
   #recording = null;
-  #following = false;
+  #following = null; // what tells one time of it from the next
   #canvas = document.createElement("canvas");
   #video = make("video", { className: "self-view", muted: true, playsInline: true, "aria-label": t("webcam.view"), hidden: true });
   #switch = button("camera-on", "webcam.on");
@@ -72,7 +72,7 @@ export class Webcam {
     this.#switch.textContent = t(on ? "webcam.off" : "webcam.on");
     this.#follow.hidden = !on || !live.can;
     this.#follow.textContent = t(this.#following ? "webcam.follow-stop" : "webcam.follow");
-    this.#follow.setAttribute("aria-pressed", String(this.#following));
+    this.#follow.setAttribute("aria-pressed", String(Boolean(this.#following)));
     this.#follow.disabled = !state.get("portrait") || state.get("busy");
     this.#recenter.hidden = this.#said.hidden = !this.#following;
     this.#said.textContent = this.#following ? t(state.get("unseen") ? "webcam.no-face" : "webcam.look") : "";
@@ -84,10 +84,11 @@ export class Webcam {
 
   // The next picture is sent when the one before was taken, so none wait.
   async #startFollowing() {
-    this.#following = true;
+    const mine = {};
+    this.#following = mine;
     this.#show();
     live.drive("camera", this.#options());
-    while (this.#following) {
+    while (this.#following === mine) {
       const next = new Promise((resolve) => setTimeout(resolve, FRAME_MS));
       await live.camera(await picture(this.#video, this.#canvas, { side: SIDE, quality: 0.8 }));
       await next;
@@ -96,7 +97,7 @@ export class Webcam {
 
   #stopFollowing() {
     if (!this.#following) return;
-    this.#following = false;
+    this.#following = null;
     if (!state.get("busy")) live.drive("controls");
     this.#show();
   }

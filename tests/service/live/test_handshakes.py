@@ -46,7 +46,7 @@ def denied(server: Server, kind: ProblemType, **options: Any) -> dict[str, str]:
 def let_in(client: Client) -> None:
     """Check that a session would begin if there were its portrait."""
     client.say(start_message("0" * 32))
-    client.refused(ProblemType.NOT_FOUND)
+    client.refused(ProblemType.NO_SUCH_PORTRAIT)
     assert client.ended() == 1008
 
 
@@ -184,7 +184,7 @@ def test_it_is_served_under_a_path(start: Start) -> None:
     for path in ("/portraits/v1/live", "/v1/live"):
         with connected(server, url=url + path) as client:
             client.say(start_message("0" * 32))
-            assert "/portraits/problems/not-found" in client.hear()["problem"]["type"]
+            assert "/portraits/problems/no-such-portrait" in client.hear()["problem"]["type"]
 
 
 def test_the_log_has_one_line_of_it_and_no_key(start: Start, portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:

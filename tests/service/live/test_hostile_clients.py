@@ -104,8 +104,8 @@ def test_what_is_no_message_ends_the_session(server: Server, portrait_id: str, m
         (SOUND + bytes(640), ProblemType.INVALID_REQUEST),
         ({"type": "start"}, ProblemType.INVALID_REQUEST),
         (start_message("0" * 32, size=5000), ProblemType.INVALID_REQUEST),
-        (start_message("0" * 32), ProblemType.NOT_FOUND),
-        (start_message("../../etc"), ProblemType.NOT_FOUND),
+        (start_message("0" * 32), ProblemType.NO_SUCH_PORTRAIT),
+        (start_message("../../etc"), ProblemType.NO_SUCH_PORTRAIT),
         ("nothing", ProblemType.BAD_REQUEST),
     ],
 )
