@@ -21,10 +21,12 @@ STATES, SOUNDS, CAMERAS, PICTURES, TOLD = ":state", ":sound", ":camera", ":pictu
 LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
 BLOCK_S = 1.0
 
-# stream, length, seconds, then fields and values: one step, so that nothing is left behind of a session that has ended
+# length, seconds, take (empty for the client), then fields and values: one step, so that nothing is left behind of a
+# session that has ended, and that a worker which has lost one, but does not know it yet, says nothing in it
 ADD = """
 if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', unpack(ARGV, 3))
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[2], 'takes') ~= ARGV[3] then return 0 end
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', unpack(ARGV, 4))
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
@@ -113,7 +115,7 @@ class LiveEnd:
 
     def __init__(self, url: str, claim: LiveClaim) -> None:
         self._redis: Redis = Redis.from_url(url, socket_timeout=READ_TIMEOUT_S)
-        self._id = claim.session_id
+        self._id, self._take = claim.session_id, claim.take
         self._add = self._redis.register_script(ADD)
         # the state counts from before; sound and pictures of a camera are of the moment
         self._after = {_key(self._id, STATES): b"0"}
@@ -152,13 +154,15 @@ class LiveEnd:
         return next((entry for entry, _ in cast("Any", self._redis.xrevrange(key, count=1))), b"0")
 
     def _send(self, stream: str, **fields: str | bytes) -> None:
-        self._add(*_addition(self._id, stream, fields))
+        self._add(*_addition(self._id, stream, fields, take=str(self._take)))
 
 
-def _addition(session_id: str, stream: str, fields: Mapping[str, str | bytes]) -> tuple[list[str], list[Any]]:
+def _addition(
+    session_id: str, stream: str, fields: Mapping[str, str | bytes], *, take: str = ""
+) -> tuple[list[str], list[Any]]:
     """Keys and arguments of ADD."""
     flat = [each for pair in fields.items() for each in pair]
-    return [_key(session_id, stream), Key.LIVE_SESSION + session_id], [LENGTHS[stream], KEPT_S, *flat]
+    return [_key(session_id, stream), Key.LIVE_SESSION + session_id], [LENGTHS[stream], KEPT_S, take, *flat]
 
 
 def _key(session_id: str, stream: str) -> str:

@@ -1,8 +1,9 @@
 """Live sessions in Redis: who may begin one, who holds it, and what both ends say to each other."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import redis
@@ -155,18 +156,32 @@ def test_who_takes_it_over_begins_with_the_state_and_with_what_comes_then(
         end.close()
 
 
+def test_who_has_lost_it_says_nothing_in_it(
+    store: JobStore, claim: LiveClaim, end: LiveEnd, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SILENT_S", 0.0)
+    second = store.live.take("one", "machine:2")
+    assert second is not None
+    with contextlib.closing(LiveEnd(redis_url, second)) as its:
+        its.show(PictureHeader(picture=1, number=None, at=0, seen=True), b"new")
+        end.show(PictureHeader(picture=2, number=None, at=0, seen=True), b"old")
+        end.tell("{}", ends=True)
+
+    async def follow(line: LiveLine) -> None:
+        (heard,) = [each async for each in until_quiet(line)]
+        assert isinstance(heard, LivePicture)
+        assert heard.jpeg == b"new"
+
+    talk(redis_url, follow)
+
+
 def test_the_client_sees_the_newest_picture_and_is_told_all(claim: LiveClaim, end: LiveEnd, redis_url: str) -> None:
     for picture in range(3):
         end.show(PictureHeader(picture=picture, number=None, at=0.5, seen=True), b"jpeg %d" % picture)
         end.tell(f"message {picture}", ends=picture == 2)
 
     async def follow(line: LiveLine) -> None:
-        heard = []
-        async for each in line.follow("one"):
-            if each is None:
-                break
-            heard.append(each)
-        assert heard == [
+        assert [each async for each in until_quiet(line)] == [
             *(LiveTold(f"message {number}", ends=number == 2) for number in range(3)),
             LivePicture('{"picture":2,"number":null,"at":0.5,"seen":true}', b"jpeg 2"),
         ]
@@ -179,6 +194,14 @@ def end(claim: LiveClaim, redis_url: str) -> Iterator[LiveEnd]:
     end = LiveEnd(redis_url, claim)
     yield end
     end.close()
+
+
+async def until_quiet(line: LiveLine) -> AsyncIterator[LivePicture | LiveTold]:
+    """What comes until nothing does for a second."""
+    async for each in line.follow("one"):
+        if each is None:
+            break
+        yield each
 
 
 def talk(redis_url: str, what: Callable[[LiveLine], Awaitable[None]]) -> None:
