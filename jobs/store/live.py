@@ -21,10 +21,18 @@ STOPPING_S = 3600  # how long it is known that a worker was told to stop
 SESSION = """
 local session = LIVE_SESSION .. id
 local parts = {'', ':state', ':sound', ':camera', ':pictures', ':told'}
-local function lives() return tonumber(redis.call('ZSCORE', LIVE, id) or 0) > tonumber(now()) end
+local function lives(id)
+  local at, till = tonumber(now()), tonumber(redis.call('ZSCORE', LIVE, id) or 0)
+  if till > at + a.lease_s then redis.call('ZADD', LIVE, at + a.lease_s, id) end  -- the clock was set back
+  return till > at
+end
 local function silent_s()
-  local heard = redis.call('HGET', session, 'heard_at')
-  return heard and now() - heard
+  local heard, at = redis.call('HGET', session, 'heard_at'), now()
+  if heard and tonumber(heard) > tonumber(at) then  -- the clock was set back
+    redis.call('HSET', session, 'heard_at', at)
+    heard = at
+  end
+  return heard and at - heard
 end
 local function mine() return redis.call('HGET', session, 'takes') == tostring(a.take) end
 local function live_count(what, many) redis.call('HINCRBY', LIVE_COUNTS, what, many) end
@@ -37,10 +45,11 @@ OPEN_SESSION = Script(
 local at, own = now(), 0
 redis.call('ZREMRANGEBYSCORE', LIVE, '-inf', at)
 local others = redis.call('ZRANGE', LIVE, 0, -1)
-if #others >= a.most then return 'full' end
 for _, each in ipairs(others) do
+  lives(each)
   if redis.call('HGET', LIVE_SESSION .. each, 'owner') == a.owner then own = own + 1 end
 end
+if #others >= a.most then return 'full' end
 if own >= a.share then return 'share' end
 redis.call('HSET', session, 'owner', a.owner, 'spec', a.spec)
 redis.call('EXPIRE', session, a.kept_s)
@@ -54,7 +63,7 @@ return 'ok'
 VOUCH = Script(
     SESSION
     + """
-if not lives() then return nil end
+if not lives(id) then return nil end
 redis.call('ZADD', LIVE, now() + a.lease_s, id)
 for _, part in ipairs(parts) do redis.call('EXPIRE', session .. part, a.kept_s) end
 return tostring(silent_s() or -1)
@@ -69,11 +78,11 @@ for _, part in ipairs(parts) do redis.call('DEL', session .. part) end
 """
 )
 
-# holder, silent_s -> its specification, and which take of it this is; nothing where it has ended or is another's
+# holder, silent_s, lease_s -> its specification, and which take this is; nothing where it has ended or is another's
 TAKE = Script(
     SESSION
     + """
-if not lives() or redis.call('EXISTS', session) == 0 then return nil end
+if not lives(id) or redis.call('EXISTS', session) == 0 then return nil end
 local silent = silent_s()
 if silent and silent < a.silent_s then return nil end
 redis.call('HSET', session, 'heard_at', now(), 'holder', a.holder)
@@ -81,12 +90,12 @@ return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'tak
 """
 )
 
-# take, pictures (since the last beat), worker (of which the holder is a process) -> 0 where it is to be left
+# take, pictures (since the last beat), worker (of which the holder is a process), lease_s -> 0 where it is to be left
 BEAT_SESSION = Script(
     SESSION
     + """
 if a.pictures > 0 then live_count('pictures', a.pictures) end
-if not mine() or not lives() then return 0 end
+if not mine() or not lives(id) then return 0 end
 redis.call('HSET', session, 'heard_at', now())
 return redis.call('EXISTS', STOPPING .. a.worker) == 1 and 0 or 1
 """
@@ -157,7 +166,8 @@ class LiveSessions:
 
     def take(self, session_id: str, holder: str) -> LiveClaim | None:
         """Take a session that no worker has; None where there is none to take."""
-        found = cast("tuple[str, int] | None", self._run(TAKE, session_id, holder=holder, silent_s=SILENT_S))
+        answer = self._run(TAKE, session_id, holder=holder, silent_s=SILENT_S, lease_s=LEASE_S)
+        found = cast("tuple[str, int] | None", answer)
         return found and LiveClaim(session_id, LiveSpec.model_validate_json(found[0]), found[1])
 
     def beat(self, claim: LiveClaim, *, worker: str, pictures: int) -> bool:
@@ -165,7 +175,10 @@ class LiveSessions:
 
         It is not where the session has ended, is another's, or `worker` was told to stop.
         """
-        return bool(self._run(BEAT_SESSION, claim.session_id, take=claim.take, worker=worker, pictures=pictures))
+        goes_on = self._run(
+            BEAT_SESSION, claim.session_id, take=claim.take, worker=worker, pictures=pictures, lease_s=LEASE_S
+        )
+        return bool(goes_on)
 
     def leave(self, claim: LiveClaim) -> None:
         """Give a session back, for another worker to take."""

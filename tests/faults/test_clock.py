@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from jobs.live import LiveOptions, LiveSpec
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, JobKind
+from jobs.store import live
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim
 from service.running.embedded import bundled_redis_server
@@ -91,6 +93,37 @@ def test_a_clock_set_back_does_not_prolong_the_hold_of_the_dead(
     assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == []
     store.workers.beat("alive:1", {"state": "ready"})
     assert list(store.workers.live()) == ["alive:1"]
+    store.close()
+
+
+def test_a_clock_set_back_does_not_prolong_live_sessions(
+    service: Service, set_clock: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who dies then is missed as soon as ever, front-end or worker, and who lives goes on."""
+    monkeypatch.setattr(live, "LEASE_S", 3.0)
+    store = service.store
+    file = InputFile(key="0" * 32 + "/portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0" * 64)
+    spec = LiveSpec(owner="tests", portrait=file, options=LiveOptions())
+    for session in ("vouched", "held", "dead"):
+        store.live.open(session, spec, most=3, share=3)
+    held = store.live.take("held", "machine:1")
+    assert held is not None
+    assert store.live.take("vouched", "dead:1") is not None
+    set_clock(-HOUR)
+    assert store.live.beat(held, worker="w", pictures=0)
+    assert store.live.vouch("vouched") == pytest.approx(0, abs=1)
+    with pytest.raises(live.LiveFullError):
+        store.live.open("next", spec, most=3, share=3)
+
+    def worker_is_missed() -> bool:
+        silent_s = store.live.vouch("vouched")
+        assert silent_s is not None
+        return silent_s > 1
+
+    until(worker_is_missed, 10, "a worker's death is not seen")
+    until(lambda: not store.live.beat(held, worker="w", pictures=0), 10, "a front-end's death is not seen")
+    store.live.vouch("vouched")
+    until(lambda: store.live.count() == 1, 10, "a session that nobody vouches for lasts")
     store.close()
 
 
