@@ -12,13 +12,14 @@ from typing import Any, Self, cast
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from jobs.live import LiveState, PictureHeader
+from jobs.live import SOUND_RATE, LiveState, PictureHeader
 from jobs.store.events import READ_TIMEOUT_S
 from jobs.store.live import KEPT_S, LiveClaim
 from jobs.store.names import Key
 
 STATES, SOUNDS, CAMERAS, PICTURES, TOLD = ":state", ":sound", ":camera", ":pictures", ":told"
 LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
+SOUND_BYTES_AT_ONCE = 3 * 2 * SOUND_RATE  # that are taken at once: three seconds
 BLOCK_S = 1.0
 
 # length, seconds, take (empty for the client), then fields and values: one step, so that nothing is left behind of a
@@ -50,7 +51,7 @@ class LiveTold:
 
 @dataclass(frozen=True)
 class LiveNews:
-    """What came from the client: its newest state, all of its sound, the newest picture of its camera."""
+    """What came from the client: its newest state, the newest of its sound, the newest picture of its camera."""
 
     state: LiveState | None
     sounds: tuple[bytes, ...]
@@ -138,7 +139,7 @@ class LiveEnd:
             elif b"jpeg" in last:
                 camera = last[b"jpeg"]
             else:
-                sounds = [fields[b"pcm"] for _, fields in entries]
+                sounds = _newest([fields[b"pcm"] for _, fields in entries])
         return LiveNews(state, tuple(sounds), camera)
 
     def show(self, header: PictureHeader, jpeg: bytes) -> None:
@@ -155,6 +156,15 @@ class LiveEnd:
 
     def _send(self, stream: str, **fields: str | bytes) -> None:
         self._add(*_addition(self._id, stream, fields, take=str(self._take)))
+
+
+def _newest(sounds: list[bytes]) -> list[bytes]:
+    """The last of the sounds, as many as are no more than may be taken at once."""
+    left = SOUND_BYTES_AT_ONCE
+    first = len(sounds)
+    while first and (left := left - len(sounds[first - 1])) >= 0:
+        first -= 1
+    return sounds[first:]
 
 
 def _addition(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 import redis
 
-from jobs.live import LiveOptions, LiveSpec, LiveState, PictureHeader
+from jobs.live import MAX_SOUND_BYTES, LiveOptions, LiveSpec, LiveState, PictureHeader
 from jobs.motions import ControlsMotion
 from jobs.schemas import InputFile
 from jobs.store import live as live_module
@@ -132,6 +132,20 @@ def test_the_newest_of_each_and_all_of_the_sound_comes(claim: LiveClaim, end: Li
     assert news.state == LiveState(motion=motion, number=4)
     assert news.sounds == tuple(bytes([number]) for number in range(5))
     assert news.camera == b"jpeg 4"
+    assert not end.read(0.01)
+
+
+def test_of_sound_that_comes_too_fast_the_last_seconds_are_taken(
+    claim: LiveClaim, end: LiveEnd, redis_url: str
+) -> None:
+    """Else minutes of it would be waiting for those who listen, and so would all else that is said."""
+
+    async def flood(line: LiveLine) -> None:
+        for number in range(50):
+            await line.hear("one", bytes([number]) * MAX_SOUND_BYTES)
+
+    talk(redis_url, flood)
+    assert [each[0] for each in end.read(1).sounds] == [49]
     assert not end.read(0.01)
 
 
