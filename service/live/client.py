@@ -32,16 +32,16 @@ class Bucket:
 
 
 class LiveClient:
-    """The client's WebSocket, which is open. `heard_at` is when it last said something, by the monotonic clock."""
+    """The client by its WebSocket, which is open. `heard_at` is when it last said something, by the monotonic clock."""
 
     def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
+        self.websocket = websocket
         self._messages, self._bytes = Bucket(MAX_MESSAGES), Bucket(MAX_BYTES)
         self.heard_at = time.monotonic()
 
     async def receive(self) -> str | bytes:
         """The next message. Raises WebSocketDisconnect, and ProblemError when they come too fast."""
-        event = await self._websocket.receive()
+        event = await self.websocket.receive()
         if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(event["code"])
         text = event.get("text")
@@ -61,11 +61,11 @@ class LiveClient:
 
     async def pass_on(self, text: str) -> None:
         """Send a message that is JSON already."""
-        await self._websocket.send_text(text)
+        await self.websocket.send_text(text)
 
     async def tell_problem(self, problem: Problem) -> None:
         """Say that a message was refused, or why the session ends."""
-        await self.tell({"type": "problem", "problem": problem_document(self._websocket, problem)})
+        await self.tell({"type": "problem", "problem": problem_document(self.websocket, problem)})
 
     async def refuse(self, error: problems.ProblemError) -> None:
         """Say that a message was refused."""
@@ -74,8 +74,8 @@ class LiveClient:
     async def show(self, picture: LivePicture) -> None:
         """Send a picture, and return when the client has taken it."""
         header = picture.header.encode()
-        await self._websocket.send_bytes(len(header).to_bytes(2, "big") + header + picture.jpeg)
+        await self.websocket.send_bytes(len(header).to_bytes(2, "big") + header + picture.jpeg)
 
     async def close(self, code: int) -> None:
         """End it."""
-        await self._websocket.close(code)
+        await self.websocket.close(code)

@@ -22,6 +22,8 @@ from jobs.messages import send_live
 from jobs.problems import Problem, ProblemError, ProblemType
 from jobs.store.live import SILENT_S, VOUCH_S
 from jobs.store.live_streams import LivePicture, LiveTold
+from service.access.control import require
+from service.access.keys import KeyScope
 from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import JobFailedError, presentable_problem
@@ -157,6 +159,7 @@ class LiveSession:
         called_at = used_at = time.monotonic()
         while True:
             await asyncio.sleep(VOUCH_S)
+            await run_in_threadpool(self._require_key)
             silent_s = await run_in_threadpool(self._context.store.live.vouch, self._id)
             if silent_s is None:
                 raise ProblemError(
@@ -190,6 +193,10 @@ class LiveSession:
         self._deaths.append(now)
         if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_S:
             raise ProblemError(ProblemType.WORKER_LOST, f"given up: {DEATHS} workers died in this session")
+
+    def _require_key(self) -> None:
+        """Raise ProblemError (401, 403, 503) where the client's key lets nobody in any more."""
+        require(self._context.access.caller(self._client.websocket), KeyScope.WRITE)
 
     async def _tell_waiting(self, detail: str) -> None:
         await self._client.tell({"type": "waiting", "detail": detail})

@@ -16,7 +16,7 @@ from jobs.live import SUBPROTOCOL
 from jobs.problems import ProblemType
 from service.access.keys import KeyFile, KeyScope
 from tests.service.conftest import BOTH, FIRST, Server, Start
-from tests.service.live.conftest import Client, connected, keep, key_protocol, start_message
+from tests.service.live.conftest import Client, connected, keep, key_protocol, nothing_left, session, start_message
 from tests.service.routes.test_create import refused
 from tests.service.running.test_slow_clients import connected as raw
 from tests.service.running.test_slow_clients import head
@@ -92,6 +92,18 @@ def test_a_key_needs_the_scope_write(start: Start) -> None:
     denied(server, ProblemType.FORBIDDEN, key=reader)
     with connected(server, key=writer) as client:
         let_in(client)
+
+
+def test_a_key_that_is_revoked_ends_its_sessions(start: Start, portrait: bytes) -> None:
+    server = start()
+    keys = KeyFile(server.context.settings.keys_path)
+    key, record = keys.make("team")
+    portrait_id = keep(server, portrait, **{"X-API-Key": key})
+    with session(server, portrait_id, key=key) as (client, _):
+        keys.revoke(record.id)
+        client.refused(ProblemType.UNAUTHORIZED)
+        assert client.ended() == 1008
+    nothing_left(server)
 
 
 def test_a_handshake_is_a_request_of_the_rate(start: Start) -> None:
