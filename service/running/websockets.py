@@ -129,6 +129,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             await self.writable.wait()
         elif message["type"] == "websocket.close":
             self._read_on()
+        elif message["type"] == "websocket.http.response.body":
+            self.handshake_complete = self.close_sent  # it was refused; uvicorn would log that it was forgotten
 
     async def receive(self) -> ASGIReceiveEvent:
         """The next message."""

@@ -118,6 +118,12 @@ def test_without_keys_pages_of_other_origins_are_kept_out(server: Server, origin
     denied(server, ProblemType.FORBIDDEN, origin=origin)
 
 
+def test_who_is_refused_is_no_error_of_the_server(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    denied(server, ProblemType.FORBIDDEN, origin="https://evil.example")
+    assert server.client.get("/healthz").status_code == 200
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
 def test_without_keys_our_own_pages_are_let_in(server: Server) -> None:
     with connected(server, origin=server.url, offered=(SUBPROTOCOL,)) as client:
         assert client.socket.subprotocol == SUBPROTOCOL
