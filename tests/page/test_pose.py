@@ -41,15 +41,15 @@ def preset(page: Page, name: str) -> None:
 def test_presets_of_head_and_face_hold_together(page: Page) -> None:
     expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
     preset(page, "left")
-    becomes(page, {"yaw": -24, "gaze_x": -0.3})
+    becomes(page, {"yaw": -14, "gaze_x": -0.5})
     preset(page, "smile")
-    becomes(page, {"yaw": -24, "gaze_x": -0.3, "smile": 0.8})
-    expect(page.locator("[data-control=smile]")).to_have_value("0.8")
+    becomes(page, {"yaw": -14, "gaze_x": -0.5, "smile": 1})
+    expect(page.locator("[data-control=smile]")).to_have_value("1")
     expect(page.locator(".preset[aria-pressed=true]")).to_have_count(2)
     preset(page, "right")
-    becomes(page, {"yaw": 24, "gaze_x": 0.3, "smile": 0.8})
+    becomes(page, {"yaw": 14, "gaze_x": 0.5, "smile": 1})
     preset(page, "kiss")
-    becomes(page, {"yaw": 24, "gaze_x": 0.3, "pucker": 1, "blink_left": 0.3, "blink_right": 0.3})
+    becomes(page, {"yaw": 14, "gaze_x": 0.5, "pucker": 1, "blink_left": 0.3, "blink_right": 0.3})
     preset(page, "right")  # once more: back to rest
     becomes(page, {"pucker": 1, "blink_left": 0.3, "blink_right": 0.3})
 
@@ -68,31 +68,31 @@ def test_a_preset_is_moved_into_and_at_once_where_motion_is_unwanted(opened: Ope
         values = page.evaluate(seen)
         assert len(values) > 2
         assert values == sorted(values)
-        assert values[-1] == 0.8
+        assert values[-1] == 1
     with opened(server.url, reduced_motion="reduce") as page:
         expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
-        assert page.evaluate(seen) == [0.8]
+        assert page.evaluate(seen) == [1]
 
 
 def test_steps_are_undone_and_redone(page: Page) -> None:
     undo, redo = page.locator("#pose-undo"), page.locator("#pose-redo")
     preset(page, "smile")
-    becomes(page, {"smile": 0.8})
+    becomes(page, {"smile": 1})
     page.locator("[data-control=yaw]").fill("10")
     page.locator("[data-control=yaw]").dispatch_event("change")
     preset(page, "up")
-    becomes(page, {"smile": 0.8, "pitch": 16, "gaze_y": 0.4})
+    becomes(page, {"smile": 1, "pitch": 9, "gaze_y": 0.5})
     undo.click()
-    becomes(page, {"smile": 0.8, "yaw": 10})
+    becomes(page, {"smile": 1, "yaw": 10})
     page.keyboard.press("Control+z")
-    becomes(page, {"smile": 0.8})
+    becomes(page, {"smile": 1})
     page.keyboard.press("Control+Shift+Z")
-    becomes(page, {"smile": 0.8, "yaw": 10})
+    becomes(page, {"smile": 1, "yaw": 10})
     page.locator("#pose-reset").click()
     becomes(page, {})
     expect(redo).to_have_attribute("aria-disabled", "true")
     undo.click()
-    becomes(page, {"smile": 0.8, "yaw": 10})
+    becomes(page, {"smile": 1, "yaw": 10})
     redo.click()
     becomes(page, {})
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_steps_are_undone_and_redone(page: Page) -> None:
     expect(undo).to_have_attribute("aria-disabled", "true")
     page.locator("[data-control=yaw]").focus()
     page.keyboard.press("Control+Shift+Z")
-    becomes(page, {"smile": 0.8})
+    becomes(page, {"smile": 1})
 
 
 def test_keys_move_a_slider_by_sensible_steps(page: Page) -> None:
@@ -200,13 +200,13 @@ def test_the_pose_becomes_a_job(page: Page, server: Server, portrait_file: Path)
     expect(make).to_have_attribute("aria-disabled", "false")
     preset(page, "up")
     preset(page, "wink")
-    becomes(page, {"pitch": 16, "gaze_y": 0.4, "blink_left": 1, "smile": 0.5})
+    becomes(page, {"pitch": 9, "gaze_y": 0.5, "blink_left": 1, "smile": 0.7})
     make.click()
     until(lambda: server.queued_messages("images"), 30, "nothing is sent")
     record = server.context.store.get(server.queued_messages("images")[0])
     assert record is not None
     spec: Any = record.spec
-    assert spec.motion.controls == {"pitch": 16, "gaze_y": 0.4, "blink_left": 1, "smile": 0.5}
+    assert spec.motion.controls == {"pitch": 9, "gaze_y": 0.5, "blink_left": 1, "smile": 0.7}
     assert spec.motion.relative is True
     assert spec.options.paste_back is True
     assert record.metadata["what"] == "up-wink"
@@ -220,6 +220,6 @@ def test_the_photo_can_be_another_and_keeps_the_pose(page: Page, portrait_file: 
     page.locator("#photo-menu summary").click()
     page.locator("#portrait").set_input_files(portrait_file)
     expect(page.locator("#photo-menu")).not_to_have_attribute("open", "")
-    live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {"smile": 0.8})
+    live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {"smile": 1})
     assert len({start["portrait_id"] for start in live.starts()}) == 2
     expect(page.locator("#stage")).to_have_attribute("data-shows", "live")

@@ -37,7 +37,7 @@ export function drawFace(values) {
   const { yaw = 0, pitch = 0, brow_raise: raised = 0, brow_lower: lowered = 0 } = values;
   const features = [eye(-6, values.blink_right ?? 0), eye(6, values.blink_left ?? 0), mouth(values)];
   if (raised || lowered) features.push(brow(-6, raised, lowered), brow(6, raised, lowered));
-  const place = `translate(${20 + yaw / 3.4} ${17.5 - pitch / 2.7}) scale(${1 - Math.abs(yaw) / 120} 1)`;
+  const place = `translate(${20 + yaw / 2} ${17.5 - pitch / 1.8}) scale(${1 - Math.abs(yaw) / 70} 1)`;
   return shape(
     "svg",
     { viewBox: "0 0 40 40", class: "face", "aria-hidden": "true" },

@@ -9,17 +9,17 @@ import { t } from "./words.js";
 const HEAD = ["yaw", "pitch", "roll", "x", "y", "scale", "gaze_x", "gaze_y"]; // all else is the face's
 
 const PRESETS = [
-  ["left", { yaw: -24, gaze_x: -0.3 }],
-  ["right", { yaw: 24, gaze_x: 0.3 }],
-  ["up", { pitch: 16, gaze_y: 0.4 }],
-  ["down", { pitch: -16, gaze_y: -0.4 }],
-  ["smile", { smile: 0.8 }],
-  ["laugh", { smile: 1, jaw_open: 0.45, blink_left: 0.2, blink_right: 0.2 }],
-  ["wink", { blink_left: 1, smile: 0.5 }],
+  ["left", { yaw: -14, gaze_x: -0.5 }],
+  ["right", { yaw: 14, gaze_x: 0.5 }],
+  ["up", { pitch: 9, gaze_y: 0.5 }],
+  ["down", { pitch: -12, gaze_y: -0.5 }],
+  ["smile", { smile: 1 }],
+  ["laugh", { smile: 1, jaw_open: 0.35, blink_left: 0.25, blink_right: 0.25 }],
+  ["wink", { blink_left: 1, smile: 0.7 }],
   ["surprised", { brow_raise: 1, jaw_open: 0.45 }],
-  ["sad", { frown: 0.9, brow_raise: 0.3, blink_left: 0.25, blink_right: 0.25 }],
+  ["sad", { frown: 1, brow_raise: 0.7, blink_left: 0.35, blink_right: 0.35 }],
   ["kiss", { pucker: 1, blink_left: 0.3, blink_right: 0.3 }],
-  ["stern", { brow_lower: 1, frown: 0.35 }],
+  ["stern", { brow_lower: 1, frown: 0.8, blink_left: 0.2, blink_right: 0.2 }],
   ["closed", { blink_left: 1, blink_right: 1 }],
 ];
 
