@@ -1,5 +1,6 @@
 """The stage in a real browser: where things stand, what is shown, and what was before."""
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,30 @@ def test_live_pictures_take_the_portraits_place_when_it_is_moved(
     expect(page.locator("#picture canvas")).to_have_count(0)  # it has faded
     page.locator("[data-control=yaw]").fill("20")
     shows(page, "live")
+    expect(page).not_to_have_url(re.compile("job="))  # the result is no longer what is shown
+    expect(page.locator("#picture .layer")).to_have_count(1)
+    expect(page.locator("#picture canvas")).to_have_css("opacity", "1")
+    page.go_back()
+    shows(page, "picture")
+    page.go_forward()
+    shows(page, "live")
+    expect(page.locator("#picture .layer")).to_have_count(1)
+    expect(page.locator("#picture canvas")).to_have_css("opacity", "1")
+
+
+def test_history_stands_beside_the_stage_however_far_it_is_scrolled(
+    opened: Open, server: Server, portrait_file: Path
+) -> None:
+    with opened(server.url, **screen("desktop")) as page:
+        LiveLines(page)
+        page.locator("#portrait").set_input_files(portrait_file)
+        make_picture(page, server)
+        expect(page.locator("#history")).to_be_visible()
+        page.locator("#history").evaluate("element => { element.style.minHeight = '1500px'; }")
+        page.evaluate("scrollTo(0, 1e6)")
+        stage = box(page, "#stage")
+        assert stage["y"] >= 0
+        assert box(page, "#history")["x"] >= stage["x"] + stage["width"]
 
 
 def test_what_was_before_is_seen_while_a_key_or_a_button_is_held(page: Page, portrait_file: Path) -> None:
@@ -187,6 +212,7 @@ def test_a_handle_is_drawn_between_before_and_after(page: Page, server: Server, 
     expect(handle).to_have_attribute("aria-valuenow", "0")
     where = box(page, "#handle")
     frame = box(page, "#frame")
+    assert where["x"] >= frame["x"]
     page.mouse.move(where["x"] + where["width"] / 2, where["y"] + 300)
     page.mouse.down()
     page.mouse.move(frame["x"] + frame["width"] / 2, where["y"] + 300)
@@ -253,6 +279,29 @@ def test_a_portrait_that_is_no_longer_kept_is_sent_again(page: Page, portrait_fi
     first, second, third = (start["portrait_id"] for start in live.starts())
     assert first == second != third
     expect(page.locator("#live-badge")).to_have_text("Live")
+
+
+def test_no_live_picture_stays_that_the_sliders_have_moved_on_from(page: Page, portrait_file: Path) -> None:
+    live = LiveLines(page)
+    page.locator("#portrait").set_input_files(portrait_file)
+    page.locator("[data-control=yaw]").fill("12")
+    shows(page, "live")
+    live.wait(lambda: live.controls()[-1] == {"yaw": 12})
+    live.end(1008, {"type": "/problems/live-idle", "status": 408, "detail": "nothing came for 60 s"})
+    expect(page.locator("#live-badge")).to_be_hidden()
+    page.locator("#pose-reset").click()
+    live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {})
+    until(lambda: color(page, "#picture canvas")[0] > 200 or page.wait_for_timeout(50), 30, "the head stays turned")
+
+
+def test_pictures_of_the_line_after_a_job_count_for_who_follows(
+    page: Page, server: Server, portrait_file: Path
+) -> None:
+    live = LiveLines(page)
+    page.locator("#portrait").set_input_files(portrait_file)
+    live.wait(lambda: live.controls() == [{}])
+    make_picture(page, server)
+    live.wait(lambda: len(live.starts()) == 2 and live.controls() == [{}, {}])
 
 
 def test_without_live_pictures_the_picture_follows_once_one_was_made(

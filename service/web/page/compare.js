@@ -4,6 +4,7 @@ import { $, make } from "./elements.js";
 import { state } from "./state.js";
 import { t } from "./words.js";
 
+const GRIP = 22; // pixels, half of the handle: no part of it leaves the box
 const STEP = 0.05; // of the width, for keys
 
 const image = make("img", { className: "before", alt: "", draggable: false, hidden: true });
@@ -24,7 +25,10 @@ function draw() {
   const { left, width, box } = place();
   const edge = left + (held ? 1 : share) * width;
   image.style.clipPath = `inset(0 ${Math.max(0, box.width - edge)}px 0 0)`;
-  handle.style.left = `${left + share * width}px`;
+  const at = left + share * width;
+  const grip = Math.min(Math.max(at, GRIP), box.width - GRIP);
+  handle.style.left = `${grip}px`;
+  handle.style.setProperty("--line", `${at - grip}px`);
   handle.setAttribute("aria-valuenow", Math.round(100 * share));
   handle.setAttribute("aria-valuetext", t("compare.share", { share: Math.round(100 * share) }));
   button.setAttribute("aria-pressed", String(held));

@@ -8,7 +8,7 @@ import { announce, clearError, tellError } from "./notices.js";
 import { Player } from "./player.js";
 import { forgetPortraitId, portraitId } from "./portrait.js";
 import { clearResult, showResult } from "./result.js";
-import { bar, showPortrait } from "./stage.js";
+import { bar } from "./stage.js";
 import { state } from "./state.js";
 import { t } from "./words.js";
 import { Work } from "./work.js";
@@ -105,7 +105,7 @@ async function finish(job, player, work, { canceled }) {
   }
   player?.close();
   state.set({ job: null });
-  showPortrait();
+  live.show();
   if (canceled) announce(t("job.was-canceled"));
   else throw new Problem(job.error?.status ?? 410, job.error ?? { type: `job-${job.status}`, detail: t(END[job.status]) });
 }

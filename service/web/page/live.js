@@ -6,7 +6,7 @@ import { Line } from "./line.js";
 import { Meter } from "./meter.js";
 import { tellError } from "./notices.js";
 import { forgetPortraitId, portraitId } from "./portrait.js";
-import { keepRest, showLive, shows } from "./stage.js";
+import { keepRest, showLive, showPortrait, shows } from "./stage.js";
 import { state } from "./state.js";
 
 const SIZE = 512; // pixels, of the square around the face
@@ -88,6 +88,12 @@ class Live {
     this.#send();
   }
 
+  // The portrait takes the stage, in the pose that is set.
+  show() {
+    showPortrait();
+    if (Object.keys(this.#values).length) this.controls(this.#values);
+  }
+
   drive(by, options = {}) {
     this.#drive = { by, options };
     this.#moved();
@@ -151,7 +157,7 @@ class Live {
     }
     if (this.#drive.by !== "controls") this.#line.say({ type: "drive", ...this.#drive });
     state.set({ live: "on" });
-    this.#dirty = Object.keys(this.#values).length > 0 || this.#since !== null;
+    this.#dirty = this.#rested || Object.keys(this.#values).length > 0 || this.#since !== null; // a new line knows no number
     this.#send();
   }
 

@@ -4,9 +4,9 @@
 import { fitting, keep } from "./controls.js";
 import { make } from "./elements.js";
 import { resume } from "./jobs.js";
+import { live } from "./live.js";
 import { announce } from "./notices.js";
 import { restoreLast, restorePortraitOf } from "./portrait.js";
-import { showPortrait } from "./stage.js";
 import { state } from "./state.js";
 import { t } from "./words.js";
 
@@ -69,7 +69,7 @@ function follow() {
     });
   } else if (!job && shown) {
     state.set({ job: null });
-    showPortrait();
+    live.show();
   }
 }
 

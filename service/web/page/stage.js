@@ -22,17 +22,19 @@ function put(element, what) {
   kind = what;
   $("stage").dataset.shows = what;
   const old = [...$("picture").querySelectorAll(".layer")].filter((each) => each !== element);
-  if (element && element.parentElement !== $("picture")) {
+  const fade = calm() ? 0 : FADE_MS;
+  if (element) {
+    element.getAnimations().forEach((animation) => animation.cancel()); // it may come back while it fades
     element.classList.add("layer");
     $("picture").append(element);
+    element.animate({ opacity: [old.length ? 0 : 1, 1] }, fade);
   }
-  const fade = calm() ? 0 : FADE_MS;
-  element?.animate({ opacity: [old.length ? 0 : 1, 1] }, fade);
   for (const each of old) {
     if (each.pause) each.pause();
-    each.animate({ opacity: [1, 0] }, { duration: fade, fill: "forwards" }).finished.then(() => {
-      if (each !== $("picture").lastElementChild) each.remove();
-      each.getAnimations().forEach((animation) => animation.cancel());
+    const fading = each.animate({ opacity: [1, 0] }, { duration: fade, fill: "forwards" });
+    fading.finished.then(() => {
+      each.remove();
+      fading.cancel(); // else it would be unseen when it comes back
     }, () => {});
   }
 }
@@ -81,7 +83,7 @@ export function showLive(bitmap) {
   drawing.transferFromImageBitmap(bitmap);
   if (kind === "live") return;
   canvas.setAttribute("aria-label", t("stage.live"));
-  bar();
+  state.set({ job: null });
   put(canvas, "live");
   before(canvas);
 }
