@@ -69,6 +69,7 @@ export function fillHistory(section) {
     const known = new Map([...list.children].map((each) => [`${each.dataset.job} ${each.dataset.status}`, each]));
     list.replaceChildren(...jobs.map((job) => known.get(`${job.id} ${job.status}`) ?? entry(job, remove)));
     section.hidden = !jobs.length;
+    for (const time of list.querySelectorAll("time")) time.textContent = ago(time.dateTime);
     for (const { dataset, firstChild } of list.children) firstChild.setAttribute("aria-current", String(dataset.job === state.get("job")?.id));
   }
 

@@ -80,6 +80,8 @@ function byMicrophone(changed, options) {
     along.setAttribute("aria-pressed", String(Boolean(speaking)));
     along.disabled = Boolean(recording) || state.get("busy") || !state.get("portrait");
     along.hidden = hint.hidden = !live.can;
+    time.hidden = !recording;
+    level.element.hidden = !recording && !speaking;
   };
 
   async function recordOne() {
