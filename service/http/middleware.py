@@ -157,7 +157,10 @@ class RootPath:
 
 
 class SecurityHeaders:
-    """Adds the security headers to every response. `results_from` is the origin that results come from, if not ours."""
+    """Adds the security headers to every response, and for how long it may be kept.
+
+    `results_from` is the origin that results come from, if not ours.
+    """
 
     def __init__(self, app: ASGIApp, *, results_from: str | None = None) -> None:
         self._app = app
@@ -174,8 +177,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith("/v1/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                # The page's files too are asked for anew: those of two releases do not fit together
+                headers.setdefault("Cache-Control", "no-store" if scope["path"].startswith("/v1/") else "no-cache")
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

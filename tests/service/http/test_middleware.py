@@ -43,7 +43,7 @@ def test_head_is_get_without_the_body(server: Server, portrait: bytes) -> None:
     photo = server.client.post("/v1/portraits", files={"portrait": portrait}).json()["id"]
     paths = [path for path, methods in server.client.get("/openapi.json").json()["paths"].items() if "get" in methods]
     named = {path.format(job_id=made, portrait_id=photo, number=0, slug="no-face") for path in paths}
-    named |= {"/", "/openapi.json", "/web/app.js"}
+    named |= {"/", "/openapi.json", "/web/page/main.js"}
     for path in sorted(named | {f"/v1/jobs/{other}/result", "/v1/jobs/x", "/no"}):
         head, get = server.client.head(path), server.client.get(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
@@ -89,9 +89,9 @@ def test_addresses_have_the_path_that_a_proxy_serves_us_under(start: Start, port
     server = start(root_path="/pir", allow_open=True)
     with under_path(server.url.rstrip("/"), "/pir", strips=strips) as url, httpx.Client(timeout=30) as client:
         # the page, and what it asks for
-        html, script = client.get(f"{url}/").text, client.get(f"{url}/web/app.js").text
-        wanted = re.findall(r'(?:href|src)="([^"]+)"', html) + re.findall(r'call\("([^"]+)"\)', script)
-        assert {"web/app.js", "docs", "v1/controls"} <= set(wanted)
+        html, script = client.get(f"{url}/").text, client.get(f"{url}/web/page/main.js").text
+        wanted = re.findall(r'(?:href|src)="([^"]+)"', html) + re.findall(r'json\("([^"]+)"\)', script)
+        assert {"web/page/main.js", "docs", "v1/controls"} <= set(wanted)
         wanted += re.findall(r'(?:href|src)="([^"]+)"', client.get(f"{url}/docs").text)
         assert {"web/docs.js", "openapi.json"} <= set(wanted)
         for address in wanted:

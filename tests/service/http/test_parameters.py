@@ -47,7 +47,7 @@ def test_the_refusal_names_what_is_allowed(server: Server) -> None:
     assert len(str(long)) < 2000
 
 
-@pytest.mark.parametrize("path", ["/", "/openapi.json", "/web/app.js", "/healthz", "/problems", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/web/page/main.js", "/healthz", "/problems", "/metrics"])
 def test_other_addresses_take_any(server: Server, path: str) -> None:
     assert server.client.get(f"{path}?v=2").status_code == 200
 

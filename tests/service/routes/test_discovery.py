@@ -1,7 +1,9 @@
 """Discovery, health, metrics and the document."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +140,24 @@ def test_the_page_loads_nothing_from_elsewhere(server: Server, path: str) -> Non
     assert response.status_code == 200
     assert "http://" not in response.text.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/web/page.css", "/web/page/main.js", "/web/samples/portrait.jpg"])
+def test_browsers_ask_whether_what_they_kept_of_the_page_is_still_the_same(server: Server, path: str) -> None:
+    response = server.client.get(path)
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["etag"]
+
+
+def test_all_modules_of_the_page_are_fetched_at_once() -> None:
+    def imported(module: Path) -> Iterator[Path]:
+        for name in re.findall(r'^(?:import|export) [^;]*from "(\.[^"]+)"', module.read_text(), re.MULTILINE):
+            yield (module.parent / name).resolve()
+
+    main = WEB / "page" / "main.js"
+    needed, due = set[Path](), {main}
+    while due:
+        needed |= due
+        due = {found for module in due for found in imported(module)} - needed
+    named = re.findall(r'<link rel="modulepreload" href="web/([^"]+)" />', (WEB / "index.html").read_text())
+    assert named == sorted(str(module.relative_to(WEB)) for module in needed - {main})
