@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.page.conftest import Open
 from tests.service.conftest import BOTH, FIRST, SECOND, Start
 from tests.support.pages import wait_until_known
+from tests.support.processes import until
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,20 @@ def test_a_key_is_asked_for_once_and_what_was_refused_is_repeated(opened: Open, 
         expect(page.locator("#sign-in")).to_have_text(f"Key …{FIRST[-4:]}")
         assert page.evaluate(STORED) == [FIRST, None]
         assert FIRST not in page.url
+
+
+def test_who_gives_none_is_not_asked_again_for_what_was_sent_before(opened: Open, start: Start) -> None:
+    late: list[Route] = []
+    with opened("about:blank", but=REFUSED) as page:
+        page.route("**/v1/controls", lambda route: late.extend([route]))  # it takes no builtin
+        page.goto(start(api_keys=FIRST).url)
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        until(lambda: late or page.wait_for_timeout(50), 30, "the controls are not asked for")
+        with page.expect_response("**/v1/controls"):
+            late[0].continue_()
+        expect(page.locator("#notice")).to_contain_text("A valid API key is needed.")
+        expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_a_wrong_key_is_said_to_be_wrong(opened: Open, start: Start) -> None:

@@ -30,15 +30,26 @@ let askForKey = async () => false;
 // Who asks people for a key when a call is refused for want of one, or of a right one: whether another one is there now.
 export const onUnauthorized = (ask) => { askForKey = ask; };
 
+let declined = 0; // when people last did not give one; what was sent before does not ask them again
+
+async function isAnotherKey({ used, sent, problem }) {
+  if (key.get() !== used) return true;
+  if (sent < declined) return false;
+  const given = await askForKey(problem);
+  if (!given) declined = performance.now();
+  return given;
+}
+
 // The answer to a request, which is sent again once there is a key where one was missing. Throws a Problem, or a
 // TypeError where the service cannot be reached.
 export async function call(path, options = {}) {
   for (;;) {
     const used = key.get();
+    const sent = performance.now();
     const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
     if (response.ok) return response;
     const problem = new Problem(response.status, await response.json().catch(() => ({ detail: response.statusText })));
-    if (problem.status !== 401 || !(key.get() !== used || (await askForKey(problem)))) throw problem;
+    if (problem.status !== 401 || !(await isAnotherKey({ used, sent, problem }))) throw problem;
   }
 }
 
