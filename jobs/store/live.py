@@ -18,9 +18,11 @@ SILENT_S = 3.0  # after which a worker has lost it
 VOUCH_S, BEAT_S = 1.0, 0.75
 STOPPING_S = 3600  # how long it is known that a worker was told to stop
 
+STREAMS = (":state", ":sound", ":camera", ":pictures", ":told")
+PARTS = ("", *STREAMS)  # what there is of a session behind its key
+
 SESSION = """
 local session = LIVE_SESSION .. id
-local parts = {'', ':state', ':sound', ':camera', ':pictures', ':told'}
 local function lives(id)
   local at, till = tonumber(now()), tonumber(redis.call('ZSCORE', LIVE, id) or 0)
   if till > at + a.lease_s then redis.call('ZADD', LIVE, at + a.lease_s, id) end  -- the clock was set back
@@ -59,22 +61,23 @@ return 'ok'
 """
 )
 
-# lease_s, kept_s -> seconds since its worker was heard of; -1 where it has none, nothing where it has ended
+# lease_s, kept_s, parts -> seconds since its worker was heard of; -1 where it has none, nothing where it has ended
 VOUCH = Script(
     SESSION
     + """
 if not lives(id) then return nil end
 redis.call('ZADD', LIVE, now() + a.lease_s, id)
-for _, part in ipairs(parts) do redis.call('EXPIRE', session .. part, a.kept_s) end
+for _, part in ipairs(a.parts) do redis.call('EXPIRE', session .. part, a.kept_s) end
 return tostring(silent_s() or -1)
 """
 )
 
+# parts
 CLOSE = Script(
     SESSION
     + """
 redis.call('ZREM', LIVE, id)
-for _, part in ipairs(parts) do redis.call('DEL', session .. part) end
+for _, part in ipairs(a.parts) do redis.call('DEL', session .. part) end
 """
 )
 
@@ -146,14 +149,14 @@ class LiveSessions:
 
         Infinity where it has none. None where the session has ended, since nobody vouched for it in time.
         """
-        answer = cast("str | None", self._run(VOUCH, session_id, lease_s=LEASE_S, kept_s=KEPT_S))
+        answer = cast("str | None", self._run(VOUCH, session_id, lease_s=LEASE_S, kept_s=KEPT_S, parts=PARTS))
         if answer is None:
             return None
         return float(answer) if float(answer) >= 0 else float("inf")
 
     def close(self, session_id: str) -> None:
         """End a session. Its worker learns of it at its next beat."""
-        self._run(CLOSE, session_id)
+        self._run(CLOSE, session_id, parts=PARTS)
 
     def count(self) -> int:
         """How many there are."""

@@ -14,10 +14,10 @@ from redis.asyncio import Redis as AsyncRedis
 
 from jobs.live import SOUND_RATE, LiveState, PictureHeader
 from jobs.store.events import READ_TIMEOUT_S
-from jobs.store.live import KEPT_S, LiveClaim
+from jobs.store.live import KEPT_S, STREAMS, LiveClaim
 from jobs.store.names import Key
 
-STATES, SOUNDS, CAMERAS, PICTURES, TOLD = ":state", ":sound", ":camera", ":pictures", ":told"
+STATES, SOUNDS, CAMERAS, PICTURES, TOLD = STREAMS
 LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
 SOUND_BYTES_AT_ONCE = 3 * 2 * SOUND_RATE  # that are taken at once: three seconds
 BLOCK_S = 1.0

@@ -26,12 +26,12 @@ from jobs.media_types import HEAD_BYTES
 from jobs.motion_spaces import checked_still
 from jobs.motions import ControlsMotion, Motion
 from jobs.problems import ProblemType
+from jobs.store.live_streams import LENGTHS, SOUNDS
 from service.context import Context
 from service.http.problems import ProblemError, validation_error
 from service.intake.filetypes import accept
 from service.intake.submissions import require_models
 
-MAX_SOUNDS = 50  # that wait for Redis; older ones are of no use any more
 NO_TYPE = ("union_tag_invalid", "union_tag_not_found", "model_attributes_type")  # what pydantic says of no message
 
 
@@ -61,7 +61,7 @@ class Said:
         self._context = context
         self.state = LiveState()
         self.told = True  # whether the state is
-        self.sounds = deque[bytes](maxlen=MAX_SOUNDS)
+        self.sounds = deque[bytes](maxlen=LENGTHS[SOUNDS])  # no more than Redis keeps
         self.camera: bytes | None = None
 
     def take(self, message: str | bytes) -> bool:
