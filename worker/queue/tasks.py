@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +17,7 @@ from celery.signals import (
     worker_process_shutdown,
     worker_shutting_down,
 )
+from redis import RedisError
 
 from jobs.logs import configure_logging
 from jobs.messages import LIVE_TASK, TASK_TIME_LIMIT_S, kind_of_task, task_name
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-RETRY_DELAY_S = 1  # before a job whose process died is sent again
+RETRY_DELAY_S = 1  # before a job whose process died is sent again, and before a Redis that is away is asked again
 
 
 @functools.cache
@@ -96,7 +98,11 @@ def leave_sessions(**_: Any) -> None:
 
     def tell() -> None:
         with contextlib.closing(JobStore.connect(WorkerSettings().redis_url)) as store:
-            store.live.stop(worker(os.getpid()))
+            while True:
+                try:
+                    return store.live.stop(worker(os.getpid()))
+                except RedisError:  # a session outlasts its absence, so it has to be told later
+                    time.sleep(RETRY_DELAY_S)
 
     threading.Thread(target=tell, name="leave-sessions", daemon=True).start()
 
