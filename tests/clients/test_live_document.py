@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pirenderer_client import AsyncClient, Client, InvalidRequestError, NotFoundError, Portrait
+from pirenderer_client import AsyncClient, Client, InvalidRequestError, Portrait
 from tests.support.processes import PORTRAIT, ROOT
 from tests.support.tiny_weights import tiny_service
 
@@ -38,8 +38,9 @@ def test_a_portrait_moves_under_controls_one_session_after_another(url: str) -> 
                 picture = next(each for each in live if each.number == number)
             with Image.open(BytesIO(picture.jpeg)) as image:
                 assert (image.format, image.size) == ("JPEG", (128, 128))
-        with pytest.raises(NotFoundError), client.live(Portrait("0" * 32, 1, 1, "")):
+        with pytest.raises(InvalidRequestError) as caught, client.live(Portrait("0" * 32, 1, 1, "")):
             pass
+        assert caught.value.name == "no-such-portrait"
 
 
 def test_who_awaits_gives_a_file(url: str) -> None:

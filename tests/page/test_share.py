@@ -92,13 +92,12 @@ def test_a_job_that_is_not_there_leaves_the_address(opened: Open, server: Server
         expect(page).to_have_url(f"{server.url}/#tab=speech")
 
 
-def test_a_link_to_a_pose_can_be_copied(page: Page, server: Server) -> None:
+def test_a_link_to_a_job_can_be_copied(page: Page, server: Server) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    pose(page, "{ yaw: 20, jaw_open: 0.5 }")
     page.evaluate(
-        """import("./web/page/share.js").then(({ copyButton, poseLink }) =>
-          document.querySelector("main").append(copyButton("Copy", poseLink)))"""
+        """import("./web/page/share.js").then(({ copyButton, jobLink }) =>
+          document.querySelector("main").append(copyButton("Copy", () => jobLink("a1"))))"""
     )
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == f"{server.url}/#pose=yaw:20,jaw_open:0.5"
+    assert page.evaluate("navigator.clipboard.readText()") == f"{server.url}/#job=a1"

@@ -42,7 +42,7 @@ function stop() {
 }
 
 // Move to a whole pose, so that the portrait is seen to move into it.
-export function ease(target) {
+function ease(target) {
   const from = state.get("controls");
   const to = fitting(target);
   stop();

@@ -35,14 +35,9 @@ class Live {
   #refused = null; // the portrait that no session can be had of
   #meter = null;
 
-  // Whether this service offers live sessions, as far as is known.
-  get can() {
-    return state.get("canLive");
-  }
-
   async open() {
     const portrait = state.get("portrait");
-    if (this.#line || this.#opening || !portrait || state.get("busy") || portrait.file === this.#refused || !this.can || !state.get("space")) return;
+    if (this.#line || this.#opening || !portrait || state.get("busy") || portrait.file === this.#refused || !state.get("canLive") || !state.get("space")) return;
     this.#opening = true;
     state.set({ live: "waiting" });
     try {

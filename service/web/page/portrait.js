@@ -49,9 +49,9 @@ async function choose(file) {
 }
 
 // Make a photo the portrait; what is wrong with it is told.
-export const choosePortrait = (file) => choose(file).catch(tellError);
+const choosePortrait = (file) => choose(file).catch(tellError);
 
-export async function useSample() {
+async function useSample() {
   try {
     const blob = await (await call(SAMPLE)).blob();
     await choose(new File([blob], t("portrait.sample-file"), { type: "image/jpeg" }));
@@ -60,7 +60,7 @@ export async function useSample() {
   }
 }
 
-export async function takePhoto() {
+async function takePhoto() {
   try {
     clearError();
     const photo = await photograph();
@@ -101,7 +101,7 @@ export function forgetPortraitId() {
 }
 
 // Show a portrait that the service keeps.
-export async function restorePortrait(id, name = t("portrait.kept")) {
+async function restorePortrait(id, name = t("portrait.kept")) {
   const blob = await (await call(`v1/portraits/${id}/file`)).blob();
   const { url } = await shown(blob);
   place({ file: blob, id, url, name });

@@ -18,7 +18,7 @@ let shown = null; // {url, player} of the result on the stage
 const plain = (text) => text.normalize("NFC").replaceAll(/[^\p{L}\p{N}]+/gu, "-").replaceAll(/^-+|-+$/g, "").slice(0, 60);
 
 // A name that says what is in the file: anna-speech-take-3.mp4
-export function fileName(job) {
+function fileName(job) {
   const portrait = (job.metadata.portrait || state.get("portrait")?.name || "").replace(/\.\w+$/, "");
   const seed = spoken(job) ? `take-${job.input.options.seed}` : "";
   const suffix = job.result.media_type.split("/")[1].replace("jpeg", "jpg");

@@ -8,9 +8,9 @@ import { live } from "./live.js";
 import { announce } from "./notices.js";
 import { restoreLast, restorePortraitOf } from "./portrait.js";
 import { state } from "./state.js";
+import { TABS } from "./tabs.js";
 import { t } from "./words.js";
 
-const TABS = ["pose", "speech", "follow"];
 const ID = /^[0-9a-f]{32}$/;
 const RESTS_MS = 500; // a pose that moves is not written at every step
 const COPIED_MS = 2000;
@@ -27,8 +27,7 @@ function address(parts) {
   return new URL(set.length ? `#${set.join("&")}` : location.pathname + location.search, location.href).href;
 }
 
-// Where the pose is found as it is now, and where a job is, by those who may see it.
-export const poseLink = () => address({ pose: written(state.get("controls")) });
+// Where a job is found by those who may see it.
 export const jobLink = (id) => address({ job: id });
 
 // A button that copies a text, and says that it did.

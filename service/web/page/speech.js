@@ -79,7 +79,7 @@ function byMicrophone(changed, options) {
     along.textContent = t(speaking ? "speech.along-stop" : "speech.along");
     along.setAttribute("aria-pressed", String(Boolean(speaking)));
     along.disabled = Boolean(recording) || state.get("busy") || !state.get("portrait");
-    along.hidden = hint.hidden = !live.can;
+    along.hidden = hint.hidden = !state.get("canLive");
     time.hidden = !recording;
     level.element.hidden = !recording && !speaking;
   };

@@ -3,7 +3,7 @@
 import { $ } from "./elements.js";
 import { state } from "./state.js";
 
-const TABS = ["pose", "speech", "follow"];
+export const TABS = ["pose", "speech", "follow"];
 
 function show({ tab }) {
   for (const name of TABS) {

@@ -70,7 +70,7 @@ export class Webcam {
     const on = Boolean(this.#capture);
     this.#video.hidden = !on;
     this.#switch.textContent = t(on ? "webcam.off" : "webcam.on");
-    this.#follow.hidden = !on || !live.can;
+    this.#follow.hidden = !on || !state.get("canLive");
     this.#follow.textContent = t(this.#following ? "webcam.follow-stop" : "webcam.follow");
     this.#follow.setAttribute("aria-pressed", String(Boolean(this.#following)));
     this.#follow.disabled = !state.get("portrait") || state.get("busy");

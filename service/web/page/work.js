@@ -8,7 +8,7 @@ const SMOOTHING = 0.3; // how much the latest pace counts
 const TRUSTED_MS = 1500; // a pace is told after so long
 
 // How long a stage will still take, in seconds, by how fast it went of late; null where that is not known.
-export class Pace {
+class Pace {
   #stage = null;
   #began = 0;
   #before = null;
@@ -31,7 +31,7 @@ export class Pace {
 }
 
 // Seconds in words that do not jump about.
-export function timeLeft(seconds) {
+function timeLeft(seconds) {
   if (seconds < 5) return t("work.left-few");
   if (seconds < 55) return t("work.left-seconds", { seconds: Math.ceil(seconds / 5) * 5 });
   return t("work.left-minutes", { minutes: Math.max(1, Math.round(seconds / 60)) });
