@@ -103,6 +103,8 @@ class LiveSession:
         self._news = asyncio.Event()  # something was said that the worker does not know
         self._lost_at: float | None = time.monotonic()  # since when no worker has it
         self._deaths = deque[float](maxlen=DEATHS)  # of its workers
+        self._started: dict[str, Any] = {}  # what the client was told last of a worker that has it
+        self._missed = False  # that worker; it may turn up again
 
     async def run(self) -> None:
         """Until the client ends it. Raises what else ends it: ProblemError, JobFailedError, WebSocketDisconnect."""
@@ -141,11 +143,14 @@ class LiveSession:
         """From the worker, until it says that this was all: what is newest when the client took what was before."""
         async for news in self._context.live.follow(self._id):
             if isinstance(news, LivePicture):
+                if self._missed and self._started:
+                    self._missed = False
+                    await self._client.tell(self._started)
                 await self._client.show(news)
             elif isinstance(news, LiveTold):
                 told = json.loads(news.text)
                 if told["type"] == "started":
-                    self._lost_at = None
+                    self._lost_at, self._started, self._missed = None, told, False
                 problem = Problem.model_validate(told["problem"]) if told["type"] == "problem" else None
                 if problem is not None and news.ends:
                     raise JobFailedError(problem)
@@ -169,7 +174,7 @@ class LiveSession:
             if silent_s <= SILENT_S:
                 self._lost_at = None
             elif self._lost_at is None:
-                self._lost_at = now
+                self._lost_at, self._missed = now, True
                 if math.isfinite(silent_s):  # it has not left
                     self._count_death(now)
                 await self._tell_waiting("the worker is gone; another one is called")

@@ -94,6 +94,18 @@ def test_a_worker_that_dies_is_replaced_by_one_that_goes_on(server: Server, port
     nothing_left(server)
 
 
+def test_a_worker_that_was_missed_may_turn_up_again(
+    server: Server, portrait_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.live.session.SILENT_S", 0.5)
+    with session(server, portrait_id) as (client, worker):
+        worker.died.set()
+        assert client.hear()["type"] == "waiting"
+        worker.show()
+        assert client.hear() == {"type": "started", "session": worker.claim.session_id}
+        assert client.see()[1] == JPEG
+
+
 def test_there_are_as_many_as_workers_leave_room_for(start: Start, portrait: bytes) -> None:
     server = start()
     workers = server.context.store.workers
