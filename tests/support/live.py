@@ -26,6 +26,7 @@ class Viewer:
 
     def __init__(self, store: JobStore, celery: Any, redis_url: str, portrait: InputFile, **options: Any) -> None:
         self.session_id = new_id()
+        self.portrait = portrait
         self.pictures: list[tuple[dict[str, Any], bytes]] = []
         self.told: list[dict[str, Any]] = []
         self.ended = False

@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from jobs.files.artifacts import ArtifactsAwayError, ArtifactStore
+from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
 from jobs.messages import send_live
 from jobs.problems import ProblemError, ProblemType
 from jobs.store.claims import MAX_DELIVERIES
@@ -97,7 +97,10 @@ class LiveHost:
         if deaths >= MAX_DELIVERIES:
             raise ProblemError(ProblemType.WORKER_LOST, f"given up: {deaths} workers died that had the session")
         bench = self._bench_of(spec.owner)
-        with self._artifacts.reading(spec.portrait.key) as path:
-            bench.digests[path] = spec.portrait.sha256
-            subject = read_portrait(bench, path, spec.options.face)
+        try:
+            with self._artifacts.reading(spec.portrait.key) as path:
+                bench.digests[path] = spec.portrait.sha256
+                subject = read_portrait(bench, path, spec.options.face)
+        except ArtifactMissingError as error:
+            raise ProblemError(ProblemType.NOT_FOUND, "the portrait of the session was deleted") from error
         LiveSession(hold, bench, subject, spec.options, end, meanwhile=self._meanwhile).run()

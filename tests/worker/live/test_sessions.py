@@ -101,6 +101,15 @@ def test_a_photo_without_a_face_ends_it(view: View, bench: Bench) -> None:
         until(lambda: viewer.silent_s == float("inf"), 10, "the worker does not leave it")
 
 
+def test_a_portrait_that_was_deleted_ends_it(view: View, bench: Bench) -> None:
+    """As when another worker takes it over."""
+    viewer = view()
+    bench.artifacts.delete(viewer.portrait.key)
+    with viewer:
+        until(lambda: viewer.ended, 60, lambda: str(viewer.told))
+        assert viewer.told[-1]["problem"]["type"] == ProblemType.NOT_FOUND.uri
+
+
 def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> None:
     sound, rate = soundfile.read(SAMPLES / "speech.flac", dtype="int16")
     assert rate == 16_000
