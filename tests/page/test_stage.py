@@ -116,6 +116,13 @@ def test_on_phones_the_sliders_go_by_under_the_picture(
         assert where["height"] <= 0.45 * SCREENS[name][1]
 
 
+@pytest.mark.parametrize("tab", ["pose", "speech", "follow"])
+def test_on_phones_what_makes_the_result_stays_in_sight(opened: Open, server: Server, tab: str) -> None:
+    with opened(server.url, **screen("phone")) as page:
+        page.locator(f"#tab-{tab}").tap()
+        expect(page.locator(f"#panel-{tab} .actions .main")).to_be_in_viewport(ratio=1)
+
+
 def test_targets_on_a_phone_are_large_enough(opened: Open, server: Server, portrait_file: Path) -> None:
     with opened(server.url, **screen("phone")) as page:
         LiveLines(page)
@@ -281,17 +288,20 @@ def test_a_portrait_that_is_no_longer_kept_is_sent_again(page: Page, portrait_fi
     expect(page.locator("#live-badge")).to_have_text("Live")
 
 
-def test_no_live_picture_stays_that_the_sliders_have_moved_on_from(page: Page, portrait_file: Path) -> None:
-    live = LiveLines(page)
-    page.locator("#portrait").set_input_files(portrait_file)
-    page.locator("[data-control=yaw]").fill("12")
-    shows(page, "live")
-    live.wait(lambda: live.controls()[-1] == {"yaw": 12})
-    live.end(1008, {"type": "/problems/live-idle", "status": 408, "detail": "nothing came for 60 s"})
-    expect(page.locator("#live-badge")).to_be_hidden()
-    page.locator("#pose-reset").click()
-    live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {})
-    until(lambda: color(page, "#picture canvas")[0] > 200 or page.wait_for_timeout(50), 30, "the head stays turned")
+def test_no_live_picture_stays_that_the_sliders_have_moved_on_from(
+    opened: Open, server: Server, portrait_file: Path
+) -> None:
+    with opened(server.url, reduced_motion="reduce") as page:
+        live = LiveLines(page)
+        page.locator("#portrait").set_input_files(portrait_file)
+        page.locator("[data-control=yaw]").fill("12")
+        shows(page, "live")
+        live.wait(lambda: live.controls()[-1] == {"yaw": 12})
+        live.end(1008, {"type": "/problems/live-idle", "status": 408, "detail": "nothing came for 60 s"})
+        expect(page.locator("#live-badge")).to_be_hidden()
+        page.locator("#pose-reset").click()
+        live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {})
+        until(lambda: color(page, "#picture canvas")[0] > 200 or page.wait_for_timeout(50), 30, "the head stays turned")
 
 
 def test_pictures_of_the_line_after_a_job_count_for_who_follows(

@@ -76,7 +76,7 @@ export function fillFollow(panel) {
   choose("file");
 
   const form = make("form", { className: "making" },
-    way, ...Object.values(ways), shown.element, how, says.element, keep.element, more.element, submit);
+    way, ...Object.values(ways), shown.element, how, says.element, keep.element, more.element, make("div", { className: "actions" }, submit));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const moves = moving();

@@ -185,7 +185,7 @@ export function fillSpeech(panel) {
   const words = Object.fromEntries(Object.keys(ways).map((each) => [each, t(`speech.way-${each}`)]));
   const way = choice({ name: "speech-way", legend: t("speech.way"), values: words, value: chosen, onChange: choose });
   choose(chosen);
-  const form = make("form", { className: "making" }, way, ...Object.values(ways).map(({ element }) => element), keep.element, more.element, submit);
+  const form = make("form", { className: "making" }, way, ...Object.values(ways).map(({ element }) => element), keep.element, more.element, make("div", { className: "actions" }, submit));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const fields = { ...state.get("speech"), motion: keep.motion(), options: { seed: drawTake(), ...more.values() } };
