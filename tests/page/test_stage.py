@@ -151,6 +151,7 @@ def test_live_pictures_take_the_portraits_place_when_it_is_moved(
     live.wait(lambda: live.controls()[-1] == {"yaw": 12})
     red, _, blue = color(page, "#picture canvas")
     assert blue > 200 > red
+    expect(page.locator("#stage[data-sent='2'][data-shown='2']")).to_be_visible()  # the face at rest was the first
     assert int(page.locator("#stage").get_attribute("data-latency-ms") or "") < 5000
     assert float(page.locator("#stage").get_attribute("data-pictures-per-second") or "") > 0
     make_picture(page, server)

@@ -1,4 +1,5 @@
-// How live it is: from a movement to its picture, and how many pictures come. Read in tests and by benchmarks.
+// How live it is: from a movement to its picture, how many pictures come, and which movements were sent and are shown.
+// Read in tests and by benchmarks.
 
 const KEPT = 50; // latencies that the median is taken of
 const SPAN_MS = 2000; // in which pictures are counted
@@ -14,10 +15,12 @@ export class Meter {
 
   sent(number) {
     this.#sent.set(number, performance.now());
+    this.element.dataset.sent = number;
   }
 
   shown(number) {
     const now = performance.now();
+    this.element.dataset.shown = number;
     if (this.#sent.has(number)) this.#latencies = [...this.#latencies, now - this.#sent.get(number)].slice(-KEPT);
     for (const each of this.#sent.keys()) if (each <= number) this.#sent.delete(each);
     this.#pictures = [...this.#pictures.filter((when) => when > now - SPAN_MS), now];
