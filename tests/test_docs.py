@@ -1,9 +1,12 @@
 """What the documents name exists: files, pages, commands, modules."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageSequence
 from pydantic import BaseModel
 
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
@@ -49,6 +52,23 @@ def test_commands_that_are_named_exist(page: Path) -> None:
             assert command in COMMANDS, line
         for module in re.findall(r"python -m ([\w.]+)", line):
             assert any((ROOT / module.replace(".", "/")).with_suffix(end).exists() for end in ("", ".py")), line
+
+
+@pytest.mark.slow
+def test_the_clip_of_the_page_is_short_and_light() -> None:
+    clip = ROOT / "docs/images/live.webp"
+    with Image.open(clip) as image:
+        seconds = sum(frame.copy().info["duration"] for frame in ImageSequence.Iterator(image)) / 1000
+    assert 5 <= seconds <= 8
+    assert clip.stat().st_size < 3e6
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_page_can_be_taken_anew() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.page", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--clip" in done.stdout
 
 
 @pytest.mark.parametrize("options", [ImageOptions, VideoOptions, MotionOptions])
