@@ -10,7 +10,7 @@ from playwright.sync_api import FloatRect, Page, expect
 
 from jobs.problems import ProblemType
 from tests.page.conftest import Open
-from tests.service.conftest import Server, photo
+from tests.service.conftest import Server, Start, photo
 from tests.support.live_lines import LiveLines
 from tests.support.processes import until
 
@@ -85,7 +85,7 @@ def test_all_takes_place_in_one_box_that_is_seen(opened: Open, server: Server, p
         assert where["y"] + where["height"] <= height
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+        expect(page.locator("[data-control]")).to_have_count(17)
         assert box(page, "#frame") == where
         panel = box(page, "#panel")
         page.locator("[data-preset=left]").evaluate("button => button.click()")  # without scrolling to it
@@ -108,7 +108,7 @@ def test_on_phones_the_sliders_go_by_under_the_picture(
         LiveLines(page)
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+        expect(page.locator("[data-control]")).to_have_count(17)
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         assert box(page, "#panel-pose")["y"] < 0
         where = box(page, "#frame")
@@ -128,7 +128,7 @@ def test_targets_on_a_phone_are_large_enough(opened: Open, server: Server, portr
         LiveLines(page)
         page.locator("#portrait").set_input_files(portrait_file)
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+        expect(page.locator("[data-control]")).to_have_count(17)
         for target in page.locator("#panel-pose :is(button, input, summary):visible").all():
             found = target.bounding_box()
             assert found is not None
@@ -241,7 +241,7 @@ def test_keys_move_between_the_tabs(page: Page) -> None:
         expect(page.locator(f"#tab-{name}")).to_have_attribute("aria-selected", "true")
         expect(page.locator("[role=tabpanel]:visible")).to_have_id(f"panel-{name}")
 
-    expect(page.locator("#tab-pose")).to_have_attribute("aria-selected", "true", timeout=30_000)
+    expect(page.locator("#tab-pose")).to_have_attribute("aria-selected", "true")
     page.locator("#tab-pose").focus()
     for key, name in (
         *(("ArrowRight", name) for name in ("speech", "follow", "pose")),
@@ -330,3 +330,13 @@ def test_without_live_pictures_the_picture_follows_once_one_was_made(
     until(lambda: len(server.queued_messages("images")) == 2, 30, "the picture does not follow")
     spec: Any = server.spec(server.queued_messages("images")[-1])
     assert spec.motion.controls == {"yaw": 24.0}
+
+
+def test_where_there_are_no_live_sessions_none_is_tried(opened: Open, start: Start, portrait_file: Path) -> None:
+    with opened(start(allow_open=True, live_workers=0).url) as page:
+        page.locator("#portrait").set_input_files(portrait_file)
+        expect(page.locator("#live-note")).to_contain_text("not to be had here")
+        expect(page.locator("#live-badge")).to_be_hidden()
+        page.locator("#tab-speech").click()
+        page.locator("[value=microphone]").check()
+        expect(page.locator("#speak-along")).to_be_hidden()

@@ -1,6 +1,7 @@
 // Calls to the service. Addresses are relative to the page, so that it works under whatever path a proxy serves it.
 
 const KEY = "key"; // of the session storage, which goes with the tab, or of the local one where people chose that
+const PASSING = [429, 502, 503, 504]; // refusals that mean no more than "not now"
 
 // What the service refused: `type` is the last part of its problem type ("no-face"), `detail` its own words.
 export class Problem extends Error {
@@ -54,5 +55,8 @@ export async function call(path, options = {}) {
 }
 
 export const json = async (path, options) => (await call(path, options)).json();
+
+// Whether what went wrong may go well in a moment: the service is away, or busy.
+export const passing = (error) => !(error instanceof Problem) || PASSING.includes(error.status);
 
 export const jobPath = (id, part = "") => `v1/jobs/${id}${part}`;

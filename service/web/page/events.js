@@ -1,9 +1,8 @@
 // What happens to a job, as the service tells it: server-sent events read with fetch, since EventSource sends no key.
 
-import { call, jobPath, Problem } from "./api.js";
+import { call, jobPath, passing } from "./api.js";
 
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000]; // before the line is tried again
-const PASSING = [429, 502, 503, 504]; // refusals that mean no more than "not now"
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -34,8 +33,7 @@ export async function follow(id, { last, tell, lost, signal }) {
       }
       return last;
     } catch (error) {
-      const passing = !(error instanceof Problem) || PASSING.includes(error.status);
-      if (signal.aborted || !passing || broken === PAUSES_MS.length) throw error;
+      if (signal.aborted || !passing(error) || broken === PAUSES_MS.length) throw error;
       lost();
       await pause(PAUSES_MS[broken]);
     }

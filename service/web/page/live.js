@@ -1,6 +1,6 @@
 // A live session: it is there when something moves the portrait, and finds its way back by itself when the line breaks.
 
-import { Problem } from "./api.js";
+import { json, passing, Problem } from "./api.js";
 import { $ } from "./elements.js";
 import { Line } from "./line.js";
 import { Meter } from "./meter.js";
@@ -30,24 +30,26 @@ class Live {
   #timer = 0;
   #sentAt = 0;
   #failures = 0;
-  #retry = 0;
+  #retry = null; // the timer of what is tried later
   #movedAt = 0;
   #refused = null; // the portrait that no session can be had of
   #meter = null;
 
   async open() {
     const portrait = state.get("portrait");
-    if (this.#line || this.#opening || !portrait || state.get("busy") || portrait.file === this.#refused || !state.get("canLive") || !state.get("space")) return;
+    if (this.#line || this.#opening || this.#retry || !portrait || state.get("busy") || portrait.file === this.#refused || !state.get("canLive") || !state.get("space")) return;
     this.#opening = true;
     state.set({ live: "waiting" });
     try {
-      const id = await portraitId();
-      if (state.get("portrait")?.file === portrait.file) this.#connect(id);
+      const [id, { most }] = await Promise.all([portraitId(), json("v1/live")]); // of a line that is refused no page learns why
+      if (!most) this.#later({ full: false });
+      else if (state.get("portrait")?.file === portrait.file && !state.get("busy")) this.#connect(id);
     } catch (error) {
-      if (this.#since !== null) tellError(error); // somebody waits for it
+      if (passing(error)) this.#again();
+      else if (this.#since !== null) tellError(error); // somebody waits for it
     } finally {
       this.#opening = false;
-      if (!this.#line) state.set({ live: "off" });
+      if (!this.#line && !this.#retry) state.set({ live: "off" });
     }
   }
 
@@ -66,7 +68,7 @@ class Live {
   }
 
   close() {
-    clearTimeout(this.#retry);
+    this.#try(null);
     const line = this.#line;
     this.#line = null;
     line?.close();
@@ -180,20 +182,38 @@ class Live {
     }
     if (type === "no-such-portrait") forgetPortraitId();
     else if (refusal && type !== "live-unavailable") return; // idle, for instance: the next movement opens another
-    if (type === "live-unavailable" || (!opened && this.#failures > 0)) return this.#later(opened);
-    if (code === 1000 || performance.now() - this.#movedAt > IDLE_MS) return;
-    const wait = AGAIN_MS[Math.min(this.#failures, AGAIN_MS.length - 1)];
-    this.#failures += 1;
-    this.#retry = setTimeout(() => this.open(), wait * (0.75 + Math.random() / 2)); // not all pages at the same moment
+    if (type === "live-unavailable" || (!opened && this.#failures > 0)) this.#later({ full: opened });
+    else if (code !== 1000) this.#again();
   }
 
-  #later(full) {
+  get #needed() {
+    return performance.now() - this.#movedAt < IDLE_MS;
+  }
+
+  // Do this after a while, if nothing else is to be done by then.
+  #try(what, wait = 0) {
+    clearTimeout(this.#retry);
+    this.#retry = what && setTimeout(() => {
+      this.#retry = null;
+      what();
+    }, wait);
+  }
+
+  #again() {
+    if (!this.#needed) return;
+    const wait = AGAIN_MS[Math.min(this.#failures, AGAIN_MS.length - 1)];
+    this.#failures += 1;
+    state.set({ live: "waiting" });
+    this.#try(() => this.open(), wait * (0.75 + Math.random() / 2)); // not all pages at the same moment
+  }
+
+  #later({ full }) {
     this.full = full;
-    state.set({ canLive: false });
-    this.#retry = setTimeout(() => {
+    state.set({ live: "off", canLive: false });
+    this.#try(() => {
       this.#failures = 0;
       state.set({ canLive: true });
-      if (performance.now() - this.#movedAt < IDLE_MS) this.open();
+      if (this.#needed) this.open();
     }, LATER_MS);
   }
 
