@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserType, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Error, Page, expect, sync_playwright
 
 from tests.service.conftest import Server, Start, control, photo, quiet, server, shared_server, start, weights_dir
 from tests.support.limits import SOUND_LIMITS
@@ -23,6 +23,8 @@ from worker.media.stream import join_fragments
 __all__ = ["quiet", "server", "shared_server", "start", "weights_dir"]
 
 FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+expect.set_options(timeout=60_000)  # a busy machine's
 
 Open = Callable[..., AbstractContextManager[Page]]
 

@@ -127,7 +127,7 @@ def test_what_runs_is_found_again_after_a_reload(
             job.add(number, segment)
         job.end(video.frames)
         job.join(video.whole)
-        expect(page.locator("#download")).to_be_visible(timeout=30_000)
+        expect(page.locator("#download")).to_be_visible()
         seed = video_spec(server, job.job_id).options.seed
         expect(page.locator("#download")).to_have_attribute("download", f"me-speech-take-{seed}.mp4")
         page.reload()
@@ -140,9 +140,9 @@ def test_another_take_of_what_was_made_before_the_reload(
 ) -> None:
     job = send_speech(page, server, portrait_file)
     video.make(job)
-    expect(page.locator("#download")).to_be_visible(timeout=30_000)
+    expect(page.locator("#download")).to_be_visible()
     page.reload()
-    expect(page.locator("#download")).to_be_visible(timeout=30_000)
+    expect(page.locator("#download")).to_be_visible()
     page.get_by_role("button", name="Another take").click()
     first, second = video_spec(server, job.job_id), video_spec(server, job_of(server, "videos", 2))
     assert first.audio is not None
@@ -155,7 +155,7 @@ def test_another_take_of_what_was_made_before_the_reload(
 def test_the_same_as_another_file(page: Page, server: Server, portrait_file: Path, video: Video) -> None:
     job = send_speech(page, server, portrait_file)
     video.make(job)
-    page.locator("#result-format").select_option("webm", timeout=30_000)
+    page.locator("#result-format").select_option("webm")
     first, second = video_spec(server, job.job_id), video_spec(server, job_of(server, "videos", 2))
     assert second.options == first.options.model_copy(update={"format": "webm"})
 

@@ -42,7 +42,7 @@ def play_to_the_end(page: Page, job: Streamed, video: Video) -> None:
     job.end(video.frames)
     player.evaluate("video => { video.pause(); video.source = video.src; }")
     job.join(video.whole)
-    expect(page.locator("#download")).to_be_visible(timeout=30_000)
+    expect(page.locator("#download")).to_be_visible()
     expect(page.locator("#status")).to_have_text("It is done.")
     assert player.evaluate("video => video.src === video.source && video.currentTime > 1.3 && !video.loop")
     player.evaluate("video => video.play()")
@@ -84,7 +84,7 @@ def test_a_player_stops_when_the_job_does(
         job = send_speech(page, server, portrait_file)
         job.begin(video.init)
         job.add(0, video.segments[0])
-        expect(page.locator("#picture video")).to_be_visible(timeout=30_000)
+        expect(page.locator("#picture video")).to_be_visible()
         if end == "failed":
             server.context.store.claims.fail(job.plan, Problem.of(ProblemType.INTERNAL, said))
         else:
@@ -92,7 +92,7 @@ def test_a_player_stops_when_the_job_does(
             until(lambda: server.client.get(f"/v1/jobs/{job.job_id}").json()["cancel_requested"], 30, "nobody cancels")
             server.context.store.claims.cancel(job.plan)
             expect(page.locator("#status")).to_have_text("Canceled.")
-        expect(page.locator("#picture video")).to_have_count(0, timeout=30_000)
+        expect(page.locator("#picture video")).to_have_count(0)
         expect(page.locator("#picture img")).to_be_visible()
         expect(page.locator("#notice")).to_contain_text(said)
         expect(page.locator("#work")).to_be_empty()
@@ -112,7 +112,7 @@ def test_where_the_stream_cannot_be_played_the_result_is_shown(
         expect(page.locator("#work progress")).to_be_visible()
         expect(page.locator("#picture video")).to_have_count(0)
         job.join(video.whole)
-        expect(page.locator("#picture video")).to_be_visible(timeout=30_000)
+        expect(page.locator("#picture video")).to_be_visible()
         see(page, "video.duration > 1.8 && video.loop && video.src === document.querySelector('#download').href")
 
 
@@ -122,7 +122,7 @@ def test_where_sound_needs_a_hand_it_plays_without_and_a_button_brings_it(
     with opened(server.url) as page:
         job = send_speech(page, server, portrait_file)
         video.make(job)
-        expect(page.locator("#download")).to_be_visible(timeout=30_000)
+        expect(page.locator("#download")).to_be_visible()
     unheard = """HTMLMediaElement.prototype.play = (play => function () {
       return this.muted ? play.call(this) : Promise.reject(new DOMException("no hand", "NotAllowedError"));
     })(HTMLMediaElement.prototype.play)"""

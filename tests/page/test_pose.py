@@ -39,7 +39,7 @@ def preset(page: Page, name: str) -> None:
 
 
 def test_presets_of_head_and_face_hold_together(page: Page) -> None:
-    expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
+    expect(page.locator(".preset")).to_have_count(12)
     preset(page, "left")
     becomes(page, {"yaw": -14, "gaze_x": -0.5})
     preset(page, "smile")
@@ -64,13 +64,13 @@ def test_a_preset_is_moved_into_and_at_once_where_motion_is_unwanted(opened: Ope
       return values.slice(1);
     }"""
     with opened(server.url) as page:
-        expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
+        expect(page.locator(".preset")).to_have_count(12)
         values = page.evaluate(seen)
         assert len(values) > 2
         assert values == sorted(values)
         assert values[-1] == 1
     with opened(server.url, reduced_motion="reduce") as page:
-        expect(page.locator(".preset")).to_have_count(12, timeout=30_000)
+        expect(page.locator(".preset")).to_have_count(12)
         assert page.evaluate(seen) == [1]
 
 
@@ -134,7 +134,7 @@ def test_one_control_goes_back_to_rest(page: Page) -> None:
 
 
 def test_controls_have_peoples_words_and_unknown_ones_their_own_names(page: Page) -> None:
-    expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+    expect(page.locator("[data-control]")).to_have_count(17)
     for group in ("mouth", "eyes", "others"):
         page.locator(f"[data-group={group}] > summary").click()
     assert page.locator("details[data-group]").evaluate_all("all => all.map(each => each.dataset.group)") == [
