@@ -30,14 +30,14 @@ def choose(page: Page, box: str, name: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("drawing.svg", SVG, "drawing.svg is a picture (SVG). A photo is wanted here: JPEG, PNG, WebP, HEIC, AVIF."),
-        ("letter.jpg", b"Dear Anna,\n", "letter.jpg is a text. A photo is wanted here: JPEG"),
-        ("moving.jpg", b"GIF89a" + bytes(80), "moving.jpg is a picture (GIF). A photo is wanted here: JPEG"),
-        ("paper.pdf", b"%PDF-1.7\n\0", "paper.pdf is of the kind PDF. A photo is wanted here: JPEG"),
+        ("drawing.svg", SVG, "drawing.svg is an image (SVG). Choose a photo: JPEG, PNG, WebP, HEIC, AVIF."),
+        ("letter.jpg", b"Dear Anna,\n", "letter.jpg is a text. Choose a photo: JPEG"),
+        ("moving.jpg", b"GIF89a" + bytes(80), "moving.jpg is an image (GIF). Choose a photo: JPEG"),
+        ("paper.pdf", b"%PDF-1.7\n\0", "paper.pdf is a file of the kind PDF. Choose a photo: JPEG"),
         ("nothing.png", b"", "nothing.png is empty."),
-        ("speech.wav", WAV, "speech.wav is a sound (WAV). A photo is wanted here: JPEG"),
-        ("dance.mp4", MP4, "dance.mp4 is a video (MP4). A photo is wanted here: JPEG"),
-        ("large.jpg", JPEG + bytes(40 << 20), "large.jpg has 40 MB. Up to 20 MB are taken."),
+        ("speech.wav", WAV, "speech.wav is an audio file (WAV). Choose a photo: JPEG"),
+        ("dance.mp4", MP4, "dance.mp4 is a video (MP4). Choose a photo: JPEG"),
+        ("large.jpg", JPEG + bytes(40 << 20), "large.jpg has 40 MB. Up to 20 MB are allowed."),
     ],
 )
 def test_a_file_that_is_no_photo_is_refused_in_words(page: Page, name: str, data: bytes, words: str) -> None:
@@ -52,8 +52,8 @@ def test_a_file_that_is_no_photo_is_refused_in_words(page: Page, name: str, data
 @pytest.mark.parametrize(
     ("box", "name", "data", "words"),
     [
-        ("audio", "me.png", PNG, "me.png is a picture (PNG). A sound is wanted here: WAV, FLAC"),
-        ("driving", "speech.wav", WAV, "speech.wav is a sound (WAV). A photo or a video is wanted here: JPEG"),
+        ("audio", "me.png", PNG, "me.png is an image (PNG). Choose an audio file: WAV, FLAC"),
+        ("driving", "speech.wav", WAV, "speech.wav is an audio file (WAV). Choose a photo or a video: JPEG"),
     ],
 )
 def test_other_boxes_say_what_they_want(page: Page, box: str, name: str, data: bytes, words: str) -> None:
@@ -73,7 +73,7 @@ def test_a_photo_of_too_many_pixels_is_refused(opened: Open, start: Start) -> No
     with opened(start(max_pixels=2_000_000).url) as page:
         choose(page, "portrait", "me.jpg", photo(3000, 2000))
         expect(page.locator(".chooser [role=alert]")).to_have_text(
-            "me.jpg has 6 million pixels. Up to 2 million are taken."
+            "me.jpg has 6 million pixels. Up to 2 million are allowed."
         )
 
 
@@ -104,7 +104,7 @@ def test_drops_beside_boxes_stay_in_the_page_and_find_their_place(page: Page) ->
     drop(body, MP4, "dance.mp4")
     expect(page.locator("#panel-follow")).to_contain_text("dance.mp4")
     drop(body, SVG, "drawing.svg")
-    expect(page.locator("#notice")).to_contain_text("drawing.svg is a picture (SVG)")
+    expect(page.locator("#notice")).to_contain_text("drawing.svg is an image (SVG)")
     assert portrait(page) == "me.jpg"
 
 

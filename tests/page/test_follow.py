@@ -103,7 +103,7 @@ def test_the_portrait_follows_the_camera_live(page: Page, portrait_file: Path) -
     page.locator("#follow-me").click()
     live.wait(lambda: len(live.sent) > 10)
     live.seen = False
-    expect(said).to_contain_text("No face is seen.")
+    expect(said).to_contain_text("No face in view.")
     live.seen = True
     expect(said).to_contain_text("neutral")
     page.locator("#recenter").click()

@@ -64,8 +64,8 @@ def test_what_was_made_is_seen_again(page: Page, server: Server, tmp_path: Path)
     said = [entry.text_content() or "" for entry in entries.all()]
     for text, words in zip(said, ("Speech", "Picture", "Picture", "Video", "Picture"), strict=True):
         assert words in text
-    assert "Stopped" in said[0]
-    assert "Waits" in said[1]
+    assert "Canceled" in said[0]
+    assert "Waiting" in said[1]
     assert "No face was found" in said[2]
     page.locator(f"[data-job='{image}'] button").first.click()
     wait_for_width(page, 200)

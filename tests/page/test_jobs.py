@@ -45,7 +45,7 @@ def test_stages_and_the_time_left_are_told_then_the_result_has_the_focus(
     for done in range(1, 6):
         claims.progress(claim, Progress(stage="render", done=done, total=100))
         page.wait_for_timeout(400)
-    expect(page.locator("#work")).to_contain_text(re.compile(r"Rendering *about [345]\d s left"))
+    expect(page.locator("#work")).to_contain_text(re.compile(r"Rendering *about [345]\d sec left"))
     expect(page.locator("#work progress")).to_have_js_property("value", 0.05)
     claims.give_back(claim)
     server.succeed(job, photo(200, 100, "PNG"))
@@ -63,7 +63,7 @@ def test_it_says_how_many_are_before(page: Page, server: Server, portrait_file: 
         server.client.post("/v1/images", files=portrait, data={"motion": '{"controls": {}}'}).raise_for_status()
     choose_portrait(page, portrait_file)
     send_picture(page, server)
-    expect(page.locator("#work")).to_contain_text("Waiting in line, 2 before you")
+    expect(page.locator("#work")).to_contain_text("Waiting in line, 2 ahead of you")
 
 
 def test_a_photo_that_has_expired_is_sent_again(opened: Open, server: Server, portrait_file: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_broken_line_is_taken_up_where_it_broke(opened: Open, server: Server, 
         choose_portrait(page, portrait_file)
         job = send_picture(page, server)
         expect(page.locator("#work")).to_contain_text("Finding the face")
-        expect(page.locator("#work")).to_contain_text("The line is down, trying again")
+        expect(page.locator("#work")).to_contain_text("Connection lost, trying again")
         until(lambda: len(asked) == 3 or page.wait_for_timeout(50), 10, "it is not taken up")
         assert asked == [None, "7-0", "7-0"]
         server.succeed(job, photo(200, 100, "PNG"))

@@ -195,7 +195,7 @@ def test_it_follows_the_camera(begin: Begin) -> None:
         expect(page.locator(".self-view")).to_be_visible()
         page.locator("#follow-me").click()
         said = page.locator(".webcam [role=status]")
-        expect(said).to_contain_text("No face is seen.")
+        expect(said).to_contain_text("No face in view.")
         expect(said).to_contain_text("neutral")
         shows(page, "live")
         lines.wait(lambda: comes_near(lines) and difference(lines.newest, resting) > 3)

@@ -53,7 +53,7 @@ def test_a_wrong_key_is_said_to_be_wrong(opened: Open, start: Start) -> None:
     with opened(start(api_keys=FIRST).url, but=REFUSED) as page:
         enter(page, "wrong-" * 6)
         expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(
-            "The key that ends in ong- is not taken (any more)."
+            "The key ending in ong- is not valid (any more)."
         )
         enter(page, "ключ")
         expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("no letters beyond A to Z")

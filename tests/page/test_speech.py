@@ -134,7 +134,7 @@ def test_where_nothing_speaks_texts_it_says_so(opened: Open, start: Start, monke
     with opened(start(allow_open=True).url) as page:
         page.locator("#tab-speech").click()
         page.locator("[value=text]").check()
-        expect(page.locator("#panel-speech")).to_contain_text("This service has nothing that speaks texts.")
+        expect(page.locator("#panel-speech")).to_contain_text("This service cannot read texts aloud.")
         expect(page.locator("#text")).to_be_disabled()
 
 
@@ -167,8 +167,8 @@ def strict_browser(browser: Browser) -> Iterator[Browser]:
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        ("127.0.0.1", "This page may not use the microphone. Allow it beside the address"),
-        ("portraits.example", "The browser gives the microphone to secure pages alone"),
+        ("127.0.0.1", "This page may not use the microphone. Allow it next to the address"),
+        ("portraits.example", "Browsers allow the microphone on secure pages only"),
     ],
 )
 def test_why_there_is_no_microphone_is_told(strict_browser: Browser, start: Start, host: str, words: str) -> None:

@@ -320,7 +320,7 @@ def test_without_live_pictures_the_picture_follows_once_one_was_made(
 ) -> None:
     LiveLines(page, refuse=ProblemType.LIVE_UNAVAILABLE)
     page.locator("#portrait").set_input_files(portrait_file)
-    expect(page.locator("#live-note")).to_contain_text("taken just now")
+    expect(page.locator("#live-note")).to_contain_text("busy right now")
     page.locator("[data-control=yaw]").fill("12")
     shows(page, "portrait")
     assert server.queued_messages("images") == []

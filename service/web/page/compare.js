@@ -2,10 +2,11 @@
 
 import { $, make } from "./elements.js";
 import { state } from "./state.js";
-import { t } from "./words.js";
+import { numbers, t } from "./words.js";
 
 const GRIP = 22; // pixels, half of the handle: no part of it leaves the box
 const STEP = 0.05; // of the width, for keys
+const percent = numbers({ style: "percent" });
 
 const image = make("img", { className: "before", alt: "", draggable: false, hidden: true });
 const handle = make("div", { id: "handle", role: "slider", tabIndex: 0, hidden: true, "aria-valuemin": 0, "aria-valuemax": 100 }, make("span", { className: "grip", "aria-hidden": "true" }));
@@ -30,7 +31,7 @@ function draw() {
   handle.style.left = `${grip}px`;
   handle.style.setProperty("--line", `${at - grip}px`);
   handle.setAttribute("aria-valuenow", Math.round(100 * share));
-  handle.setAttribute("aria-valuetext", t("compare.share", { share: Math.round(100 * share) }));
+  handle.setAttribute("aria-valuetext", t("compare.share", { share: percent(share) }));
   button.setAttribute("aria-pressed", String(held));
   image.hidden = button.hidden || (!held && share === 0);
 }

@@ -5,7 +5,7 @@ import { $, make } from "./elements.js";
 import { recognise } from "./filetypes.js";
 import { Refusal, clearError, tellError } from "./notices.js";
 import { state } from "./state.js";
-import { has, t } from "./words.js";
+import { has, quantity, t } from "./words.js";
 
 const TAKEN = { portrait: ["image"], audio: ["audio"], driving: ["image", "video"] }; // the service's limits of a kind
 const PLACE = { image: "portrait", audio: "audio", video: "driving" }; // where a file goes that was dropped anywhere
@@ -29,7 +29,7 @@ export const receive = (kind, onFile) => receivers.set(kind, onFile);
 
 function megabytes(bytes) {
   const number = bytes / 2 ** 20;
-  return `${number.toLocaleString(document.documentElement.lang, { maximumFractionDigits: number < 10 ? 1 : 0 })} MB`;
+  return quantity(number, "megabyte", number < 10 ? 1 : 0);
 }
 
 // "a picture (GIF)"

@@ -6,7 +6,7 @@ import { announce, tellError } from "./notices.js";
 import { openJob } from "./share.js";
 import { state } from "./state.js";
 import { thumbnail } from "./thumbnails.js";
-import { has, language, t } from "./words.js";
+import { has, language, quantity, t } from "./words.js";
 
 const SHOWN = 12;
 const ENDED = ["succeeded", "failed", "canceled", "expired"];
@@ -22,7 +22,7 @@ function ago(time) {
 function what({ kind, metadata, result }) {
   if (result?.images) return t("history.images", { count: result.images });
   const name = t(["speech", "follow"].includes(metadata.what) ? `${metadata.what}.tab` : `history.${kind}`);
-  return result?.duration ? t("history.timed", { name, seconds: result.duration.toFixed(1) }) : name;
+  return result?.duration ? t("history.timed", { name, time: quantity(result.duration, "second", 1) }) : name;
 }
 
 function how(job) {

@@ -2,9 +2,10 @@
 
 import { make } from "./elements.js";
 import { state } from "./state.js";
-import { t } from "./words.js";
+import { numbers, t } from "./words.js";
 
 const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP", mp4: "MP4", webm: "WebM", gif: "GIF" };
+const written = numbers();
 const SILENT = ["gif", "webp"];
 const TAKES = 1_000_000; // that are drawn: short enough to be told to others
 const SIZES = [256, 512, 720, 1080, 1280, 1920];
@@ -39,7 +40,7 @@ export function keepPose(id, { checked }) {
 function slider({ id, words, minimum = 0, maximum, neutral }) {
   const input = make("input", { type: "range", id, min: minimum, max: maximum, step: 0.05, value: neutral });
   const output = make("output", { htmlFor: id, "aria-live": "off" });
-  const show = () => { output.textContent = Number(input.value).toLocaleString(document.documentElement.lang); };
+  const show = () => { output.textContent = written(Number(input.value)); };
   input.addEventListener("input", show);
   show();
   return { element: make("label", { className: "setting" }, make("span", { textContent: words }), input, output), value: () => Number(input.value) };

@@ -8,7 +8,7 @@ import { Player } from "./player.js";
 import { copyButton, jobLink } from "./share.js";
 import { bar, showPicture, showPortrait } from "./stage.js";
 import { state } from "./state.js";
-import { has, t } from "./words.js";
+import { has, quantity, t } from "./words.js";
 
 export const VIDEO_FORMATS = ["mp4", "webm", "gif", "webp"];
 const READ_FPS = 25; // of videos that are followed
@@ -39,7 +39,7 @@ function remarks({ result }) {
   const found = [];
   if (result.clamped) found.push(t("result.clamped"));
   if (result.frames_without_face) {
-    found.push(t("result.faceless", { seconds: (result.frames_without_face / READ_FPS).toFixed(1) }));
+    found.push(t("result.faceless", { time: quantity(result.frames_without_face / READ_FPS, "second", 1) }));
   }
   return found.length ? make("p", { className: "quiet remarks", textContent: found.join(" ") }) : null;
 }
@@ -47,7 +47,7 @@ function remarks({ result }) {
 function times(job) {
   const rows = Object.entries(job.timings).map(([stage, seconds]) => make("tr", {},
     make("th", { scope: "row", textContent: has(`work.stage-${stage}`) ? t(`work.stage-${stage}`) : stage }),
-    make("td", { textContent: t("result.seconds", { seconds: seconds.toFixed(2) }) })));
+    make("td", { textContent: quantity(seconds, "second", 2) })));
   return make("details", { className: "times" }, make("summary", { textContent: t("result.times") }), make("table", {}, ...rows));
 }
 
@@ -56,7 +56,7 @@ function formats(job) {
     make("option", { value, textContent, selected: value === job.input.options.format }));
   const select = make("select", { id: "result-format" }, ...options);
   select.addEventListener("change", () => again({ format: select.value, seed: job.input.options.seed }));
-  return make("label", { className: "inline" }, t("result.format"), select);
+  return make("label", { className: "inline" }, t("option.format"), select);
 }
 
 function tools(job, url) {
@@ -90,7 +90,7 @@ export async function showResult(job, player) {
     if (playing === player) player.offer(url);
   } else {
     player?.close();
-    if (type.startsWith("image/")) showPicture(url, { alt: t(`result.alt-${job.kind}`) });
+    if (type.startsWith("image/")) showPicture(url, t(`result.alt-${job.kind}`));
     else showPortrait();
   }
   shown = { url, player: playing };

@@ -3,7 +3,7 @@
 import { control, keep, put, take, pose, value } from "./controls.js";
 import { make } from "./elements.js";
 import { state } from "./state.js";
-import { has, t } from "./words.js";
+import { has, numbers, t } from "./words.js";
 
 const GROUPS = [
   ["head", ["yaw", "pitch", "roll", "scale", "x", "y"]],
@@ -15,7 +15,9 @@ const SNAP = 0.02; // of the range: so near to it a hand means the neutral value
 
 const degrees = (known) => known.unit.startsWith("deg");
 const stepOf = (known) => (degrees(known) ? 1 : 0.05);
-const readable = (known, number) => (degrees(known) ? `${Math.round(number)}°` : `${Math.round(number * 100)}\u00a0%`);
+const angle = numbers({ style: "unit", unit: "degree", unitDisplay: "narrow", maximumFractionDigits: 0, signDisplay: "negative" });
+const percent = numbers({ style: "percent", signDisplay: "negative" }); // no minus before a zero
+const readable = (known, number) => (degrees(known) ? angle(number) : percent(number));
 const words = (name, part, otherwise) => (has(`control.${name}.${part}`) ? t(`control.${name}.${part}`) : otherwise);
 
 // From one step to the next: 12.3 degrees go to 13.

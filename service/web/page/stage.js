@@ -60,7 +60,7 @@ export async function showPortrait() {
   put(make("p", { className: "unshown" }, portrait.name), "portrait"); // this browser cannot show it; its results it can
 }
 
-export async function showPicture(url, { alt = t("stage.result") } = {}) {
+export async function showPicture(url, alt) {
   const image = await putImage(url, alt, "picture");
   if (image) before(image);
 }

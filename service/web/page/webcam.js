@@ -114,6 +114,6 @@ export class Webcam {
 
   async #takePicture() {
     const blob = await picture(this.#video, this.#canvas, { side: 1280, quality: 0.95 });
-    await this.#take(new File([blob], `${t("webcam.photo-name")}.jpg`, { type: "image/jpeg" }));
+    await this.#take(new File([blob], t("camera.file"), { type: "image/jpeg" }));
   }
 }

@@ -2,7 +2,7 @@
 
 import { words as en } from "./words/en.js";
 
-export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", ko: "한국어", ja: "日本語", zh: "中文" };
+export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", ko: "한국어", ja: "日本語", zh: "简体中文" };
 const CHOICE = "language"; // of the local storage
 
 let table = en;
@@ -16,10 +16,18 @@ export function t(key, values = {}) {
 
 export const has = (key) => key in en;
 
+// Of these languages the one that the reader chose, or else the first that the browser asks for.
 export function language() {
   const wanted = [localStorage.getItem(CHOICE), ...navigator.languages.map((each) => each.slice(0, 2))];
   return wanted.find((each) => each in LANGUAGES) ?? "en";
 }
+
+// Writes numbers as the reader's language does, by the options of Intl.NumberFormat.
+export const numbers = (options) => new Intl.NumberFormat(language(), options).format;
+
+// "7.1 sec", "2 min", "20 MB"
+export const quantity = (number, unit, digits = 0) =>
+  numbers({ style: "unit", unit, minimumFractionDigits: digits, maximumFractionDigits: digits })(number);
 
 // Read the table of the reader's language and write the texts that stand in the document.
 export async function speak() {

@@ -2,7 +2,7 @@
 
 import { $, make } from "./elements.js";
 import { announce } from "./notices.js";
-import { has, t } from "./words.js";
+import { has, quantity, t } from "./words.js";
 
 const SMOOTHING = 0.3; // how much the latest pace counts
 const TRUSTED_MS = 1500; // a pace is told after so long
@@ -33,8 +33,8 @@ class Pace {
 // Seconds in words that do not jump about.
 function timeLeft(seconds) {
   if (seconds < 5) return t("work.left-few");
-  if (seconds < 55) return t("work.left-seconds", { seconds: Math.ceil(seconds / 5) * 5 });
-  return t("work.left-minutes", { minutes: Math.max(1, Math.round(seconds / 60)) });
+  const time = seconds < 55 ? quantity(Math.ceil(seconds / 5) * 5, "second") : quantity(Math.max(1, Math.round(seconds / 60)), "minute");
+  return t("work.left", { time });
 }
 
 export class Work {
