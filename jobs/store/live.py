@@ -81,8 +81,7 @@ for _, part in ipairs(a.parts) do redis.call('DEL', session .. part) end
 """
 )
 
-# holder, silent_s, lease_s -> its specification, which take this is, and how many of those before ended in silence;
-# nothing where it has ended or is another's
+# holder, silent_s, lease_s -> its specification, and which take this is; nothing where it has ended or is another's
 TAKE = Script(
     SESSION
     + """
@@ -90,8 +89,7 @@ if not lives(id) or redis.call('EXISTS', session) == 0 then return nil end
 local silent = silent_s()
 if silent and silent < a.silent_s then return nil end
 redis.call('HSET', session, 'heard_at', now(), 'holder', a.holder)
-local deaths = redis.call('HINCRBY', session, 'deaths', silent and 1 or 0)
-return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'takes', 1), deaths}
+return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'takes', 1)}
 """
 )
 
@@ -121,12 +119,11 @@ class LiveFullError(JobStoreError):
 
 @dataclass(frozen=True)
 class LiveClaim:
-    """A worker's hold on a session: the `take`-th. Of those who had it before so many died (`deaths`)."""
+    """A worker's hold on a session: the `take`-th."""
 
     session_id: str
     spec: LiveSpec
     take: int
-    deaths: int = 0
 
 
 class LiveSessions:
@@ -173,8 +170,8 @@ class LiveSessions:
     def take(self, session_id: str, holder: str) -> LiveClaim | None:
         """Take a session that no worker has; None where there is none to take."""
         answer = self._run(TAKE, session_id, holder=holder, silent_s=SILENT_S, lease_s=LEASE_S)
-        found = cast("tuple[str, int, int] | None", answer)
-        return found and LiveClaim(session_id, LiveSpec.model_validate_json(found[0]), *found[1:])
+        found = cast("tuple[str, int] | None", answer)
+        return found and LiveClaim(session_id, LiveSpec.model_validate_json(found[0]), found[1])
 
     def beat(self, claim: LiveClaim, *, worker: str, pictures: int) -> bool:
         """Say that its worker lives and made so many pictures; whether it is to go on with the session.

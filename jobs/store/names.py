@@ -103,8 +103,7 @@ class Key(StrEnum):
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself
     LIVE = PREFIX + "live"  # sorted set of live sessions by the time until which their front-ends vouch for them
-    # ID: hash of owner, specification, holder, when that was heard of, how often it was taken, and how often that
-    # ended in silence; with :state, :sound,
+    # ID: hash of owner, specification, holder, when that was heard of, and how often it was taken; with :state, :sound,
     # :camera, :pictures and :told behind, streams of what both ends say, see jobs/store/live_streams.py
     LIVE_SESSION = PREFIX + "live:"
     LIVE_COUNTS = PREFIX + "live_counts"  # hash, sessions and pictures that there have been

@@ -14,8 +14,6 @@ from redis import RedisError
 
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
 from jobs.messages import send_live
-from jobs.problems import ProblemError, ProblemType
-from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.live import LiveSessions
 from jobs.store.live_streams import LiveEnd
 from worker.live.hold import Hold
@@ -93,9 +91,7 @@ class LiveHost:
             log.warning("a store is away; the session is left for another", error=str(error))
 
     def _work(self, hold: Hold, end: LiveEnd) -> None:
-        spec, deaths = hold.claim.spec, hold.claim.deaths
-        if deaths >= MAX_DELIVERIES:
-            raise ProblemError(ProblemType.WORKER_LOST, f"given up: {deaths} workers died that had the session")
+        spec = hold.claim.spec
         bench = self._bench_of(spec.owner)
         try:
             with self._artifacts.reading(spec.portrait.key) as path:

@@ -20,7 +20,6 @@ from jobs.live import DriveOptions
 from jobs.motions import ControlsMotion
 from jobs.problems import ProblemType
 from jobs.schemas import ImageOptions, ImageSpec, JobStatus
-from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.live import SILENT_S
 from jobs.store.names import Key
 from model.arrays import Pixels
@@ -218,18 +217,6 @@ def test_another_goes_on_where_a_worker_dies(view: View, bench: Bench) -> None:
         viewer.call()
         until(lambda: len(viewer.pictures) > count, 90, "nobody goes on")
         assert difference(picture(viewer, 1), turned) < 1
-
-
-def test_one_that_costs_worker_after_worker_ends(view: View, bench: Bench) -> None:
-    with view() as viewer:
-        until(lambda: viewer.silent_s not in (None, float("inf")), 60, "no worker takes it")
-        with redis.Redis.from_url(bench.environment["PIRENDERER_REDIS_URL"]) as client:
-            client.hset(Key.LIVE_SESSION + viewer.session_id, "deaths", MAX_DELIVERIES - 1)
-        holder(bench, viewer).kill()
-        until(lambda: (viewer.silent_s or 0) > SILENT_S, 20, "its death is not seen")
-        viewer.call()
-        until(lambda: viewer.ended, 90, lambda: str(viewer.told))
-        assert viewer.told[-1]["problem"]["type"] == ProblemType.WORKER_LOST.uri
 
 
 def test_a_worker_that_is_told_to_stop_leaves_it(bench: Bench, view: View) -> None:
