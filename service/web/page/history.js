@@ -1,7 +1,7 @@
 // The last jobs as thumbnails: to look at again, and to delete.
 
 import { call, jobPath, json } from "./api.js";
-import { make } from "./elements.js";
+import { $, make } from "./elements.js";
 import { announce, tellError } from "./notices.js";
 import { openJob } from "./share.js";
 import { state } from "./state.js";
@@ -50,6 +50,7 @@ function entry(job, onDelete) {
     remove.dataset.sure = "yes";
     remove.textContent = t("history.sure");
     remove.setAttribute("aria-label", t("history.sure-label", { name }));
+    announce(t("history.sure-label", { name }));
   });
   remove.addEventListener("blur", () => {
     delete remove.dataset.sure;
@@ -67,7 +68,9 @@ export function fillHistory(section) {
   async function refresh() {
     const { jobs } = await json(`v1/jobs?limit=${SHOWN}`);
     const known = new Map([...list.children].map((each) => [`${each.dataset.job} ${each.dataset.status}`, each]));
+    const focused = document.activeElement;
     list.replaceChildren(...jobs.map((job) => known.get(`${job.id} ${job.status}`) ?? entry(job, remove)));
+    if (list.contains(focused)) focused.focus({ preventScroll: true }); // which falls off what is put in anew
     section.hidden = !jobs.length;
     for (const time of list.querySelectorAll("time")) time.textContent = ago(time.dateTime);
     for (const { dataset, firstChild } of list.children) firstChild.setAttribute("aria-current", String(dataset.job === state.get("job")?.id));
@@ -79,7 +82,7 @@ export function fillHistory(section) {
       if (state.get("job")?.id === job.id) state.set({ job: null });
       announce(t("history.deleted"));
       await refresh();
-      list.querySelector("button")?.focus();
+      (list.querySelector("button") ?? $(`tab-${state.get("tab")}`)).focus();
     } catch (error) {
       tellError(error);
     }

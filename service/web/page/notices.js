@@ -23,15 +23,21 @@ export function clearError() {
 
 // Show `text` until it is dismissed or the next one comes.
 export function tell(text, { small = null, action = null } = {}) {
-  const notice = make("div", { className: "notice" }, make("p", {}, text));
+  let from = null; // where the focus was before it came here
+  const dismiss = () => {
+    clearError();
+    from?.focus({ preventScroll: true });
+  };
+  const notice = make("div", { className: "notice", onkeydown: ({ key }) => key === "Escape" && dismiss() }, make("p", {}, text));
   if (small && small !== text) notice.append(make("p", { className: "small" }, small));
   const buttons = make("div", { className: "notice-buttons" });
   if (action) {
     const run = () => { clearError(); action.run(); };
     buttons.append(make("button", { type: "button", className: "plain", onclick: run }, action.label));
   }
-  buttons.append(make("button", { type: "button", className: "plain", onclick: clearError }, t("notice.dismiss")));
+  buttons.append(make("button", { type: "button", className: "plain", onclick: dismiss }, t("notice.dismiss")));
   notice.append(buttons);
+  notice.addEventListener("focusin", ({ relatedTarget }) => { if (!notice.contains(relatedTarget)) from = relatedTarget; });
   $("notice").replaceChildren(notice);
   notice.scrollIntoView({ block: "nearest" });
 }

@@ -56,7 +56,7 @@ export async function showPortrait() {
   bar();
   hideBefore();
   if (!portrait) return put(null, "nothing");
-  if (portrait.url) return putImage(portrait.url, portrait.name, "portrait");
+  if (portrait.url) return putImage(portrait.url, `${t("stage.label")}: ${portrait.name}`, "portrait");
   put(make("p", { className: "unshown" }, portrait.name), "portrait"); // this browser cannot show it; its results it can
 }
 

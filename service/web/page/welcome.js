@@ -9,13 +9,15 @@ import { t } from "./words.js";
 function menu() {
   const element = make("details", { id: "photo-menu" }, make("summary", { className: "pill" }, t("stage.photo")));
   const close = () => element.removeAttribute("open");
-  element.addEventListener("click", (event) => event.target.closest("button") && close());
-  element.addEventListener("change", close);
-  document.addEventListener("pointerdown", (event) => element.contains(event.target) || close());
-  element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !element.open) return;
+  const leave = () => {
     close();
     element.firstElementChild.focus();
+  };
+  element.addEventListener("click", (event) => event.target.closest("button") && leave());
+  element.addEventListener("change", leave);
+  document.addEventListener("pointerdown", (event) => element.contains(event.target) || close());
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && element.open) leave();
   });
   return element;
 }
@@ -30,11 +32,13 @@ export function fillWelcome() {
   state.watch(["portrait"], ({ portrait }) => {
     if (had === Boolean(portrait)) return;
     had = Boolean(portrait);
+    const focused = ways?.contains(document.activeElement);
     ways?.remove();
     ways = had ? portraitTools() : portraitChooser();
     (had ? tools : empty).append(ways);
     empty.hidden = had;
     tools.hidden = !had;
+    if (focused && had) tools.firstElementChild.focus({ preventScroll: true }); // where it was is gone
   });
   state.watch(["live", "unseen"], ({ live, unseen }) => {
     badge.hidden = live === "off";
