@@ -8,12 +8,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, expect
 
 from jobs.problems import Problem, ProblemType
+from jobs.schemas import Progress
 from tests.page.conftest import Open
 from tests.page.test_history import create, drawn, make_video
 from tests.page.test_stage import shows
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import MP4
 from tests.support.live_lines import LiveLines
+from tests.support.page_jobs import choose_portrait, send_picture
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +103,25 @@ def test_no_dialog_keeps_people_out(opened: Open, start: Start, screen: dict[str
         page.get_by_role("button", name="Take a photo").click()
         expect(page.get_by_role("dialog", name="Take a photo")).to_be_visible()
         check(page, "the camera")
+
+
+def test_stages_are_said_once_and_frames_are_not(page: Page, server: Server, portrait_file: Path) -> None:
+    choose_portrait(page, portrait_file)
+    job = send_picture(page, server)
+    expect(page.locator("#work")).to_contain_text("Waiting in line")
+    page.evaluate("""() => {
+      const status = document.querySelector("#status");
+      globalThis.said = [];
+      new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+    }""")
+    claims, claim = server.context.store.claims, server.claim(job)
+    for stage in ("load", "face", "motion"):
+        claims.progress(claim, Progress(stage=stage))
+    for done in range(1, 179):
+        claims.progress(claim, Progress(stage="render", done=done, total=178))
+    claims.give_back(claim)
+    server.succeed(job, photo(200, 100, "PNG"))
+    expect(page.locator("#status")).to_have_text("It is done.", timeout=30_000)
+    said = page.evaluate("said")
+    assert "Rendering" in said
+    assert len(said) == len(set(said)) <= 8, said
