@@ -1,9 +1,8 @@
 """What docs/live.md shows, and the Python client's sessions, with the running service."""
 
 import asyncio
-import re
-import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pirenderer_client import AsyncClient, Client, InvalidRequestError, Portrait
+from pirenderer_client import AsyncClient, Client, InvalidRequestError
+from tests.support.documents import example
 from tests.support.processes import PORTRAIT, ROOT
 from tests.support.tiny_weights import tiny_service
 
@@ -38,7 +38,7 @@ def test_a_portrait_moves_under_controls_one_session_after_another(url: str) -> 
                 picture = next(each for each in live if each.number == number)
             with Image.open(BytesIO(picture.jpeg)) as image:
                 assert (image.format, image.size) == ("JPEG", (128, 128))
-        with pytest.raises(InvalidRequestError) as caught, client.live(Portrait("0" * 32, 1, 1, "")):
+        with pytest.raises(InvalidRequestError) as caught, client.live(replace(kept, id="0" * 32)):
             pass
         assert caught.value.name == "no-such-portrait"
 
@@ -56,13 +56,12 @@ def test_who_awaits_gives_a_file(url: str) -> None:
 
 
 def test_the_example_in_python_speaks(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs/live.md").read_text().partition("## In Python")[2].partition("## In a browser")[0]
-    example = textwrap.dedent("\n".join(re.findall(r"(?m)^(?:    .*)?$", page))).strip()
+    shown = example("docs/live.md", "## In Python", "## In a browser")
     samples, rate = soundfile.read(ROOT / "service/samples/speech.flac", frames=24_000)
     soundfile.write(tmp_path / "speech.wav", samples, rate)
     (tmp_path / "me.jpg").write_bytes(PORTRAIT.read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(compile(example.replace("http://127.0.0.1:8000", url), "docs/live.md", "exec"), {})
+    exec(compile(shown.replace("http://127.0.0.1:8000", url), "docs/live.md", "exec"), {})
     times = sorted(float(path.stem) for path in (tmp_path / "pictures").iterdir())
     assert times[-1] >= 1.5
     assert len(times) > 5

@@ -31,7 +31,7 @@ from pirenderer_client import (
 )
 from tests.support.processes import until
 
-PORTRAIT = Portrait("a" * 32, width=1, height=1, expires_at="")
+PORTRAIT = Portrait("image/jpeg", 1, "0" * 64, "a" * 32, width=1, height=1, expires_at="")
 STARTED = json.dumps({"type": "started", "session": "b" * 32, "width": 64, "height": 64, "space": "open478"})
 
 Script = Callable[["Stage", ServerConnection], object]  # what is done once a session has begun

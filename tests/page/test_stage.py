@@ -298,7 +298,7 @@ def test_no_live_picture_stays_that_the_sliders_have_moved_on_from(
         page.locator("[data-control=yaw]").fill("12")
         shows(page, "live")
         live.wait(lambda: live.controls()[-1] == {"yaw": 12})
-        live.end(1008, {"type": "/problems/live-idle", "status": 408, "detail": "nothing came for 60 s"})
+        live.end(1008, ProblemType.TOO_SLOW)
         expect(page.locator("#live-badge")).to_be_hidden()
         page.locator("#pose-reset").click()
         live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {})
