@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.page.conftest import FAKE_DEVICES, Open, launch
 from tests.page.test_signin import REFUSED, enter
 from tests.service.conftest import FIRST
-from tests.support.live_page import NEAR, Lines, difference, write_film
+from tests.support.live_page import NEAR, NOBODY, Lines, difference, write_film
 from tests.support.paths import ROOT
 from tests.support.processes import PORTRAIT, Service
 from tests.support.tiny_weights import tiny_service
@@ -60,7 +60,7 @@ def start_front_end(service: Service, **settings: str) -> None:
 def browser(voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium, with a voice at its microphone and a person who comes nearer and goes before its camera."""
     astronaut = ROOT / "tests" / "samples" / "astronaut.jpg"
-    film = write_film(tmp_path_factory.mktemp("film") / "film.mjpeg", astronaut, seconds=4)
+    film = write_film(tmp_path_factory.mktemp("film") / "film.mjpeg", astronaut, seconds=5)
     played = [f"--use-file-for-fake-audio-capture={voice}", f"--use-file-for-fake-video-capture={film}"]
     with sync_playwright() as playwright:
         browser = launch(playwright.chromium, *played, *FAKE_DEVICES)
@@ -89,6 +89,11 @@ def badge(page: Page, text: str) -> None:
 
 def shows(page: Page, kind: str) -> None:
     expect(page.locator("#stage")).to_have_attribute("data-shows", kind)
+
+
+def press(page: Page, *selectors: str) -> None:
+    for selector in selectors:
+        page.locator(selector).click()
 
 
 def turn(lines: Lines, degrees: str = "20") -> Any:
@@ -158,12 +163,8 @@ def test_poses_reset_and_before_with_a_finger(begin: Begin) -> None:
 
 def test_it_speaks_along_and_comes_to_rest(begin: Begin) -> None:
     with begin() as lines:
-        page = lines.page
-        lines.wait(lambda: lines.pictures)
-        resting = lines.newest
-        page.locator("#tab-speech").click()
-        page.locator("[value=microphone]").check()
-        page.locator("#speak-along").click()
+        page, resting = lines.page, lines.rest()
+        press(page, "#tab-speech", "[value=microphone]", "#speak-along")
         lines.wait(lambda: difference(lines.newest, resting) > 1)
         shows(page, "live")
         page.locator("#speak-along").click()
@@ -179,28 +180,25 @@ def at_rest(lines: Lines) -> bool:
     return len(lines.pictures) == count
 
 
-def comes_near(lines: Lines) -> bool:
-    """Whether the person is seen from near."""
-    return difference(lines.look(".self-view")[0, 0], np.array(NEAR, np.uint8)) < 20
+def sees(lines: Lines, surroundings: tuple[int, int, int]) -> bool:
+    """Whether the camera shows this part of its film."""
+    return difference(lines.look(".self-view")[0, 0], np.array(surroundings, np.uint8)) < 20
 
 
 def test_it_follows_the_camera(begin: Begin) -> None:
     with begin() as lines:
-        page = lines.page
-        lines.wait(lambda: lines.pictures)
-        resting = lines.newest
-        page.locator("#tab-follow").click()
-        page.locator("[value=camera]").check()
-        page.locator("#camera-on").click()
+        page, resting = lines.page, lines.rest()
+        press(page, "#tab-follow", "[value=camera]", "#camera-on")
         expect(page.locator(".self-view")).to_be_visible()
+        lines.wait(lambda: sees(lines, NOBODY))  # so that it begins with who comes next
         page.locator("#follow-me").click()
         said = page.locator(".webcam [role=status]")
         expect(said).to_contain_text("No face in view.")
         expect(said).to_contain_text("neutral")
         shows(page, "live")
-        lines.wait(lambda: comes_near(lines) and difference(lines.newest, resting) > 3)
+        lines.wait(lambda: sees(lines, NEAR) and difference(lines.newest, resting) > 3)
         page.locator("#recenter").click()
-        lines.wait(lambda: comes_near(lines) and difference(lines.newest, resting) < 1)
+        lines.wait(lambda: sees(lines, NEAR) and difference(lines.newest, resting) < 1)
         page.locator("#follow-me").click()
         lines.wait(lambda: [message["by"] for message in lines.of("drive")] == ["camera", "controls"])
         lines.wait(lambda: at_rest(lines))
@@ -271,16 +269,20 @@ def test_a_job_takes_the_only_worker_and_the_session_comes_back(begin: Begin) ->
         turn(lines, "-20")
 
 
-def test_a_second_page_says_that_all_is_taken_and_makes_pictures(begin: Begin, opened: Open, service: Service) -> None:
-    with begin() as lines, opened(str(service.client.base_url), **DESKTOP) as second:
-        turn(lines)
-        second.locator("#portrait").set_input_files(PORTRAIT)
-        expect(second.locator("#live-note")).to_contain_text("All live places are taken just now.")
-        second.locator("[data-control=yaw]").fill("12")
-        second.locator("#make-picture").click()
-        shows(second, "picture")
-        expect(second.locator("#notice")).to_be_empty()
-        turn(lines, "-20")
+def test_a_second_page_makes_pictures_until_there_is_room(begin: Begin, opened: Open, service: Service) -> None:
+    with opened(str(service.client.base_url), **DESKTOP) as page:
+        second = Lines(page)
+        note = page.locator("#live-note")
+        with begin() as first:
+            page.locator("#portrait").set_input_files(PORTRAIT)
+            expect(note).to_contain_text("All live places are taken just now.")
+            page.locator("[data-control=yaw]").fill("12")
+            page.locator("#make-picture").click()
+            shows(page, "picture")
+            expect(page.locator("#notice")).to_be_empty()
+            turn(first)
+        expect(note).to_be_hidden()
+        turn(second)
 
 
 def test_an_idle_session_ends_and_comes_back_with_the_next_movement(begin: Begin, service: Service) -> None:

@@ -54,6 +54,11 @@ class Lines:
         """That of the last picture."""
         return None if not self.pictures else self.pictures[-1][0]["number"]
 
+    def rest(self) -> Pixels:
+        """Wait for the first picture, of the face at rest."""
+        self.wait(lambda: self.pictures)
+        return self.newest
+
     def settle(self) -> Pixels:
         """Wait until the newest state is shown; its picture."""
         self.wait(lambda: self.of("controls") and self.number == self.of("controls")[-1]["number"])

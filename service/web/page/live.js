@@ -68,7 +68,7 @@ class Live {
   }
 
   close() {
-    this.#try(null);
+    if (this.can) this.#try(null); // else it is found out after a while whether there is room
     const line = this.#line;
     this.#line = null;
     line?.close();
@@ -187,7 +187,7 @@ class Live {
   }
 
   get #needed() {
-    return performance.now() - this.#movedAt < IDLE_MS;
+    return !state.get("busy") && performance.now() - this.#movedAt < IDLE_MS;
   }
 
   // Do this after a while, if nothing else is to be done by then.
