@@ -14,6 +14,7 @@ from redis import RedisError
 
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
 from jobs.messages import send_live
+from jobs.problems import ProblemError, ProblemType
 from jobs.store.live import LiveSessions
 from jobs.store.live_streams import LiveEnd
 from worker.live.hold import Hold

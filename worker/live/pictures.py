@@ -9,7 +9,7 @@ import numpy as np
 
 from model.arrays import Floats
 from model.engines import RenderedFrames
-from worker.make.canvas import SquareCrop
+from worker.make.canvas import PhotoCrop
 from worker.media.images import encode_image
 from worker.models import Models
 from worker.workbench import PreparedPortrait
@@ -21,6 +21,7 @@ DEPTH = 2  # one more would wait where two cores are busy: as many pictures a se
 
 class LivePictures(Generic[N]):
     """Draws a portrait's square crop by still motions, as an image job does, as JPEGs that are marked as synthetic.
+    Beyond the photo they show a blur of it.
 
     Guides, network and pasting with encoding are stages with a thread each, so that they work on several pictures at
     once. `drawn` is called with each picture's note and JPEG, in order, from the last stage's thread; what it raises
@@ -40,7 +41,7 @@ class LivePictures(Generic[N]):
         """
         self._animator = models.animator.low_latency
         self._portrait = portrait.prepared
-        self._canvas = SquareCrop(portrait.photo, portrait.face, size)
+        self._canvas = PhotoCrop(portrait.photo, portrait.face, size)
         self._quality = quality
         self._drawn = drawn
         resting = np.zeros(self._animator.dimension, np.float32)

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import cv2
+import numpy as np
 
 from model.animation.composite import Composite, Layer
 from model.arrays import Pixels
@@ -10,6 +11,7 @@ from model.engines import RenderedFrame
 from model.face.crop import Crop
 from worker.media.paste import Paster, PlanarPaster
 
+BLUR = 1 / 16  # of a square's side: of what is shown beyond the photo
 MARGIN = 1 / 8  # of a square's side: what the face may bring in from around it
 
 
@@ -72,6 +74,29 @@ class SquareCrop:
         for rows, pixels in self._composite.lay(Layer.of(animated.image, self._still, animated.mask, animated.places)):
             image[rows, self._composite.columns] = pixels
         return image[self._shown, self._shown]
+
+
+class PhotoCrop(SquareCrop):
+    """The same to be looked at: beyond the photo there is a blur, in place of its mirror image."""
+
+    def __init__(self, photo: Pixels, face: CutFace, side: int) -> None:
+        super().__init__(photo, face, side)
+        crop, (height, width) = face.crop, photo.shape[:2]
+        left, top, right, bottom = (
+            round((edge - start) / crop.side * side)
+            for edge, start in ((0, crop.x), (0, crop.y), (width, crop.x), (height, crop.y))
+        )
+        beyond = np.ones((side, side, 1), np.bool_)
+        beyond[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = False
+        self._beyond = beyond if beyond.any() else None
+        self._blur = cv2.GaussianBlur(self._picture[self._shown, self._shown], (0, 0), side * BLUR)
+
+    def paste(self, animated: RenderedFrame) -> Pixels:
+        """One frame, uint8 (side, side, 3)."""
+        image = super().paste(animated)
+        if self._beyond is not None:
+            np.copyto(image, self._blur, where=self._beyond)
+        return image
 
 
 def _resized(image: Pixels, width: int, height: int) -> Pixels:

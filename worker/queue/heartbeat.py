@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import structlog
@@ -24,14 +24,21 @@ class State(StrEnum):
 
 class Heartbeat:
     """Beats from a thread of its own, so that a job at work does not silence it, but a process that hangs in native
-    code with the interpreter's lock held does. Beats are `every_s` seconds apart; `beside` is done with each."""
+    code with the interpreter's lock held does. Beats tell `facts` and are `every_s` seconds apart; `beside` is done with
+    each."""
 
     def __init__(
-        self, workers: Workers, name: str, *, batch_size: int, every_s: float, beside: Callable[[], None]
+        self,
+        workers: Workers,
+        name: str,
+        *,
+        facts: Mapping[str, str | float],
+        every_s: float,
+        beside: Callable[[], None],
     ) -> None:
         self._workers = workers
         self._name = name
-        self._batch_size = batch_size
+        self._given = facts
         self._every_s = every_s
         self._beside = beside
         self._started = time.time()
@@ -78,7 +85,7 @@ class Heartbeat:
             "state": self._state.value,
             "pid": os.getpid(),
             "started_at": round(self._started, 3),
-            "batch_size": self._batch_size,
+            **self._given,
         }
         torch = sys.modules.get("torch")  # not imported for this alone
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

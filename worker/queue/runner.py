@@ -81,7 +81,7 @@ class Runner:
         self.heartbeat = Heartbeat(
             self.store.workers,
             self._holder,
-            batch_size=settings.batch_size,
+            facts={"batch_size": settings.batch_size, "queues": ",".join(settings.queue_names)},
             every_s=settings.live_s / 4,
             beside=self._free_the_dead,
         )
