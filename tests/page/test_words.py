@@ -74,7 +74,8 @@ def used() -> tuple[set[str], list[str]]:
     part = r"\$\{[^}`]+\}"
     areas = "|".join({key.split(".")[0] for key in ENGLISH})
     named = {key for source in sources for key in re.findall(rf'"((?:{areas})\.[\w.-]+)"', source)}
-    made = {key for source in sources for key in re.findall(rf"`((?:{areas}|{part})\.(?:{part}|[\w.-])*)`", source)}
+    template = rf"`((?:{areas})\.(?:{part}|[\w.-])*|{part}\.[a-z]+)`"
+    made = {key for source in sources for key in re.findall(template, source)}
     parts = [re.split(part, key) for key in made if "${" in key]
     return named, [r"[\w-]+".join(re.escape(part) for part in each) for each in parts]
 
