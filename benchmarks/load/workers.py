@@ -50,7 +50,7 @@ class WaitingRunner(Runner):
         self.heartbeat = Heartbeat(
             self.store.workers,
             self._holder,
-            batch_size=1,
+            facts={"batch_size": 1},
             every_s=settings.live_s / 4,
             beside=self._free_the_dead,
         )
