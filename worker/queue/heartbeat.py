@@ -24,8 +24,8 @@ class State(StrEnum):
 
 class Heartbeat:
     """Beats from a thread of its own, so that a job at work does not silence it, but a process that hangs in native
-    code with the interpreter's lock held does. Beats tell `facts` and are `every_s` seconds apart; `beside` is done with
-    each."""
+    code with the interpreter's lock held does. Beats tell `facts`, and `beside` is done with each; they are `every_s`
+    seconds apart."""
 
     def __init__(
         self,
