@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from typing import Generic, Self, TypeVar
 
 import numpy as np
 
 from model.arrays import Floats
 from model.engines import RenderedFrames
+from worker.live.threads import one_thread
 from worker.make.canvas import PhotoCrop
 from worker.media.images import encode_image
 from worker.models import Models
@@ -46,7 +47,7 @@ class LivePictures(Generic[N]):
         self._drawn = drawn
         resting = np.zeros(self._animator.dimension, np.float32)
         self._jpeg(self._animator.render(self._portrait, self._animator.guide(self._portrait, resting)))
-        self._stages = [ThreadPoolExecutor(1, f"live-{name}") for name in ("guides", "network", "pasting")]
+        self._stages = [one_thread("guides", alone=True), one_thread("network"), one_thread("pasting")]
         self._under_way: deque[Future[None]] = deque()
 
     def has_room(self, timeout: float | None = None) -> bool:

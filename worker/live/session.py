@@ -24,6 +24,7 @@ from worker.live.camera import LiveCamera
 from worker.live.drivers import CameraDriver, Driver, Moment, SoundDriver
 from worker.live.hold import Hold
 from worker.live.pictures import LivePictures
+from worker.live.threads import one_thread
 from worker.make.motions import still, within_reach_of
 from worker.problems import problem_of
 from worker.workbench import PreparedPortrait, Workbench
@@ -80,10 +81,10 @@ class LiveSession:
 
     def run(self) -> None:
         """Render until it is over. Raises ProblemError and model.errors.ModelError: it cannot go on."""
-        reader = threading.Thread(target=self._read, name="live-reader", daemon=True)
+        reader = one_thread("reader", alone=True)
         with self._drawing() as pictures:
             self._tell_started()
-            reader.start()
+            reader.submit(self._read)
             try:
                 looked = time.monotonic()
                 while not self._hold.over.is_set():
@@ -94,7 +95,7 @@ class LiveSession:
                         looked = time.monotonic()
             finally:
                 self._hold.over.set()
-                reader.join()
+                reader.shutdown()
                 if self._driver is not None:
                     self._driver.close()
         if self._fault is not None:
