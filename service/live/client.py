@@ -12,7 +12,7 @@ from jobs.store.live_streams import LivePicture
 from service.http.problems import ProblemError, presentable_problem, problem_document
 
 MAX_MESSAGES, MAX_BYTES = 120, 2_000_000  # in a second
-NORMAL, REFUSED = 1000, 1008  # close codes
+NORMAL, REFUSED, LATER = 1000, 1008, 1011  # close codes
 
 
 class Bucket:

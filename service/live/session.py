@@ -28,7 +28,7 @@ from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import JobFailedError, presentable_problem
 from service.live.admission import Opened, no_worker, open_session
-from service.live.client import NORMAL, REFUSED, LiveClient
+from service.live.client import LATER, NORMAL, REFUSED, LiveClient
 from service.live.messages import NoMessageError, Said, read_message
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,10 @@ async def _end(client: LiveClient, problem: Problem | None) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         if problem is not None:
             await client.tell_problem(problem)
-        await client.close(NORMAL if problem is None else REFUSED)
+        if problem is None:
+            await client.close(NORMAL)
+        else:  # what lacks just now may be there again for the next session
+            await client.close(LATER if problem.type == ProblemType.UNAVAILABLE.uri else REFUSED)
 
 
 async def _first_message(client: LiveClient, seconds: float) -> Start:

@@ -14,7 +14,8 @@ from jobs.problems import Problem, ProblemType
 
 def problem(kind: ProblemType) -> dict[str, Any]:
     """A problem as a page is told of it."""
-    return Problem.of(kind, "1 of 1 workers is in a session").model_dump(exclude_none=True)
+    found = {"workers": 1, "sessions": 1, "jobs": 0}
+    return Problem.of(kind, "1 of 1 workers is in a session", got=found).model_dump(exclude_none=True)
 
 
 def picture(number: int | None, color: str, size: int = 64, *, seen: bool = True) -> bytes:

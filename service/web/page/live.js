@@ -14,6 +14,7 @@ const PACE_MS = 20; // between two states: as often as a screen shows, and with 
 const AGAIN_MS = [250, 500, 1000, 2000, 4000]; // waits before a broken line is tried again
 const LATER_MS = 20_000; // before a service that had no room, or no live sessions, is asked again
 const IDLE_MS = 45_000; // who has not moved for so long needs no line
+const REFUSED = 1008; // of close codes: the same would be refused again
 const OF_THE_PORTRAIT = ["no-face", "unreadable-media", "too-large", "unsupported-media"];
 
 class Live {
@@ -181,8 +182,8 @@ class Live {
       return tellError(refusal);
     }
     if (type === "no-such-portrait") forgetPortraitId();
-    else if (refusal && type !== "live-unavailable") return; // idle, for instance: the next movement opens another
-    if (type === "live-unavailable" || (!opened && this.#failures > 0)) this.#later({ full: opened });
+    else if (refusal && code === REFUSED && type !== "live-unavailable") return; // idle, for instance: the next movement opens another
+    if (type === "live-unavailable" || (!opened && this.#failures > 0)) this.#later({ full: Boolean(refusal?.got?.workers) });
     else if (code !== 1000) this.#again();
   }
 

@@ -270,7 +270,7 @@ def test_a_session_that_was_lost_ends(server: Server, portrait_id: str) -> None:
     with session(server, portrait_id) as (client, worker):
         server.context.store.live.close(worker.claim.session_id)
         client.refused(ProblemType.UNAVAILABLE)
-        assert client.ended() == 1008
+        assert client.ended() == 1011
     nothing_left(server)
 
 
