@@ -9,7 +9,7 @@ import pytest
 from jobs.schemas import ImageOptions, VideoOptions
 from model.engines import RenderedFrame
 from model.face.crop import Crop
-from worker.make.canvas import SquareCrop, whole_photo
+from worker.make.canvas import PhotoCrop, SquareCrop, whole_photo
 from worker.make.sitter import Sitter
 from worker.stages import Stages
 
@@ -66,3 +66,18 @@ def test_the_crop_alone(side: int) -> None:
     frame = SquareCrop(photo, face, side).paste(RenderedFrame(face.image))
     assert frame.shape == (side, side, 3)
     assert np.abs(frame.astype(int) - 90).max() <= 1
+
+
+def test_beyond_the_photo_there_is_a_blur_to_be_looked_at() -> None:
+    stripes = np.where(np.arange(600) // 8 % 2, 60, 200).astype(np.uint8)
+    photo = np.broadcast_to(stripes[:, None, None], (600, 900, 3)).copy()
+    crop = Crop(300, -64, 256)  # a quarter of it lies above the photo
+    face = CutFace(crop, crop.cut(photo, 256))
+    mirrored = SquareCrop(photo, face, 256).paste(RenderedFrame(face.image))
+    shown = PhotoCrop(photo, face, 256).paste(RenderedFrame(face.image))
+    assert np.array_equal(shown[64:], mirrored[64:])
+    assert mirrored[:64].std() > 50
+    assert shown[:64].std() < 20
+    inside = CutFace(Crop(300, 150, 256), photo[150:406, 300:556].copy())
+    frames = [kind(photo, inside, 256).paste(RenderedFrame(inside.image)) for kind in (SquareCrop, PhotoCrop)]
+    assert np.array_equal(*frames)
