@@ -79,5 +79,5 @@ def test_beyond_the_photo_there_is_a_blur_to_be_looked_at() -> None:
     assert mirrored[:64].std() > 50
     assert shown[:64].std() < 20
     inside = CutFace(Crop(300, 150, 256), photo[150:406, 300:556].copy())
-    frames = [kind(photo, inside, 256).paste(RenderedFrame(inside.image)) for kind in (SquareCrop, PhotoCrop)]
-    assert np.array_equal(*frames)
+    plain, looked_at = (kind(photo, inside, 256).paste(RenderedFrame(inside.image)) for kind in (SquareCrop, PhotoCrop))
+    assert np.array_equal(plain, looked_at)
