@@ -21,29 +21,8 @@ STOPPING_S = 3600  # how long it is known that a worker was told to stop
 STREAMS = (":state", ":sound", ":camera", ":pictures", ":told")
 PARTS = ("", *STREAMS)  # what there is of a session behind its key
 
-SESSION = """
-local session = LIVE_SESSION .. id
-local function lives(id)
-  local at, till = tonumber(now()), tonumber(redis.call('ZSCORE', LIVE, id) or 0)
-  if till > at + a.lease_s then redis.call('ZADD', LIVE, at + a.lease_s, id) end  -- the clock was set back
-  return till > at
-end
-local function silent_s()
-  local heard, at = redis.call('HGET', session, 'heard_at'), now()
-  if heard and tonumber(heard) > tonumber(at) then  -- the clock was set back
-    redis.call('HSET', session, 'heard_at', at)
-    heard = at
-  end
-  return heard and at - heard
-end
-local function mine() return redis.call('HGET', session, 'takes') == tostring(a.take) end
-local function live_count(what, many) redis.call('HINCRBY', LIVE_COUNTS, what, many) end
-"""
-
 # spec (JSON), owner, most and share (of sessions), lease_s -> 'full', 'share' or 'ok'
-OPEN_SESSION = Script(
-    SESSION
-    + """
+OPEN_SESSION = Script("""
 local at, own = now(), 0
 redis.call('ZREMRANGEBYSCORE', LIVE, '-inf', at)
 local others = redis.call('ZRANGE', LIVE, 0, -1)
@@ -58,54 +37,41 @@ redis.call('EXPIRE', session, a.kept_s)
 redis.call('ZADD', LIVE, at + a.lease_s, id)
 live_count('sessions', 1)
 return 'ok'
-"""
-)
+""")
 
 # lease_s, kept_s, parts -> seconds since its worker was heard of; -1 where it has none, nothing where it has ended
-VOUCH = Script(
-    SESSION
-    + """
+VOUCH = Script("""
 if not lives(id) then return nil end
 redis.call('ZADD', LIVE, now() + a.lease_s, id)
 for _, part in ipairs(a.parts) do redis.call('EXPIRE', session .. part, a.kept_s) end
 return tostring(silent_s() or -1)
-"""
-)
+""")
 
 # parts
-CLOSE = Script(
-    SESSION
-    + """
+CLOSE = Script("""
 redis.call('ZREM', LIVE, id)
 for _, part in ipairs(a.parts) do redis.call('DEL', session .. part) end
-"""
-)
+""")
 
 # holder, silent_s, lease_s -> its specification, and which take this is; nothing where it has ended or is another's
-TAKE = Script(
-    SESSION
-    + """
+TAKE = Script("""
 if not lives(id) or redis.call('EXISTS', session) == 0 then return nil end
 local silent = silent_s()
 if silent and silent < a.silent_s then return nil end
 redis.call('HSET', session, 'heard_at', now(), 'holder', a.holder)
 return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'takes', 1)}
-"""
-)
+""")
 
 # take, pictures (since the last beat), worker (of which the holder is a process), lease_s -> 0 where it is to be left
-BEAT_SESSION = Script(
-    SESSION
-    + """
+BEAT_SESSION = Script("""
 if a.pictures > 0 then live_count('pictures', a.pictures) end
 if not mine() or not lives(id) then return 0 end
 redis.call('HSET', session, 'heard_at', now())
 return redis.call('EXISTS', STOPPING .. a.worker) == 1 and 0 or 1
-"""
-)
+""")
 
 # take
-LEAVE = Script(SESSION + "if mine() then redis.call('HDEL', session, 'heard_at', 'holder') end")
+LEAVE = Script("if mine() then redis.call('HDEL', session, 'heard_at', 'holder') end")
 
 
 class LiveFullError(JobStoreError):

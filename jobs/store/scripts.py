@@ -1,8 +1,8 @@
 """The job store's transitions are Lua, so that each is atomic in Redis: what they share, and how they are run.
 
-Every script starts with the same prelude, which binds the keys of one job (`id`), what the caller passes by name
-(`a.lease_ms`) and the few steps transitions share. The scripts themselves stand with the methods that run them. Keys
-and the fields of a job are listed in jobs/store/names.py.
+Every script starts with the same prelude, which binds the keys of one job or live session (`id`), what the caller
+passes by name (`a.lease_ms`) and the few steps transitions share. The scripts themselves stand with the methods that
+run them. Keys and the fields of a job are listed in jobs/store/names.py.
 Time is Redis' own clock, so that machines need not agree on theirs.
 
 Owners share a queue by start-time fair queuing (Goyal, Vin and Cheng, "Start-time fair queuing", SIGCOMM 1996) with
@@ -242,6 +242,24 @@ local function requeue()
   redis.call('DEL', lock)
   publish_status(QUEUED)
 end
+
+-- Of live sessions
+local session = LIVE_SESSION .. id
+local function lives(each)
+  local at, till = tonumber(now()), tonumber(redis.call('ZSCORE', LIVE, each) or 0)
+  if till > at + a.lease_s then redis.call('ZADD', LIVE, at + a.lease_s, each) end  -- the clock was set back
+  return till > at
+end
+local function silent_s()
+  local heard, at = redis.call('HGET', session, 'heard_at'), now()
+  if heard and tonumber(heard) > tonumber(at) then  -- the clock was set back
+    redis.call('HSET', session, 'heard_at', at)
+    heard = at
+  end
+  return heard and at - heard
+end
+local function mine() return redis.call('HGET', session, 'takes') == tostring(a.take) end
+local function live_count(what, many) redis.call('HINCRBY', LIVE_COUNTS, what, many) end
 """
 )
 

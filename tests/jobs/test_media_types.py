@@ -1,7 +1,6 @@
 """Files are recognised by how they begin, and what is taken is said in one place."""
 
 import io
-import re
 import struct
 from pathlib import Path
 
@@ -95,12 +94,7 @@ def test_every_video_that_is_taken_is_recognised(tmp_path: Path, kind: tuple[str
 
 def test_what_is_taken_is_said_the_same_everywhere() -> None:
     assert listed(IMAGES) == "JPEG, PNG, WebP, HEIC or AVIF"
-    readme, page = ((ROOT / name).read_text() for name in ("README.md", "service/web/index.html"))
-    for text in (readme, page):
-        assert listed(IMAGES) in text
-        assert listed(SOUNDS) in text
-    assert listed(VIDEOS) in readme
-    pictures, sounds = (set(accepted.split(",")) for accepted in re.findall(r'type="file" .* accept="([^"]+)"', page))
-    assert {each.name for each in IMAGES} <= pictures
-    assert {f".{each.suffix}" for each in SOUNDS} <= sounds
+    readme = (ROOT / "README.md").read_text()  # the page asks the service
+    for kinds in (IMAGES, SOUNDS, VIDEOS):
+        assert listed(kinds) in readme
     assert len(set(SUFFIXES)) == len(IMAGES) + len(SOUNDS) + len(VIDEOS)

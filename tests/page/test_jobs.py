@@ -78,8 +78,7 @@ def test_a_photo_that_has_expired_is_sent_again(opened: Open, server: Server, po
         assert [url.rpartition("/")[2] for url in uploads].count("portraits") == 1
         (kept,) = server.client.get("/v1/portraits").json()["portraits"]
         server.client.delete(f"/v1/portraits/{kept['id']}").raise_for_status()
-        with page.expect_response(lambda response: response.status == 422):
-            page.locator("#make-picture").click()
+        page.locator("#make-picture").click()  # a live session may have found it out before
         job_of(server, "images", 3)
         expect(page.locator("#work")).to_be_empty()
         assert [url.rpartition("/")[2] for url in uploads].count("portraits") == 2

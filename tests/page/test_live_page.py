@@ -212,7 +212,7 @@ def test_a_key_that_is_given_opens_sessions(opened: Open, service: Service) -> N
     ):
         lines = Lines(page)
         enter(page, "wrong-" * 6)
-        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("is not taken")
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("is not valid")
         enter(page, FIRST)
         page.locator("#portrait").set_input_files(PORTRAIT)
         badge(page, "Live")
@@ -223,7 +223,7 @@ def test_a_key_that_is_given_opens_sessions(opened: Open, service: Service) -> N
         page.on("websocket", lambda line: asked.append(line.url))
         page.on("request", lambda request: asked.append(request.url))
         page.locator("[data-control=yaw]").fill("-20")
-        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("is not taken")
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("is not valid")
         page.wait_for_timeout(3000)
         assert [url.partition("/v1/")[2] for url in asked if "/v1/" in url] == ["live"]
         enter(page, FIRST)
@@ -275,7 +275,7 @@ def test_a_second_page_makes_pictures_until_there_is_room(begin: Begin, opened: 
         note = page.locator("#live-note")
         with begin() as first:
             page.locator("#portrait").set_input_files(PORTRAIT)
-            expect(note).to_contain_text("All live places are taken just now.")
+            expect(note).to_contain_text("The live preview is busy right now.")
             page.locator("[data-control=yaw]").fill("12")
             page.locator("#make-picture").click()
             shows(page, "picture")

@@ -335,7 +335,7 @@ def test_without_live_pictures_the_picture_follows_once_one_was_made(
 def test_where_there_are_no_live_sessions_none_is_tried(opened: Open, start: Start, portrait_file: Path) -> None:
     with opened(start(allow_open=True, live_workers=0).url) as page:
         page.locator("#portrait").set_input_files(portrait_file)
-        expect(page.locator("#live-note")).to_contain_text("not to be had here")
+        expect(page.locator("#live-note")).to_contain_text("This service has no live preview.")
         expect(page.locator("#live-badge")).to_be_hidden()
         page.locator("#tab-speech").click()
         page.locator("[value=microphone]").check()
