@@ -43,9 +43,13 @@ class Workers:
         """How many live."""
         return self._redis.zcount(Key.WORKERS, self._now() - self._live_s, "+inf")
 
+    def names(self) -> list[str]:
+        """Those that live, as `machine:pid`."""
+        return cast("list[str]", self._redis.zrangebyscore(Key.WORKERS, self._now() - self._live_s, "+inf"))
+
     def live(self) -> dict[str, dict[str, str]]:
-        """What each live worker said of itself last, by its name `machine:pid`."""
-        names = cast("list[str]", self._redis.zrangebyscore(Key.WORKERS, self._now() - self._live_s, "+inf"))
+        """What each live worker said of itself last, by its name."""
+        names = self.names()
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(Key.WORKER + name)

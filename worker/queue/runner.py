@@ -168,10 +168,13 @@ class Runner:
         return True
 
     def _free_the_dead(self) -> None:
-        """Free what processes of this machine had that have died: nobody else sees it as soon.
+        """Free what processes of this machine had that have died: nobody else sees it as soon. Nor do they count.
 
         Parts of videos are there for whoever hears of it; other jobs are queued again by the front-end.
         """
+        for name in self.store.workers.names():
+            if name != self._holder and self._is_dead(name):
+                self.store.workers.leave(name)
         for turn in self.store.turns.taken():
             if self._free_if_dead(turn.job_id, turn.part or "") and turn.part is not None:
                 self._videos.tell(turn.job_id)

@@ -66,10 +66,13 @@ def test_what_processes_of_this_machine_had_that_died_is_free_at_the_next_beat(
         store.segments.open(plan, index, f"plan-{index}.npz")
         assert isinstance(store.claims.claim(job_id, holder=holder), Claim)
     assert isinstance(store.claims.claim(whole, holder=f"{MACHINE}:{dead.pid}"), Claim)
+    for holder in holders:
+        store.workers.beat(holder, {})
     runner = Runner(WorkerSettings(redis_url=redis_url, data_dir=tmp_path, live_s=1))
     runner.heartbeat.start()
     try:
         until(lambda: store.claims.lock(whole) is None and store.turns.parts_waiting() == 2, 10, "nothing is freed")
+        assert sorted(store.workers.names()) == sorted(set(holders) - {holders[2]})  # nor does it count
     finally:
         runner.heartbeat.stop()
     assert {turn.part for turn in store.turns.taken() if turn.job_id == job_id} == {"", "0", "1"}
