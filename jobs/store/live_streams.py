@@ -5,6 +5,7 @@ seconds. So a client that reads slowly misses pictures, and a worker that takes 
 What a worker tells besides is kept until it was read.
 """
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
@@ -13,6 +14,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from jobs.live import SOUND_RATE, LiveState, PictureHeader
+from jobs.problems import Problem
 from jobs.store.events import READ_TIMEOUT_S
 from jobs.store.live import KEPT_S, STREAMS, LiveClaim
 from jobs.store.names import Key
@@ -149,6 +151,11 @@ class LiveEnd:
     def tell(self, text: str, *, ends: bool = False) -> None:
         """Hand over a message for the client, as JSON."""
         self._send(TOLD, text=text, ends=str(int(ends)))
+
+    def tell_problem(self, problem: Problem, *, ends: bool = False) -> None:
+        """Say what was refused, or why the session cannot go on."""
+        document = problem.model_dump(mode="json", exclude_none=True)
+        self.tell(json.dumps({"type": "problem", "problem": document}), ends=ends)
 
     def _last(self, key: str) -> bytes:
         """The id of a stream's last entry; one before all others where it has none."""

@@ -167,8 +167,7 @@ class LiveSession:
         called_at = used_at = time.monotonic()
         while True:
             await asyncio.sleep(VOUCH_S)
-            await run_in_threadpool(self._require_key)
-            silent_s = await run_in_threadpool(self._context.store.live.vouch, self._id)
+            silent_s = await run_in_threadpool(self._vouch)
             if silent_s is None:
                 raise ProblemError(
                     ProblemType.UNAVAILABLE, "the session was lost: the job store did not answer in time"
@@ -202,9 +201,10 @@ class LiveSession:
         if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_S:
             raise ProblemError(ProblemType.WORKER_LOST, f"given up: {DEATHS} workers died in this session")
 
-    def _require_key(self) -> None:
-        """Raise ProblemError (401, 403, 503) where the client's key lets nobody in any more."""
+    def _vouch(self) -> float | None:
+        """As LiveSessions.vouch. Raises ProblemError (401, 403, 503): the client's key lets nobody in any more."""
         require(self._context.access.caller(self._client.websocket), KeyScope.WRITE)
+        return self._context.store.live.vouch(self._id)
 
     async def _tell_waiting(self, detail: str) -> None:
         await self._client.tell({"type": "waiting", "detail": detail})

@@ -1,7 +1,6 @@
 """Takes a live session and holds it, in a worker's process, until it is to be left."""
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable
@@ -86,8 +85,7 @@ class LiveHost:
                         log.info("live session fails", problem=problem.type, detail=problem.detail)
                     else:
                         log.exception("live session fails unexpectedly")
-                    document = problem.model_dump(mode="json", exclude_none=True)
-                    end.tell(json.dumps({"type": "problem", "problem": document}), ends=True)
+                    end.tell_problem(problem, ends=True)
         except (RedisError, ArtifactsAwayError) as error:
             log.warning("a store is away; the session is left for another", error=str(error))
 

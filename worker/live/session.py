@@ -161,7 +161,8 @@ class LiveSession:
             except RedisError:
                 time.sleep(AWAY_S)
             except (ProblemError, ModelError) as error:  # what came was wrong, and is left out
-                self._tell("problem", problem=problem_of(error).model_dump(mode="json", exclude_none=True))
+                with contextlib.suppress(RedisError):
+                    self._end.tell_problem(problem_of(error))
                 if isinstance(self._driver, CameraDriver) and self._driver.given_up:
                     self._end_with(error)
             except Exception as error:  # the edge of this thread

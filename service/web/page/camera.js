@@ -1,6 +1,6 @@
 // A photo by the camera, in a dialog with a preview as in a mirror.
 
-import { make, openDialog } from "./elements.js";
+import { button, make, openDialog } from "./elements.js";
 import { Capture, picture } from "./recorder.js";
 import { t } from "./words.js";
 
@@ -18,7 +18,7 @@ export async function photograph() {
   const later = make("input", { type: "checkbox", id: "camera-later" });
   const shoot = make("button", { type: "button", className: "main", disabled: true }, t("camera.shoot"));
   video.addEventListener("loadeddata", () => { shoot.disabled = false; });
-  const cancel = make("button", { type: "button", className: "plain", onclick: () => dialog.close() }, t("camera.cancel"));
+  const cancel = button(t("camera.cancel"), { onclick: () => dialog.close() });
   dialog = openDialog(
     t("camera.heading"),
     make("div", { className: "viewfinder" }, video, count),

@@ -29,6 +29,9 @@ let aim = null; // where it leads
 // The pose that is set, or that is being eased into.
 export const pose = () => aim ?? state.get("controls");
 
+// What the controls say, as a motion of the API.
+export const asMotion = () => ({ space: state.get("space").space, controls: state.get("controls"), relative: true });
+
 // Change some controls at once, as a hand does that moves them.
 export function put(changes) {
   const values = fitting({ ...pose(), ...changes });
@@ -85,6 +88,13 @@ export function keep() {
   steps.splice(at + 1, Infinity, pose());
   at += 1;
   tell();
+}
+
+// Come to where is being eased to at once: what is made next is made of that.
+export function settle() {
+  const to = pose();
+  stop();
+  state.set({ controls: to });
 }
 
 // Ease to a pose, as one step.

@@ -23,3 +23,6 @@ export function openDialog(heading, ...children) {
   dialog.showModal();
   return dialog;
 }
+
+// A button that does something beside what the page is about.
+export const button = (text, properties = {}) => make("button", { type: "button", className: "plain", textContent: text, ...properties });

@@ -1,7 +1,7 @@
 // Files that people choose, drop or paste: checked at once, and brought to where they belong.
 
 import { json } from "./api.js";
-import { $, make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { recognise } from "./filetypes.js";
 import { Refusal, clearError, tellError } from "./notices.js";
 import { state } from "./state.js";
@@ -137,7 +137,7 @@ export function picker({ id, kind, label, onFile, small = false }) {
   const box = make("label", { className: small ? "picker small" : "picker", htmlFor: id }, label);
   const refuse = ({ message, action }) => {
     wrong.replaceChildren(make("div", {}, message));
-    if (action) wrong.append(make("button", { type: "button", className: "plain", onclick: () => { wrong.replaceChildren(); action.run(); } }, action.label));
+    if (action) wrong.append(button(action.label, { onclick: () => { wrong.replaceChildren(); action.run(); } }));
   };
   const take = async (file) => {
     wrong.replaceChildren();

@@ -1,7 +1,7 @@
 // What went wrong, in words for people, where they look; and what goes on, for those who listen.
 
 import { Problem } from "./api.js";
-import { $, make } from "./elements.js";
+import { $, button, make } from "./elements.js";
 import { has, t } from "./words.js";
 
 // An error of the page itself, whose message is for people. `action`: {label, run}, what may help.
@@ -33,9 +33,9 @@ export function tell(text, { small = null, action = null } = {}) {
   const buttons = make("div", { className: "notice-buttons" });
   if (action) {
     const run = () => { clearError(); action.run(); };
-    buttons.append(make("button", { type: "button", className: "plain", onclick: run }, action.label));
+    buttons.append(button(action.label, { onclick: run }));
   }
-  buttons.append(make("button", { type: "button", className: "plain", onclick: dismiss }, t("notice.dismiss")));
+  buttons.append(button(t("notice.dismiss"), { onclick: dismiss }));
   notice.append(buttons);
   notice.addEventListener("focusin", ({ relatedTarget }) => { if (!notice.contains(relatedTarget)) from = relatedTarget; });
   $("notice").replaceChildren(notice);

@@ -1,5 +1,6 @@
 // Parts of forms: choices of one, boxes, sliders; and the options of jobs that stand behind "more".
 
+import { asMotion } from "./controls.js";
 import { make } from "./elements.js";
 import { state } from "./state.js";
 import { numbers, t } from "./words.js";
@@ -29,11 +30,7 @@ export function checkbox(id, words, checked = false) {
 // Whether the pose of the first tab goes on top, and as which motion; null where it does not, or is neutral.
 export function keepPose(id, { checked }) {
   const { element, input } = checkbox(id, t("option.keep-pose"), checked);
-  const motion = () => {
-    const { space } = state.get("space") ?? {};
-    const controls = state.get("controls");
-    return input.checked && space && Object.keys(controls).length ? { space, controls, relative: true } : null;
-  };
+  const motion = () => (input.checked && state.get("space") && Object.keys(state.get("controls")).length ? asMotion() : null);
   return { element, motion };
 }
 

@@ -2,7 +2,7 @@
 
 import { call, jobPath, json } from "./api.js";
 import { photograph } from "./camera.js";
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { admit, limits, picker, receive } from "./files.js";
 import { Refusal, announce, clearError, offer, tellError } from "./notices.js";
 import { state } from "./state.js";
@@ -132,15 +132,13 @@ export function anotherPerson() {
   announce(t("portrait.person", { number: face + 1 }));
 }
 
-const button = (key, run) => make("button", { type: "button", className: "plain", onclick: run }, t(key));
-
 // What stands on the empty stage.
 export function portraitChooser() {
   return make(
     "div",
     { className: "chooser" },
     picker({ id: "portrait", kind: "portrait", label: t("portrait.choose"), onFile: choose }),
-    make("div", { className: "buttons" }, button("portrait.camera", takePhoto), button("portrait.sample", useSample)),
+    make("div", { className: "buttons" }, button(t("portrait.camera"), { onclick: takePhoto }), button(t("portrait.sample"), { onclick: useSample })),
   );
 }
 
@@ -150,8 +148,8 @@ export function portraitTools() {
     "div",
     { className: "buttons" },
     picker({ id: "portrait", kind: "portrait", label: t("portrait.other"), onFile: choose, small: true }),
-    button("portrait.camera", takePhoto),
-    button("portrait.another-person", anotherPerson),
+    button(t("portrait.camera"), { onclick: takePhoto }),
+    button(t("portrait.another-person"), { onclick: anotherPerson }),
   );
 }
 

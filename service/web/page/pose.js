@@ -1,6 +1,6 @@
 // The tab "Pose": poses by name, sliders, and the picture that is made of them.
 
-import { keep, redo, take, undo } from "./controls.js";
+import { asMotion, keep, redo, settle, take, undo } from "./controls.js";
 import { $, make } from "./elements.js";
 import { run } from "./jobs.js";
 import { live } from "./live.js";
@@ -13,11 +13,6 @@ import { t } from "./words.js";
 const SETTLED_MS = 600; // without live pictures: after so long without a change the hand rests
 const OPTIONS = ["paste_back", "size", "format", "label"];
 const FORMATS = ["png", "jpeg", "webp"];
-
-// The pose as a motion of the API.
-export function motion() {
-  return { space: state.get("space").space, controls: state.get("controls"), relative: true };
-}
 
 function ready() {
   return Boolean(state.get("portrait") && state.get("space") && !state.get("busy"));
@@ -64,6 +59,7 @@ function actions(makePicture) {
   submit.addEventListener("click", () => {
     if (!ready()) return;
     asked();
+    settle();
     keep();
     makePicture();
   });
@@ -97,10 +93,7 @@ function keys(event) {
 export function fillPose(panel) {
   const controls = make("div", { id: "controls" }, make("p", { className: "note" }, t("pose.loading")));
   const more = moreOptions("pose", OPTIONS, { formats: FORMATS });
-  const makePicture = () => {
-    const { face } = state.get("options"); // of several in the photo
-    run("images", { motion: motion(), options: { ...more.values(), face } }, { what: named() ?? "pose" });
-  };
+  const makePicture = () => run("images", { motion: asMotion(), options: more.values() }, { what: named() ?? "pose" });
   panel.append(controls, actions(makePicture));
   state.watch(["space"], ({ space }) => {
     if (!space) return;

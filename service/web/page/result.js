@@ -1,7 +1,7 @@
 // What came of a job: on the stage, and under it what can be done with it.
 
 import { call, jobPath } from "./api.js";
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { again, canRunAgain } from "./jobs.js";
 import { drawTake, formatWords } from "./options.js";
 import { Player } from "./player.js";
@@ -27,12 +27,6 @@ function fileName(job) {
 }
 
 const spoken = (job) => Boolean(job.input?.audio || job.input?.text) && Number.isInteger(job.input.options.seed);
-
-const button = (text, onClick) => {
-  const made = make("button", { type: "button", className: "plain", textContent: text });
-  made.addEventListener("click", onClick);
-  return made;
-};
 
 // What differs from what was asked, in a sentence each.
 function remarks({ result }) {
@@ -65,7 +59,7 @@ function tools(job, url) {
   return [
     make("a", { id: "download", className: "button", href: url, download: fileName(job), textContent: t("result.download") }),
     take || null,
-    take && video ? button(t("result.again"), () => again({ seed: drawTake() })) : null,
+    take && video ? button(t("result.again"), { onclick: () => again({ seed: drawTake() }) }) : null,
     video ? formats(job) : null,
     copyButton(t("result.copy"), () => jobLink(job.id)),
     remarks(job),

@@ -1,7 +1,7 @@
 // The API key: which is in use, another one, or none; asked for whenever a call is refused for want of one.
 
 import { key, onUnauthorized } from "./api.js";
-import { $, make, openDialog } from "./elements.js";
+import { $, button, make, openDialog } from "./elements.js";
 import { clearError } from "./notices.js";
 import { t } from "./words.js";
 
@@ -42,8 +42,8 @@ function openForm(problem, answer) {
       "div",
       { className: "buttons" },
       make("button", { type: "submit", className: "main" }, t("signin.use")),
-      used ? make("button", { type: "button", className: "plain", onclick: forget }, t("signin.forget", { end: used.slice(-4) })) : null,
-      make("button", { type: "button", className: "plain", onclick: () => dialog.close() }, t("signin.cancel")),
+      used ? button(t("signin.forget", { end: used.slice(-4) }), { onclick: forget }) : null,
+      button(t("signin.cancel"), { onclick: () => dialog.close() }),
     ),
   );
   if (problem) reason.textContent = t(used ? "signin.wrong" : "signin.missing", { end: used?.slice(-4) });

@@ -1,7 +1,7 @@
 // The tab "Speech": what the portrait says, from a file, the microphone or a text.
 
 import { json } from "./api.js";
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { limits, picker } from "./files.js";
 import { run } from "./jobs.js";
 import { live } from "./live.js";
@@ -16,8 +16,6 @@ import { t } from "./words.js";
 const SAMPLE = "web/samples/speech.flac";
 const OPTIONS = ["pose_scale", "expression_scale", "temperature", "seed", "size", "format", "blink_rate", "still", "paste_back", "label"];
 const OF_LIVE = ["pose_scale", "expression_scale", "blink_rate", "still", "temperature", "seed"];
-
-const button = (text, properties = {}) => make("button", { type: "button", className: "plain", textContent: text, ...properties });
 
 // A sound that was chosen, to be heard. Shown once there is one.
 function hearing() {

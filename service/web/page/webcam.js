@@ -1,6 +1,6 @@
 // The camera: the portrait does as the person before it, at once; or a clip or a picture of them is taken for a job.
 
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { live } from "./live.js";
 import { clearError, tellError } from "./notices.js";
 import { Capture, clock, picture, record } from "./recorder.js";
@@ -11,8 +11,6 @@ const FRAME_MS = 1000 / 15;
 const SIDE = 640;
 const CLIP_SECONDS = 30;
 
-const button = (id, text) => make("button", { type: "button", className: "plain", id, textContent: t(text) });
-
 export class Webcam {
   #take;
   #options;
@@ -21,11 +19,11 @@ export class Webcam {
   #following = null; // what tells one time of it from the next
   #canvas = document.createElement("canvas");
   #video = make("video", { className: "self-view", muted: true, playsInline: true, "aria-label": t("webcam.view"), hidden: true });
-  #switch = button("camera-on", "webcam.on");
-  #follow = button("follow-me", "webcam.follow");
-  #recenter = button("recenter", "webcam.recenter");
-  #clip = button("record-clip", "webcam.clip");
-  #photo = button("take-picture", "webcam.photo");
+  #switch = button(t("webcam.on"), { id: "camera-on" });
+  #follow = button(t("webcam.follow"), { id: "follow-me" });
+  #recenter = button(t("webcam.recenter"), { id: "recenter" });
+  #clip = button(t("webcam.clip"), { id: "record-clip" });
+  #photo = button(t("webcam.photo"), { id: "take-picture" });
   #time = make("span", { className: "time" });
   #said = make("p", { className: "quiet", role: "status" });
 
