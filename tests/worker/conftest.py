@@ -11,13 +11,14 @@ from typing import Any
 
 import av
 import pytest
+import redis
 import structlog
 
 from jobs.files.folder import FolderArtifacts
 from jobs.files.keys import new_id
 from jobs.messages import make_celery, send
 from jobs.motions import Keyframe, KeyframesMotion
-from jobs.schemas import InputFile, JobKind, JobSpec, VideoOptions, VideoSpec
+from jobs.schemas import InputFile, JobKind, JobSpec, JobStatus, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
@@ -178,6 +179,13 @@ class Bench:
     def finished(self, job_id: str) -> JobRecord:
         return self.wait(job_id, lambda record: record.status.finished)
 
+    def succeeded(self, job_id: str) -> JobRecord:
+        """The job when it has succeeded; what it ended with otherwise is the test's failure."""
+        record = self.finished(job_id)
+        log = (self.folder / "worker.log").read_text(errors="replace")[-4000:]
+        assert record.status is JobStatus.SUCCEEDED, f"{record.error}; worker log:\n{log}"
+        return record
+
     def rendering(self, job_id: str) -> JobRecord:
         """The job when its first frames are rendered."""
         return self.wait(
@@ -209,7 +217,11 @@ def frames_in(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A bench in an empty database, where no server does housekeeping: jobs that other modules left are not its own."""
     folder = tmp_path_factory.mktemp("data")
+    redis_url = f"{redis_url.removesuffix('/0')}/4"
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
     environment = {**os.environ, "PIRENDERER_REDIS_URL": redis_url, "PIRENDERER_DATA_DIR": str(folder)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     celery = make_celery(redis_url)

@@ -176,7 +176,7 @@ def turn(bench: Bench, portrait: Path) -> str:
 def test_jobs_are_done_beside_it_by_the_only_worker(view: View, bench: Bench, portrait: Path) -> None:
     with view() as viewer:
         picture(viewer, None)
-        assert bench.finished(turn(bench, portrait)).status is JobStatus.SUCCEEDED
+        bench.succeeded(turn(bench, portrait))
         assert viewer.types() == ["started", "waiting", "started"]
         viewer.pose(1, yaw=5.0)
         picture(viewer, 1)
@@ -195,7 +195,7 @@ def test_it_ends_with_its_front_end(view: View, bench: Bench, portrait: Path) ->
     with view() as viewer:
         picture(viewer, None)
         bench.store.live.close(viewer.session_id)
-        assert bench.finished(turn(bench, portrait)).status is JobStatus.SUCCEEDED
+        bench.succeeded(turn(bench, portrait))
         assert "waiting" not in viewer.types()  # the worker was free
 
 

@@ -59,8 +59,7 @@ def turn_head(bench: Bench, portrait: Path, options: ImageOptions | None = None,
 def test_image_job(bench: Bench, portrait: Path, tmp_path: Path) -> None:
     unseen = tmp_path / "portrait.jpg"
     unseen.write_bytes(portrait.read_bytes() + b"unseen")  # what follows a JPEG does not count, but no worker knows it
-    record = bench.finished(turn_head(bench, unseen))
-    assert record.status is JobStatus.SUCCEEDED, record.error
+    record = bench.succeeded(turn_head(bench, unseen))
     data = bench.result(record).read_bytes()
     image = opened(bench.result(record))
     photo = opened(portrait)
@@ -84,8 +83,7 @@ def test_many_poses_of_one_portrait(bench: Bench, portrait: Path) -> None:
         stored = bench.put(job, "portrait.jpg", portrait, "image/jpeg")
         return ImageSpec(portrait=stored, motions=turns, options=ImageOptions(format="webp", paste_back=False))
 
-    record = bench.finished(bench.submit(batch))
-    assert record.status is JobStatus.SUCCEEDED, record.error
+    record = bench.succeeded(bench.submit(batch))
     assert record.result is not None
     assert (record.result.media_type, record.result.images, record.result.width) == ("application/zip", 4, 256)
     assert record.result.clamped == 1  # the last is more than a portrait that faces the camera allows
@@ -138,8 +136,7 @@ def beginning(speech: Path, seconds: float, **form: str) -> bytes:
 def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess, speech_weights: None) -> Path:
     """The talking head made of the sample portrait and two seconds of the sample speech."""
     job_id = say(bench, portrait, beginning(speech, 2))
-    record = bench.finished(job_id)
-    assert record.status is JobStatus.SUCCEEDED, record.error
+    record = bench.succeeded(job_id)
     assert record.result is not None
     assert (record.result.frames, record.result.fps, record.result.duration) == (50, 25.0, 2.0)
     assert max(record.result.width or 0, record.result.height or 0) == 320
@@ -199,8 +196,7 @@ def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Pat
     motion = TypeAdapter(Motion).validate_json(bench.result(record).read_text())
     assert isinstance(motion, FramesMotion)
     assert np.asarray(motion.frames).shape == (50, 70)
-    record = bench.finished(followed)
-    assert record.status is JobStatus.SUCCEEDED, record.error
+    record = bench.succeeded(followed)
     assert record.result is not None
     assert (record.result.frames, record.result.width, record.result.height) == (50, 256, 256)
     assert record.result.frames_without_face == 0
@@ -521,7 +517,7 @@ def test_bad_input_ends_the_job_with_its_problem(bench: Bench, portrait: Path, n
 
 def test_the_next_job_works(bench: Bench, portrait: Path) -> None:
     bench.finished(bench.submit(lambda job: still(job, bench, b"broken")))
-    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+    bench.succeeded(turn_head(bench, portrait))
 
 
 def test_a_fault_of_our_own_tells_nothing(bench: Bench, portrait: Path) -> None:
@@ -546,7 +542,7 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
     record = bench.wait(job_id, lambda record: record.status.finished, timeout=60)
     assert record.status is JobStatus.CANCELED
     until(lambda: bench.files(job_id) == {"portrait.jpg"}, 10, "its files stay")  # they go just after it was told
-    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+    bench.succeeded(turn_head(bench, portrait))
 
 
 def test_an_image_goes_before_a_video_and_owners_take_turns(bench: Bench, portrait: Path) -> None:
@@ -582,6 +578,6 @@ def test_delete_while_running(bench: Bench, portrait: Path) -> None:
     bench.rendering(job_id)
     bench.store.delete(job_id)
     bench.artifacts.delete_folder(job_id)
-    assert bench.finished(turn_head(bench, portrait)).status is JobStatus.SUCCEEDED
+    bench.succeeded(turn_head(bench, portrait))
     assert bench.store.get(job_id) is None
     assert not bench.artifacts.path(f"{job_id}/x").parent.exists()
