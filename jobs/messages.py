@@ -3,7 +3,10 @@
 All that only Celery needs stands here: its application, which both ends share, its tasks and its settings.
 """
 
+import base64
+import json
 import secrets
+from dataclasses import dataclass
 
 from celery import Celery
 from kombu import Queue
@@ -103,18 +106,51 @@ def waiting_messages(redis: Redis, kind: JobKind) -> int:
     return redis.llen(queue_key(kind))
 
 
-def send(app: Celery, job_id: str, kind: JobKind) -> None:
-    """Queue a message saying that a job of a kind waits, or a part of one: the worker asks the store whose turn it is.
+@dataclass(frozen=True)
+class Message:
+    """A message as it lies in Redis: the key of its queue, and what Celery's workers read."""
 
-    Raises kombu.exceptions.OperationalError when Redis is away.
-    """
+    queue: str
+    text: str
+
+
+def job_message(job_id: str, kind: JobKind) -> Message:
+    """A message saying that a job of a kind waits, or a part of one: the worker asks the store whose turn it is."""
     token = f"{job_id}-{secrets.token_hex(4)}"  # of many messages for one video each is known by itself
-    app.send_task(task_name(kind), args=[token], task_id=token, queue=KINDS[kind].queue, retry=False)
+    return _message(task_name(kind), token, token, KINDS[kind].queue)
 
 
-def send_live(app: Celery, session_id: str) -> None:
-    """Call a worker to a live session. One that finds it taken steps back, so it may be called for again.
+def live_message(session_id: str) -> Message:
+    """A call to a live session. A worker that finds it taken steps back, so it may be sent again."""
+    return _message(LIVE_TASK, secrets.token_hex(16), session_id, LIVE_QUEUE)
 
-    Raises kombu.exceptions.OperationalError when Redis is away.
+
+def _message(task: str, task_id: str, argument: str, queue: str) -> Message:
+    """What `Celery.send_task` would send: a task of Celery's message protocol 2 in Kombu's envelope for Redis.
+
+    It is made here, so that a script can queue a job together with its message, and in a tenth of the time.
     """
-    app.send_task(LIVE_TASK, args=[session_id], queue=LIVE_QUEUE, retry=False)
+    body = [[argument], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+    headers = {
+        **{"lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None},
+        **{"argsrepr": repr([argument]), "kwargsrepr": "{}", "retries": 0, "timelimit": [None, None]},
+        **{"shadow": None, "eta": None, "expires": None, "group_index": None, "ignore_result": None},
+        **{"origin": "pirenderer", "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {}},
+    }
+    properties = {
+        "correlation_id": task_id,
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": queue},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": secrets.token_hex(16),
+    }
+    envelope = {
+        "body": base64.b64encode(json.dumps(body).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": properties,
+    }
+    return Message(MESSAGES + queue, json.dumps(envelope))

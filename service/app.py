@@ -7,18 +7,19 @@ from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
+from redis.asyncio import Redis
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from jobs.files.opening import make_artifacts
-from jobs.messages import make_celery
+from jobs.store.batches import BatchedScripts
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
 from jobs.store.live_streams import LiveLine
 from jobs.store.scripts import Scripts
 from service.access.control import AccessControl, check_exposure
-from service.access.throttle import RateLimitFields, Throttle, Underway
+from service.access.throttle import RateLimitFields, Underway
 from service.background.upkeep import housekeeping
 from service.background.webhooks import deliver_webhooks
 from service.catalogue import Catalogue
@@ -119,6 +120,7 @@ def make_context(settings: Settings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     scripts = Scripts.connect(settings.redis_url)
     store = JobStore(scripts, live_s=settings.live_s)
+    redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     signer = WebhookSigner(settings.webhook_key_path)
@@ -126,17 +128,16 @@ def make_context(settings: Settings) -> Context:
         settings=settings,
         redis=scripts.redis,
         store=store,
+        scripts=BatchedScripts(redis),
         events=JobEvents.connect(settings.redis_url),
         artifacts=artifacts,
         portraits=PortraitStore(scripts),
         readiness=StoreReadiness(store, artifacts),
         cursors=Cursors(secret),
-        idempotency=IdempotencyKeys(scripts.redis),
-        celery=make_celery(settings.redis_url),
+        idempotency=IdempotencyKeys(redis),
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store),
         access=AccessControl(settings, secret),
-        throttle=Throttle(settings.redis_url),
         forms=Underway(most=settings.form_limit, share=settings.form_share),
         followers=Underway(
             most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))
@@ -171,5 +172,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.speaker.close()
         await context.events.close()
         await context.live.close()
-        context.celery.close()
+        await context.scripts.close()
         context.store.close()

@@ -1,22 +1,23 @@
 """What the routes work with, made once by the app factory."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter
-from celery import Celery
 from fastapi import Depends
 from redis import Redis
 from starlette.requests import HTTPConnection
 
 from jobs.files.artifacts import ArtifactStore
+from jobs.store.batches import BatchedScripts
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
 from jobs.store.live_streams import LiveLine
+from jobs.store.rates import Count, counting
 from service.access.control import AccessControl, require
 from service.access.keys import KeyScope
-from service.access.throttle import Caller, Throttle, Underway
+from service.access.throttle import Caller, Underway, counted
 from service.catalogue import Catalogue
 from service.http.addresses import base_of
 from service.http.cursors import Cursors
@@ -38,17 +39,16 @@ class Context:
     settings: Settings
     redis: Redis
     store: JobStore
+    scripts: BatchedScripts  # what the store calls, in the event loop
     events: JobEvents
     artifacts: ArtifactStore
     portraits: PortraitStore
     readiness: StoreReadiness
     cursors: Cursors
     idempotency: IdempotencyKeys
-    celery: Celery
     catalogue: Catalogue
     metrics: Metrics
     access: AccessControl
-    throttle: Throttle
     forms: Underway  # being read
     followers: Underway  # streams of events and requests that wait for a job's end
     arrivals: Underway  # WebSockets whose live session has not begun
@@ -60,6 +60,13 @@ class Context:
     sender: WebhookSender
     probes: Underway  # test messages to webhooks
     speaker: Speaker
+
+    async def count(self, caller: Caller, counts: Sequence[Count]) -> None:
+        """Count what a caller does. Raises ProblemError (429) when it is too much."""
+        if counts:
+            with counted(caller) as note:
+                standings = await self.scripts.do(counting(counts))
+                note(standings)
 
     def base_url(self, request: HTTPConnection) -> str:
         """What the addresses in the answer to a request begin with."""
@@ -74,21 +81,20 @@ async def get_context(request: HTTPConnection) -> Context:
 ContextDep = Annotated[Context, Depends(get_context)]
 
 
-def calling(scope: KeyScope) -> Callable[[HTTPConnection, Context], Caller]:
+def calling(scope: KeyScope) -> Callable[[HTTPConnection, Context], Awaitable[Caller]]:
     """A dependency: who asks, when their key allows `scope` and no more was asked than it may. 401, 403, 429."""
 
-    def get_caller(request: HTTPConnection, context: ContextDep) -> Caller:
+    async def get_caller(request: HTTPConnection, context: ContextDep) -> Caller:
         caller = context.access.caller(request)
         request.state.key_id = caller.key_id
         request.state.standings = caller.standings
         require(caller, scope)
-        context.throttle.request(caller)
+        await context.count(caller, caller.requests())
         return caller
 
     return get_caller
 
 
-get_reader = calling(KeyScope.READ)
-ReaderDep = Annotated[Caller, Depends(get_reader)]
+ReaderDep = Annotated[Caller, Depends(calling(KeyScope.READ))]
 WriterDep = Annotated[Caller, Depends(calling(KeyScope.WRITE))]
 OperatorDep = Annotated[Caller, Depends(calling(KeyScope.METRICS))]

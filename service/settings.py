@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from limits import parse
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from jobs.settings import GIB, MIB, Positive, Seconds, SharedSettings, WholeSeconds
+from jobs.store.rates import Rate
 
 MAX_VOICE_CHARACTERS = 128  # of a voice's name, and of a model's
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
@@ -26,14 +26,11 @@ ROOT_PATH = re.compile(rf"(/(?!(v1|web|problems)(/|$)){SEGMENT}(/{SEGMENT})*)?")
 
 
 def _check_rate(text: str) -> str:
-    try:
-        parse(text)
-    except ValueError as error:
-        raise ValueError("a rate is N/second, N/minute, N/hour or N/day") from error
+    Rate.parse(text)
     return text
 
 
-Rate = Annotated[str, AfterValidator(_check_rate)]
+RateText = Annotated[str, AfterValidator(_check_rate)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_VOICE_CHARACTERS)]
 
 
@@ -149,11 +146,11 @@ class Settings(SharedSettings):
         default=None, description="Folder of keys.json and webhooks.key; unset: the data folder, which workers see"
     )
     allow_open: bool = Field(default=False, description="Serve others than this machine although there is no key")
-    rate: Rate | None = Field(
+    rate: RateText | None = Field(
         default="600/minute",
         description="Requests of a key that has no rate of its own: N/second, /minute, /hour, /day",
     )
-    quota: Rate | None = Field(
+    quota: RateText | None = Field(
         default=None, description="Jobs of a key that has no quota of its own, as a rate; unset: any number"
     )
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode] = Field(

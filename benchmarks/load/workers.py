@@ -55,8 +55,7 @@ class WaitingRunner(Runner):
             beside=self._free_the_dead,
         )
         self._makers = {JobKind.IMAGE: MAKERS[JobKind.IMAGE]._replace(make=self._wait)}
-        celery = make_celery(settings.redis_url)
-        self._videos = WaitingVideos(self.store, self._artifacts, celery, self._insist, most_workers=None)
+        self._videos = WaitingVideos(self.store, self._artifacts, self._insist, most_workers=None)
 
     def _wait(self, bench: Workbench, _spec: Any, _inputs: Inputs, path: Path) -> Output:
         for stage in STAGES:

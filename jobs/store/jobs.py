@@ -1,19 +1,22 @@
 """The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
 
 import json
-from collections.abc import Mapping
-from typing import Self, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Concatenate, ParamSpec, Self, cast
 
+from jobs.messages import Message
 from jobs.problems import Problem, ProblemType
-from jobs.schemas import JobSpec, JobStatus, input_files
+from jobs.schemas import JobKind, JobSpec, JobStatus, input_files
 from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
 from jobs.store.counters import Counters
 from jobs.store.live import LiveSessions
 from jobs.store.lookups import READ, READING, Lookups, records_of
 from jobs.store.names import Key
+from jobs.store.rates import COUNTING, Count, Standing, standings_of
 from jobs.store.records import JobRecord
-from jobs.store.scripts import JobStoreError, Script, Scripts
+from jobs.store.scripts import Argument, Call, JobStoreError, Script, Scripts
 from jobs.store.segments import Segments
 from jobs.store.turns import Turns
 from jobs.store.upkeep import DELETE, Upkeep
@@ -28,22 +31,29 @@ WEBHOOK_BYTES = 5120  # the same of its webhook's attempts, where it has one
 
 # kind, owner, spec, retention and canceled_retention (seconds, as texts), queue_limit, share (an owner's bound),
 # reserved (places for owners of whom no job waits), file_bytes (of the job), max_file_bytes and max_record_bytes (an
-# owner's bounds), fields (further ones), live_s
-# -> 'full', 'share', 'reserved', 'files', 'records' or the job, as `read` says
+# owner's bounds), fields (further ones), rates (what it counts as, see jobs/store/rates.py), queue and message (sent
+# for it, if any), remembered (key, text and seconds of what a request led to, if it is to be known), live_s
+# -> 'full', 'share', 'reserved', 'files', 'records', 'rates' or 'made'; what the owner keeps; what `count_all` says;
+# the job, as `read` says. One that is there already, since an answer was lost, is not made twice
 CREATE = Script(
     READING
+    + COUNTING
     + f"local RECORD_BYTES, WEBHOOK_BYTES = {RECORD_BYTES}, {WEBHOOK_BYTES}"
     + """
 local kind, owner = a.kind, a.owner
+if redis.call('EXISTS', job) == 1 then return {'made', 0, count_all(a.rates, false), read({id}, true)} end
 local waiting = redis.call('ZCARD', QUEUE .. kind)
 local own = tonumber(redis.call('HGET', WAITING .. kind, owner) or 0)
-if waiting >= a.queue_limit then return 'full' end
-if own >= a.share then return 'share' end
-if own > 0 and waiting >= a.queue_limit - a.reserved then return 'reserved' end
-if kept('files', owner) + a.file_bytes > a.max_file_bytes then return 'files' end
+if waiting >= a.queue_limit then return {'full'} end
+if own >= a.share then return {'share'} end
+if own > 0 and waiting >= a.queue_limit - a.reserved then return {'reserved'} end
+local files, records = kept('files', owner), kept('records', owner)
+if files + a.file_bytes > a.max_file_bytes then return {'files', files} end
 local record_bytes = #a.spec + RECORD_BYTES + (a.fields.webhook and WEBHOOK_BYTES or 0)
 for _, value in pairs(a.fields) do record_bytes = record_bytes + #value end
-if kept('records', owner) + record_bytes > a.max_record_bytes then return 'records' end
+if records + record_bytes > a.max_record_bytes then return {'records', records} end
+local counted = count_all(a.rates, true)
+if counted[1] > 0 then return {'rates', 0, counted} end
 local number = redis.call('INCR', NUMBER)
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', QUEUED, 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', a.retention,
@@ -62,7 +72,20 @@ redis.call('ZADD', ENDS .. kind, start + 1, owner)
 enqueue(start + order(number))
 redis.call('ZADD', OWNER .. owner, number, id)
 publish_status(QUEUED)
-return read({id}, true)
+if a.message then redis.call('LPUSH', a.queue, a.message) end
+if a.remembered then redis.call('SET', a.remembered.key, a.remembered.text, 'EX', a.remembered.seconds) end
+return {'made', 0, counted, read({id}, true)}
+"""
+)
+
+# kind, owner, rates -> how many jobs of the kind wait, how many of these are the owner's, what the owner keeps of files
+# and of records, what `count_all` says
+ASK = Script(
+    COUNTING
+    + """
+local own = tonumber(redis.call('HGET', WAITING .. a.kind, a.owner) or 0)
+return {redis.call('ZCARD', QUEUE .. a.kind), own, kept('files', a.owner), kept('records', a.owner),
+        count_all(a.rates, false)}
 """
 )
 
@@ -89,11 +112,52 @@ class ReservedError(JobStoreError):
 
 
 class OwnerBoundError(JobStoreError):
-    """The owner would keep more bytes than allowed: `what` is "files" or "records"."""
+    """The owner would keep more bytes than allowed: `what` is "files" or "records", and so many are `kept`."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, kept: int) -> None:
         super().__init__(f"the {what} of this owner would be more than allowed")
         self.what = what
+        self.kept = kept
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many jobs of a kind wait, how many of these are an owner's, and the bytes that the owner keeps."""
+
+    waiting: int
+    own: int
+    kept: dict[str, int]
+    standings: list[Standing]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What is to be known of the request that makes a job, for so many seconds."""
+
+    key: str
+    text: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Created:
+    """A new job, and how its counts stand."""
+
+    record: JobRecord
+    standings: list[Standing]
+
+
+Terms = ParamSpec("Terms")
+
+
+def _at_once(
+    creating: "Callable[Concatenate[JobStore, Terms], Call[Created]]",
+) -> "Callable[Concatenate[JobStore, Terms], JobRecord]":
+    def create(store: "JobStore", /, *terms: Terms.args, **named: Terms.kwargs) -> JobRecord:
+        """What `creating` says, run at once."""
+        return store.do(creating(store, *terms, **named)).record
+
+    return create
 
 
 class JobStore:
@@ -101,10 +165,12 @@ class JobStore:
 
     A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), a video in parts
     (`segments`), told of (`webhooks`) and cleared away in the end (`upkeep`). Live sessions stand beside jobs (`live`).
-    A worker that is not heard of for `live_s` seconds is not counted.
+    A worker that is not heard of for `live_s` seconds is not counted. What requests ask for most there is as a call as
+    well (`creating`), which an event loop runs by itself (jobs/store/batches.py).
     """
 
     def __init__(self, scripts: Scripts, *, live_s: int = LIVE_S) -> None:
+        self.do = scripts.do
         self._run = scripts.run
         self._redis = scripts.redis
         self._live_s = live_s
@@ -130,7 +196,17 @@ class JobStore:
         """Raise redis.RedisError when Redis does not answer."""
         self._redis.ping()
 
-    def create(
+    def asking(self, kind: JobKind, owner: str, counts: Sequence[Count] = ()) -> Call[Room]:
+        """How much room there is for a job of an owner, without making one. Raises TooManyError."""
+
+        def read(found: Any) -> Room:
+            waiting, own, files, records, counted = found
+            standings = standings_of(counts, counted)
+            return Room(int(waiting), int(own), {"files": int(files), "records": int(records)}, standings)
+
+        return Call(ASK, read, arguments={"kind": kind, "owner": owner, "rates": [each.argument for each in counts]})
+
+    def creating(
         self,
         job_id: str,
         spec: JobSpec,
@@ -148,13 +224,17 @@ class JobStore:
         request_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
         base_url: str | None = None,
-    ) -> JobRecord:
-        """Put a new job into its queue, at its owner's turn.
+        counts: Sequence[Count] = (),
+        message: Message | None = None,
+        remembered: Remembered | None = None,
+    ) -> Call[Created]:
+        """Put a new job into its queue, at its owner's turn, and all that goes with it: count it, send its `message`.
 
-        Raises QueueFullError when `queue_limit` jobs of its kind wait already, ShareUsedError when `share` of its
-        owner's do, ReservedError when one of its owner's does and no more than `reserved` places are left, and
-        OwnerBoundError when the owner would keep more than `max_file_bytes` or `max_record_bytes`. A job that has not
-        begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
+        Raises TooManyError when one of `counts` has no room for it, QueueFullError when `queue_limit` jobs of its kind
+        wait already, ShareUsedError when `share` of its owner's do, ReservedError when one of its owner's does and no
+        more than `reserved` places are left, and OwnerBoundError when the owner would keep more than `max_file_bytes`
+        or `max_record_bytes`. A job that has not begun `deadline_s` seconds from now fails. Canceled, it is kept for
+        `canceled_retention_s`.
         """
         kind = spec.kind.value
         fields = {
@@ -169,39 +249,61 @@ class JobStore:
                 ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s
             )
             fields |= {"deadline_s": repr(deadline_s), "late": late.model_dump_json()}
-        answer = self._run(
+
+        def read(answer: Any) -> Created:
+            match answer:
+                case ["full"]:
+                    raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
+                case ["share"]:
+                    detail = f"{share} {kind} jobs of this key's owner are waiting, which is all one may have"
+                    raise ShareUsedError(detail)
+                case ["reserved"]:
+                    raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
+                case ["files" | "records" as what, kept]:
+                    raise OwnerBoundError(what, int(kept))
+            standings = standings_of(counts, answer[2])
+            return Created(records_of(answer[3])[0], standings)
+
+        return Call(
             CREATE,
+            read,
             job_id,
-            kind=kind,
-            owner=owner,
-            # without fields that are not used: workers of the version before do not know the newest
-            spec=spec.model_dump_json(exclude_none=True),
-            retention=str(retention_s),
-            canceled_retention=str(retention_s if canceled_retention_s is None else canceled_retention_s),
-            queue_limit=queue_limit,
-            share=queue_limit if share is None else share,
-            reserved=reserved,
-            file_bytes=sum(file.bytes for file in input_files(spec).values()),
-            max_file_bytes=max_file_bytes,
-            max_record_bytes=max_record_bytes,
-            fields={name: value for name, value in fields.items() if value is not None},
-            live_s=self._live_s,
+            {
+                "kind": kind,
+                "owner": owner,
+                # without fields that are not used: workers of the version before do not know the newest
+                "spec": spec.model_dump_json(exclude_none=True),
+                "retention": str(retention_s),
+                "canceled_retention": str(retention_s if canceled_retention_s is None else canceled_retention_s),
+                "queue_limit": queue_limit,
+                "share": queue_limit if share is None else share,
+                "reserved": reserved,
+                "file_bytes": sum(file.bytes for file in input_files(spec).values()),
+                "max_file_bytes": max_file_bytes,
+                "max_record_bytes": max_record_bytes,
+                "fields": {name: value for name, value in fields.items() if value is not None},
+                "rates": [each.argument for each in counts],
+                "queue": message.queue if message else None,
+                "message": message.text if message else None,
+                "remembered": asdict(remembered) if remembered else None,
+                "live_s": self._live_s,
+            },
         )
-        match answer:
-            case "full":
-                raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
-            case "share":
-                raise ShareUsedError(f"{share} {kind} jobs of this key's owner are waiting, which is all one may have")
-            case "reserved":
-                raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
-            case "files" | "records" as what:
-                raise OwnerBoundError(what)
-            case found:
-                return records_of(found)[0]
+
+    create = _at_once(creating)
+
+    def getting(self, job_id: str) -> Call[JobRecord | None]:
+        """The job, or None when there is no such job (any more)."""
+        arguments: dict[str, Argument] = {"ids": [job_id], "specs": True, "live_s": self._live_s}
+        return Call(READ, lambda found: next(iter(records_of(found)), None), arguments=arguments)
 
     def get(self, job_id: str) -> JobRecord | None:
-        """The job, or None when there is no such job (any more)."""
-        return next(iter(records_of(self._run(READ, ids=[job_id], specs=True, live_s=self._live_s))), None)
+        """The same, run at once."""
+        return self.do(self.getting(job_id))
+
+    def send(self, message: Message) -> None:
+        """Queue a message for workers. Raises redis.RedisError."""
+        self._redis.lpush(message.queue, message.text)
 
     def files(self, job_id: str) -> list[str] | None:
         """The keys of a job's files: what it is made from, its result and what can be played of it.

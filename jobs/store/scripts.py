@@ -13,8 +13,8 @@ video is a turn: a video that goes on stands before its owner's later jobs, and 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, Generic, Self, TypeVar
 
 from redis import Redis
 
@@ -265,7 +265,8 @@ local function live_count(what, many) redis.call('HINCRBY', LIVE_COUNTS, what, m
 
 ENCODER = json.JSONEncoder(ensure_ascii=False)
 
-Argument = str | float | Sequence[str] | Mapping[str, str | float] | None
+Argument = str | float | Sequence[str] | Sequence[Mapping[str, str | float]] | Mapping[str, str | float] | None
+Answer = TypeVar("Answer")
 
 
 class JobStoreError(Exception):
@@ -284,6 +285,26 @@ class Script:
         return PRELUDE + self.body
 
 
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """A script with what it is run on, and how what it returns is read.
+
+    Lua has the arguments in `a`, and nil for None. Its numbers are doubles and are written with 17 digits: a fraction
+    to be stored as it is must be a text.
+    """
+
+    script: Script
+    read: Callable[[Any], Answer]
+    job_id: str = ""
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What Redis gives to the script."""
+        given = {name: value for name, value in self.arguments.items() if value is not None}
+        return self.job_id, ENCODER.encode(given)
+
+
 class Scripts:
     """Runs scripts on a Redis. Every part of the job store is made of one."""
 
@@ -297,16 +318,20 @@ class Scripts:
         return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30))
 
     def run(self, script: Script, job_id: str = "", **arguments: Argument) -> Any:
-        """Run a script on a job, if it is of one. Lua has the arguments in `a`, and nil for None.
+        """Run a script on a job, if it is of one; what it returns."""
+        return self.do(Call(script, _as_it_is, job_id, arguments))
 
-        Lua's numbers are doubles and are written with 17 digits: a fraction to be stored as it is must be a text.
-        """
-        if script not in self._registered:
-            self._registered[script] = self.redis.register_script(script.text)
-        given = {name: value for name, value in arguments.items() if value is not None}
-        return self._registered[script](args=[job_id, ENCODER.encode(given)])
+    def do(self, call: Call[Answer]) -> Answer:
+        """Run a script; what is read of what it returns."""
+        if call.script not in self._registered:
+            self._registered[call.script] = self.redis.register_script(call.script.text)
+        return call.read(self._registered[call.script](args=call.texts))
 
     def now(self) -> float:
         """The time by Redis' clock, in seconds since 1970."""
         seconds, microseconds = self.redis.time()
         return float(seconds + microseconds / 1e6)
+
+
+def _as_it_is(found: Any) -> Any:
+    return found

@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from jobs.files.private import open_lock
-from service.settings import Rate
+from service.settings import RateText
 
 KEY_PREFIX = "pir_"
 LOCK_S = 5.0  # a change takes milliseconds
@@ -55,8 +55,8 @@ class KeyRecord(BaseModel):
     owner: Annotated[str, Field(pattern=f"^{OWNER.pattern}$")]
     digest: str
     scopes: frozenset[KeyScope] = ALL_SCOPES
-    rate: Rate | None = None  # requests; unset: the service's default
-    quota: Rate | None = None  # jobs; unset: the service's default
+    rate: RateText | None = None  # requests; unset: the service's default
+    quota: RateText | None = None  # jobs; unset: the service's default
     created_at: datetime
     revoked_at: datetime | None = None
 

@@ -3,37 +3,21 @@
 What is done in a time is counted in Redis, so over all front-ends; what is under way, in the process that it burdens.
 """
 
-import math
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from limits import parse
-from limits.storage import RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-from redis import ConnectionPool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.problems import ProblemType
-from jobs.store.names import LIMITS
+from jobs.store.rates import Count, Rate, Standing, TooManyError
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
 
 TESTS = "10/minute"  # of webhooks, with each key
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a caller stands: of `amount` in `seconds` so much is `left`, and in `reset_s` seconds there is more."""
-
-    amount: int
-    seconds: int
-    left: int
-    reset_s: int
 
 
 @dataclass(frozen=True)
@@ -50,48 +34,42 @@ class Caller:
     quota: str | None = None
     standings: dict[str, Standing] = field(default_factory=dict, compare=False)
 
+    def requests(self) -> list[Count]:
+        """What a request of theirs counts as."""
+        return self._counts("requests", self.rate)
 
-class Throttle:
-    """Counts what callers do."""
+    def jobs(self, cost: int = 1) -> list[Count]:
+        """What so many jobs of theirs count as."""
+        return self._counts("jobs", self.quota, cost)
 
-    def __init__(self, redis_url: str) -> None:
-        pool = ConnectionPool.from_url(redis_url)  # of our making: what it would make of some addresses is another's
-        storage = RedisStorage(redis_url, connection_pool=pool, key_prefix=LIMITS)
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
+    def webhook_tests(self) -> list[Count]:
+        """What a test of a webhook counts as."""
+        return self._counts("tests of webhooks", TESTS)
 
-    def request(self, caller: Caller) -> None:
-        """Count a request. Raises ProblemError (429) when it is one too many."""
-        self._count(caller, "requests", caller.rate)
+    def _counts(self, what: str, rate: str | None, cost: int = 1) -> list[Count]:
+        return [] if rate is None else [Count(what, self.key_id, Rate.parse(rate), cost)]
 
-    def check_jobs(self, caller: Caller, cost: int = 1) -> None:
-        """Ask whether `cost` more jobs would be too many, without counting them. Raises ProblemError (429)."""
-        self._count(caller, "jobs", caller.quota, cost, take=False)
 
-    def jobs(self, caller: Caller, cost: int = 1) -> None:
-        """Count jobs. Raises ProblemError (429) when they are too many."""
-        self._count(caller, "jobs", caller.quota, cost)
+@contextmanager
+def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
+    """Take note of how a caller's counts stand, as the `with` block tells. Raises ProblemError (429)."""
 
-    def webhook_test(self, caller: Caller) -> None:
-        """Count a test of a webhook. Raises ProblemError (429) when it is one too many."""
-        self._count(caller, "tests of webhooks", TESTS)
+    def note(standings: Sequence[Standing]) -> None:
+        caller.standings.update((each.count.what, each) for each in standings)
 
-    def _count(self, caller: Caller, what: str, rate: str | None, cost: int = 1, *, take: bool = True) -> None:
-        if rate is None:
-            return
-        item = parse(rate)
-        room = (self._limiter.hit if take else self._limiter.test)(item, what, caller.key_id, cost=cost)
-        stats = self._limiter.get_window_stats(item, what, caller.key_id)
-        reset_s = max(1, math.ceil(stats.reset_time - time.time()))
-        found = Standing(item.amount, item.get_expiry(), stats.remaining, reset_s)
-        caller.standings[what] = found
-        if not room:
-            raise ProblemError(
-                ProblemType.TOO_MANY_REQUESTS,
-                f"{cost} more is too many: this key allows {item} for {what}; ask again in {found.reset_s} s",
-                got=cost,
-                allowed=f"{item} for {what}",
-                headers={"Retry-After": str(found.reset_s)},
-            )
+    try:
+        yield note
+    except TooManyError as error:
+        note(error.standings)
+        refused, rate = error.refused, error.refused.count.rate
+        what, cost = refused.count.what, refused.count.cost
+        raise ProblemError(
+            ProblemType.TOO_MANY_REQUESTS,
+            f"{cost} more is too many: this key allows {rate} for {what}; ask again in {refused.reset_s} s",
+            got=cost,
+            allowed=f"{rate} for {what}",
+            headers={"Retry-After": str(refused.reset_s)},
+        ) from error
 
 
 class RateLimitFields:
@@ -112,7 +90,8 @@ class RateLimitFields:
             if message["type"] == "http.response.start" and standings:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Policy"] = ", ".join(
-                    f'"{what}";q={each.amount};w={each.seconds}' for what, each in standings.items()
+                    f'"{what}";q={each.count.rate.amount};w={each.count.rate.seconds}'
+                    for what, each in standings.items()
                 )
                 headers["RateLimit"] = ", ".join(
                     f'"{what}";r={each.left};t={each.reset_s}' for what, each in standings.items()

@@ -4,12 +4,11 @@ import asyncio
 import time
 
 import structlog
-from kombu.exceptions import OperationalError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactsAwayError
-from jobs.messages import send, waiting_messages
+from jobs.messages import job_message, waiting_messages
 from jobs.schemas import JobKind, JobStatus
 from service.context import Context
 from service.intake.folders import remove_folder
@@ -29,7 +28,7 @@ async def housekeeping(context: Context) -> None:
             if time.monotonic() >= sweep_at:
                 await run_in_threadpool(sweep, context)
                 sweep_at = time.monotonic() + SWEEP_EVERY_S
-        except (RedisError, OperationalError, ArtifactsAwayError, OSError) as error:
+        except (RedisError, ArtifactsAwayError, OSError) as error:
             log.warning("housekeeping failed; it will try again", error=str(error))
         except Exception:  # a fault of ours must not end it: lost jobs would stay lost
             log.exception("housekeeping failed unexpectedly; it will try again")
@@ -49,14 +48,14 @@ def tidy(context: Context) -> None:
         log.info("job not begun by its deadline", job_id=job_id)
     for job_id, kind in context.store.upkeep.recover_orphans(lease_s=context.settings.lease_s):
         log.warning("a worker was lost; its job is queued again", job_id=job_id)
-        send(context.celery, job_id, kind)
+        context.store.send(job_message(job_id, kind))
     for kind in JobKind:
         messages = waiting_messages(context.redis, kind)
         for job_id in context.store.upkeep.due_for_resend(
             kind, messages=messages, age_s=context.settings.resend_after_s
         ):
             log.warning("a message was lost and is sent again", job_id=job_id)
-            send(context.celery, job_id, kind)
+            context.store.send(job_message(job_id, kind))
     for job_id in context.store.upkeep.untidy():
         files = context.store.files(job_id)
         if files is not None:

@@ -11,7 +11,6 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis import RedisError
 from starlette.exceptions import HTTPException
@@ -238,7 +237,7 @@ def _on_validation(request: Request, error: RequestValidationError) -> JSONRespo
     return problem_response(request, problem.model_copy(update={"errors": errors}))
 
 
-def _on_redis(request: HTTPConnection, error: RedisError | OperationalError) -> JSONResponse:
+def _on_redis(request: HTTPConnection, error: RedisError) -> JSONResponse:
     log.error("redis does not answer", error=str(error), path=request.url.path)
     return _unavailable(request, "the job store does not answer")
 
@@ -269,7 +268,6 @@ HANDLERS: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
     HTTPException: _on_http,
     RequestValidationError: _on_validation,
     RedisError: _on_redis,
-    OperationalError: _on_redis,
     ArtifactsAwayError: _on_artifacts,
     SecretAwayError: _on_secret,
     Exception: _on_bug,

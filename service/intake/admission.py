@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from jobs.messages import send
+from jobs.messages import job_message
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, JobKind, JobSpec
 from jobs.seeds import with_seed
-from jobs.store.jobs import OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
+from jobs.store.jobs import OwnerBoundError, QueueFullError, Remembered, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
-from service.access.throttle import OPEN_OWNER, Caller, UnderwayError
+from service.access.throttle import OPEN_OWNER, Caller, UnderwayError, counted
 from service.context import Context
 from service.http.middleware import current_request_id
 from service.http.problems import ProblemError
@@ -32,42 +32,42 @@ class Terms:
     deadline_s: float | None = None
     metadata: Mapping[str, str] | None = None
     base_url: str | None = None
+    remembered: Remembered | None = None
 
 
-def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
+async def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
-    waiting, own = context.store.turns.waiting(kind, caller.owner)
-    if waiting >= context.settings.queue_limit:
+    with counted(caller) as note:
+        room = await context.scripts.do(context.store.asking(kind, caller.owner, caller.jobs()))
+        note(room.standings)
+    if room.waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
     share, reserved = _share(context, caller)
-    if own >= share:
+    if room.own >= share:
         raise _share_used(context, kind)
-    if own and waiting >= context.settings.queue_limit - reserved:
+    if room.own and room.waiting >= context.settings.queue_limit - reserved:
         raise _only_reserved(context, kind)
-    check_kept(context, caller)
-    context.throttle.check_jobs(caller)
+    check_kept(context, room.kept)
 
 
-def check_kept(context: Context, caller: Caller) -> None:
-    """Ask whether an owner may keep more at all, before an upload is read. Raises ProblemError (507)."""
-    kept = context.store.kept(caller.owner)
+def check_kept(context: Context, kept: Mapping[str, int]) -> None:
+    """Whether an owner who keeps so much may keep more at all, before an upload is read. Raises ProblemError (507)."""
     for what, most in _kept_bounds(context).items():
         if kept[what] >= most:
-            raise owner_bound_reached(context, caller, what)
+            raise owner_bound_reached(context, what, kept[what])
 
 
-def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, terms: Terms) -> JobRecord:
+async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, terms: Terms) -> JobRecord:
     """Make a job of a specification whose files are in its folder, and send its message.
 
-    Raises ProblemError (429, 503, 507) and what a Redis that is away leads to; then there is no job.
+    Raises ProblemError (429, 503, 507) and redis.RedisError; then there is no job, as far as an answer came.
     """
     settings = context.settings
     motions = spec.motion_count if isinstance(spec, ImageSpec) else None
-    context.throttle.jobs(caller, cost=1 if motions is None else motions)
     share, reserved = _share(context, caller)
     bounds = _kept_bounds(context)
     try:
-        record = context.store.create(
+        call = context.store.creating(
             job_id,
             with_seed(spec, job_id),
             owner=caller.owner,
@@ -83,7 +83,13 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
             request_id=current_request_id(),
             metadata=terms.metadata,
             base_url=terms.base_url,
+            counts=caller.jobs(1 if motions is None else motions),
+            message=job_message(job_id, JobKind(spec.kind)),
+            remembered=terms.remembered,
         )
+        with counted(caller) as note:
+            created = await context.scripts.do(call)
+            note(created.standings)
     except QueueFullError as error:
         raise _queue_full(context, spec.kind) from error
     except ShareUsedError as error:
@@ -91,15 +97,10 @@ def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, term
     except ReservedError as error:
         raise _only_reserved(context, spec.kind) from error
     except OwnerBoundError as error:
-        raise owner_bound_reached(context, caller, error.what) from error
-    try:
-        send(context.celery, job_id, spec.kind)
-    except BaseException:  # whatever it is: the caller is told that there is no job
-        context.store.delete(job_id)
-        raise
+        raise owner_bound_reached(context, error.what, error.kept) from error
     log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
     context.metrics.submitted.labels(spec.kind.value).inc()
-    return record
+    return created.record
 
 
 @contextmanager
@@ -122,9 +123,9 @@ def underway_bound_reached(context: Context, error: UnderwayError, what: str) ->
     return bound_reached(context, problem_type, detail, got=error.most, allowed=error.most, headers=close)
 
 
-def owner_bound_reached(context: Context, caller: Caller, what: str) -> ProblemError:
-    """The refusal of what an owner would keep: `what` is "files" or "records"."""
-    kept, most = context.store.kept(caller.owner)[what], _kept_bounds(context)[what]
+def owner_bound_reached(context: Context, what: str, kept: int) -> ProblemError:
+    """The refusal of what an owner would keep, who keeps so much: `what` is "files" or "records"."""
+    most = _kept_bounds(context)[what]
     detail = (
         f"{kept} bytes of {what} are kept for this owner, and no more than {most} may be; "
         "delete jobs or portraits, or wait until they expire"

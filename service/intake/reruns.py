@@ -1,9 +1,14 @@
 """A job once more: a new one with the same files and options."""
 
+import asyncio
+
+from redis import RedisError
+from starlette.concurrency import run_in_threadpool
+
 from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import new_id
 from jobs.problems import ProblemType
-from jobs.schemas import JobStatus, input_files
+from jobs.schemas import InputFile, JobSpec, JobStatus, input_files
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller
@@ -15,7 +20,7 @@ from service.intake.folders import create_folder, remove_folder
 AGAIN = tuple(status for status in JobStatus if status.finished and status is not JobStatus.EXPIRED)
 
 
-def run_again(context: Context, record: JobRecord, caller: Caller, base: str) -> JobRecord:
+async def run_again(context: Context, record: JobRecord, caller: Caller, base: str) -> JobRecord:
     """The new job, which makes the same again. Raises ProblemError: 409 for a job that lives, 410 for one whose files
     are gone."""
     if not record.status.finished:
@@ -25,22 +30,30 @@ def run_again(context: Context, record: JobRecord, caller: Caller, base: str) ->
     spec = record.spec
     if spec is None:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"job {record.id} expired at {record.expires_at}")
-    check_room(context, caller, record.kind)
+    await check_room(context, caller, record.kind)
     job_id = new_id()
     made = False
     try:
-        create_folder(context, job_id)
-        linked = {
-            name: file.model_copy(update={"key": context.artifacts.link(file.key, job_id)})
-            for name, file in input_files(spec).items()
-        }
+        linked = await run_in_threadpool(_link, context, spec, job_id)
         webhook = Webhook(url=record.webhook.url, events=record.webhook.events) if record.webhook else None
         terms = Terms(webhook, metadata=record.metadata, base_url=base)
-        rerun = queue_job(context, job_id, spec.model_copy(update=linked), caller, terms)
+        rerun = await queue_job(context, job_id, spec.model_copy(update=linked), caller, terms)
         made = True
+    except (RedisError, asyncio.CancelledError):
+        made = True  # for all that is known; its folder is swept if it is not
+        raise
     except ArtifactMissingError as error:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error
     finally:
         if not made:
-            remove_folder(context, job_id)
+            await run_in_threadpool(remove_folder, context, job_id)
     return rerun
+
+
+def _link(context: Context, spec: JobSpec, job_id: str) -> dict[str, InputFile]:
+    """Give a job's files to a new one. Raises ArtifactMissingError."""
+    create_folder(context, job_id)
+    return {
+        name: file.model_copy(update={"key": context.artifacts.link(file.key, job_id)})
+        for name, file in input_files(spec).items()
+    }

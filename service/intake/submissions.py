@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -60,33 +60,40 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     owner = caller.owner
     key = request.headers.get("idempotency-key")
     job_id = new_id()
-    answered = await run_in_threadpool(context.idempotency.begin, owner, key, job_id) if key is not None else None
+    answered = await context.idempotency.begin(owner, key, job_id) if key is not None else None
     made = False
     try:
         async with _in_flight(context, owner, key if answered is None else None, job_id):
             with form_under_way(context, caller):
-                await run_in_threadpool(_begin, context, caller, submission, job_id, repeated=answered is not None)
+                if answered is None:  # a repeated request takes no room
+                    await check_room(context, caller, submission.kind)
+                await run_in_threadpool(create_folder, context, job_id)
                 form = await read_form(context, request, submission.shape, job_id)
                 digest = fingerprint(submission.kind, form)
                 if answered is None:
                     # what is wrong with the rest is told before others are asked for files and speech
+                    submission.shape.check(form)
+                    await _use_portrait(context, caller, job_id, form)
                     base = context.base_url(request)
-                    read = await run_in_threadpool(_read, context, caller, submission, job_id, form, base=base)
+                    build, terms = await run_in_threadpool(_read, context, submission, form, base=base)
                     await complete(context, request, submission.shape, job_id, form)
         if answered is not None:
-            record = await run_in_threadpool(_replay, context, answered, digest)
+            record = await _replay(context, answered, digest)
         else:
-            build, terms = read
-            record = await run_in_threadpool(lambda: queue_job(context, job_id, build(form.files), caller, terms))
-            made = True
             if key is not None:
-                with contextlib.suppress(RedisError):  # the job is queued, and whoever asked must learn its id
-                    await run_in_threadpool(context.idempotency.finish, owner, key, Answered(digest, job_id))
+                terms = replace(terms, remembered=context.idempotency.remembered(owner, key, Answered(digest, job_id)))
+            spec = await run_in_threadpool(build, form.files)
+            try:
+                record = await queue_job(context, job_id, spec, caller, terms)
+            except (RedisError, asyncio.CancelledError):
+                made = True  # for all that is known; its folder is swept if it is not
+                raise
+            made = True
     finally:
         if not made:
             await run_in_threadpool(remove_folder, context, job_id)
             if key is not None and answered is None:
-                await run_in_threadpool(context.idempotency.release, owner, key, job_id)
+                await context.idempotency.release(owner, key, job_id)
     return await answer(context, request, caller, record, replayed=answered is not None)
 
 
@@ -104,7 +111,7 @@ async def _in_flight(context: Context, owner: str, key: str | None, job_id: str)
         while True:
             await asyncio.sleep(IN_FLIGHT_SECONDS / 3)
             with contextlib.suppress(RedisError, ProblemError):
-                await run_in_threadpool(context.idempotency.keep, owner, key, job_id)
+                await context.idempotency.keep(owner, key, job_id)
 
     keeping = asyncio.create_task(keep())
     try:
@@ -112,7 +119,7 @@ async def _in_flight(context: Context, owner: str, key: str | None, job_id: str)
     finally:
         keeping.cancel()
         await asyncio.wait((keeping,))
-    await run_in_threadpool(context.idempotency.keep, owner, key, job_id)
+    await context.idempotency.keep(owner, key, job_id)
 
 
 def require_models(context: Context, *kinds: str) -> None:
@@ -127,39 +134,29 @@ def require_models(context: Context, *kinds: str) -> None:
         )
 
 
-def _begin(context: Context, caller: Caller, submission: Submission, job_id: str, *, repeated: bool) -> None:
-    if not repeated:  # a repeated request takes no room
-        check_room(context, caller, submission.kind)
-    create_folder(context, job_id)
-
-
-def _read(
-    context: Context, caller: Caller, submission: Submission, job_id: str, form: Form, *, base: str
-) -> tuple[Build, Terms]:
-    submission.shape.check(form)
-    _use_portrait(context, caller, job_id, form)
+def _read(context: Context, submission: Submission, form: Form, *, base: str) -> tuple[Build, Terms]:
     terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form), base)
     return submission.read(context, form), terms
 
 
-def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
+async def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
     """Put the portrait that `portrait_id` names into the form as if it had been sent. Raises ProblemError (422)."""
     portrait_id = form.texts.get("portrait_id")
     if portrait_id is None:
         return
-    record = named_portrait(context, caller, portrait_id)
+    record = await named_portrait(context, caller, portrait_id)
     try:
-        key = context.artifacts.link(record.file.key, job_id)
+        key = await run_in_threadpool(context.artifacts.link, record.file.key, job_id)
     except ArtifactMissingError as error:
         raise _no_portrait(portrait_id) from error
-    context.portraits.use(record, retention_s=context.settings.retention_s)
     form.files["portrait"] = record.file.model_copy(update={"key": key})
 
 
-def named_portrait(context: Context, caller: Caller, portrait_id: str) -> PortraitRecord:
-    """The caller's kept portrait that a request names. Raises ProblemError (422)."""
-    record = context.portraits.get(portrait_id) if ID.fullmatch(portrait_id) else None
-    if record is None or record.owner != caller.owner:
+async def named_portrait(context: Context, caller: Caller, portrait_id: str) -> PortraitRecord:
+    """The caller's kept portrait that a request names and so keeps for longer. Raises ProblemError (422)."""
+    using = context.portraits.using(portrait_id, caller.owner, retention_s=context.settings.retention_s)
+    record = await context.scripts.do(using) if ID.fullmatch(portrait_id) else None
+    if record is None:
         raise _no_portrait(portrait_id)
     return record
 
@@ -177,13 +174,13 @@ def _webhook(context: Context, form: Form) -> Webhook | None:
     return None if text is None else parse_webhook(text, private=context.settings.webhook_private)
 
 
-def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
+async def _replay(context: Context, answered: Answered, digest: str) -> JobRecord:
     if answered.fingerprint != digest:
         raise ProblemError(
             ProblemType.IDEMPOTENCY_MISMATCH,
             "this Idempotency-Key was used with another request; use a new key for a new job",
         )
-    record = context.store.get(answered.job_id)
+    record = await context.scripts.do(context.store.getting(answered.job_id))
     if record is None:
         raise ProblemError(
             ProblemType.JOB_EXPIRED, f"job {answered.job_id}, made with this Idempotency-Key, has been deleted"
@@ -207,7 +204,7 @@ async def answer(
         ):
             headers["Preference-Applied"] = f"wait={wait_s:g}"
             await context.events.wait(record.id, wait_s)
-            ended = await run_in_threadpool(context.store.get, record.id)
+            ended = await context.scripts.do(context.store.getting(record.id))
             record = ended or record
     status = 200 if record.status.finished else 202
     if status == 202:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from starlette.concurrency import run_in_threadpool
+
 from jobs.kinds import KINDS
 from jobs.live import LiveSpec, Start
-from jobs.messages import send_live
+from jobs.messages import live_message
 from jobs.problems import ProblemType
 from jobs.schemas import JobKind
 from jobs.store.live import LiveFullError
@@ -38,18 +40,18 @@ class Opened:
     most: int
 
 
-def open_session(context: Context, caller: Caller, session_id: str, start: Start) -> Opened:
+async def open_session(context: Context, caller: Caller, session_id: str, start: Start) -> Opened:
     """Begin a session and call a worker to it. Raises ProblemError (422, 429, 503).
 
     Whatever comes of it, the session is to be closed.
     """
-    portrait = named_portrait(context, caller, start.portrait_id)
+    portrait = await named_portrait(context, caller, start.portrait_id)
     settings = context.settings
-    most = most_sessions(settings, context.store.workers.count())
+    most = most_sessions(settings, await run_in_threadpool(context.store.workers.count))
     share = most if caller.owner == OPEN_OWNER else settings.live_share
     spec = LiveSpec(owner=caller.owner, portrait=portrait.file, options=start.options)
     try:
-        context.store.live.open(session_id, spec, most=most, share=share)
+        await run_in_threadpool(context.store.live.open, session_id, spec, most=most, share=share)
     except LiveFullError as error:
         if error.own:
             raise ProblemError(
@@ -58,10 +60,9 @@ def open_session(context: Context, caller: Caller, session_id: str, start: Start
                 got=error.most,
                 allowed=error.most,
             ) from error
-        raise no_worker(context, most) from error
-    context.throttle.jobs(caller)
-    context.portraits.use(portrait, retention_s=settings.retention_s)
-    send_live(context.celery, session_id)
+        raise await run_in_threadpool(no_worker, context, most) from error
+    await context.count(caller, caller.jobs())
+    await run_in_threadpool(context.store.send, live_message(session_id))
     return Opened(portrait, most)
 
 

@@ -11,14 +11,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import structlog
-from kombu.exceptions import OperationalError
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocketDisconnect
 
 from jobs.files.keys import new_id
 from jobs.live import Start
-from jobs.messages import send_live
+from jobs.messages import live_message
 from jobs.problems import Problem, ProblemError, ProblemType
 from jobs.store.live import SILENT_S, VOUCH_S
 from jobs.store.live_streams import LivePicture, LiveTold
@@ -44,7 +43,7 @@ async def hold_session(context: Context, client: LiveClient, caller: Caller, arr
     try:
         try:
             start = await _first_message(client, context.settings.header_timeout_s)
-            opened = await run_in_threadpool(open_session, context, caller, session_id, start)
+            opened = await open_session(context, caller, session_id, start)
             arrival.close()
             log.info("live session begins", session_id=session_id, owner=caller.owner)
             await LiveSession(context, client, session_id, opened).run()
@@ -57,7 +56,7 @@ async def hold_session(context: Context, client: LiveClient, caller: Caller, arr
         await _end(client, error.problem)
     except ProblemError as error:
         await _end(client, presentable_problem(error))
-    except (RedisError, OperationalError) as error:
+    except RedisError as error:
         log.error("redis does not answer", error=str(error))  # noqa: TRY400 - nothing of it is unexpected
         await _end(client, Problem.of(ProblemType.UNAVAILABLE, "the job store does not answer"))
     except Exception:
@@ -185,16 +184,16 @@ class LiveSession:
                 raise await run_in_threadpool(no_worker, self._context, self._opened.most)
             if self._lost_at is not None and now - called_at > CALL_AGAIN_S:
                 called_at = now
-                await run_in_threadpool(send_live, self._context.celery, self._id)
+                await run_in_threadpool(self._context.store.send, live_message(self._id))
             if now - self._client.heard_at > settings.live_idle_s:
                 raise ProblemError(
                     ProblemType.TOO_SLOW, f"nothing came for {settings.live_idle_s:g} s", allowed=settings.live_idle_s
                 )
             if now - used_at > settings.retention_s / USES:
                 used_at = now
-                await run_in_threadpool(
-                    self._context.portraits.use, self._opened.portrait, retention_s=settings.retention_s
-                )
+                portrait = self._opened.portrait
+                using = self._context.portraits.using(portrait.id, portrait.owner, retention_s=settings.retention_s)
+                await self._context.scripts.do(using)
 
     def _count_death(self, now: float) -> None:
         self._deaths.append(now)

@@ -20,7 +20,7 @@ from jobs.store.records import JobRecord
 from service.access.control import owned, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, UnderwayError
-from service.context import Context, ContextDep, ReaderDep, WriterDep, get_reader
+from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.http.addresses import page_links, public_job
 from service.http.openapi import CREATE_RESPONSES, Responses, access_responses, job_response, problem_responses
 from service.http.problems import ProblemError
@@ -45,19 +45,19 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
-    record = context.store.get(job_id) if ID.fullmatch(job_id) else None
+async def _find_job(job_id: str, context: Context, caller: Caller) -> JobRecord:
+    record = await context.scripts.do(context.store.getting(job_id)) if ID.fullmatch(job_id) else None
     return owned(record, "job", job_id, caller)
 
 
-def readable_job(job_id: str, request: Request, context: ContextDep) -> JobRecord:
-    """The caller's job, to look at; who asks is found out in the same thread, since nothing is asked for as often."""
-    return _find_job(job_id, context, get_reader(request, context))
+async def readable_job(job_id: str, context: ContextDep, caller: ReaderDep) -> JobRecord:
+    """The caller's job, to look at."""
+    return await _find_job(job_id, context, caller)
 
 
-def writable_job(job_id: str, context: ContextDep, caller: WriterDep) -> JobRecord:
+async def writable_job(job_id: str, context: ContextDep, caller: WriterDep) -> JobRecord:
     """The caller's job, to change."""
-    return _find_job(job_id, context, caller)
+    return await _find_job(job_id, context, caller)
 
 
 JobDep = Annotated[JobRecord, Depends(readable_job)]
@@ -213,7 +213,7 @@ RERUN_RESPONSES: Responses = {
 )
 async def rerun_job(request: Request, record: OwnJobDep, context: ContextDep, caller: WriterDep) -> JSONResponse:
     """Make a new job of one that has ended, with the same input: it makes the same again, to the byte."""
-    rerun = await run_in_threadpool(run_again, context, record, caller, context.base_url(request))
+    rerun = await run_again(context, record, caller, context.base_url(request))
     return await answer(context, request, caller, rerun)
 
 

@@ -133,7 +133,7 @@ def _check_room(context: Context, caller: Caller) -> None:
     """Before the upload is read; keeping it asks again."""
     if context.portraits.count(caller.owner) >= context.settings.max_portraits:
         raise _too_many(context)
-    check_kept(context, caller)
+    check_kept(context, context.store.kept(caller.owner))
 
 
 def _too_many(context: Context) -> ProblemError:
@@ -160,4 +160,4 @@ def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> Por
     except TooManyPortraitsError as error:
         raise _too_many(context) from error
     except OwnerBoundError as error:
-        raise owner_bound_reached(context, caller, error.what) from error
+        raise owner_bound_reached(context, error.what, error.kept) from error

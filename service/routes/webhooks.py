@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import new_id
 from jobs.webhooks import Attempt, WebhookDelivery
@@ -85,7 +84,7 @@ async def send_test_webhook(request: Request, context: ContextDep, caller: Write
     webhook = parse_webhook(body, private=context.settings.webhook_private)
     try:
         with context.probes.one(caller.owner):
-            await run_in_threadpool(context.throttle.webhook_test, caller)
+            await context.count(caller, caller.webhook_tests())
             message_id = f"msg_test_{new_id()}"
             message = payload(TEST_EVENT, datetime.now(UTC), {"note": "A test: no job has started or ended."})
             answer = await context.sender.send(caller.owner, webhook.url, message_id, message)

@@ -5,9 +5,10 @@ import json
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
+from redis.asyncio import Redis
 
 from jobs.problems import ProblemType
+from jobs.store.jobs import Remembered
 from jobs.store.names import IDEMPOTENCY
 from service.http.problems import ProblemError
 
@@ -43,7 +44,7 @@ class IdempotencyKeys:
         self._keep = redis.register_script(KEEP)
         self._release = redis.register_script(RELEASE)
 
-    def begin(self, owner: str, key: str, job_id: str) -> Answered | None:
+    async def begin(self, owner: str, key: str, job_id: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
         if not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable() and key.isascii()):
             raise ProblemError(
@@ -52,27 +53,27 @@ class IdempotencyKeys:
                 got=key,
             )
         name = self._name(owner, key)
-        if self._redis.set(name, job_id, nx=True, ex=IN_FLIGHT_SECONDS):
+        if await self._redis.set(name, job_id, nx=True, ex=IN_FLIGHT_SECONDS):
             return None
-        stored = cast("str | None", self._redis.get(name))
+        stored = cast("str | None", await self._redis.get(name))
         if not stored or not stored.startswith("{"):
             raise _in_flight(key)
         return Answered(**json.loads(stored))
 
-    def keep(self, owner: str, key: str, job_id: str) -> None:
+    async def keep(self, owner: str, key: str, job_id: str) -> None:
         """Claim a key for longer, which is in flight. Raises ProblemError (409) where it lapsed and went to another."""
-        if not self._keep(keys=[self._name(owner, key)], args=[job_id, IN_FLIGHT_SECONDS]):
+        if not await self._keep(keys=[self._name(owner, key)], args=[job_id, IN_FLIGHT_SECONDS]):
             raise _in_flight(key)
 
-    def finish(self, owner: str, key: str, answered: Answered) -> None:
-        """Keep the answer for a day."""
+    def remembered(self, owner: str, key: str, answered: Answered) -> Remembered:
+        """The answer, as it is kept for a day with the job that is made."""
         text = json.dumps({"fingerprint": answered.fingerprint, "job_id": answered.job_id})
-        self._redis.set(self._name(owner, key), text, ex=KEPT_SECONDS)
+        return Remembered(self._name(owner, key), text, KEPT_SECONDS)
 
-    def release(self, owner: str, key: str, job_id: str) -> None:
+    async def release(self, owner: str, key: str, job_id: str) -> None:
         """Free the key of a request that led to nothing, so that it can be mended and sent again; unless it lapsed and
         went to another."""
-        self._release(keys=[self._name(owner, key)], args=[job_id])
+        await self._release(keys=[self._name(owner, key)], args=[job_id])
 
     @staticmethod
     def _name(owner: str, key: str) -> str:

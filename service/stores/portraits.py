@@ -1,14 +1,14 @@
 """Portraits uploaded once and used by many jobs; a job gets a file of its own, so a portrait may go while jobs wait."""
 
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas import InputFile
 from jobs.store.jobs import OwnerBoundError
 from jobs.store.names import Key
-from jobs.store.scripts import JobStoreError, Script, Scripts
+from jobs.store.scripts import Call, JobStoreError, Script, Scripts
 
 
 class PortraitUrls(BaseModel):
@@ -61,23 +61,29 @@ class PortraitRecord(BaseModel):
 # Of all three `id` is a portrait's.
 
 # owner, record (without its number), expires (a text), most (portraits that one owner may keep), bytes (of the file),
-# max_file_bytes (that one owner may keep) -> 'many', 'files' or the number
+# max_file_bytes (that one owner may keep) -> 'many', what is kept already, or the number in a list
 CREATE = Script("""
 local owner = a.owner
 if redis.call('ZCARD', OWNER_PORTRAITS .. owner) >= a.most then return 'many' end
-if kept('files', owner) + a.bytes > a.max_file_bytes then return 'files' end
+if kept('files', owner) + a.bytes > a.max_file_bytes then return kept('files', owner) end
 keep('files', owner, a.bytes)
 local record = cjson.decode(a.record)
 record.number = redis.call('INCR', NUMBER)
 redis.call('SET', PORTRAIT .. id, cjson.encode(record))
 redis.call('ZADD', OWNER_PORTRAITS .. owner, record.number, id)
 redis.call('ZADD', PORTRAITS, a.expires, id)
-return record.number
+return {record.number}
 """)
 
-# record, expires (a text)
-USE = Script("""
-if redis.call('SET', PORTRAIT .. id, a.record, 'XX') then redis.call('ZADD', PORTRAITS, a.expires, id) end
+# retention (seconds, if it is put off by that), owner (whose it has to be, if it matters) -> the record and when it
+# expires, if there is such a portrait
+READ = Script("""
+local text = redis.call('GET', PORTRAIT .. id)
+if not text or a.owner and cjson.decode(text).owner ~= a.owner then return end
+if a.retention then
+  redis.call('ZADD', PORTRAITS, string.format('%.6f', tonumber(now()) + a.retention), id)
+end
+return {text, redis.call('ZSCORE', PORTRAITS, id)}
 """)
 
 DELETE = Script("""
@@ -99,6 +105,7 @@ class PortraitStore:
     owner."""
 
     def __init__(self, scripts: Scripts) -> None:
+        self._do = scripts.do
         self._run = scripts.run
         self._redis = scripts.redis
         self._now = scripts.now
@@ -138,22 +145,22 @@ class PortraitStore:
         match answer:
             case "many":
                 raise TooManyPortraitsError(f"{most} portraits are kept for this owner, which is all there may be")
-            case "files":
-                raise OwnerBoundError("files")
-            case number:
+            case [number]:
                 return record.model_copy(update={"number": number})
+            case kept:
+                raise OwnerBoundError("files", int(kept))
 
     def get(self, portrait_id: str) -> PortraitRecord | None:
         """The portrait, or None when there is no such portrait (any more)."""
-        text = self._redis.get(Key.PORTRAIT + portrait_id)
-        return None if text is None else PortraitRecord.model_validate_json(cast(str, text))
+        return self._do(Call(READ, _read, portrait_id))
 
-    def use(self, record: PortraitRecord, *, retention_s: float) -> PortraitRecord:
-        """Put off a portrait's expiry."""
-        expires = self._now() + retention_s
-        used = record.model_copy(update={"expires_at": datetime.fromtimestamp(expires, UTC)})
-        self._run(USE, record.id, record=used.model_dump_json(), expires=repr(expires))
-        return used
+    def using(self, portrait_id: str, owner: str, *, retention_s: float) -> Call[PortraitRecord | None]:
+        """An owner's portrait, whose expiry is put off; None when the owner has no such portrait (any more)."""
+        return Call(READ, _read, portrait_id, {"owner": owner, "retention": retention_s})
+
+    def use(self, portrait_id: str, owner: str, *, retention_s: float) -> PortraitRecord | None:
+        """The same, run at once."""
+        return self._do(self.using(portrait_id, owner, retention_s=retention_s))
 
     def delete(self, portrait_id: str) -> None:
         """Forget a portrait. The caller removes its file."""
@@ -178,3 +185,11 @@ class PortraitStore:
         for portrait_id in ids:
             self.delete(portrait_id)
         return ids
+
+
+def _read(found: Any) -> PortraitRecord | None:
+    if found is None:
+        return None
+    text, expires = found
+    record = PortraitRecord.model_validate_json(text)  # in which stands when it would have expired had nobody used it
+    return record.model_copy(update={"expires_at": datetime.fromtimestamp(float(expires), UTC)})

@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 import structlog
 import torch
-from celery import Celery
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
-from jobs.messages import send_live
+from jobs.messages import Message, live_message
 from jobs.problems import ProblemError, ProblemType
 from jobs.store.live import LiveSessions
 from jobs.store.live_streams import LiveEnd
@@ -28,15 +26,16 @@ log = structlog.get_logger(__name__)
 class LiveHost:
     """Holds one session at a time. `holder` names this process, `worker` the one whose child it is.
 
-    `bench_of` makes the workbench for an owner; `meanwhile` may do what waits besides, see `LiveSession`.
+    `call` sends a message, `bench_of` makes the workbench for an owner; `meanwhile` may do what waits besides, see
+    `LiveSession`.
     """
 
     def __init__(
         self,
         sessions: LiveSessions,
         artifacts: ArtifactStore,
-        celery: Celery,
         *,
+        call: Callable[[Message], None],
         redis_url: str,
         holder: str,
         worker: str,
@@ -45,7 +44,7 @@ class LiveHost:
     ) -> None:
         self._sessions = sessions
         self._artifacts = artifacts
-        self._celery = celery
+        self._call = call
         self._redis_url = redis_url
         self._holder = holder
         self._worker = worker
@@ -64,8 +63,8 @@ class LiveHost:
             with Hold(self._sessions, claim, self._worker) as hold:
                 self._keep(hold)
             if hold.turn_over:
-                with contextlib.suppress(OperationalError):  # its front-end calls for a worker, too, but later
-                    send_live(self._celery, session_id)
+                with contextlib.suppress(RedisError):  # its front-end calls for a worker, too, but later
+                    self._call(live_message(session_id))
             log.info("live session left", seconds=round(time.monotonic() - began, 3), pictures=hold.pictures)
 
     def _keep(self, hold: Hold) -> None:

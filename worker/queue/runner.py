@@ -16,7 +16,7 @@ from redis import RedisError
 from jobs.credentials import ContentCredentials
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
-from jobs.messages import TASK_SOFT_TIME_LIMIT_S, make_celery
+from jobs.messages import TASK_SOFT_TIME_LIMIT_S
 from jobs.problems import Problem
 from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
 from jobs.seeds import drawn_seed
@@ -56,14 +56,13 @@ class Runner:
         self._artifacts = make_artifacts(settings)
         self._makers = MAKERS
         self._insist = Patience(settings.lease_s)
-        celery = make_celery(settings.redis_url)
-        self._videos = Videos(self.store, self._artifacts, celery, self._insist, most_workers=settings.workers_per_job)
+        self._videos = Videos(self.store, self._artifacts, self._insist, most_workers=settings.workers_per_job)
         self._machine = machine()
         self._holder = f"{self._machine}:{os.getpid()}"
         self._live = LiveHost(
             self.store.live,
             self._artifacts,
-            celery,
+            call=self.store.send,
             redis_url=settings.redis_url,
             holder=self._holder,
             worker=worker(os.getppid()),

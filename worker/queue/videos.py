@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from celery import Celery
-from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from jobs.files.artifacts import Artifact, ArtifactsAwayError, ArtifactStore, Draft
-from jobs.messages import send
+from jobs.messages import job_message
 from jobs.schemas import MOTION, JobKind, Result, VideoSpec
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
@@ -50,14 +49,12 @@ class Videos:
         self,
         store: JobStore,
         artifacts: ArtifactStore,
-        celery: Celery,
         insist: Patience,
         *,
         most_workers: int | None,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._celery = celery
         self._insist = insist
         self._most_workers = most_workers
         self._sitters: OrderedDict[str, tuple[Head, Sitter]] = OrderedDict()
@@ -140,8 +137,8 @@ class Videos:
         """Send messages for parts that can be taken now."""
         try:
             for _ in range(count):
-                send(self._celery, job_id, JobKind.VIDEO)
-        except OperationalError as error:  # the front-end looks for messages that are missing
+                self._store.send(job_message(job_id, JobKind.VIDEO))
+        except RedisError as error:  # the front-end looks for messages that are missing
             log.warning("a message could not be sent", error=str(error))
 
     def _at_once(self, work: Work, plan: Plan, segment: Segment) -> Stored:
