@@ -14,6 +14,7 @@ from kombu.utils.scheduling import priority_cycle
 from redis import Redis
 
 from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
+from jobs.redis_clients import ANSWER_S
 from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
 from jobs.store.claims import TOKEN_SECONDS
@@ -63,6 +64,8 @@ def make_celery(redis_url: str) -> Celery:
         task_soft_time_limit=TASK_SOFT_TIME_LIMIT_S,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_connect_timeout": ANSWER_S,
+            "socket_timeout": ANSWER_S,
             "socket_keepalive": True,
             "queue_order_strategy": ByPriority,
             "global_keyprefix": MESSAGES,

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
-from redis.asyncio import Redis
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from jobs.files.opening import make_artifacts
+from jobs.redis_clients import async_redis_client
 from jobs.store.batches import BatchedScripts
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
@@ -120,7 +120,7 @@ def make_context(settings: Settings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     scripts = Scripts.connect(settings.redis_url)
     store = JobStore(scripts, live_s=settings.live_s)
-    redis = Redis.from_url(settings.redis_url, decode_responses=True, health_check_interval=30)
+    redis = async_redis_client(settings.redis_url, decode_responses=True)
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     signer = WebhookSigner(settings.webhook_key_path)

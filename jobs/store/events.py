@@ -7,10 +7,11 @@ from typing import Any, Self, cast
 
 from redis.asyncio import Redis
 
+from jobs.redis_clients import async_redis_client, blocking
 from jobs.store.names import events_key
 from jobs.store.records import Event
 
-READ_TIMEOUT_S = 60.0  # longer than any heartbeat: a quiet stream is not a dead Redis
+HEARTBEAT_S = 15.0  # a quiet stream is looked after so often, or more often
 MAX_FOLLOWERS = 2000  # each holds a connection while it waits
 
 
@@ -25,9 +26,8 @@ class JobEvents:
     @classmethod
     def connect(cls, url: str) -> Self:
         """A reader on the Redis at `url`; connects on first use."""
-        return cls(
-            Redis.from_url(url, decode_responses=True, socket_timeout=READ_TIMEOUT_S, max_connections=MAX_FOLLOWERS)
-        )
+        options = {"socket_timeout": blocking(HEARTBEAT_S), "max_connections": MAX_FOLLOWERS}
+        return cls(async_redis_client(url, decode_responses=True, **options))
 
     def stop(self) -> None:
         """Let all that follow or wait go: this front-end stops."""
@@ -39,7 +39,9 @@ class JobEvents:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def follow(self, job_id: str, *, after: str = "0", heartbeat_s: float = 15.0) -> AsyncIterator[Event | None]:
+    async def follow(
+        self, job_id: str, *, after: str = "0", heartbeat_s: float = HEARTBEAT_S
+    ) -> AsyncIterator[Event | None]:
         """Events after the id `after`, until the job has ended; None when nothing came for `heartbeat_s`.
 
         Ends too, after a None, when the job was deleted, and at once when the front-end stops.

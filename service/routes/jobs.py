@@ -15,6 +15,7 @@ from jobs.files.keys import ID
 from jobs.formats import RESULT_TYPES
 from jobs.problems import ProblemType
 from jobs.schemas import MAX_METADATA, METADATA_KEY, Job, JobKind, JobStatus
+from jobs.store.events import HEARTBEAT_S
 from jobs.store.lookups import Filters
 from jobs.store.records import JobRecord
 from service.access.control import owned, require
@@ -35,7 +36,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 # Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
 EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 PAIR = rf"^{METADATA_KEY}:(?s:.){{0,512}}$"
-HEARTBEAT_S = 15.0  # a quiet stream is looked after so often
 
 
 class JobPage(BaseModel):

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import psutil  # type: ignore[import-untyped]
 import redis
 
+from jobs.redis_clients import redis_client
 from jobs.redis_url import LONGEST_SOCKET_PATH
 from service.running.processes import spawn
 
@@ -83,7 +84,7 @@ class EmbeddedRedis:
     def wait_until_ready(self, alive: Callable[[], bool]) -> None:
         """Until the server, which was started, answers. Raises RedisUnavailableError."""
         deadline = time.monotonic() + REDIS_START_S
-        with redis.Redis.from_url(self.url) as client:
+        with redis_client(self.url) as client:
             while True:
                 try:
                     client.ping()
