@@ -54,6 +54,7 @@ for _, value in pairs(a.fields) do record_bytes = record_bytes + #value end
 if records + record_bytes > a.max_record_bytes then return {'records', records} end
 local counted = count_all(a.rates, true)
 if counted[1] > 0 then return {'rates', 0, counted} end
+if a.message then redis.call('LPUSH', a.queue, a.message) end  -- first of all: where it fails there is no job
 local number = redis.call('INCR', NUMBER)
 redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', QUEUED, 'number', number,
            'created_at', now(), 'queued_at', now(), 'retention', a.retention,
@@ -72,7 +73,6 @@ redis.call('ZADD', ENDS .. kind, start + 1, owner)
 enqueue(start + order(number))
 redis.call('ZADD', OWNER .. owner, number, id)
 publish_status(QUEUED)
-if a.message then redis.call('LPUSH', a.queue, a.message) end
 if a.remembered then redis.call('SET', a.remembered.key, a.remembered.text, 'EX', a.remembered.seconds) end
 return {'made', 0, counted, read({id}, true)}
 """

@@ -71,6 +71,7 @@ STARTED = ":started"  # after a job's id: the message that tells of its start; t
 
 # Beginnings of keys that scripts do not know
 MESSAGES = PREFIX + "celery:"  # all that Celery makes, its queues among them
+RATES = PREFIX + "rate:"  # WHAT:WHOM: hash, see jobs/store/rates.py
 IDEMPOTENCY = PREFIX + "idempotency:"  # OWNER and key: what a request led to
 
 
@@ -98,7 +99,6 @@ class Key(StrEnum):
     OWNER_TOMBSTONES = PREFIX + "tombstones:"  # OWNER: sorted set of theirs by number
     KEPT = PREFIX + "kept:"  # WHAT: hash, the bytes that each owner keeps, of `files` and of `records`
     METRICS = PREFIX + "metrics"  # hash, see jobs/store/counters.py
-    RATE = PREFIX + "rate:"  # WHAT:WHOM: hash, see jobs/store/rates.py
     PACE = PREFIX + "pace"  # hash, seconds that jobs of each kind take of late
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself

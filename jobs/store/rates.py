@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from jobs.store.names import Key
+from jobs.store.names import RATES
 from jobs.store.scripts import Call, Script
 
 FORM = re.compile(r"([1-9]\d{0,9}) ?(?:/|per) ?([1-9]\d{0,3})? ?(second|minute|hour|day)s?")
@@ -50,7 +50,7 @@ class Count:
     @property
     def argument(self) -> dict[str, str | float]:
         """It as scripts take it."""
-        key = f"{Key.RATE}{self.what}:{self.whom}"
+        key = f"{RATES}{self.what}:{self.whom}"
         return {"key": key, "amount": self.rate.amount, "seconds": self.rate.seconds, "cost": self.cost}
 
 

@@ -1,10 +1,12 @@
 """Whether something is taken: the bounds of the queue, each owner's share of it, and each key's quota; what an owner
 keeps; and how much is under way at once."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import redis
 import structlog
 
 from jobs.messages import job_message
@@ -21,6 +23,8 @@ from service.http.problems import ProblemError
 
 log = structlog.get_logger(__name__)
 
+# With these it is not known whether a job was made: its folder stays, and is swept if it was not
+UNCERTAIN = (redis.ConnectionError, redis.TimeoutError, asyncio.CancelledError)
 RESERVED_PART = 5  # of the queue, one place of so many is for owners of whom no job waits
 
 
@@ -60,7 +64,7 @@ def check_kept(context: Context, kept: Mapping[str, int]) -> None:
 async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, terms: Terms) -> JobRecord:
     """Make a job of a specification whose files are in its folder, and send its message.
 
-    Raises ProblemError (429, 503, 507) and redis.RedisError; then there is no job, as far as an answer came.
+    Raises ProblemError (429, 503, 507) and redis.RedisError: then there is no job, but for what is UNCERTAIN.
     """
     settings = context.settings
     motions = spec.motion_count if isinstance(spec, ImageSpec) else None

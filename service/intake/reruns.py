@@ -1,8 +1,5 @@
 """A job once more: a new one with the same files and options."""
 
-import asyncio
-
-from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.artifacts import ArtifactMissingError
@@ -14,7 +11,7 @@ from jobs.webhooks import Webhook
 from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.admission import Terms, check_room, queue_job
+from service.intake.admission import UNCERTAIN, Terms, check_room, queue_job
 from service.intake.folders import create_folder, remove_folder
 
 AGAIN = tuple(status for status in JobStatus if status.finished and status is not JobStatus.EXPIRED)
@@ -39,8 +36,8 @@ async def run_again(context: Context, record: JobRecord, caller: Caller, base: s
         terms = Terms(webhook, metadata=record.metadata, base_url=base)
         rerun = await queue_job(context, job_id, spec.model_copy(update=linked), caller, terms)
         made = True
-    except (RedisError, asyncio.CancelledError):
-        made = True  # for all that is known; its folder is swept if it is not
+    except UNCERTAIN:
+        made = True
         raise
     except ArtifactMissingError as error:
         raise ProblemError(ProblemType.JOB_EXPIRED, f"the files of job {record.id} are gone") from error

@@ -22,7 +22,7 @@ from service.access.throttle import Caller, UnderwayError
 from service.context import Context
 from service.http.addresses import public_job
 from service.http.problems import ProblemError
-from service.intake.admission import Terms, check_room, form_under_way, queue_job
+from service.intake.admission import UNCERTAIN, Terms, check_room, form_under_way, queue_job
 from service.intake.completion import complete
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder
@@ -85,8 +85,8 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
             spec = await run_in_threadpool(build, form.files)
             try:
                 record = await queue_job(context, job_id, spec, caller, terms)
-            except (RedisError, asyncio.CancelledError):
-                made = True  # for all that is known; its folder is swept if it is not
+            except UNCERTAIN:
+                made = True
                 raise
             made = True
     finally:

@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 from typer.testing import CliRunner
 
-from jobs.messages import make_celery, send, waiting_messages
+from jobs.messages import job_message, waiting_messages
 from jobs.redis_url import kombu_url, without_password
 from jobs.schemas import JobKind, JobStatus
 from jobs.settings import InvalidSettingsError, read_settings
@@ -157,9 +157,7 @@ def test_a_worker_waits_for_redis_and_leaves_another_applications_messages_alone
             message = client.lrange("images", 0, -1)
             store = JobStore.connect(url)
             job_id = create(store)
-            ours = make_celery(url)
-            send(ours, job_id, JobKind.IMAGE)
-            ours.close()
+            store.send(job_message(job_id, JobKind.IMAGE))
             until(lambda: read(store, job_id).status is JobStatus.FAILED, 60, log.read_text)  # it has no models
             assert client.lrange("images", 0, -1) == message
             assert {key for key in client.scan_iter() if not key.startswith("pirenderer:")} == theirs

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from jobs.messages import make_celery, send
+from jobs.messages import job_message
 from jobs.schemas import JobKind
+from jobs.store.jobs import JobStore
 from tests.support.processes import SWAY, TURN, Service, need_weights, until
 from tests.support.redis_proxy import RedisProxy
 
@@ -20,11 +21,11 @@ def test_no_job_is_lost_whatever_dies(service: Service) -> None:
     service.start("worker")
     jobs = [service.create("images", f"image-{number}", motion=TURN) for number in range(6)]
     jobs += [service.create("videos", f"video-{number}", motion=SWAY) for number in range(2)]
-    celery = make_celery(f"redis://127.0.0.1:{service.redis_port}/0")
+    store = JobStore.connect(f"redis://127.0.0.1:{service.redis_port}/0")
     for job_id in jobs[:3]:  # delivered twice
-        send(celery, job_id, JobKind.IMAGE)
+        store.send(job_message(job_id, JobKind.IMAGE))
         faults += 1
-    celery.close()
+    store.close()
     until(lambda: service.done(jobs) >= 2, 90, lambda: service.log("worker"))
     service.kill_child()
     faults += 1

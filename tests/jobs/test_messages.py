@@ -1,4 +1,18 @@
-from jobs.messages import ByPriority
+"""The messages that workers read: in which order, and as Celery itself would send them."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from jobs.kinds import KINDS, LIVE_QUEUE
+from jobs.messages import LIVE_TASK, ByPriority, Message, job_message, live_message, make_celery, task_name
+from jobs.schemas import JobKind
+
+JOB = "0" * 32
+OWN = {"origin", "reply_to", "delivery_tag"}  # of who sends a message, and of each
 
 
 def test_images_are_taken_before_motions_and_those_before_videos() -> None:
@@ -7,3 +21,32 @@ def test_images_are_taken_before_motions_and_those_before_videos() -> None:
     assert asked.consume(3) == ["images", "motions", "videos"]
     asked.update({"videos", "motions"})
     assert asked.consume(2) == ["motions", "videos"]
+
+
+@pytest.mark.parametrize("kind", [*JobKind, None])
+def test_messages_are_as_celery_sends_them(kind: JobKind | None, redis_url: str) -> None:
+    ours = live_message(JOB) if kind is None else job_message(JOB, kind)
+    token = facts(ours.text)["headers"]["id"]
+    task, queue = (LIVE_TASK, LIVE_QUEUE) if kind is None else (task_name(kind), KINDS[kind].queue)
+    celery = make_celery(redis_url)
+    celery.send_task(task, args=[JOB if kind is None else token], task_id=token, queue=queue, retry=False)
+    celery.close()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        theirs = Message(ours.queue, str(client.lpop(ours.queue)))
+    assert facts(ours.text) == facts(theirs.text)
+
+
+def test_each_message_is_known_by_itself() -> None:
+    first, second = (facts(job_message(JOB, JobKind.VIDEO).text)["headers"]["id"] for _ in range(2))
+    assert first != second
+    assert first.startswith(JOB)
+
+
+def facts(text: str) -> dict[str, Any]:
+    """What a message says, but for what is its sender's own."""
+    message = json.loads(text)
+    message["body"] = json.loads(base64.b64decode(message["body"]))
+    for part in ("headers", "properties"):
+        assert all(message[part].get(name) is not None for name in OWN & message[part].keys())
+        message[part] = {name: value for name, value in message[part].items() if name not in OWN}
+    return dict(message)

@@ -1,15 +1,16 @@
 """An empty job store, an artifact folder and a live server for each test."""
 
+import asyncio
 import io
 import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -65,6 +66,9 @@ def weights_dir(tmp_path: Path) -> Path:
     return write_weights(tmp_path / "weights")
 
 
+Answer = TypeVar("Answer")
+
+
 @dataclass
 class Server:
     """A running API, and the worker's part of the contract for tests to play."""
@@ -82,6 +86,11 @@ class Server:
         artifacts = self.context.artifacts
         assert isinstance(artifacts, FolderArtifacts)
         return artifacts
+
+    def run(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+        """What comes of a coroutine in the server's event loop."""
+        loop = self.front_end.servers[0].get_loop()
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
 
     def claim(self, job_id: str) -> Claim:
         claim = self.context.store.claims.claim(job_id, holder="test:1")

@@ -12,7 +12,7 @@ import numpy as np
 
 from jobs.files.keys import new_id
 from jobs.live import LiveOptions, LiveSpec, LiveState
-from jobs.messages import send_live
+from jobs.messages import live_message
 from jobs.motions import ControlsMotion
 from jobs.schemas import InputFile
 from jobs.store.jobs import JobStore
@@ -24,14 +24,14 @@ from model.arrays import Pixels
 class Viewer:
     """Opens a session, vouches for it, calls workers to it, says what it is told to, and keeps what comes."""
 
-    def __init__(self, store: JobStore, celery: Any, redis_url: str, portrait: InputFile, **options: Any) -> None:
+    def __init__(self, store: JobStore, redis_url: str, portrait: InputFile, **options: Any) -> None:
         self.session_id = new_id()
         self.portrait = portrait
         self.pictures: list[tuple[dict[str, Any], bytes]] = []
         self.told: list[dict[str, Any]] = []
         self.ended = False
         self.silent_s: float | None = None
-        self._store, self._celery = store, celery
+        self._store = store
         self._spec = LiveSpec(owner="tests", portrait=portrait, options=LiveOptions(size=128, **options))
         self._state = LiveState()
         self._loop = asyncio.new_event_loop()
@@ -56,7 +56,7 @@ class Viewer:
 
     def call(self) -> None:
         """Call a worker."""
-        send_live(self._celery, self.session_id)
+        self._store.send(live_message(self.session_id))
 
     def pose(self, number: int, **controls: float) -> None:
         """Set controls."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
@@ -16,7 +15,7 @@ import structlog
 
 from jobs.files.folder import FolderArtifacts
 from jobs.files.keys import new_id
-from jobs.messages import make_celery, send
+from jobs.messages import job_message
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.schemas import InputFile, JobKind, JobSpec, JobStatus, VideoOptions, VideoSpec
 from jobs.store.jobs import JobStore
@@ -116,7 +115,6 @@ class Bench:
 
     store: JobStore
     artifacts: FolderArtifacts
-    celery: Any
     environment: dict[str, str]
     folder: Path
 
@@ -147,7 +145,7 @@ class Bench:
         self.artifacts.create_folder(job_id)
         spec = make_spec(job_id)
         self.store.create(job_id, spec, owner=owner, request_id=request_id)
-        send(self.celery, job_id, JobKind(spec.kind))
+        self.store.send(job_message(job_id, JobKind(spec.kind)))
         return job_id
 
     def job(self, job_id: str) -> JobRecord:
@@ -224,10 +222,8 @@ def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         client.flushdb()
     environment = {**os.environ, "PIRENDERER_REDIS_URL": redis_url, "PIRENDERER_DATA_DIR": str(folder)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
-    celery = make_celery(redis_url)
     store = JobStore.connect(redis_url)
-    yield Bench(store, FolderArtifacts(folder / "artifacts"), celery, environment, folder)
-    celery.close()
+    yield Bench(store, FolderArtifacts(folder / "artifacts"), environment, folder)
     store.close()
 
 

@@ -87,11 +87,11 @@ def test_a_key_is_in_flight_for_as_long_as_its_request_and_no_longer(
 ) -> None:
     for module in ("service.stores.idempotency", "service.intake.submissions"):
         monkeypatch.setattr(f"{module}.IN_FLIGHT_SECONDS", 1)
-    keys = server.context.idempotency
+    keys, run = server.context.idempotency, server.run
     with slow_request(server, "k"):
         time.sleep(1.5)
         refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
-        assert keys.begin(OPEN_OWNER, "dead", "a" * 32) is None  # by a front-end that was killed then
+        assert run(keys.begin(OPEN_OWNER, "dead", "a" * 32)) is None  # by a front-end that was killed then
         refused(post(server, "dead", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
         time.sleep(1.1)
         assert post(server, "dead", portrait).status_code == 202
@@ -99,21 +99,21 @@ def test_a_key_is_in_flight_for_as_long_as_its_request_and_no_longer(
 
 def test_a_request_that_lost_its_key_makes_no_second_job(server: Server, portrait: bytes) -> None:
     """Its front-end was away from Redis for too long, and the client sent it again to another one."""
-    keys, lost, other = server.context.idempotency, "a" * 32, "b" * 32
-    assert keys.begin(OPEN_OWNER, "k", lost) is None
-    keys.release(OPEN_OWNER, "k", lost)
-    keys.keep(OPEN_OWNER, "k", lost)  # it lapsed, and nobody else came
-    keys.release(OPEN_OWNER, "k", lost)
-    assert keys.begin(OPEN_OWNER, "k", other) is None
+    keys, run, lost, other = server.context.idempotency, server.run, "a" * 32, "b" * 32
+    assert run(keys.begin(OPEN_OWNER, "k", lost)) is None
+    run(keys.release(OPEN_OWNER, "k", lost))
+    run(keys.keep(OPEN_OWNER, "k", lost))  # it lapsed, and nobody else came
+    run(keys.release(OPEN_OWNER, "k", lost))
+    assert run(keys.begin(OPEN_OWNER, "k", other)) is None
     with pytest.raises(ProblemError, match="in progress"):
-        keys.keep(OPEN_OWNER, "k", lost)
-    keys.release(OPEN_OWNER, "k", lost)
+        run(keys.keep(OPEN_OWNER, "k", lost))
+    run(keys.release(OPEN_OWNER, "k", lost))
     refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)  # it is still the other's
-    keys.release(OPEN_OWNER, "k", other)
+    run(keys.release(OPEN_OWNER, "k", other))
     job_id = post(server, "k", portrait).json()["id"]
     with pytest.raises(ProblemError, match="in progress"):
-        keys.keep(OPEN_OWNER, "k", lost)
-    keys.release(OPEN_OWNER, "k", lost)
+        run(keys.keep(OPEN_OWNER, "k", lost))
+    run(keys.release(OPEN_OWNER, "k", lost))
     assert post(server, "k", portrait).json()["id"] == job_id
 
 

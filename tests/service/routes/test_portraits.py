@@ -12,6 +12,7 @@ from jobs.motions import ControlsMotion
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, VideoSpec
 from service.access.keys import KeyFile
+from service.access.throttle import OPEN_OWNER
 from service.background.upkeep import sweep
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import WAV, YAW, nothing_left, post, refused
@@ -166,10 +167,8 @@ def test_an_id_without_a_portrait_does_not_stay(server: Server, portrait: bytes)
 
 def test_a_portrait_deleted_while_it_is_used_stays_deleted(server: Server, portrait: bytes) -> None:
     kept = upload(server, portrait)
-    record = server.context.portraits.get(kept["id"])
-    assert record is not None
     server.client.delete(kept["urls"]["self"])
-    server.context.portraits.use(record, retention_s=60)
+    assert server.context.portraits.use(kept["id"], OPEN_OWNER, retention_s=60) is None
     assert not server.context.redis.exists("pirenderer:portraits")
 
 

@@ -40,7 +40,7 @@ def view(bench: Bench, portrait: Path) -> View:
         folder = new_id()
         bench.artifacts.create_folder(folder)
         file = bench.put(folder, "portrait.jpg", photo, "image/jpeg")
-        return Viewer(bench.store, bench.celery, bench.environment["PIRENDERER_REDIS_URL"], file, **options)
+        return Viewer(bench.store, bench.environment["PIRENDERER_REDIS_URL"], file, **options)
 
     return begin
 
@@ -177,7 +177,7 @@ def test_jobs_are_done_beside_it_by_the_only_worker(view: View, bench: Bench, po
     with view() as viewer:
         picture(viewer, None)
         bench.succeeded(turn(bench, portrait))
-        assert viewer.types() == ["started", "waiting", "started"]
+        until(lambda: viewer.types() == ["started", "waiting", "started"], 10, lambda: str(viewer.types()))
         viewer.pose(1, yaw=5.0)
         picture(viewer, 1)
         video = bench.submit_sway(portrait, 2.0)

@@ -1,0 +1,103 @@
+"""Scripts run from an event loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from jobs.files.keys import new_id
+from jobs.redis_clients import async_redis_client
+from jobs.store.batches import BATCHES, MOST, BatchedScripts
+from jobs.store.jobs import JobStore
+from jobs.store.scripts import Call, Script
+from tests.jobs.conftest import SPEC
+
+SUM = Script("return a.first + a.second")
+
+
+def add(first: int, second: int) -> Call[int]:
+    return Call(SUM, int, arguments={"first": first, "second": second})
+
+
+def run(url: str, work: Callable[[BatchedScripts], Awaitable[Any]]) -> Any:
+    async def working() -> Any:
+        scripts = BatchedScripts(async_redis_client(url, decode_responses=True))
+        try:
+            return await work(scripts)
+        finally:
+            await scripts.close()
+
+    return asyncio.run(working())
+
+
+def test_each_gets_its_own_answer(redis_url: str) -> None:
+    async def work(scripts: BatchedScripts) -> list[int]:
+        return await asyncio.gather(*(scripts.do(add(number, 1)) for number in range(3 * MOST)))
+
+    assert run(redis_url, work) == [number + 1 for number in range(3 * MOST)]
+
+
+def test_what_is_asked_for_at_once_goes_together(redis_url: str) -> None:
+    async def work(scripts: BatchedScripts) -> None:
+        await asyncio.gather(*(scripts.do(add(number, 1)) for number in range(2000)))
+
+    with redis.Redis.from_url(redis_url) as client:
+        before = client.info("stats")["total_connections_received"]
+        run(redis_url, work)
+        assert client.info("stats")["total_connections_received"] - before <= BATCHES
+
+
+def test_a_script_that_fails_fails_for_whoever_asked(redis_url: str) -> None:
+    bad = Call(Script("return redis.call('HGET', 'x')"), str)
+    unread = Call(SUM, lambda _: 1 // 0, arguments={"first": 1, "second": 1})
+
+    async def work(scripts: BatchedScripts) -> Any:
+        return await asyncio.gather(
+            scripts.do(add(1, 2)), scripts.do(bad), scripts.do(unread), scripts.do(add(3, 4)), return_exceptions=True
+        )
+
+    first, second, third, fourth = run(redis_url, work)
+    assert (first, fourth) == (3, 7)
+    assert isinstance(second, ResponseError)
+    assert isinstance(third, ZeroDivisionError)
+
+
+def test_a_redis_that_has_forgotten_its_scripts_gets_them_again(redis_url: str) -> None:
+    async def work(scripts: BatchedScripts) -> tuple[int, int]:
+        first = await scripts.do(add(1, 2))
+        with redis.Redis.from_url(redis_url) as client:
+            client.script_flush()
+        return first, await scripts.do(add(3, 4))
+
+    assert run(redis_url, work) == (3, 7)
+
+
+def test_whoever_leaves_holds_up_nobody(redis_url: str) -> None:
+    async def work(scripts: BatchedScripts) -> int:
+        gone = asyncio.create_task(scripts.do(add(1, 2)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await scripts.do(add(3, 4))
+
+    assert run(redis_url, work) == 7
+
+
+def test_a_redis_that_is_away_is_told_to_all() -> None:
+    async def work(scripts: BatchedScripts) -> list[Any]:
+        return await asyncio.gather(*(scripts.do(add(1, 2)) for _ in range(5)), return_exceptions=True)
+
+    assert all(isinstance(each, RedisError) for each in run("redis://127.0.0.1:1/0", work))
+
+
+def test_a_job_whose_answer_was_lost_is_not_made_twice(store: JobStore, redis_url: str) -> None:
+    job_id = new_id()
+
+    async def work(scripts: BatchedScripts) -> list[Any]:
+        creating = store.creating(job_id, SPEC, owner="me")
+        return [(await scripts.do(creating)).record, (await scripts.do(creating)).record]
+
+    first, second = run(redis_url, work)
+    assert first == second == store.get(job_id)
+    assert store.turns.waiting(first.kind, "me") == (1, 1)
