@@ -73,18 +73,17 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
                 if answered is None:
                     # what is wrong with the rest is told before others are asked for files and speech
                     submission.shape.check(form)
-                    await _use_portrait(context, caller, job_id, form)
+                    portrait = await _portrait(context, caller, form)
                     base = context.base_url(request)
-                    build, terms = await run_in_threadpool(_read, context, submission, form, base=base)
+                    build, terms = await run_in_threadpool(_read, context, submission, job_id, form, portrait, base)
                     await complete(context, request, submission.shape, job_id, form)
         if answered is not None:
             record = await _replay(context, answered, digest)
         else:
             if key is not None:
                 terms = replace(terms, remembered=context.idempotency.remembered(owner, key, Answered(digest, job_id)))
-            spec = await run_in_threadpool(build, form.files)
             try:
-                record = await queue_job(context, job_id, spec, caller, terms)
+                record = await queue_job(context, job_id, build(form.files), caller, terms)
             except UNCERTAIN:
                 made = True
                 raise
@@ -134,22 +133,23 @@ def require_models(context: Context, *kinds: str) -> None:
         )
 
 
-def _read(context: Context, submission: Submission, form: Form, *, base: str) -> tuple[Build, Terms]:
+def _read(  # noqa: PLR0917 - in a thread
+    context: Context, submission: Submission, job_id: str, form: Form, portrait: PortraitRecord | None, base: str
+) -> tuple[Build, Terms]:
+    if portrait is not None:  # it stands in the form as if it had been sent
+        try:
+            key = context.artifacts.link(portrait.file.key, job_id)
+        except ArtifactMissingError as error:
+            raise _no_portrait(portrait.id) from error
+        form.files["portrait"] = portrait.file.model_copy(update={"key": key})
     terms = Terms(_webhook(context, form), parse_deadline(form), parse_metadata(form), base)
     return submission.read(context, form), terms
 
 
-async def _use_portrait(context: Context, caller: Caller, job_id: str, form: Form) -> None:
-    """Put the portrait that `portrait_id` names into the form as if it had been sent. Raises ProblemError (422)."""
+async def _portrait(context: Context, caller: Caller, form: Form) -> PortraitRecord | None:
+    """The portrait that `portrait_id` names, if it is there. Raises ProblemError (422)."""
     portrait_id = form.texts.get("portrait_id")
-    if portrait_id is None:
-        return
-    record = await named_portrait(context, caller, portrait_id)
-    try:
-        key = await run_in_threadpool(context.artifacts.link, record.file.key, job_id)
-    except ArtifactMissingError as error:
-        raise _no_portrait(portrait_id) from error
-    form.files["portrait"] = record.file.model_copy(update={"key": key})
+    return None if portrait_id is None else await named_portrait(context, caller, portrait_id)
 
 
 async def named_portrait(context: Context, caller: Caller, portrait_id: str) -> PortraitRecord:
@@ -193,7 +193,7 @@ async def answer(
 ) -> JSONResponse:
     """Answer with a new job: 202, or 200 when `Prefer: wait` saw it end."""
     wait_s = wait_seconds(request, context.settings.max_wait_s)
-    headers = {"Location": public_job(record, context.base_url(request)).urls.self}
+    headers = {}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wait_s is not None:
@@ -210,4 +210,5 @@ async def answer(
     if status == 202:
         headers["Retry-After"] = "1"
     job = public_job(record, context.base_url(request))
+    headers["Location"] = job.urls.self
     return JSONResponse(job.model_dump(mode="json"), status_code=status, headers=headers)
