@@ -1,10 +1,12 @@
 """What front-end and workers must agree on: where jobs and files are, and how large uploads may be."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.image_headers import MAX_SIDE
 from jobs.redis_url import checked_redis_url
@@ -13,6 +15,9 @@ LEASE_S = 30.0
 LIVE_S = 20
 MIB = 1 << 20
 GIB = 1 << 30
+PREFIX = "PIRENDERER_"  # of every variable
+FILE = "_FILE"  # behind a variable's name: the file in which its value stands
+MOST_FILE_BYTES = 64 * 1024  # no value is longer
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
 Positive = Annotated[int, Field(gt=0)]
@@ -25,11 +30,46 @@ class InvalidSettingsError(Exception):
     """A setting has a value that is not allowed; the text is one line that names it and the value got."""
 
 
+class FilesOfVariables(EnvSettingsSource):
+    """The settings that stand in files: PIRENDERER_NAME_FILE is the path of the value of PIRENDERER_NAME.
+
+    Making one raises InvalidSettingsError: both are set, or a file has no value.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        values = {}
+        for field in settings_cls.model_fields:
+            variable = f"{PREFIX}{field}".upper()
+            if path := self.env_vars.get((variable + FILE).lower()):
+                if variable.lower() in self.env_vars:
+                    raise InvalidSettingsError(f"{variable} and {variable}{FILE} are both set; only one may be")
+                values[variable.lower()] = _value_in(variable + FILE, Path(path))
+        self.env_vars = values
+
+
+def _value_in(variable: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_FILE_BYTES + 1)
+    except OSError as error:
+        raise InvalidSettingsError(f"{variable}: {path} cannot be read: {error.strerror}") from error
+    if len(content) > MOST_FILE_BYTES:
+        raise InvalidSettingsError(f"{variable}: {path} has more than {MOST_FILE_BYTES} bytes, which no value has")
+    try:
+        value = re.sub(r"\r?\n\Z", "", content.decode())  # editors and `echo` end every file so
+    except UnicodeDecodeError:
+        raise InvalidSettingsError(f"{variable}: {path} is not text in UTF-8") from None  # the cause has the bytes
+    if not value:  # not as if it were unset: who names a file of keys does not mean that there are none
+        raise InvalidSettingsError(f"{variable}: {path} is empty; unset the variable if it is not needed")
+    return value
+
+
 class SharedSettings(BaseSettings):
     """Read by both ends from the same environment variables (prefix PIRENDERER_). An empty one counts as unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIRENDERER_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
@@ -93,6 +133,18 @@ class SharedSettings(BaseSettings):
         default=LIVE_S, description="A worker counts as gone when it is not heard of for so many seconds"
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given goes before files that variables name, these before variables and the folder of secrets."""
+        return init_settings, FilesOfVariables(settings_cls), env_settings, dotenv_settings, file_secret_settings
+
     @field_validator("s3_prefix")
     @classmethod
     def _as_folder(cls, value: str) -> str:
@@ -118,7 +170,21 @@ def read_settings(cls: type[AnySettings], **given: Any) -> AnySettings:
         return cls(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).upper().removeprefix("PIRENDERER_")
-        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
+        name = str(first["loc"][0]).upper().removeprefix(PREFIX)
         why = first["msg"].removeprefix("Value error, ")
-        raise InvalidSettingsError(f"PIRENDERER_{name}: {why}, got {got!r}") from error
+        path = None if name.lower() in given else _set_in_environment(f"{PREFIX}{name}{FILE}")
+        if path is not None:  # it may be any file, by mistake, so what stands in it is not shown
+            raise InvalidSettingsError(f"{PREFIX}{name}{FILE}: {why}; it stands in {path}") from error
+        got = first.get("ctx", {}).get("got", first["input"])  # which may be fit to be shown where the input is not
+        raise InvalidSettingsError(f"{PREFIX}{name}: {why}, got {got!r}") from error
+
+
+def _set_in_environment(variable: str) -> str | None:
+    return next((value for name, value in os.environ.items() if name.upper() == variable and value), None)
+
+
+def put_in_environment(variable: str, value: str) -> None:
+    """Set a variable for this process and its children in place of whatever says it now."""
+    for name in [name for name in os.environ if name.upper() in (variable, variable + FILE)]:
+        del os.environ[name]
+    os.environ[variable] = value

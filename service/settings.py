@@ -270,6 +270,12 @@ class Settings(SharedSettings):
         return self.public_url or self.root_path
 
     @property
+    def local_url(self) -> str:
+        """Where this machine itself reaches what listens on host and port."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound here
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
     def keys_path(self) -> Path:
         """The file that holds the digests of the API keys."""
         return (self.keys_dir or self.data_dir) / "keys.json"

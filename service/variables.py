@@ -11,12 +11,11 @@ import structlog
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from jobs.settings import GIB, MIB, SECRETS, SharedSettings
+from jobs.settings import FILE, GIB, MIB, PREFIX, SECRETS, SharedSettings
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "PIRENDERER_"
 WORKER_SETTINGS = "worker.settings:WorkerSettings"  # by name, as commands are: we import no worker
 OTHERS = {
     "PIRENDERER_URL": "`submit` and the Python client: the server",
@@ -53,7 +52,8 @@ def settings_by_end() -> dict[str, list[Variable]]:
 
 def unknown_variables() -> dict[str, str]:
     """What is set in the environment, or as a secret, and is none of ours; in words, with the nearest that is."""
-    known = {*OTHERS, *(each.name for variables in settings_by_end().values() for each in variables)}
+    known = {each.name for variables in settings_by_end().values() for each in variables}
+    known |= {*OTHERS, *(name + FILE for name in known)}
     secrets = [path.name for path in SECRETS.iterdir()] if SECRETS.is_dir() else []
     names = {name.upper() for name in (*os.environ, *secrets)}
     return {name: _told(name, known) for name in sorted(names - known) if name.startswith(PREFIX)}

@@ -1,6 +1,5 @@
 """Commands of the worker side: `worker`, and `render`, `extract` and `benchmark`, which need no server."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ from jobs.logs import configure_logging
 from jobs.media_types import type_of
 from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.settings import InvalidSettingsError, put_in_environment, read_settings
 from worker.queue.app import run_worker
 from worker.settings import WorkerSettings, checked_device, checked_queues
 
@@ -45,12 +44,12 @@ def worker(
     """Work on queued jobs until stopped. Start one for each GPU, on any number of machines."""
     # In the environment, since the process that works is a spawned child and reads its own settings.
     if redis_url is not None:
-        os.environ["PIRENDERER_REDIS_URL"] = redis_url
+        put_in_environment("PIRENDERER_REDIS_URL", redis_url)
     if data_dir is not None:
-        os.environ["PIRENDERER_DATA_DIR"] = str(data_dir)
+        put_in_environment("PIRENDERER_DATA_DIR", str(data_dir))
     if queues is not None:
         try:
-            os.environ["PIRENDERER_QUEUES"] = checked_queues(queues)
+            put_in_environment("PIRENDERER_QUEUES", checked_queues(queues))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--queues") from error
     configure_logging()

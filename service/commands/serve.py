@@ -18,7 +18,7 @@ from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import UnusableFolderError, keep_private, open_lock
 from jobs.logs import configure_logging
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.settings import FILE, InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
 from service.running.connections import GRACE_S
 from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
@@ -113,7 +113,9 @@ def serving(
             "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
             "PIRENDERER_REDIS_URL": server.url if server else settings.redis_url,
         }
-        environment = {**inherited(but=(*told, API_KEYS, *unknown_variables())), **told}
+        replaced = (*told, API_KEYS)
+        left_out = (*replaced, *(name + FILE for name in replaced), *unknown_variables())
+        environment = {**inherited(but=left_out), **told}
         for number in range(1, workers + 1):
             work = {**environment, **SOFT_STOP}
             supervisor.start(Child(f"worker {number}", cli_command("worker"), work, oom_score_adj=WORKER_OOM_SCORE_ADJ))
@@ -126,7 +128,7 @@ def serving(
             overlap_s=GRACE_S + STOP_S,
         )
         supervisor.start(api)
-        url = _local_url(settings)
+        url = settings.local_url
         _wait_until_ready(supervisor, api, url)
         yield supervisor, url
 
@@ -145,11 +147,6 @@ def _start_redis(supervisor: Supervisor, server: EmbeddedRedis) -> None:
         server.wait_until_ready(lambda: redis.alive)
     except RedisUnavailableError as error:
         raise CannotServeError(str(error)) from error
-
-
-def _local_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound here
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _wait_until_ready(supervisor: Supervisor, api: Child, url: str) -> None:

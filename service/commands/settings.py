@@ -9,8 +9,10 @@ from service.variables import OTHERS, Variable, settings_by_end
 
 HEAD = """# Settings
 
-Every setting is an environment variable. An empty one counts as unset. In a container each may also be a file in
-`/run/secrets` that has the variable's name. `pirenderer settings --markdown` makes this page.
+Every setting is an environment variable. An empty one counts as unset. Its value may also stand in a file whose path
+is given by the variable with `_FILE` behind its name, as `PIRENDERER_API_KEYS_FILE`; the file's last line end does not
+count. In a container each may also be a file in `/run/secrets` that has the variable's name.
+`pirenderer settings --markdown` makes this page.
 """
 
 

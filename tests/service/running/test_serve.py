@@ -142,9 +142,11 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
-def test_serve_starts_everything_and_stops_all_of_it(begin: Begin) -> None:
+def test_serve_starts_everything_and_stops_all_of_it(begin: Begin, tmp_path: Path) -> None:
     key = "a" * 32
-    serve = begin(pirenderer_api_keys=key, PIRENDERER_REDIS_MAX_BYTES=str(100 << 20))  # small letters count as well
+    (tmp_path / "keys").write_text(f"{key}\n")
+    files = {"pirenderer_api_keys_file": str(tmp_path / "keys")}  # small letters count as well
+    serve = begin(**files, PIRENDERER_REDIS_MAX_BYTES=str(100 << 20))
     url = serve.url()
     assert set(serve.children()) == {"redis", "worker", "api"}
     serve.wait_for(lambda: len(serve.children()["worker"].children()) > 0)
