@@ -30,6 +30,7 @@ COMMANDS = {
     "weights": ("model.cli:weights", "Import and inspect weights."),
     "openapi": ("service.commands.openapi:openapi", "Print the OpenAPI document of the API."),
     "settings": ("service.commands.settings:settings", "List every setting and what it means."),
+    "healthy": ("service.commands.healthy:healthy", "Say whether this machine's API or worker lives."),
     "doctor": ("service.commands.doctor:doctor", "Check what this machine has and say how to mend what it lacks."),
 }
 if (Path(__file__).parents[1] / "tests").is_dir():  # in a clone of the project

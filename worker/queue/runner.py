@@ -16,6 +16,7 @@ from redis import RedisError
 from jobs.credentials import ContentCredentials
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
+from jobs.machine import machine, worker
 from jobs.messages import TASK_SOFT_TIME_LIMIT_S
 from jobs.problems import Problem
 from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
@@ -29,7 +30,6 @@ from worker.models import Models
 from worker.problems import BROKEN_DEVICE_EXIT_CODE, is_expected, problem_of
 from worker.queue.beside import Beside
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.machine import machine, worker
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.outcomes import Planned, Stored, Unfinished
 from worker.queue.patience import Patience

@@ -20,6 +20,7 @@ from celery.signals import (
 from redis import RedisError
 
 from jobs.logs import configure_logging
+from jobs.machine import worker
 from jobs.messages import LIVE_TASK, TASK_TIME_LIMIT_S, kind_of_task, task_name
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind
@@ -27,7 +28,6 @@ from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
-from worker.queue.machine import worker
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:

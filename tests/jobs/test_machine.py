@@ -7,9 +7,9 @@ import sys
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from worker.queue.machine import machine, worker
+from jobs.machine import machine, worker
 
-ASK = "import os; from worker.queue.machine import worker; print(worker(os.getppid()))"
+ASK = "import os; from jobs.machine import worker; print(worker(os.getppid()))"
 
 
 def test_a_worker_is_called_the_same_by_itself_and_by_its_child() -> None:
