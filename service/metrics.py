@@ -85,6 +85,8 @@ class _Jobs(Collector):
         for state in ("loading", "ready"):
             count.add_metric([state], states[state])
         yield count
+        wanted = self._store.workers.wanted()
+        yield GaugeMetricFamily("pirenderer_workers_wanted", "Workers that would have something to do", value=wanted)
         for fact, text in WORKER_FACTS.items():
             gauge = GaugeMetricFamily(f"pirenderer_worker_{fact}", text, labels=["worker"])
             for name, facts in workers.items():

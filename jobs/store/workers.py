@@ -1,8 +1,9 @@
-"""The workers that live, as they say themselves."""
+"""The workers that live, as they say themselves, and how many are wanted."""
 
 from collections.abc import Mapping
 from typing import cast
 
+from jobs.schemas import JobKind
 from jobs.store.names import Key
 from jobs.store.scripts import Script, Scripts
 
@@ -17,6 +18,19 @@ redis.call('ZADD', WORKERS, at, a.holder)
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', tonumber(at) - a.kept_s)
 redis.call('ZREMRANGEBYSCORE', WORKERS, '(' .. at, '+inf')  -- from before the clock was set back
 return 1
+""")
+
+# kinds -> how many workers would have something to do. It looks at what is worked on, never at all that waits.
+WANTED = Script("""
+local wanted = redis.call('ZCARD', RUNNING_JOBS) + redis.call('ZCOUNT', LIVE, now(), '+inf')
+for _, kind in ipairs(a.kinds) do wanted = wanted + redis.call('ZCARD', QUEUE .. kind) end
+for _, each in ipairs(redis.call('ZRANGE', CUT_JOBS, 0, -1)) do
+  local most, canceled = unpack(redis.call('HMGET', JOB .. each, 'most_workers', 'cancel'))
+  local parts = redis.call('SCARD', JOB .. each .. TAKEN)
+  if not canceled then parts = parts + redis.call('ZCARD', JOB .. each .. OPEN) end
+  wanted = wanted + math.min(parts, tonumber(most or math.huge))
+end
+return wanted
 """)
 
 
@@ -42,6 +56,11 @@ class Workers:
     def count(self) -> int:
         """How many live."""
         return self._redis.zcount(Key.WORKERS, self._now() - self._live_s, "+inf")
+
+    def wanted(self) -> int:
+        """How many would have something to do: jobs and parts of videos that wait or are worked on, as far as they may
+        be at once, and live sessions."""
+        return int(self._run(WANTED, kinds=[kind.value for kind in JobKind]))
 
     def names(self) -> list[str]:
         """Those that live, as `machine:pid`."""
