@@ -188,9 +188,15 @@ class Settings(SharedSettings):
         description="Workers that may be in live sessions at once; 0: there are none; unset: all but one, and the one "
         "where there is no other",
     )
+    live_waiting: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Live sessions that may wait for workers that have yet to start, where workers are added as more "
+        "are wanted",
+    )
     live_share: Positive = Field(default=2, description="Of these, one owner's")
     live_idle_s: Seconds = Field(
-        default=60.0, description="A live session in which the client says nothing for so many seconds ends"
+        default=60.0,
+        description="A live session that a worker has and in which the client says nothing for so many seconds ends",
     )
     live_wait_s: Seconds = Field(default=20.0, description="Time for a worker to take a live session, in seconds")
 

@@ -19,10 +19,13 @@ from service.stores.portraits import PortraitRecord
 
 
 def most_sessions(settings: Settings, workers: int) -> int:
-    """How many sessions there may be while so many workers live; where none does, one may wait for the first."""
+    """How many sessions there may be while so many workers live; where none does, one may wait for the first.
+
+    Some more may wait, if the settings say so, for workers that are started because they are wanted.
+    """
     if settings.live_workers is None:
-        return max(1, workers - 1)
-    return min(settings.live_workers, max(1, workers))
+        return max(1, workers - 1) + settings.live_waiting
+    return min(settings.live_workers, max(1, workers) + settings.live_waiting)
 
 
 def require_offered(context: Context) -> None:

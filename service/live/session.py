@@ -163,7 +163,7 @@ class LiveSession:
     async def _watch(self) -> None:
         """Vouch for the session, call another worker when its own is gone, and keep its portrait."""
         settings = self._context.settings
-        called_at = used_at = time.monotonic()
+        called_at = used_at = waited_at = time.monotonic()
         while True:
             await asyncio.sleep(VOUCH_S)
             silent_s = await run_in_threadpool(self._vouch)
@@ -185,7 +185,9 @@ class LiveSession:
             if self._lost_at is not None and now - called_at > CALL_AGAIN_S:
                 called_at = now
                 await run_in_threadpool(self._context.store.send, live_message(self._id))
-            if now - self._client.heard_at > settings.live_idle_s:
+            if self._lost_at is not None:
+                waited_at = now  # whoever waits for a worker has nothing to say
+            if now - max(waited_at, self._client.heard_at) > settings.live_idle_s:
                 raise ProblemError(
                     ProblemType.TOO_SLOW, f"nothing came for {settings.live_idle_s:g} s", allowed=settings.live_idle_s
                 )

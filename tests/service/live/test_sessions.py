@@ -1,5 +1,6 @@
 """Live sessions from their first message to their last."""
 
+import contextlib
 import json
 import time
 
@@ -18,6 +19,7 @@ from tests.service.live.conftest import (
     keep,
     nothing_left,
     session,
+    sessions,
     start_message,
     working,
 )
@@ -126,6 +128,36 @@ def test_there_are_as_many_as_workers_leave_room_for(start: Start, portrait: byt
             fourth.say(start_message(portrait_id))
             assert fourth.hear()["type"] == "waiting"
     nothing_left(server)
+
+
+def test_where_workers_are_started_as_they_are_wanted_sessions_wait_for_them(start: Start, portrait: bytes) -> None:
+    """From no worker at all, and for longer than a client may be silent."""
+    server = start(live_workers=3, live_waiting=2, live_idle_s=1, live_wait_s=30)
+    workers, portrait_id = server.context.store.workers, keep(server, portrait)
+    assert workers.wanted() == 0
+    assert server.client.get("/v1/live").json()["most"] == 3
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(4)]
+        for number, client in enumerate(clients[:3], start=1):
+            client.say(start_message(portrait_id))
+            assert client.hear()["type"] == "waiting"
+            assert workers.wanted() == number
+        clients[3].say(start_message(portrait_id))
+        assert clients[3].refused(ProblemType.LIVE_UNAVAILABLE)["allowed"] == 3
+        time.sleep(2.5)
+        assert workers.wanted() == 3
+        ids = sessions(server)
+        for number, each in enumerate(ids):
+            workers.beat(f"machine:{number}", {"state": "ready"})
+            with working(server, each) as worker:
+                worker.start()
+                assert worker.claim.session_id == each
+        for client in clients[:3]:
+            assert client.hear()["type"] == "started"
+            client.say({"type": "end"})
+            assert client.ended() == 1000
+    nothing_left(server)
+    assert workers.wanted() == 0
 
 
 def test_an_owner_has_a_share(start: Start, portrait: bytes) -> None:

@@ -1,6 +1,7 @@
 """How a worker ends, and what becomes of the job it was at."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.schemas import JobStatus
+from jobs.store.names import Key
 from tests.worker.conftest import Bench, WorkerProcess, frames_in
 
 pytestmark = pytest.mark.slow
@@ -26,6 +28,20 @@ def start(bench: Bench, tiny: dict[str, str]) -> Iterator[Callable[[], WorkerPro
         start_worker().stop()
 
 
+@pytest.mark.parametrize("remapped", ["SIGQUIT", ""])
+def test_an_idle_worker_told_to_stop_is_not_counted_any_more(bench: Bench, tiny: dict[str, str], remapped: str) -> None:
+    worker = bench.start_worker(REMAP_SIGTERM=remapped, **tiny)
+    bench.wait_for_workers(1)
+    (name,) = bench.store.workers.names()
+    assert bench.store.workers.wanted() == 0
+    worker.process.terminate()
+    worker.process.wait(30)
+    for _ in range(2):  # nor does a beat that was under way say that it lives
+        assert bench.store.workers.live() == {}
+        assert not bench.store.workers._redis.exists(Key.WORKER + name)
+        time.sleep(0.5)
+
+
 def test_a_worker_told_to_stop_soon_gives_back_what_it_is_at(
     bench: Bench, portrait: Path, tiny: dict[str, str], start: Callable[[], WorkerProcess]
 ) -> None:
@@ -36,6 +52,8 @@ def test_a_worker_told_to_stop_soon_gives_back_what_it_is_at(
     worker.process.wait(60)
     assert bench.store.turns.taken() == []
     assert [turn.job_id for turn in bench.store.turns.going()] == [job_id]
+    assert bench.store.workers.live() == {}
+    assert bench.store.workers.wanted() > 1
     assert bench.job(job_id).status is JobStatus.RUNNING
     rendered = bench.job(job_id).progress
     start()
