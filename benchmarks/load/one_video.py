@@ -46,7 +46,7 @@ def measure_one_video(report: dict[str, Any], url: str, settings: WorkerSettings
             return dict(found)
 
         simulated.activate(1)
-        long = create("videos", _turning(LONG_S), fps=LONG_FPS)
+        long = create("videos", turning(LONG_S), fps=LONG_FPS)
         time.sleep(5)
         for _ in range(IMAGES):
             image = ended(create("images", {"controls": {"yaw": 20}}))
@@ -57,14 +57,15 @@ def measure_one_video(report: dict[str, Any], url: str, settings: WorkerSettings
         for count in STEPS:
             simulated.activate(count)
             time.sleep(2)
-            video = ended(create("videos", _turning(report["video_seconds"])))
+            video = ended(create("videos", turning(report["video_seconds"])))
             took = _between(video, "started_at", "finished_at")
             efficiency = report["video_seconds"] * FPS * FRAME_S / (count * took)
             row = {"workers": count, "seconds": took, "efficiency": efficiency}
             report["one_video"].append({name: round(value, 3) for name, value in row.items()})
 
 
-def _turning(seconds: float) -> dict[str, Any]:
+def turning(seconds: float) -> dict[str, Any]:
+    """The motion of a video of so many seconds."""
     return {"keyframes": [{"t": 0, "controls": {"yaw": 0}}, {"t": seconds, "controls": {"yaw": 20}}]}
 
 

@@ -4,8 +4,7 @@ All else is as in the service: the plan is opened segment by segment, segments a
 fragments are files of the job, and who ends the last one joins them.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,17 +31,24 @@ FRAME_BYTES = 7_000
 
 
 class WaitingVideos(Videos):
-    """Plans videos of as many frames as their motion has, each of which takes FRAME_S to render."""
+    """Plans videos of as many frames as their motion has, each of which takes FRAME_S to render.
+
+    All of it takes `faster` times less. `wait` is how time is spent.
+    """
+
+    def __init__(self, *given: Any, wait: Callable[[float], None], faster: float, **keywords: Any) -> None:
+        super().__init__(*given, **keywords)
+        self._wait = lambda seconds: wait(seconds / faster)
 
     def _begun(self, work: Work) -> Any:
         motion = work.inputs.document(MOTION, work.spec.motion_file) or work.spec.motion
         assert isinstance(motion, KeyframesMotion)
-        return _Plan(round(motion.keyframes[-1].t * (work.spec.options.fps or FPS)))
+        return _Plan(round(motion.keyframes[-1].t * (work.spec.options.fps or FPS)), self._wait)
 
     def _render(self, work: Work, shared: Shared, segment: Segment, path: Path) -> None:
         for first in range(0, len(segment.own), REPORT_FRAMES):
             count = min(REPORT_FRAMES, len(segment.own) - first)
-            time.sleep(count * FRAME_S)
+            self._wait(count * FRAME_S)
             work.bench.stages.report("render", first + count, None)
         path.write_bytes(bytes(FRAME_BYTES * len(segment.own)))
 
@@ -57,7 +63,7 @@ class WaitingVideos(Videos):
 class _Plan:
     """As worker.make.plan.Plan, of a face that nobody has."""
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, wait: Callable[[float], None]) -> None:
         face: Any = SimpleNamespace(
             crop=SimpleNamespace(x=0.0, y=0.0, side=256.0),
             image=np.zeros((256, 256, 3), np.uint8),
@@ -67,16 +73,18 @@ class _Plan:
             confidence=1.0,
         )
         self.head = Head(face, StreamFormat(width=512, height=600, fps=Fraction(FPS)))
+        self.sitter: Any = None  # nobody sits for it
         self.frames = frames
+        self._wait = wait
         self.totals = Totals(frames, 0, None)
 
     def __iter__(self) -> Iterator[Segment | None]:
         planned, blocks = 0, block_lengths(self.frames)
-        time.sleep(BEFORE_S)
+        self._wait(BEFORE_S)
         for index, own in enumerate(cut(self.frames)):
             while planned < min(own.stop + MARGIN, self.frames):
                 block = next(blocks)
-                time.sleep(block * PLAN_S)
+                self._wait(block * PLAN_S)
                 planned += block
                 yield None
             before, behind = min(own.start, MARGIN), min(self.frames - own.stop, MARGIN)

@@ -9,7 +9,7 @@ import multiprocessing
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
@@ -39,14 +39,26 @@ THREADS = 16  # of a process
 Ends = SimpleQueue[tuple[int, float]]  # numbers of workers, and when they ended a job
 
 
-class WaitingRunner(Runner):
-    """A runner whose every image takes the same time, and every frame of a video."""
+@dataclass(frozen=True)
+class Paces:
+    """What an image takes, in seconds, and how many times faster than measured videos are made."""
 
-    def __init__(self, settings: WorkerSettings, number: int, job_s: float) -> None:
+    job_s: float
+    faster: float = 1.0
+
+
+class WaitingRunner(Runner):
+    """A runner whose every image takes the same time, and every frame of a video.
+
+    What it is at is given back when it is told to stop (`told_to_stop`), as a worker's process does on SIGTERM.
+    """
+
+    def __init__(self, settings: WorkerSettings, number: int, paces: Paces, told_to_stop: Callable[[], bool]) -> None:
         super().__init__(settings)
         self._machine = f"{self._machine}-{number}"  # as on machines of their own: these share a process
         self._holder = f"{self._machine}:1"
-        self._job_s = job_s
+        self._job_s = paces.job_s
+        self._told_to_stop = told_to_stop
         self.heartbeat = Heartbeat(
             self.store.workers,
             self._holder,
@@ -54,13 +66,25 @@ class WaitingRunner(Runner):
             every_s=settings.live_s / 4,
             beside=self._free_the_dead,
         )
-        self._makers = {JobKind.IMAGE: MAKERS[JobKind.IMAGE]._replace(make=self._wait)}
-        self._videos = WaitingVideos(self.store, self._artifacts, self._insist, most_workers=None)
+        self._makers = {JobKind.IMAGE: MAKERS[JobKind.IMAGE]._replace(make=self._make)}
+        self._videos = WaitingVideos(
+            self.store,
+            self._artifacts,
+            self._insist,
+            most_workers=None,
+            wait=self._wait,
+            faster=paces.faster,
+        )
 
-    def _wait(self, bench: Workbench, _spec: Any, _inputs: Inputs, path: Path) -> Output:
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self._told_to_stop():
+            raise SystemExit
+
+    def _make(self, bench: Workbench, _spec: Any, _inputs: Inputs, path: Path) -> Output:
         for stage in STAGES:
             with bench.stages.run(stage):
-                time.sleep(self._job_s / len(STAGES))
+                self._wait(self._job_s / len(STAGES))
         path.write_bytes(PICTURE)
         return Output("image/png", width=256, height=256)
 
@@ -81,7 +105,7 @@ class Workers:
         self._job_s = job_s
 
     def activate(self, count: int) -> None:
-        """Let `count` work, which may not be fewer than before."""
+        """Let the first `count` work; where these are fewer than before, the others give back what they are at."""
         self._shared.active.value = count
 
     def efficiency(self, began: float) -> float:
@@ -99,13 +123,16 @@ class Workers:
 
 
 @contextmanager
-def workers(settings: WorkerSettings, *, most: int, job_s: float) -> Iterator[Workers]:
-    """Up to `most` workers whose every job takes `job_s` seconds; none is active yet."""
+def workers(settings: WorkerSettings, *, most: int, job_s: float, faster: float = 1.0) -> Iterator[Workers]:
+    """Up to `most` workers whose every image takes `job_s` seconds, and that make videos so many times faster than was
+    measured; none is active yet."""
     context = multiprocessing.get_context("spawn")
     shared = Shared(context.Value("i", 0), context.SimpleQueue())
     numbers = [range(first, min(first + THREADS, most)) for first in range(0, most, THREADS)]
     ready = context.Barrier(len(numbers) + 1)
-    processes = [context.Process(target=_run, args=(settings, each, job_s, shared, ready)) for each in numbers]
+    processes = [
+        context.Process(target=_run, args=(settings, each, Paces(job_s, faster), shared, ready)) for each in numbers
+    ]
     for process in processes:
         process.start()
     try:
@@ -118,12 +145,11 @@ def workers(settings: WorkerSettings, *, most: int, job_s: float) -> Iterator[Wo
             process.join()
 
 
-def _run(settings: WorkerSettings, numbers: range, job_s: float, shared: Shared, ready: threading.Barrier) -> None:
+def _run(settings: WorkerSettings, numbers: range, paces: Paces, shared: Shared, ready: threading.Barrier) -> None:
     configure_logging("ERROR")
-    runners = {number: WaitingRunner(settings, number, job_s) for number in numbers}
     threads = [
-        threading.Thread(target=_consume, args=(runner, settings, number, shared), daemon=True)
-        for number, runner in runners.items()
+        threading.Thread(target=_be_active_in_turn, args=(settings, number, paces, shared), daemon=True)
+        for number in numbers
     ]
     for thread in threads:
         thread.start()
@@ -132,21 +158,44 @@ def _run(settings: WorkerSettings, numbers: range, job_s: float, shared: Shared,
         thread.join()
 
 
-def _consume(runner: WaitingRunner, settings: WorkerSettings, number: int, shared: Shared) -> None:
-    while number >= shared.active.value:
-        time.sleep(0.05)
-    runner.heartbeat.start()
-    runner.heartbeat.ready()
+def _be_active_in_turn(settings: WorkerSettings, number: int, paces: Paces, shared: Shared) -> None:
+    """A worker that lives whenever as many are to work; each time it is a new one."""
+
+    def told_to_stop() -> bool:
+        return number >= shared.active.value
+
+    while True:
+        runner = WaitingRunner(settings, number, paces, told_to_stop)
+        while told_to_stop():
+            time.sleep(0.05)
+        runner.heartbeat.start()
+        runner.heartbeat.ready()
+        _consume(runner, settings, told_to_stop, lambda: shared.ends.put((number, time.monotonic())))
+        runner.heartbeat.stop()
+        runner.store.close()
+
+
+def _consume(
+    runner: WaitingRunner, settings: WorkerSettings, told_to_stop: Callable[[], bool], ended: Callable[[], None]
+) -> None:
+    """Take messages until it is told to stop."""
 
     def on_message(message: Message) -> None:
-        runner.run(kind_of_task(message.headers["task"]), token=message.headers["id"])
-        message.ack()
-        shared.ends.put((number, time.monotonic()))
+        if told_to_stop():
+            message.requeue()
+            return
+        try:
+            runner.run(kind_of_task(message.headers["task"]), token=message.headers["id"])
+        except SystemExit:
+            message.requeue()
+        else:
+            message.ack()
+            ended()
 
     with make_celery(settings.redis_url).connection_for_read() as connection:
         queues = [Queue(name) for name in QUEUES]
         consumer = Consumer(connection, queues, on_message=on_message, accept=["json"], prefetch_count=1)
         with consumer:
-            while True:
+            while not told_to_stop():
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=1)

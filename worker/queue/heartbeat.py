@@ -59,6 +59,8 @@ class Heartbeat:
     def stop(self) -> None:
         """End, and say so."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(1)  # else a beat that is under way may say later that this worker lives
         try:
             self._workers.leave(self._name)
         except RedisError as error:
