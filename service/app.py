@@ -136,7 +136,7 @@ def make_context(settings: Settings) -> Context:
         cursors=Cursors(secret),
         idempotency=IdempotencyKeys(redis),
         catalogue=Catalogue.read(settings.weights_dir),
-        metrics=Metrics(store),
+        metrics=Metrics(store, {"files": settings.max_stored_bytes, "records": settings.max_record_bytes}),
         access=AccessControl(settings, secret),
         forms=Underway(most=settings.form_limit, share=settings.form_share),
         followers=Underway(

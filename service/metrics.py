@@ -16,6 +16,7 @@ WORKER_FACTS = {
     "batch_size": "Frames a worker renders at once",
     "gpu_used_bytes": "Memory of a worker's GPU in use",
     "gpu_bytes": "Memory of a worker's GPU",
+    "certificate_end_timestamp_seconds": "When the certificate ends that a worker signs with, by the clock",
 }
 LIVE_TOTALS = {"sessions": "Live sessions that began", "pictures": "Pictures made in live sessions"}
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -31,8 +32,9 @@ HISTOGRAMS = {
 class _Jobs(Collector):
     """Queues, workers and what was counted in the job store: the same at every front-end."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, bounds: Mapping[str, int]) -> None:
         self._store = store
+        self._bounds = bounds
 
     def describe(self) -> Iterator[Metric]:
         return iter(())  # so that registering does not ask Redis
@@ -41,6 +43,7 @@ class _Jobs(Collector):
         yield from self._queues()
         yield from self._workers()
         yield from self._live()
+        yield from self._redis()
         counters = self._store.counters()
         yield _counter("pirenderer_jobs", "Jobs that ended", ["kind", "status"], counters.jobs)
         yield _counter("pirenderer_job_errors", "Jobs that failed, by problem", ["kind", "type"], counters.errors)
@@ -68,8 +71,25 @@ class _Jobs(Collector):
         for what, amount in self._store.kept_by_all().items():
             kept.add_metric([what], amount)
         yield kept
+        share = GaugeMetricFamily(
+            "pirenderer_kept_share", "What the owner who keeps most keeps of what one may", labels=["what"]
+        )
+        for what, amount in self._store.kept_by_one().items():
+            share.add_metric([what], amount / self._bounds[what])
+        yield share
         running = self._store.turns.running_count()
         yield GaugeMetricFamily("pirenderer_jobs_running", "Jobs held by workers", value=running)
+        lost = CounterMetricFamily(
+            "pirenderer_parts_lost", "Jobs and parts of videos that were lost with their workers", labels=["kind"]
+        )
+        for kind, total in self._store.claims.lost().items():
+            lost.add_metric([kind.value], total)
+        yield lost
+
+    def _redis(self) -> Iterator[Metric]:
+        used, most = self._store.memory()
+        yield GaugeMetricFamily("pirenderer_redis_used_bytes", "Memory that Redis takes", value=used)
+        yield GaugeMetricFamily("pirenderer_redis_max_bytes", "Memory that Redis may take; 0: unbounded", value=most)
 
     def _live(self) -> Iterator[Metric]:
         held = self._store.live.count()
@@ -103,11 +123,12 @@ def _counter(name: str, text: str, labels: list[str], totals: Mapping[tuple[str,
 
 
 class Metrics:
-    """The metrics of one application, in a registry of their own."""
+    """The metrics of one application, in a registry of their own. `bounds` are those of what one owner keeps, bytes of
+    files and of records."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, bounds: Mapping[str, int]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Jobs(store))
+        self._registry.register(_Jobs(store, bounds))
         self.submitted = Counter("pirenderer_jobs_submitted_total", "Jobs accepted", ["kind"], registry=self._registry)
         self._requests = Counter(
             "pirenderer_http_requests_total",

@@ -10,7 +10,7 @@ from redis import RedisError
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress, Result
 from jobs.settings import LEASE_S
-from jobs.store.names import lock_key
+from jobs.store.names import Key, lock_key
 from jobs.store.records import Claim, Fragment, Refusal, known_spec
 from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
 
@@ -142,7 +142,10 @@ return 'ok'
 BREAK_LOCK = Script("""
 if redis.call('GET', lock_of(a.part)) ~= a.lock then return 0 end
 redis.call('DEL', lock_of(a.part))
-if cut() and live() then reopen(a.part) end
+if live() then
+  lose()
+  if cut() then reopen(a.part) else redis.call('HDEL', job, 'claimed_at') end
+end
 return 1
 """)
 
@@ -299,6 +302,11 @@ class Claims:
     def break_lock(self, job_id: str, lock: str, *, part: str = "") -> bool:
         """Free the lock if it still has this value; only for a holder known to be dead."""
         return bool(self._run(BREAK_LOCK, job_id, lock=lock, part=part))
+
+    def lost(self) -> dict[JobKind, int]:
+        """How often a job of each kind, or a part of one, was lost with its worker."""
+        counts = cast("dict[str, str]", self._redis.hgetall(Key.LOST))
+        return {kind: int(counts.get(kind, 0)) for kind in JobKind}
 
     def abandon(self, job_id: str, problem: Problem, *, part: str = "", least: int = 0) -> bool:
         """Fail a live job whoever holds it: its message could not be sent, or its process was ended.

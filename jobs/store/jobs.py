@@ -341,11 +341,23 @@ class JobStore:
 
     def kept_by_all(self) -> dict[str, int]:
         """The same of all owners together."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for what in KEPT:
-                pipe.hvals(Key.KEPT + what)
-            return {what: sum(map(int, found)) for what, found in zip(KEPT, pipe.execute(), strict=True)}
+        return {what: sum(each) for what, each in self._kept().items()}
+
+    def kept_by_one(self) -> dict[str, int]:
+        """The same of the owner who keeps most."""
+        return {what: max(each, default=0) for what, each in self._kept().items()}
+
+    def memory(self) -> tuple[int, int]:
+        """The bytes that Redis takes, and that it may take; 0 where nothing bounds them."""
+        found = self._redis.info("memory")
+        return int(found["used_memory"]), int(found["maxmemory"])
 
     def counters(self) -> Counters:
         """What has been counted."""
         return Counters.from_hash(cast("dict[str, str]", self._redis.hgetall(Key.METRICS)))
+
+    def _kept(self) -> dict[str, list[int]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for what in KEPT:
+                pipe.hvals(Key.KEPT + what)
+            return {what: list(map(int, found)) for what, found in zip(KEPT, pipe.execute(), strict=True)}

@@ -21,7 +21,7 @@ and by functions of the scripts' prelude.
     queued_at           CREATE, RESEND, requeue, go_on, reopen  when a message for it was last due
     place               enqueue, go_on                          in its queue; it comes back there when it is given back
     deliveries          CREATE, delivered                       how often it was claimed and not given back
-    claimed_at          CLAIM, requeue                          when it was claimed last; gone while it waits
+    claimed_at          CLAIM, requeue, BREAK_LOCK              when it was claimed last; gone while nobody has it
     started_at          CLAIM                                   when it was claimed first
     progress            RENEW, report_rendered, CLAIM, requeue  jobs.schemas.Progress of this attempt
     stages              TIMING, CLAIM                           names of its stages in order, one a line
@@ -99,6 +99,7 @@ class Key(StrEnum):
     OWNER_TOMBSTONES = PREFIX + "tombstones:"  # OWNER: sorted set of theirs by number
     KEPT = PREFIX + "kept:"  # WHAT: hash, the bytes that each owner keeps, of `files` and of `records`
     METRICS = PREFIX + "metrics"  # hash, see jobs/store/counters.py
+    LOST = PREFIX + "lost"  # hash, how often a job or a part of one was lost with its worker, by kind
     PACE = PREFIX + "pace"  # hash, seconds that jobs of each kind take of late
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself

@@ -162,6 +162,7 @@ local function reopen(part)  -- a part whose holder is gone, or gives it back
   redis.call('HSET', job, 'queued_at', now())
   offer()
 end
+local function lose() redis.call('HINCRBY', LOST, get('kind'), 1) end  -- its worker, or that of a part of it
 local function held()  -- whether anybody works on the job
   if redis.call('EXISTS', lock) == 1 then return true end
   for _, each in ipairs(redis.call('SMEMBERS', taken)) do

@@ -37,6 +37,7 @@ if get('cancel') and (cut() or #lost > 0) then
 end
 for _, part in ipairs(lost) do
   insist()
+  if cut() or get('claimed_at') then lose() end  -- else it was counted when its lock was broken
   if cut() then reopen(part) else requeue() end
 end
 return #lost

@@ -80,10 +80,17 @@ class Runner:
         self.heartbeat = Heartbeat(
             self.store.workers,
             self._holder,
-            facts={"batch_size": settings.batch_size, "queues": ",".join(settings.queue_names)},
+            facts=self._facts(),
             every_s=settings.live_s / 4,
             beside=self._free_the_dead,
         )
+
+    def _facts(self) -> dict[str, str | float]:
+        facts: dict[str, str | float] = {"batch_size": self._settings.batch_size}
+        facts["queues"] = ",".join(self._settings.queue_names)
+        if self._credentials is not None:
+            facts["certificate_end_timestamp_seconds"] = self._credentials.valid_until.timestamp()
+        return facts
 
     def run(self, kind: JobKind, token: str) -> None:
         """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""

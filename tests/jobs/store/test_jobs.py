@@ -85,6 +85,7 @@ def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
     assert store.kept_by_all() == {"files": 3 * size + RESULT.bytes, "records": 3 * record}
     create(store, owner="another")
     assert store.kept("another") == {"files": size, "records": record}
+    assert store.kept_by_one() == store.kept("me")
     with pytest.raises(OwnerBoundError) as refused:
         create(store, max_file_bytes=3 * size + RESULT.bytes)
     assert refused.value.what == "files"

@@ -1,4 +1,4 @@
-"""How many workers would have something to do."""
+"""How many workers would have something to do, and what was lost with those that died."""
 
 import time
 
@@ -6,6 +6,7 @@ import pytest
 
 from jobs.live import LiveOptions, LiveSpec
 from jobs.problems import Problem, ProblemType
+from jobs.schemas import JobKind
 from jobs.store import live as live_module
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key
@@ -139,3 +140,23 @@ def test_what_waits_is_not_looked_at_one_by_one(store: JobStore) -> None:
     store._redis.zadd(Key.QUEUE + "image", {f"job-{number}": number for number in range(10_000)})
     assert store.workers.wanted() == 10_000
     assert cost() == empty
+
+
+def test_what_was_lost_with_its_worker_is_counted_once(store: JobStore) -> None:
+    assert store.claims.lost() == dict.fromkeys(JobKind, 0)
+    image, film = create(store), video(store)
+    begun(store, film, 2)
+    held = claim(store, image)
+    assert store.claims.break_lock(image, held.lock)  # another process of its machine sees it first
+    store.upkeep.recover_orphans()
+    assert store.claims.lost() == {JobKind.IMAGE: 1, JobKind.VIDEO: 0, JobKind.MOTION: 0}
+    claim(store, image, lease_s=0.05)
+    take(store, film, lease_s=0.05)
+    lock = take(store, film).lock
+    assert store.claims.break_lock(film, lock, part="1")
+    time.sleep(0.1)
+    store.upkeep.recover_orphans()
+    store.upkeep.recover_orphans()
+    assert store.claims.lost() == {JobKind.IMAGE: 2, JobKind.VIDEO: 2, JobKind.MOTION: 0}
+    store.claims.give_back(claim(store, image))
+    assert store.claims.lost()[JobKind.IMAGE] == 2
