@@ -104,13 +104,13 @@ class Autoscaler:
 
     def step(self, now: float) -> None:
         """Do what is due at `now`, in seconds."""
-        if now >= self._polled_at + self._rule.polling_s:
-            self._polled_at = now
-            self._poll(now)
         if now >= self._synced_at + SYNC_S:
             self._synced_at = now
             if self.workers:  # else it is KEDA's alone
                 self._sync(now)
+        if now >= self._polled_at + self._rule.polling_s:
+            self._polled_at = now
+            self._poll(now)
 
     def _poll(self, now: float) -> None:
         """KEDA: from none to one, and from however many to none when there has been nothing to do for long."""
@@ -118,9 +118,9 @@ class Autoscaler:
         if self._metric() > rule.activation:
             self._active_at = now
             if not self.workers:
-                self._set(now, max(1, rule.least))
+                self.workers = max(1, rule.least)
         elif not rule.least and now >= self._active_at + rule.cooldown_s:
-            self._set(now, 0)
+            self.workers = 0
             self._wishes.clear()
 
     def _sync(self, now: float) -> None:
@@ -154,7 +154,7 @@ class Autoscaler:
                 yield math.floor(before * (1 - policy.value / 100))
 
     def _set(self, now: float, workers: int) -> None:
-        workers = max(0, workers)
+        """Change their number, which the policies count; what KEDA changes by itself they do not."""
         if workers != self.workers:
             self._changes.append((now, workers - self.workers))
             self.workers = workers

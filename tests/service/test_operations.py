@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.problems import Problem, ProblemType
@@ -74,7 +75,7 @@ def test_metrics_tell_of_jobs_queues_and_workers(server: Server, portrait: bytes
     assert [value for _, value in sorted(buckets)] == sorted(value for _, value in buckets)
 
 
-def test_the_dashboard_asks_for_what_there_is(server: Server, portrait: bytes) -> None:
+def test_dashboard_and_alerts_ask_for_what_there_is(server: Server, portrait: bytes) -> None:
     store = server.context.store
     job = create(server, portrait)
     claim = server.claim(job)
@@ -82,17 +83,34 @@ def test_the_dashboard_asks_for_what_there_is(server: Server, portrait: bytes) -
     store.claims.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
     server.succeed(create(server, portrait))
     store.webhooks.end(Message(job, "everyone"), "delivered")
-    store.workers.beat("host:1", {"state": "ready", "gpu_used_bytes": 5e9, "gpu_bytes": 8e9})
-    names = {name for name, _ in samples(server)}
-    dashboard = json.loads((ROOT / "docker" / "grafana.json").read_text())
-    wanted = {
-        name
-        for panel in dashboard["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"pirenderer_\w+", target["expr"])
-    }
-    assert len(wanted) >= 12
-    assert wanted <= names
+    facts = {"gpu_used_bytes": 5e9, "gpu_bytes": 8e9, "certificate_end_timestamp_seconds": 2e9}
+    store.workers.beat("host:1", {"state": "ready", **facts})
+    assert server.client.get("/readyz").is_success
+    found = samples(server)
+    names = {name for name, _ in found}
+    dashboard = json.loads((ROOT / "deploy/monitoring/grafana.json").read_text())
+    alerts = yaml.safe_load((ROOT / "deploy/monitoring/alerts.yaml").read_text())
+    shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    told = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    for expressions in (shown, told):
+        wanted = {name for each in expressions for name in re.findall(r"pirenderer_\w+", each)}
+        assert len(wanted) >= 12
+        assert wanted <= names
+    labels = {label for _, labels in found for label, _ in labels} | {"namespace", "job", "instance"}
+    given = {name for each in told for name in re.findall(r'(\w+)!?=~?"', each)}
+    assert len(given) >= 4
+    assert given <= labels
+    types = re.findall(r"/problems/\(([^)]*)\)", " ".join(told))
+    assert types
+    assert set(types[0].split("|")) <= {kind.slug for kind in ProblemType}
+    assert sample(found, "pirenderer_http_requests_total", method="GET", route="/readyz", status="200")
+    used, most = (sample(found, f"pirenderer_redis_{what}_bytes") for what in ("used", "max"))
+    assert used is not None
+    assert used > 100_000
+    assert most == 0
+    assert sample(found, "pirenderer_kept_share", what="files") == pytest.approx(
+        store.kept("everyone")["files"] / server.context.settings.max_stored_bytes
+    )
 
 
 def test_readiness_counts_workers_that_are_ready(start: Start) -> None:
