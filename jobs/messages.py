@@ -14,7 +14,7 @@ from kombu.utils.scheduling import priority_cycle
 from redis import Redis
 
 from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
-from jobs.redis_clients import ANSWER_S
+from jobs.redis_clients import broker_options
 from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
 from jobs.store.claims import TOKEN_SECONDS
@@ -41,6 +41,7 @@ class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
 def make_celery(redis_url: str) -> Celery:
     """The Celery application of either end. Tasks are sent by name and results live in the job store."""
     app = Celery("pirenderer", broker=kombu_url(redis_url), set_as_current=False)
+    reached = broker_options(redis_url)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue=KINDS[JobKind.IMAGE].queue,
@@ -62,11 +63,10 @@ def make_celery(redis_url: str) -> Celery:
         worker_prefetch_multiplier=1,
         task_time_limit=TASK_TIME_LIMIT_S,
         task_soft_time_limit=TASK_SOFT_TIME_LIMIT_S,
+        broker_use_ssl=reached["broker_use_ssl"],
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "socket_connect_timeout": ANSWER_S,
-            "socket_timeout": ANSWER_S,
-            "socket_keepalive": True,
+            **reached["broker_transport_options"],
             "queue_order_strategy": ByPriority,
             "global_keyprefix": MESSAGES,
         },

@@ -8,28 +8,60 @@ from typing import Any
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from jobs.redis_url import Watched, watched
 
 ANSWER_S = 5.0  # for a connection, and then for each answer; a command that blocks adds the time that it may
 IDLE_S = 30  # a connection that was not used for so long is asked whether it lives before it is used
+SENTINEL_S = 1.0  # for a Sentinel; then the next is asked
 
 
 def redis_client(url: str, **options: Any) -> Redis:
     """A client of the Redis at `url`, which connects on first use. `options` are redis-py's."""
-    return Redis.from_url(url, **{**_options(Retry(NoBackoff(), 0)), **options})
+    options = {**_options(Retry(NoBackoff(), 0)), **options}
+    if (found := watched(url)) is None:
+        return Redis.from_url(url, **options)
+    sentinel = Sentinel(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
+    return sentinel.master_for(found.service)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def async_redis_client(url: str, **options: Any) -> AsyncRedis:
     """The same for asyncio."""
-    return AsyncRedis.from_url(url, **{**_options(AsyncRetry(NoBackoff(), 0)), **options})
+    options = {**_options(AsyncRetry(NoBackoff(), 0)), **options}
+    if (found := watched(url)) is None:
+        return AsyncRedis.from_url(url, **options)
+    sentinel = AsyncSentinel(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
+    return sentinel.master_for(found.service)  # type: ignore[no-any-return]
 
 
 def blocking(seconds: float) -> float:
     """The `socket_timeout` of a client whose commands block for so many seconds at most."""
     return seconds + ANSWER_S
+
+
+def sentinel_options(found: Watched) -> dict[str, Any]:
+    """What clients of the Sentinels themselves are made with."""
+    return {**found.sentinel, "socket_connect_timeout": SENTINEL_S, "socket_timeout": SENTINEL_S, "retry": None}
+
+
+def broker_options(url: str) -> dict[str, Any]:
+    """Celery's settings of how its broker, the Redis at `url`, is reached, beside kombu's address."""
+    transport: dict[str, Any] = {
+        "socket_connect_timeout": ANSWER_S,
+        "socket_timeout": ANSWER_S,
+        "socket_keepalive": True,
+    }
+    if (found := watched(url)) is None:
+        return {"broker_transport_options": transport, "broker_use_ssl": None}
+    transport |= {"master_name": found.service, "sentinel_kwargs": sentinel_options(found)}
+    tls = {name: value for name, value in found.server.items() if name.startswith("ssl_")}
+    return {"broker_transport_options": transport, "broker_use_ssl": tls or None}
 
 
 def _options(retry: Retry | AsyncRetry) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from jobs.formats import RENDERED
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.media_types import type_of
+from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import InvalidSettingsError, put_in_environment, read_settings
@@ -58,6 +59,7 @@ def worker(
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
         check_semaphores()
+        check_redis(settings.redis_url)
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
     except (
         InvalidSettingsError,
@@ -65,6 +67,7 @@ def worker(
         InvalidCredentialsError,
         NoSemaphoresError,
         UnusableFolderError,
+        UnusableRedisError,
     ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -10,6 +10,7 @@ import typer
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.private import UnusableFolderError, keep_private
 from jobs.logs import configure_logging
+from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError
 from service.app import create_app
@@ -33,10 +34,17 @@ def api(
     try:
         settings = read_settings(Settings, **{name: value for name, value in given.items() if value is not None})
         app = create_app(settings)
+        check_redis(settings.redis_url)
         secrets = (settings.keys_path, settings.webhook_key_path)
         keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
         app.state.context.artifacts.prepare()  # here already, where what is wrong can be said in one line
-    except (InvalidSettingsError, InsecureSettingsError, InvalidArtifactStoreError, UnusableFolderError) as error:
+    except (
+        InvalidSettingsError,
+        InsecureSettingsError,
+        InvalidArtifactStoreError,
+        UnusableFolderError,
+        UnusableRedisError,
+    ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     # Modules and routes live as long as the process, and streams of events for minutes. Searching them for garbage

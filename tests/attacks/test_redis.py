@@ -29,7 +29,7 @@ from tests.support.processes import PORTRAIT, ROOT, until
 SECRET = "s3cr3t"
 WRONG = {
     "localhost:6379": "it has no scheme",
-    "http://x": "its scheme is none of redis, rediss, unix",
+    "http://x": "its scheme is none of redis, rediss, unix, sentinel, sentinels",
     f"redis://:{SECRET}#ss@h:1/0": "its host is no address or its port no number",
     f"redis://:{SECRET}": "its host is no address or its port no number",
     f"redis://user/{SECRET}@h:1/0": "its database is not a number",
@@ -47,7 +47,16 @@ WRONG = {
     "unix://run/redis.sock": "it has no absolute path",
     f"unix:///{'a' * 107}": "its path has 108 bytes, and a socket's at most 107",
     f"unix:///run/redis.sock?password={SECRET}": "after the '?' may stand db",
-    "sentinel://h:26379": "its scheme is none of redis, rediss, unix",
+    "redis+sentinel://h": "its scheme is none of redis, rediss, unix, sentinel, sentinels",
+    "redis://h,i/0": "it has several hosts",
+    "sentinel://h:26379": "it has no ?service=NAME",
+    "sentinel://h,:1/0?service=ours": "it has no host",
+    "sentinel://h,i:0/0?service=ours": "its port is 0",
+    "sentinel://h,i:x/0?service=ours": "its host is no address or its port no number",
+    "sentinel://h,i/ours": "its database is not a number",
+    f"sentinel://:{SECRET}@h,i/0?service=": "service does not match",
+    f"sentinel://h/0?service=ours&sentinel_password={SECRET}&password=x": "after the '?' may stand service",
+    f"sentinel://h/0?service=ours&sentinel_password={SECRET}&ssl_ca_certs=x": "after the '?' may stand service",
 }
 
 
@@ -78,6 +87,12 @@ def test_an_empty_address_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> No
         ("redis://u:p%23;@h:1/3", "redis://u:p%23%3B@h:1/3", "redis://***@h:1/3"),
         ("rediss://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required", "rediss://h:1/0"),
         ("rediss://h/?ssl_cert_reqs=none", "rediss://h/?ssl_cert_reqs=none", "rediss://h/?ssl_cert_reqs=none"),
+        (
+            "sentinel://u:p@h,[::1]:2/3?service=s&sentinel_password=q",
+            "sentinel://u:p@h:26379/3;sentinel://u:p@[::1]:2/3",
+            "sentinel://***@h,[::1]:2/3?service=s&sentinel_password=***",
+        ),
+        ("sentinels://h?service=s", "sentinel://h:26379/0", "sentinels://h?service=s"),
         ("unix:///a%20b/c?db=3", "redis+socket:///a%20b/c?virtual_host=3", "unix:///a%20b/c?db=3"),
         ("unix://:p@/a/c", "redis+socket://:p@/a/c?virtual_host=0", "unix://***@/a/c"),
     ],

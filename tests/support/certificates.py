@@ -28,8 +28,8 @@ class Chain:
 
 
 def make_chain(days: int = 30, *, server: str | None = None) -> Chain:
-    """A certificate for signing, or of a server's name, on P-256, valid for `days` from yesterday, and the authority
-    that issued it."""
+    """A certificate for signing, or of the name of a server or client, on P-256, valid for `days` from yesterday, and
+    the authority that issued it."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = (
         _certificate("Test authority", authority_key, days + 1)
@@ -37,12 +37,13 @@ def make_chain(days: int = 30, *, server: str | None = None) -> Chain:
         .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.EMAIL_PROTECTION
+    both_ends = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    purposes = both_ends if server else [ExtendedKeyUsageOID.EMAIL_PROTECTION]
     unsigned = (
         _certificate("Test signer", key, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage("digital_signature"), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )
