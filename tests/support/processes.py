@@ -66,6 +66,19 @@ class Service:
         return redis.Redis(port=self.redis_port, decode_responses=True)
 
     @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PIRENDERER_DATA_DIR": str(self.folder / "data"),
+            "PIRENDERER_HOUSEKEEPING_S": "0.5",
+            # A third of what they are, so that tests need not wait as long for what is dead or lost.
+            "PIRENDERER_LEASE_S": "10",
+            "PIRENDERER_LIVE_S": "6",
+            "PIRENDERER_RESEND_AFTER_S": "10",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    @property
     def store(self) -> JobStore:
         return JobStore.connect(f"redis://127.0.0.1:{self.redis_port}/0")
 
@@ -82,19 +95,13 @@ class Service:
         }[name.split(maxsplit=1)[0]]
         port = self.worker_port if name.startswith("worker") else self.redis_port
         settings = {
+            **self.environment,
             "PIRENDERER_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-            "PIRENDERER_DATA_DIR": str(self.folder / "data"),
-            "PIRENDERER_HOUSEKEEPING_S": "0.5",
-            # A third of what they are, so that tests need not wait as long for what is dead or lost.
-            "PIRENDERER_LEASE_S": "10",
-            "PIRENDERER_LIVE_S": "6",
-            "PIRENDERER_RESEND_AFTER_S": "10",
-            "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log,
+                command, cwd=ROOT, env=settings, stdout=log, stderr=log,
                 preexec_fn=limit,  # noqa: PLW1509 - one system call
             )  # fmt: skip
         if name == "redis":

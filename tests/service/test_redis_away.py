@@ -1,0 +1,133 @@
+"""A Redis that hangs, loads, is full, cannot write its log or has become a replica: 503 for as long, and no 500."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import Start, photo
+from tests.support.processes import TURN, until
+from tests.support.redis_servers import RedisServer, running
+
+BOUND_S = 20  # for any answer: five seconds for each of Redis' that is waited for
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis", "--enable-debug-command", "yes", "--enable-protected-configs", "yes")
+    with running(server):
+        yield server
+
+
+def post(client: httpx.Client) -> httpx.Response:
+    return client.post("/v1/images", files={"portrait": photo()}, data={"motion": TURN}, timeout=BOUND_S)
+
+
+def fill(server: RedisServer, folder: Path) -> Callable[[], None]:
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+
+    def mend() -> None:
+        with server.client() as client:
+            client.config_set("maxmemory", 0)
+
+    return mend
+
+
+def become_a_replica(server: RedisServer, folder: Path) -> Callable[[], None]:
+    with server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+
+    def mend() -> None:
+        with server.client() as client:
+            client.replicaof("NO", "ONE")
+
+    return mend
+
+
+def fail_to_save(server: RedisServer, folder: Path) -> Callable[[], None]:
+    (folder / "taken.rdb" / "by a folder").mkdir(parents=True)
+    with server.client() as client:
+        client.config_set("dbfilename", "taken.rdb")
+        client.config_set("save", "3600 1")
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 20, "it was saved")
+
+    def mend() -> None:
+        with server.client() as client:
+            client.config_set("save", "")
+
+    return mend
+
+
+def hang(server: RedisServer, folder: Path) -> Callable[[], None]:
+    server.hang()
+    return server.go_on
+
+
+def die(server: RedisServer, folder: Path) -> Callable[[], None]:
+    server.kill()
+    return server.start
+
+
+@pytest.mark.parametrize("fault", [fill, become_a_replica, fail_to_save, hang, die], ids=lambda fault: fault.__name__)
+def test_requests_are_refused_for_as_long_and_no_longer(
+    redis_server: RedisServer,
+    start: Start,
+    tmp_path: Path,
+    fault: Callable[[RedisServer, Path], Callable[[], None]],
+) -> None:
+    client = start(redis_url=redis_server.url).client
+    first = post(client)
+    assert first.status_code == 202
+    with httpx.Client(base_url=client.base_url) as other:
+        mend = fault(redis_server, tmp_path / "redis")
+        try:
+            answers = list[httpx.Response]()
+            askers = [threading.Thread(target=lambda: answers.append(post(other))) for _ in range(8)]
+            addresses = (f"/v1/jobs/{first.json()['id']}", "/v1/jobs", "/readyz", "/metrics")
+            reads = [
+                threading.Thread(target=lambda at=at: answers.append(other.get(at, timeout=BOUND_S)))
+                for at in addresses
+            ]
+            for each in (*askers, *reads):
+                each.start()
+            for each in (*askers, *reads):
+                each.join()
+        finally:
+            mend()
+        assert len(answers) == len(askers) + len(addresses)  # none was given up
+        for answer in answers:
+            assert answer.status_code == 503 or answer.request.method == "GET", answer.text
+            assert answer.status_code in (200, 503), answer.text
+            if answer.status_code == 503 and answer.request.url.path not in ("/readyz", "/metrics"):
+                assert answer.headers["Retry-After"]
+                assert answer.json()["type"].endswith("unavailable")
+        until(lambda: post(other).status_code == 202, BOUND_S, "it does not go on")
+        assert other.get(f"/v1/jobs/{first.json()['id']}").json()["status"] == "queued"
+
+
+def test_while_it_loads_requests_are_refused(redis_server: RedisServer, start: Start) -> None:
+    client = start(redis_url=redis_server.url).client
+    with redis_server.client() as redis:
+        job_id = post(client).json()["id"]
+        redis.mset({f"other:{number}": "x" for number in range(60)})
+        redis.config_set("key-load-delay", 50_000)  # microseconds, each
+        redis.config_set("loading-process-events-interval-bytes", 1024)
+        loads = threading.Thread(target=lambda: redis.execute_command("DEBUG", "RELOAD", "NOFLUSH", "MERGE"))
+        loads.start()
+        refused = set[int]()
+        until(lambda: refused.add(client.get(f"/v1/jobs/{job_id}").status_code) or 503 in refused, 10, "it is loaded")
+        assert refused <= {200, 503}
+        loads.join()
+        assert client.get(f"/v1/jobs/{job_id}").status_code == 200
+
+
+def test_scripts_that_it_has_forgotten_are_sent_again(redis_server: RedisServer, start: Start) -> None:
+    client = start(redis_url=redis_server.url).client
+    assert post(client).status_code == 202
+    with redis_server.client() as redis:
+        redis.script_flush()
+    assert post(client).status_code == 202
