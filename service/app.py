@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
@@ -49,6 +50,7 @@ from service.routes import (
 from service.routes import problems as problem_pages
 from service.secret import ServiceSecret
 from service.settings import Settings
+from service.siblings import Siblings
 from service.speech.speaker import Speaker
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
@@ -58,13 +60,18 @@ from service.webhooks.sending import WebhookSender
 from service.webhooks.signing import WebhookSigner
 
 ARRIVALS, ARRIVALS_SHARE = 50, 4  # WebSockets whose live session has not begun, and one owner's
+PROBES, PROBES_SHARE = 20, 2  # test messages to webhooks
+TURN_S = 1.0  # between looks whether the sibling has ended that does what is done beside answering
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The API with its stores, which connect on first use. Raises InsecureSettingsError, InvalidArtifactStoreError."""
+def create_app(settings: Settings | None = None, siblings: Siblings | None = None) -> FastAPI:
+    """The API with its stores, which connect on first use; `siblings` are the processes beside this one.
+
+    Raises InsecureSettingsError, InvalidArtifactStoreError.
+    """
     settings = settings or Settings()
     check_exposure(settings)
-    context = make_context(settings)
+    context = make_context(settings, siblings or Siblings())
     app = FastAPI(
         title="PIRenderer",
         version=package_version(),
@@ -116,7 +123,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def make_context(settings: Settings) -> Context:
+def make_context(settings: Settings, siblings: Siblings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     scripts = Scripts.connect(settings.redis_url)
     store = JobStore(scripts, live_s=settings.live_s)
@@ -124,8 +131,10 @@ def make_context(settings: Settings) -> Context:
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     signer = WebhookSigner(settings.webhook_key_path)
+    underway = partial(Underway, siblings=siblings)
     return Context(
         settings=settings,
+        siblings=siblings,
         redis=scripts.redis,
         store=store,
         scripts=BatchedScripts(redis),
@@ -136,13 +145,15 @@ def make_context(settings: Settings) -> Context:
         cursors=Cursors(secret),
         idempotency=IdempotencyKeys(redis),
         catalogue=Catalogue.read(settings.weights_dir),
-        metrics=Metrics(store, {"files": settings.max_stored_bytes, "records": settings.max_record_bytes}),
+        metrics=Metrics(store, siblings, {"files": settings.max_stored_bytes, "records": settings.max_record_bytes}),
         access=AccessControl(settings, secret),
-        forms=Underway(most=settings.form_limit, share=settings.form_share),
-        followers=Underway(
-            most=settings.max_connections, share=min(settings.follow_share, max(1, settings.max_connections // 2))
+        forms=underway("forms", most=settings.form_limit, share=settings.form_share),
+        followers=underway(
+            "followers",
+            most=settings.max_connections,
+            share=min(settings.follow_share, max(1, settings.max_connections // 2)),
         ),
-        arrivals=Underway(most=ARRIVALS, share=ARRIVALS_SHARE),
+        arrivals=underway("arrivals", most=ARRIVALS, share=ARRIVALS_SHARE),
         live=LiveLine.connect(settings.redis_url, most=settings.max_connections),
         parsing=CapacityLimiter(1),
         measuring=CapacityLimiter(4),
@@ -150,7 +161,7 @@ def make_context(settings: Settings) -> Context:
         speaker=Speaker.of(settings),
         signer=signer,
         sender=WebhookSender(signer, private=settings.webhook_private, timeout_s=settings.webhook_timeout_s),
-        probes=Underway(most=20, share=2),
+        probes=underway("probes", most=PROBES, share=PROBES_SHARE),
     )
 
 
@@ -158,15 +169,13 @@ def make_context(settings: Settings) -> Context:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     await run_in_threadpool(context.artifacts.prepare)
-    tasks = [asyncio.create_task(work(context)) for work in (housekeeping, deliver_webhooks)]
+    beside = asyncio.create_task(_beside(context))
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        beside.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beside
         await context.fetcher.close()
         await context.sender.close()
         await context.speaker.close()
@@ -174,3 +183,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.live.close()
         await context.scripts.close()
         context.store.close()
+
+
+async def _beside(context: Context) -> None:
+    """Upkeep and webhooks, until cancelled. One process of a front-end does them; when it ends, another."""
+    while context.siblings.take("work beside answering", 1) is None:  # noqa: ASYNC110 - who ends tells nobody
+        await asyncio.sleep(TURN_S)
+    async with asyncio.TaskGroup() as tasks:
+        for work in (housekeeping, deliver_webhooks):
+            tasks.create_task(work(context))

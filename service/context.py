@@ -24,6 +24,7 @@ from service.http.cursors import Cursors
 from service.metrics import Metrics
 from service.outbound.fetching import Fetcher
 from service.settings import Settings
+from service.siblings import Siblings
 from service.speech.speaker import Speaker
 from service.stores.idempotency import IdempotencyKeys
 from service.stores.portraits import PortraitStore
@@ -37,6 +38,7 @@ class Context:
     """Settings, stores, queue and catalogue of one application."""
 
     settings: Settings
+    siblings: Siblings
     redis: Redis
     store: JobStore
     scripts: BatchedScripts  # what the store calls, in the event loop

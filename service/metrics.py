@@ -1,16 +1,20 @@
 """Prometheus metrics: requests as they pass here; jobs, queues and workers as the job store knows them when asked."""
 
+import os
 from collections import Counter as Counting
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import values as library_values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from jobs.store.counters import BUCKETS
 from jobs.store.jobs import JobStore
+from service.siblings import Siblings
 
 WORKER_FACTS = {
     "batch_size": "Frames a worker renders at once",
@@ -123,21 +127,32 @@ def _counter(name: str, text: str, labels: list[str], totals: Mapping[tuple[str,
 
 
 class Metrics:
-    """The metrics of one application, in a registry of their own. `bounds` are those of what one owner keeps, bytes of
-    files and of records."""
+    """The metrics of one front-end, in a registry of their own. `bounds` are those of what one owner keeps, bytes of
+    files and of records.
 
-    def __init__(self, store: JobStore, bounds: Mapping[str, int]) -> None:
+    Where it has several processes, each counts in files of its own, and whichever is asked adds them up. The files are
+    named by seats: who takes the seat of a process that ended counts on from there, so that no count is lost.
+    """
+
+    def __init__(self, store: JobStore, siblings: Siblings, bounds: Mapping[str, int]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Jobs(store, bounds))
-        self.submitted = Counter("pirenderer_jobs_submitted_total", "Jobs accepted", ["kind"], registry=self._registry)
+        counted: CollectorRegistry | None = self._registry
+        if siblings.folder is not None:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(siblings.folder)  # where the library looks
+            each = library_values.MultiProcessValue(lambda: siblings.seat)  # type: ignore[no-untyped-call]
+            library_values.ValueClass = each
+            MultiProcessCollector(self._registry, str(siblings.folder))  # type: ignore[no-untyped-call]
+            counted = None
+        self.submitted = Counter("pirenderer_jobs_submitted_total", "Jobs accepted", ["kind"], registry=counted)
         self._requests = Counter(
             "pirenderer_http_requests_total",
             "Requests answered",
             ["method", "route", "status"],
-            registry=self._registry,
+            registry=counted,
         )
         self._seconds = Histogram(
-            "pirenderer_http_request_seconds", "Time to answer", ["method", "route"], registry=self._registry
+            "pirenderer_http_request_seconds", "Time to answer", ["method", "route"], registry=counted
         )
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:

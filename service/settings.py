@@ -120,6 +120,9 @@ class Settings(SharedSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port to listen on; 0: any free one")
+    api_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="Processes of the front-end, which share its socket and its bounds"
+    )
     publish: str | None = Field(
         default=None, description="For containers: where the port is published, as ADDRESS:PORT or PORT"
     )

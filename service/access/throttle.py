@@ -1,11 +1,10 @@
 """How much may be done: by each key, requests and jobs in a time; by each owner, some things at once.
 
-What is done in a time is counted in Redis, so over all front-ends; what is under way, in the process that it burdens.
+What is done in a time is counted in Redis, so over all front-ends; what is under way, at the front-end that it burdens.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from starlette.datastructures import MutableHeaders
@@ -15,6 +14,7 @@ from jobs.problems import ProblemType
 from jobs.store.rates import Count, Rate, Standing, TooManyError
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
+from service.siblings import Siblings
 
 TESTS = "10/minute"  # of webhooks, with each key
 OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, and no shares
@@ -111,24 +111,40 @@ class UnderwayError(Exception):
 
 
 class Underway:
-    """What is under way in this process: at most `most`, of these one owner's `share`. For the event loop alone."""
+    """What is under way at this front-end, in all its processes together: at most `most`, of these one owner's `share`.
+    For the event loop alone."""
 
-    def __init__(self, *, most: int, share: int) -> None:
+    def __init__(self, what: str, siblings: Siblings, *, most: int, share: int) -> None:
+        self._what = what
+        self._siblings = siblings
+        self._count = siblings.count(what)
         self._most = most
         self._share = share
-        self._counts: Counter[str] = Counter()
+
+    @property
+    def here(self) -> int:
+        """How much is under way in this process."""
+        return self._count.here
 
     @contextmanager
     def one(self, owner: str) -> Iterator[None]:
         """Count one more for as long as the `with` block runs. Raises UnderwayError."""
-        if self._counts.total() >= self._most:
+        if self._count.total >= self._most:
             raise UnderwayError(self._most, own=False)
-        if owner != OPEN_OWNER and self._counts[owner] >= self._share:
+        with self._place(owner) if owner != OPEN_OWNER else nullcontext():
+            self._count.here += 1
+            try:
+                yield
+            finally:
+                self._count.here -= 1
+
+    @contextmanager
+    def _place(self, owner: str) -> Iterator[None]:
+        places = f"{self._what} {owner}"
+        number = self._siblings.take(places, self._share)
+        if number is None:
             raise UnderwayError(self._share, own=True)
-        self._counts[owner] += 1
         try:
             yield
         finally:
-            self._counts[owner] -= 1
-            if not self._counts[owner]:
-                del self._counts[owner]
+            self._siblings.leave(places, number)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from fastapi import FastAPI
 
 from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.private import UnusableFolderError, keep_private
@@ -14,9 +15,12 @@ from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError
 from service.app import create_app
+from service.running.frontend import CannotListenError, ListeningSocket, listening, run_processes
 from service.running.processes import give_large_blocks_back
 from service.running.server import FrontEnd
+from service.running.supervisor import ChildDiedError
 from service.settings import Settings
+from service.siblings import Siblings
 
 
 def api(
@@ -24,20 +28,31 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8000).")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Redis shared with the workers.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the jobs' files, shared with the workers.")] = None,
+    *,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes that share its socket and its bounds (default: 1).")
+    ] = None,
     fd: Annotated[
         int | None, typer.Option(min=3, help="Number of a listening socket that is handed over (systemd's is 3).")
     ] = None,
+    shared: Annotated[
+        Path | None, typer.Option(hidden=True, help="Folder that it shares with the other processes of a front-end.")
+    ] = None,
 ) -> None:
-    """Run the HTTP front-end alone, against a given Redis. Everything else is set by PIRENDERER_ variables."""
-    given: dict[str, Any] = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir}
+    """Run the HTTP front-end alone, against a given Redis. Everything else is set by PIRENDERER_ variables.
+
+    Several processes are stopped together, and renewed by SIGUSR2.
+    """
+    options = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir, "api_processes": processes}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     configure_logging()
     try:
-        settings = read_settings(Settings, **{name: value for name, value in given.items() if value is not None})
-        app = create_app(settings)
-        check_redis(settings.redis_url)
-        secrets = (settings.keys_path, settings.webhook_key_path)
-        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
-        app.state.context.artifacts.prepare()  # here already, where what is wrong can be said in one line
+        settings = read_settings(Settings, **given)
+        if settings.api_processes > 1 and shared is None:
+            given.pop("api_processes", None)
+            _run_several(settings, fd, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
+            return
+        app = _prepared(settings, shared)
     except (
         InvalidSettingsError,
         InsecureSettingsError,
@@ -53,13 +68,32 @@ def api(
     gc.freeze()
     gc.set_threshold(10_000, 10, 100)
     give_large_blocks_back()
-    FrontEnd(app, settings).run(sockets=None if fd is None else [listener(fd)])
+    one_by_one = {} if shared is None else {"backlog": 1}  # who is idle takes the next connection, and not them all
+    FrontEnd(app, settings, **one_by_one).run(sockets=None if fd is None else [listener(fd)])
+
+
+def _prepared(settings: Settings, shared: Path | None) -> FastAPI:
+    app = create_app(settings, Siblings(shared))
+    check_redis(settings.redis_url)
+    secrets = (settings.keys_path, settings.webhook_key_path)
+    keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
+    app.state.context.artifacts.prepare()  # here already, where what is wrong can be said in one line
+    return app
+
+
+def _run_several(settings: Settings, fd: int | None, options: list[str]) -> None:
+    try:
+        with listening(settings) if fd is None else listener(fd) as own:
+            run_processes(settings, own, options)
+    except (CannotListenError, ChildDiedError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def listener(fd: int) -> socket.socket:
     """The listening socket with the number `fd`. Raises typer.Exit where there is none."""
     try:
-        handed = socket.socket(fileno=fd)
+        handed = ListeningSocket(fileno=fd)
         if handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return handed
         reason = "it does not listen"

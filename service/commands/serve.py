@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,11 @@ from jobs.logs import configure_logging
 from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import FILE, InvalidSettingsError, read_settings
 from service.access.control import InsecureSettingsError, check_exposure
-from service.running.connections import GRACE_S
 from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
+from service.running.frontend import CannotListenError, front_end_processes, listening, shared_folder, start_processes
 from service.running.processes import inherited
-from service.running.supervisor import STOP_S, Child, Supervisor, cli_command
+from service.running.server import notify
+from service.running.supervisor import Child, ChildDiedError, Supervisor, cli_command
 from service.settings import Settings
 from service.variables import unknown_variables
 
@@ -49,6 +49,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one (default: 8000).")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; one per GPU is right.")] = 1,
+    api_processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes of the API, which share its bounds (default: 1).")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where jobs and their files are kept (default: data).")] = None,
 ) -> None:
     """Serve on this machine: Redis, workers and API, stopped together by Ctrl-C and renewed by SIGUSR2.
@@ -57,7 +60,7 @@ def serve(
     """
     configure_logging()
     try:
-        with serving(chosen_settings(host, port, data_dir), workers=workers) as (supervisor, url):
+        with serving(chosen_settings(host, port, data_dir, api_processes), workers=workers) as (supervisor, url):
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()
             typer.echo("stopping", err=True)
@@ -66,12 +69,14 @@ def serve(
         raise typer.Exit(2 if isinstance(error, InvalidSettingsError | RefusedSettingsError) else 1) from error
 
 
-def chosen_settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
+def chosen_settings(
+    host: str | None, port: int | None, data_dir: Path | None, api_processes: int | None = None
+) -> Settings:
     """The environment's settings with what the command line chose; port 0 becomes a free port.
 
     Raises InvalidSettingsError.
     """
-    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
+    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir, "api_processes": api_processes}
     settings = read_settings(Settings, **{name: value for name, value in given.items() if value is not None})
     return settings.model_copy(update={"port": free_port()}) if settings.port == 0 else settings
 
@@ -108,7 +113,11 @@ def serving(
         raise RefusedSettingsError(str(error)) from error
     supervisor = Supervisor(output=output, patience=patience)
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listening(settings))
+        try:
+            listener = stack.enter_context(listening(settings))
+        except CannotListenError as error:
+            raise CannotServeError(str(error)) from error
+        shared = stack.enter_context(shared_folder(settings.api_processes))
         stack.enter_context(_alone_in(settings.data_dir))
         stack.enter_context(supervisor.signals())
         server = stack.enter_context(contextlib.closing(_embedded_redis(settings))) if ours else None
@@ -122,24 +131,28 @@ def serving(
             "PIRENDERER_KEYS_DIR": str(settings.keys_dir.resolve()) if settings.keys_dir else "",
             "PIRENDERER_REDIS_URL": server.url if server else settings.redis_url,
         }
-        replaced = (*told, API_KEYS)
+        replaced = (*told, API_KEYS, "NOTIFY_SOCKET")
         left_out = (*replaced, *(name + FILE for name in replaced), *unknown_variables())
         environment = {**inherited(but=left_out), **told}
         for number in range(1, workers + 1):
             work = {**environment, **SOFT_STOP}
             supervisor.start(Child(f"worker {number}", cli_command("worker"), work, oom_score_adj=WORKER_OOM_SCORE_ADJ))
-        api = Child(
-            "the API",
-            cli_command("api", "--fd", str(listener.fileno())),
-            {**environment, API_KEYS: ",".join(key.get_secret_value() for key in settings.api_keys)},
-            handed=(listener.fileno(),),
+        api = front_end_processes(
+            listener,
+            count=settings.api_processes,
+            shared=shared,
+            environment={**environment, API_KEYS: ",".join(key.get_secret_value() for key in settings.api_keys)},
             oom_score_adj=API_OOM_SCORE_ADJ,
-            overlap_s=GRACE_S + STOP_S,
         )
-        supervisor.start(api)
+        try:
+            start_processes(supervisor, api)
+        except ChildDiedError as error:  # it would not begin the next time either
+            raise CannotServeError(str(error)) from error
         url = settings.local_url
-        _wait_until_ready(supervisor, api, url)
+        _wait_until_ready(supervisor, url)
+        notify(b"READY=1")
         yield supervisor, url
+        notify(b"STOPPING=1")
 
 
 def _embedded_redis(settings: Settings) -> EmbeddedRedis:
@@ -158,12 +171,10 @@ def _start_redis(supervisor: Supervisor, server: EmbeddedRedis) -> None:
         raise CannotServeError(str(error)) from error
 
 
-def _wait_until_ready(supervisor: Supervisor, api: Child, url: str) -> None:
+def _wait_until_ready(supervisor: Supervisor, url: str) -> None:
     deadline = time.monotonic() + READY_S
     answer = "nothing"
     while not supervisor.stopping:
-        if not api.alive:  # it would not begin the next time either
-            raise CannotServeError(f"{api.name} {api.ending} before it answered")
         supervisor.check()
         with contextlib.suppress(httpx.TransportError):
             response = httpx.get(f"{url}/readyz", timeout=2, trust_env=False)
@@ -173,21 +184,6 @@ def _wait_until_ready(supervisor: Supervisor, api: Child, url: str) -> None:
         if time.monotonic() > deadline:
             raise CannotServeError(f"the API was not ready within {READY_S:g} s; {url}/readyz answered {answer}")
         time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket that the API listens on. It is ours: connections wait in it while one API follows another."""
-    try:
-        listener = socket.create_server(
-            (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        )
-    except OSError as error:
-        raise CannotServeError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
-        ) from error
-    with listener:
-        yield listener
 
 
 @contextlib.contextmanager

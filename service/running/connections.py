@@ -15,11 +15,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from jobs.problems import Problem, ProblemType
 from service.running.websockets import MAX_MESSAGE_BYTES, SILENT_S, BoundedWebSocket
 from service.settings import Settings
+from service.siblings import Count
 
 log = structlog.get_logger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024  # of a request's line and headers together; of a body's trailers too
 BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; this is for what nobody reads
+BACKLOG = 256  # connections that wait to be taken
 LOTS = 4  # of connections taken in one go that are open before the first refused one is closed
 FILES_EACH = 3  # what a connection may have open: itself, an upload or a result, a stream of events from Redis
 WEBSOCKET_PATH = b"/v1/live"  # elsewhere nothing is upgraded
@@ -31,7 +33,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounds."""
 
     settings: Settings
-    most: int  # connections
+    most: int  # connections, of all processes of the front-end together
+    open: Count
     leaving: bool = False  # the server stops: each connection gets one more answer
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -44,7 +47,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Headers are due from now on."""
         super().connection_made(transport)
         self._expect(self.settings.header_timeout_s)
-        if len(self.connections) > self.most:
+        self.open.here = len(self.connections)
+        if self.open.total > self.most:
             self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -154,22 +158,22 @@ def connection_bounds(settings: Settings) -> tuple[int, int]:
     read, store or ask Redis for anything. So the limit of open files is raised, as far as may be, to what is needed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = FILES_EACH * settings.max_connections + LOTS * 256 + FILES_BESIDE
+    needed = FILES_EACH * settings.max_connections + LOTS * BACKLOG + FILES_BESIDE
     if soft < needed:
         soft = min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    backlog = max(8, min(256, soft // 16))
+    backlog = max(8, min(BACKLOG, soft // 16))
     most = (soft - LOTS * backlog - FILES_BESIDE) // FILES_EACH
     return max(1, min(settings.max_connections, most)), backlog
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told."""
+def server_options(settings: Settings, connections: Count) -> dict[str, Any]:
+    """What uvicorn is told. Connections are counted in `connections`."""
     most, backlog = connection_bounds(settings)
     return {
         "host": settings.host,
         "port": settings.port,
-        "http": type("Protocol", (BoundedProtocol,), {"settings": settings, "most": most}),
+        "http": type("Protocol", (BoundedProtocol,), {"settings": settings, "most": most, "open": connections}),
         "backlog": backlog,
         "ws": BoundedWebSocket,
         "ws_max_size": MAX_MESSAGE_BYTES,

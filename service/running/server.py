@@ -22,17 +22,25 @@ class FrontEnd(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, **{**server_options(settings), **options}))
         self._context: Context = app.state.context
+        self._connections = self._context.siblings.count("connections")
+        super().__init__(uvicorn.Config(app, **{**server_options(settings, self._connections), **options}))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections."""
         await super().startup(sockets)
-        _notify(b"READY=1")
+        notify(b"READY=1")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, count how many connections there still are."""
+        self._connections.here = len(self.server_state.connections)
+        if counter % 10 == 0:
+            self._context.siblings.forget_dead()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Leave."""
-        _notify(b"STOPPING=1")
+        notify(b"STOPPING=1")
         protocol = self.config.http_protocol_class
         assert issubclass(protocol, BoundedProtocol)  # noqa: S101 - as `server_options` says
         protocol.leaving = True
@@ -40,7 +48,8 @@ class FrontEnd(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _notify(state: bytes) -> None:
+def notify(state: bytes) -> None:
+    """Tell who started us, where they ask for it, as sd_notify(3) does."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         # `serve` listens until this one is ready; whoever has gone needs not be told
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:

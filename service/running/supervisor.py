@@ -1,4 +1,5 @@
-"""Keeps the processes of `pirenderer serve` together: starts them, watches them, stops all of them."""
+"""Keeps processes together, those of `pirenderer serve` and several of one front-end: starts them, watches them, stops
+all of them."""
 
 import contextlib
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from types import FrameType
 from typing import IO
 
@@ -77,12 +79,22 @@ class Supervisor:
         self._stop = threading.Event()
         self._hurry = threading.Event()  # to stop is asked for once more: nobody is waited for
         self._renewal = threading.Event()
-        self._renewing: Child | None = None  # whose end is meant
+        self._unwatched: Sequence[Child] = ()  # whose end is meant, or seen to elsewhere
 
     def start(self, child: Child) -> None:
         """Start a child and watch it."""
         self._children.append(child)
         self._spawn(child)
+
+    def start_ready(self, children: Sequence[Child]) -> None:
+        """Start children that say when they are ready, wait until all are or a stop is requested, and watch them.
+
+        Raises ChildDiedError: one ended before, or they take too long.
+        """
+        self._children.extend(children)
+        if not self._begin(children) and not self.stopping:
+            ended = [f"{child.name} {child.ending}" for child in children if not child.alive]
+            raise ChildDiedError(f"{ended[0] if ended else children[0].name} before it was ready")
 
     def request_stop(self) -> None:
         """Let `watch` return."""
@@ -91,7 +103,7 @@ class Supervisor:
     def check(self) -> None:
         """Start again what died. Raises ChildDiedError for what died too often."""
         for child in self._children:
-            if child.alive or child is self._renewing:
+            if child.alive or child in self._unwatched:
                 continue
             now = time.monotonic()
             if child.due_at is None:
@@ -124,20 +136,21 @@ class Supervisor:
         for child in reversed(self._children):
             if not self.stopping and child.process is not None and child.renewed:
                 log.info("a process is renewed", process=child.name)
-                self._renewing = child
                 if child.overlap_s is None:
-                    self._end(child.name, child.process, STOP_S)
+                    self._unwatched = (child,)
+                    self._end((child.name, child.process), within_s=STOP_S)
                     self._spawn(child)
+                    self._unwatched = ()
                 else:
                     self._succeed(child, child.process, child.overlap_s)
-                self._renewing = None
 
-    def stop(self) -> None:
-        """Stop all, the last started first, each with SIGTERM and after a while with SIGKILL."""
+    def stop(self, within_s: float = STOP_S) -> None:
+        """Stop all, the last started first, each with SIGTERM and after so many seconds with SIGKILL. Those that stand
+        beside others of their kind, as they overlap, are told together."""
         self._stop.set()
-        for child in reversed(self._children):
-            if child.process is not None:
-                self._end(child.name, child.process, STOP_S)
+        for _, group in groupby(reversed(self._children), lambda child: child.overlap_s is not None or child.name):
+            running = [(child.name, child.process) for child in group if child.process is not None]
+            self._end(*running, within_s=within_s)
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
@@ -175,41 +188,51 @@ class Supervisor:
         )
         child.started_at, child.due_at = time.monotonic(), None
 
-    def _succeed(self, child: Child, before: subprocess.Popen[bytes], finish_s: float) -> None:
-        """Start the child anew beside the process before it, which ends when the new one is ready; else it goes on."""
+    def _begin(self, children: Sequence[Child]) -> bool:
+        """Start children; whether all say in time that they are ready. Others are watched meanwhile."""
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
             notices.bind(f"{folder}/ready")
             notices.settimeout(POLL_S)
-            self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
+            self._unwatched = children
+            for child in children:
+                self._spawn(child, NOTIFY_SOCKET=f"{folder}/ready")
             deadline = time.monotonic() + READY_WITHIN_S
-            ready = b""
-            while ready != b"READY=1" and child.alive and not self.stopping and time.monotonic() < deadline:
+            waiting = len(children)
+            while waiting and all(child.alive for child in children):
+                if self.stopping or time.monotonic() > deadline:
+                    break
                 self.check()
                 with contextlib.suppress(TimeoutError):
-                    ready = notices.recv(64)
-            after = child.process
-            if ready != b"READY=1" and after is not None:
-                log.error("a new process does not begin; the one before goes on", process=child.name)
-                self._end(child.name, after, STOP_S)
-                child.process = before
-                return
-        self._end(child.name, before, finish_s)
+                    waiting -= notices.recv(64) == b"READY=1"
+            self._unwatched = ()
+            return not waiting
 
-    def _end(self, name: str, process: subprocess.Popen[bytes], seconds: float) -> None:
-        """Stop a process with SIGTERM, and after so many seconds with SIGKILL."""
-        if process.poll() is not None:
+    def _succeed(self, child: Child, before: subprocess.Popen[bytes], finish_s: float) -> None:
+        """Start the child anew beside the process before it, which ends when the new one is ready; else it goes on."""
+        if self._begin((child,)):
+            self._unwatched = ()
+            self._end((child.name, before), within_s=finish_s)
             return
-        process.terminate()
-        deadline = time.monotonic() + seconds
-        while process.poll() is None:
-            if not self.stopping:
-                self.check()
-            if self._hurry.wait(END_POLL_S) or time.monotonic() > deadline:
-                log.warning("a process does not stop and is killed", process=name)
-                # the whole session: a worker's own child must not outlive it
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        log.error("a new process does not begin; the one before goes on", process=child.name)
+        if child.process is not None:
+            self._end((child.name, child.process), within_s=STOP_S)
+        child.process = before
+
+    def _end(self, *processes: tuple[str, subprocess.Popen[bytes]], within_s: float) -> None:
+        """Stop processes with SIGTERM, and after so many seconds with SIGKILL."""
+        for _, process in processes:
+            process.terminate()  # nothing where it has ended
+        deadline = time.monotonic() + within_s
+        for name, process in processes:
+            while process.poll() is None:
+                if not self.stopping:
+                    self.check()
+                if self._hurry.wait(END_POLL_S) or time.monotonic() > deadline:
+                    log.warning("a process does not stop and is killed", process=name)
+                    # the whole session: a worker's own child must not outlive it
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
 def cli_command(*arguments: str) -> list[str]:

@@ -53,7 +53,7 @@ def asking(server: Server, video: Streamed, part: str = ".m3u8") -> Iterator[lis
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(get(server, video, part)))
     thread.start()
-    until(server.context.followers._counts.total, 10, "nobody waits")
+    until(lambda: server.context.followers.here, 10, "nobody waits")
     assert answers == []
     yield answers
     thread.join(10)
@@ -122,7 +122,7 @@ def test_who_asks_early_waits_for_the_first_segment(server: Server) -> None:
     with asking(server, video, ".m3u8?_HLS_msn=1") as answers:
         video.add(1)
     assert "stream/1.m4s" in answers[0].text
-    assert server.context.followers._counts.total() == 0
+    assert server.context.followers.here == 0
 
 
 def test_nobody_waits_for_ever(patient: Server) -> None:
@@ -183,8 +183,8 @@ def test_who_hangs_up_waits_no_longer(server: Server) -> None:
     video = create(server)
     with pytest.raises(httpx.ReadTimeout):
         server.client.get(f"/v1/jobs/{video.job_id}/stream.m3u8", timeout=0.5)
-    assert server.context.followers._counts.total() == 1
-    until(lambda: not server.context.followers._counts.total(), 10, "it counts still")
+    assert server.context.followers.here == 1
+    until(lambda: not server.context.followers.here, 10, "it counts still")
 
 
 def test_segments_have_ranges(server: Server) -> None:
