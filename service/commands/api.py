@@ -87,7 +87,7 @@ def _run_several(settings: Settings, fd: int | None, options: list[str]) -> None
             run_processes(settings, own, options)
     except (CannotListenError, ChildDiedError) as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(error.code if isinstance(error, ChildDiedError) else 1) from error
 
 
 def listener(fd: int) -> socket.socket:

@@ -52,16 +52,25 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     @property
+    def code(self) -> int | None:
+        """What it ended with."""
+        return None if self.process is None else self.process.poll()
+
+    @property
     def ending(self) -> str:
         """How it ended, in words."""
-        code = None if self.process is None else self.process.poll()
+        code = self.code
         if code is None:
             return "runs"
         return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
 
 
 class ChildDiedError(Exception):
-    """A process ended too often."""
+    """A process ended too often, or before it was ready. `code` is what we end with in turn."""
+
+    def __init__(self, reason: str, code: int = 1) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Supervisor:
@@ -93,8 +102,10 @@ class Supervisor:
         """
         self._children.extend(children)
         if not self._begin(children) and not self.stopping:
-            ended = [f"{child.name} {child.ending}" for child in children if not child.alive]
-            raise ChildDiedError(f"{ended[0] if ended else children[0].name} before it was ready")
+            died = next((child for child in children if not child.alive), None)
+            if died is None:
+                raise ChildDiedError(f"{children[0].name} was not ready within {READY_WITHIN_S:g} s")
+            raise ChildDiedError(f"{died.name} {died.ending} before it was ready", max(1, died.code or 0))
 
     def request_stop(self) -> None:
         """Let `watch` return."""

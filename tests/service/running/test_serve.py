@@ -118,9 +118,13 @@ def asking(ask: Callable[[], None], failures: list[str]) -> Iterator[list[float]
 class SlowUpload:
     """A form whose second half is kept back."""
 
-    def __init__(self, url: str, portrait: bytes) -> None:
+    def __init__(self, url: str, portrait: bytes, key: str | None = None) -> None:
         form = httpx.Request(
-            "POST", f"{url}/v1/images", files={"portrait": portrait}, data={"motion": '{"controls": {"yaw": 15}}'}
+            "POST",
+            f"{url}/v1/images",
+            files={"portrait": portrait},
+            data={"motion": '{"controls": {"yaw": 15}}'},
+            headers={} if key is None else {"X-API-Key": key},
         )
         body = form.read()
         head = "".join(f"{name}: {value}\r\n" for name, value in form.headers.items())
@@ -130,6 +134,9 @@ class SlowUpload:
 
     def send_half(self) -> None:
         self._connection.sendall(self._data[: self._half])
+
+    def close(self) -> None:
+        self._connection.close()
 
     def answer(self) -> bytes:
         with self._connection:
