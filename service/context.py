@@ -91,7 +91,7 @@ def calling(scope: KeyScope) -> Callable[[HTTPConnection, Context], Awaitable[Ca
         request.state.key_id = caller.key_id
         request.state.standings = caller.standings
         require(caller, scope)
-        await context.count(caller, caller.requests())
+        await context.count(caller, caller.request_counts())
         return caller
 
     return get_caller

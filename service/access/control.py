@@ -8,8 +8,8 @@ import structlog
 from starlette.requests import HTTPConnection
 
 from jobs.problems import ProblemType
-from service.access.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, digest_of
-from service.access.throttle import OPEN_OWNER, Caller
+from service.access.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, OwnerLimits, digest_of
+from service.access.throttle import OPEN_OWNER, Bound, Caller
 from service.http.problems import ProblemError
 from service.secret import ServiceSecret
 from service.settings import Settings
@@ -73,23 +73,34 @@ class AccessControl:
         if sum(hmac.compare_digest(given, digest) for digest in self._digests):
             # a name that tells nothing of the key: it is kept with jobs and logged
             name = self._secret.derive(f"owner:{key}").hex()
-            return Caller(name[:16], name[:8], ALL_SCOPES, self._rate, self._quota)
+            return Caller(name[:16], name[:8], ALL_SCOPES, _bounds(self._rate), _bounds(self._quota))
         try:
             record = self._file.find(key)
+            limits = self._file.limits(record.owner) if record else OwnerLimits()
         except KeysAwayError as error:
             log.error("keys cannot be checked", error=str(error))  # noqa: TRY400 - nothing of it is unexpected
             raise ProblemError(
                 ProblemType.UNAVAILABLE, "the API keys cannot be checked just now", headers={"Retry-After": "5"}
             ) from error
         if record is not None:
-            rate, quota = record.rate or self._rate, record.quota or self._quota
-            return Caller(record.owner, record.id, record.scopes, rate, quota)
+            return Caller(
+                record.owner,
+                record.id,
+                record.scopes,
+                _bounds(record.rate or (None if limits.rate else self._rate), limits.rate),
+                _bounds(record.quota or (None if limits.quota else self._quota), limits.quota),
+            )
         raise ProblemError(
             ProblemType.UNAUTHORIZED,
             f"{'the API key is not valid' if key else 'no API key was sent'}; "
             "send one as Authorization: Bearer KEY or X-API-Key: KEY",
             headers={"WWW-Authenticate": 'Bearer realm="pirenderer"'},
         )
+
+
+def _bounds(of_key: str | None, of_owner: str | None = None) -> tuple[Bound, ...]:
+    """Those that hold."""
+    return (*((Bound(of_key),) if of_key else ()), *((Bound(of_owner, shared=True),) if of_owner else ()))
 
 
 def _sent_key(request: HTTPConnection) -> str:

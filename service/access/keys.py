@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.files.private import open_lock
 from service.settings import RateText
@@ -42,8 +42,15 @@ class UnknownKeyError(Exception):
     """There is no such key."""
 
 
+class UnknownOwnerError(Exception):
+    """No key has this owner."""
+
+
 class KeysAwayError(Exception):
     """There are keys, but the file that holds them cannot be read or changed. The text says why."""
+
+
+OwnerName = Annotated[str, Field(pattern=f"^{OWNER.pattern}$")]
 
 
 class KeyRecord(BaseModel):
@@ -52,7 +59,7 @@ class KeyRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    owner: Annotated[str, Field(pattern=f"^{OWNER.pattern}$")]
+    owner: OwnerName
     digest: str
     scopes: frozenset[KeyScope] = ALL_SCOPES
     rate: RateText | None = None  # requests; unset: the service's default
@@ -61,7 +68,33 @@ class KeyRecord(BaseModel):
     revoked_at: datetime | None = None
 
 
-RECORDS = TypeAdapter(tuple[KeyRecord, ...])
+class OwnerLimits(BaseModel):
+    """What all keys of one owner may do together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Rate | None = None  # requests; unset: there is no bound but each key's
+    quota: Rate | None = None  # jobs
+
+
+class _Kept(BaseModel):
+    """The file's content. While no owner has limits it is the list of keys alone, as versions before read it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[KeyRecord, ...] = ()
+    owners: dict[OwnerName, OwnerLimits] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_list(cls, value: Any) -> Any:
+        return {"keys": value} if isinstance(value, list) else value
+
+    def text(self) -> str:
+        """As it is written."""
+        if self.owners:
+            return self.model_dump_json(indent=1)
+        return "[" + ",\n ".join(record.model_dump_json(indent=1) for record in self.keys) + "]"
 
 
 class KeyFile:
@@ -75,20 +108,27 @@ class KeyFile:
         self._path = path
         self._lock_path = path.with_suffix(".lock")
         self._seen: tuple[int, int, int] | None = None
-        self._records: tuple[KeyRecord, ...] = ()
+        self._kept = _Kept()
 
     @property
     def keyed(self) -> bool:
         """Whether a key was ever made, though all were revoked since, or the file is gone or broken."""
-        return bool(self._records) or self._path.exists() or self._lock_path.exists()
+        return bool(self._kept.keys) or self._path.exists() or self._lock_path.exists()
 
     def records(self) -> tuple[KeyRecord, ...]:
         """All keys, revoked ones too. Raises KeysAwayError."""
+        return self._known().keys
+
+    def limits(self, owner: str) -> OwnerLimits:
+        """What an owner's keys may do together. Raises KeysAwayError."""
+        return self._known().owners.get(owner, OwnerLimits())
+
+    def _known(self) -> _Kept:
         try:
             return self._read()
         except FileNotFoundError as error:
             if not self.keyed:
-                return ()
+                return _Kept()
             raise KeysAwayError(
                 f"{self._path} is gone, though keys were made: put it back, or make a new key, or remove "
                 f"{self._lock_path} to do without keys"
@@ -119,8 +159,23 @@ class KeyFile:
             created_at=datetime.now(UTC),
         )  # fmt: skip
         with self._changing():
-            self._write((*self._read_if_there(), record))
+            kept = self._read_if_there()
+            self._write(kept.model_copy(update={"keys": (*kept.keys, record)}))
         return key, record
+
+    def limit(self, owner: str, limits: OwnerLimits) -> None:
+        """Bound what all keys of an owner do together, in place of what bounded it before; empty limits are none.
+
+        Raises UnknownOwnerError, KeysAwayError.
+        """
+        self._check_owner(owner)  # for one that is not there nothing is locked, nor made
+        with self._changing():
+            self._check_owner(owner)
+            kept = self._known()
+            owners = {name: each for name, each in kept.owners.items() if name != owner}
+            if limits != OwnerLimits():
+                owners[owner] = limits
+            self._write(kept.model_copy(update={"owners": owners}))
 
     def revoke(self, key_id: str) -> KeyRecord:
         """End a key; its owner's other keys and jobs stay. Raises UnknownKeyError, KeysAwayError."""
@@ -130,7 +185,8 @@ class KeyFile:
             record = records[key_id]
             if record.revoked_at is None:
                 record = record.model_copy(update={"revoked_at": datetime.now(UTC)})
-                self._write(tuple({**records, key_id: record}.values()))
+                keys = tuple({**records, key_id: record}.values())
+                self._write(self._known().model_copy(update={"keys": keys}))
         return record
 
     def _by_id(self, key_id: str) -> dict[str, KeyRecord]:
@@ -140,12 +196,17 @@ class KeyFile:
             raise UnknownKeyError(f"there is no key {key_id!r}; there are {', '.join(records) or 'none'}")
         return records
 
-    def _read(self) -> tuple[KeyRecord, ...]:
+    def _check_owner(self, owner: str) -> None:
+        owners = sorted({record.owner for record in self.records()})
+        if owner not in owners:
+            raise UnknownOwnerError(f"{owner!r} has no key; owners of keys are {', '.join(owners) or 'none'}")
+
+    def _read(self) -> _Kept:
         try:
             status = self._path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
-                self._records = RECORDS.validate_json(self._path.read_bytes())
+                self._kept = _Kept.model_validate_json(self._path.read_bytes())
                 self._seen = seen
         except FileNotFoundError:
             raise
@@ -154,17 +215,17 @@ class KeyFile:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise KeysAwayError(f"{self._path} is not a file of keys: {first['msg']}") from error
-        return self._records
+        return self._kept
 
-    def _read_if_there(self) -> tuple[KeyRecord, ...]:
+    def _read_if_there(self) -> _Kept:
         with contextlib.suppress(FileNotFoundError):
             return self._read()
-        return ()
+        return _Kept()
 
-    def _write(self, records: tuple[KeyRecord, ...]) -> None:
+    def _write(self, kept: _Kept) -> None:
         temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(RECORDS.dump_json(records, indent=1))
+            file.write(kept.text().encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)

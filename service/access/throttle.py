@@ -21,6 +21,14 @@ OPEN_OWNER = "everyone"  # while there are no keys; there are no others then, an
 
 
 @dataclass(frozen=True)
+class Bound:
+    """How much may be done in a time, as 600/minute, by a key or, where it is `shared`, by all keys of an owner."""
+
+    rate: str
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class Caller:
     """Who asks: `owner` is whose jobs they see; `key_id` names the key they came with, in logs and counts.
 
@@ -30,24 +38,28 @@ class Caller:
     owner: str
     key_id: str
     scopes: frozenset[KeyScope]
-    rate: str | None = None
-    quota: str | None = None
+    requests: tuple[Bound, ...] = ()
+    jobs: tuple[Bound, ...] = ()
     standings: dict[str, Standing] = field(default_factory=dict, compare=False)
 
-    def requests(self) -> list[Count]:
+    def request_counts(self) -> list[Count]:
         """What a request of theirs counts as."""
-        return self._counts("requests", self.rate)
+        return self._counts("requests", self.requests)
 
-    def jobs(self, cost: int = 1) -> list[Count]:
+    def job_counts(self, cost: int = 1) -> list[Count]:
         """What so many jobs of theirs count as."""
-        return self._counts("jobs", self.quota, cost)
+        return self._counts("jobs", self.jobs, cost)
 
-    def webhook_tests(self) -> list[Count]:
+    def webhook_test_counts(self) -> list[Count]:
         """What a test of a webhook counts as."""
-        return self._counts("tests of webhooks", TESTS)
+        return self._counts("tests of webhooks", (Bound(TESTS),))
 
-    def _counts(self, what: str, rate: str | None, cost: int = 1) -> list[Count]:
-        return [] if rate is None else [Count(what, self.key_id, Rate.parse(rate), cost)]
+    def _counts(self, what: str, bounds: tuple[Bound, ...], cost: int = 1) -> list[Count]:
+        # a key may be called as an owner is
+        return [
+            Count(what, f"owner:{self.owner}" if each.shared else self.key_id, Rate.parse(each.rate), cost)
+            for each in bounds
+        ]
 
 
 @contextmanager
@@ -55,19 +67,20 @@ def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
     """Take note of how a caller's counts stand, as the `with` block tells. Raises ProblemError (429)."""
 
     def note(standings: Sequence[Standing]) -> None:
-        caller.standings.update((each.count.what, each) for each in standings)
+        for each in sorted(standings, key=lambda standing: standing.left, reverse=True):
+            caller.standings[each.count.what] = each  # of several the one of which least is left
 
     try:
         yield note
     except TooManyError as error:
-        note(error.standings)
-        refused, rate = error.refused, error.refused.count.rate
-        what, cost = refused.count.what, refused.count.cost
+        refused, count = error.refused, error.refused.count
+        note([*error.standings, refused])
+        whose = "this key allows" if count.whom == caller.key_id else "all keys of this owner are allowed"
         raise ProblemError(
             ProblemType.TOO_MANY_REQUESTS,
-            f"{cost} more is too many: this key allows {rate} for {what}; ask again in {refused.reset_s} s",
-            got=cost,
-            allowed=f"{rate} for {what}",
+            f"{count.cost} more is too many: {whose} {count.rate} for {count.what}; ask again in {refused.reset_s} s",
+            got=count.cost,
+            allowed=f"{count.rate} for {count.what}",
             headers={"Retry-After": str(refused.reset_s)},
         ) from error
 

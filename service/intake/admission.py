@@ -42,7 +42,7 @@ class Terms:
 async def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
     with counted(caller) as note:
-        room = await context.scripts.do(context.store.asking(kind, caller.owner, caller.jobs()))
+        room = await context.scripts.do(context.store.asking(kind, caller.owner, caller.job_counts()))
         note(room.standings)
     if room.waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
@@ -87,7 +87,7 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
             request_id=current_request_id(),
             metadata=terms.metadata,
             base_url=terms.base_url,
-            counts=caller.jobs(1 if motions is None else motions),
+            counts=caller.job_counts(1 if motions is None else motions),
             message=job_message(job_id, JobKind(spec.kind)),
             remembered=terms.remembered,
         )

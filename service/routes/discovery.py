@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter
+from limits import parse
 from pydantic import BaseModel
 
 from jobs.media_types import IMAGES, SOUNDS, VIDEOS, MediaType
+from service.access.throttle import Bound
 from service.catalogue import Control
 from service.context import ContextDep, ReaderDep
 from service.http.openapi import access_responses
@@ -63,13 +65,24 @@ class FileLimits(BaseModel):
     max_seconds: float | None = None
 
 
+class RateLimit(BaseModel):
+    """So many in so many seconds, with this key or, where it is `shared`, with all keys of its owner together."""
+
+    amount: int
+    seconds: int
+    shared: bool
+
+
 class Limits(BaseModel):
-    """What may be sent. A video with sound is a sound, too."""
+    """What may be sent, and how much with this key; where a list is empty, any number. A video with sound is a sound,
+    too."""
 
     image: FileLimits
     audio: FileLimits
     video: FileLimits
     max_text_characters: int
+    requests: list[RateLimit]
+    jobs: list[RateLimit]
 
 
 @router.get("/controls")
@@ -101,7 +114,7 @@ def list_voices(context: ContextDep, _: ReaderDep) -> VoiceList:
 
 
 @router.get("/limits")
-def list_limits(context: ContextDep, _: ReaderDep) -> Limits:
+def list_limits(context: ContextDep, caller: ReaderDep) -> Limits:
     """Which files are taken, and how large, so that they can be checked before they are sent.
 
     They are recognised by their content. Those that pass may still be refused when they are read.
@@ -120,8 +133,15 @@ def list_limits(context: ContextDep, _: ReaderDep) -> Limits:
             formats=_formats(VIDEOS), max_bytes=settings.max_video_bytes, max_seconds=settings.max_video_seconds
         ),
         max_text_characters=settings.max_text_characters,
+        requests=_rate_limits(caller.requests),
+        jobs=_rate_limits(caller.jobs),
     )
 
 
 def _formats(kinds: Iterable[MediaType]) -> list[Format]:
     return [Format(media_type=each.name, title=each.title, suffix=each.suffix) for each in kinds]
+
+
+def _rate_limits(bounds: Iterable[Bound]) -> list[RateLimit]:
+    items = [(parse(bound.rate), bound.shared) for bound in bounds]
+    return [RateLimit(amount=item.amount, seconds=item.get_expiry(), shared=shared) for item, shared in items]

@@ -65,6 +65,8 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None
         (["keys", "make", "Team A"], "owner"),
         (["keys", "make", "a", "--rate", "often"], "a rate is N/second"),
         (["keys", "revoke", "nonesuch"], "there is no key 'nonesuch'"),
+        (["keys", "limit", "nobody", "--quota", "1/day"], "'nobody' has no key"),
+        (["keys", "limit", "a", "--quota", "often"], "a rate is N/second"),
         (["keys", "make", "a", "--scope", "all"], "'read', 'write', 'metrics'"),
     ],
 )
@@ -197,3 +199,68 @@ def test_every_answer_tells_how_the_key_stands(start: Start, portrait: bytes, ke
     assert limited.headers["ratelimit"].endswith(f";t={limited.headers['retry-after']}")
     for path in ("/healthz", "/", "/v1/jobs"):  # without a key nothing is counted
         assert "ratelimit" not in server.client.get(path).headers
+
+
+def limit(folder: Path, *arguments: str) -> str:
+    """Run `keys limit`; what it says."""
+    result = runner.invoke(app, ["keys", "limit", *arguments, "--data-dir", str(folder)])
+    assert result.exit_code == 0, result.output
+    return result.stderr.strip()
+
+
+def test_all_keys_of_an_owner_share_a_quota(start: Start, portrait: bytes, key_file: KeyFile, tmp_path: Path) -> None:
+    servers = [start(quota="1/day"), start(quota="1/day")]
+    (first, record), (second, _), (stranger, _) = (key_file.make(owner) for owner in ("team-a", "team-a", "team-b"))
+    told = limit(tmp_path / "data", "team-a", "--quota", "3/day", "--rate", "500/minute")
+    assert told == "all keys of team-a share 500/minute for requests and 3/day for jobs"
+    for server, key in ((servers[0], first), (servers[1], second), (servers[0], first)):
+        assert post(server, portrait, key).status_code == 202
+    for server, key in ((servers[0], first), (servers[1], second)):
+        limited = post(server, portrait, key)
+        problem = refused(limited, ProblemType.TOO_MANY_REQUESTS)
+        assert "all keys of this owner are allowed 3 per 1 day for jobs" in problem["detail"]
+        assert '"jobs";q=3;w=86400' in limited.headers["ratelimit-policy"]
+        assert '"jobs";r=0;' in limited.headers["ratelimit"]
+    assert post(servers[0], portrait, stranger).status_code == 202
+    refused(post(servers[0], portrait, stranger), ProblemType.TOO_MANY_REQUESTS)  # a key's own, as ever
+    key_file.revoke(record.id)
+    listed = json.loads(runner.invoke(app, ["keys", "list", "--data-dir", str(tmp_path / "data"), "--json"]).stdout)
+    assert [each.get("owner_quota") for each in listed] == ["3/day", "3/day", None]
+    assert limit(tmp_path / "data", "team-a") == "all keys of team-a share no bounds"
+    assert isinstance(json.loads((tmp_path / "data/keys.json").read_text()), list)  # as versions before read it
+    assert post(servers[0], portrait, second).status_code == 202
+
+
+def test_bounds_of_a_key_and_of_its_owner_hold_both(
+    start: Start, portrait: bytes, key_file: KeyFile, tmp_path: Path
+) -> None:
+    server = start()
+    small, large = key_file.make("team-a", quota="1/day")[0], key_file.make("team-a", quota="100/day")[0]
+    limit(tmp_path / "data", "team-a", "--quota", "3/day")
+    assert post(server, portrait, small).headers["ratelimit"].rpartition(", ")[2].startswith('"jobs";r=0;')
+    for _ in range(3):
+        detail = refused(post(server, portrait, small), ProblemType.TOO_MANY_REQUESTS)["detail"]
+        assert "this key allows 1 per 1 day" in detail
+    lefts = [post(server, portrait, large).headers["ratelimit"].rpartition(", ")[2][:11] for _ in range(2)]
+    assert lefts == ['"jobs";r=1;', '"jobs";r=0;']  # what the key's own bound refused did not count for its owner
+    assert "all keys" in refused(post(server, portrait, large), ProblemType.TOO_MANY_REQUESTS)["detail"]
+    found = server.client.get("/v1/limits", headers=bearer(large)).json()
+    assert found["jobs"] == [
+        {"amount": 100, "seconds": 86_400, "shared": False},
+        {"amount": 3, "seconds": 86_400, "shared": True},
+    ]
+    assert found["requests"] == [{"amount": 600, "seconds": 60, "shared": False}]
+
+
+def test_an_owner_may_be_called_as_a_key_is(start: Start, portrait: bytes, key_file: KeyFile, tmp_path: Path) -> None:
+    server = start()
+    key, record = key_file.make("team-a", quota="2/day")
+    namesake = key_file.make(record.id)[0]
+    limit(tmp_path / "data", record.id, "--quota", "2/day")
+    for each in (key, namesake, key, namesake):
+        assert post(server, portrait, each).status_code == 202
+
+
+def test_where_nobody_has_keys_nothing_is_bounded(start: Start) -> None:
+    found = start().client.get("/v1/limits").json()
+    assert (found["requests"], found["jobs"]) == ([], [])
