@@ -73,8 +73,8 @@ class OwnerLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rate: Rate | None = None  # requests; unset: there is no bound but each key's
-    quota: Rate | None = None  # jobs
+    rate: RateText | None = None  # requests; unset: there is no bound but each key's
+    quota: RateText | None = None  # jobs
 
 
 class _Kept(BaseModel):

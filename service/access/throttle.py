@@ -75,7 +75,7 @@ def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
     except TooManyError as error:
         refused, count = error.refused, error.refused.count
         note([*error.standings, refused])
-        whose = "this key allows" if count.whom == caller.key_id else "all keys of this owner are allowed"
+        whose = "this key is allowed" if count.whom == caller.key_id else "all keys of this owner are allowed"
         raise ProblemError(
             ProblemType.TOO_MANY_REQUESTS,
             f"{count.cost} more is too many: {whose} {count.rate} for {count.what}; ask again in {refused.reset_s} s",

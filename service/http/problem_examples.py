@@ -48,7 +48,7 @@ PROBLEMS = {
     "not-found": ProblemExample(ProblemType.NOT_FOUND, f"there is no job {JOB_ID!r}", got=JOB_ID),
     "too-many-requests": ProblemExample(
         ProblemType.TOO_MANY_REQUESTS,
-        "1 more is too many: this key allows 600 per 1 minute for requests; ask again in 15 s",
+        "1 more is too many: this key is allowed 600 per 1 minute for requests; ask again in 15 s",
         got=1,
         allowed="600 per 1 minute for requests",
     ),

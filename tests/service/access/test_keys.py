@@ -240,7 +240,7 @@ def test_bounds_of_a_key_and_of_its_owner_hold_both(
     assert post(server, portrait, small).headers["ratelimit"].rpartition(", ")[2].startswith('"jobs";r=0;')
     for _ in range(3):
         detail = refused(post(server, portrait, small), ProblemType.TOO_MANY_REQUESTS)["detail"]
-        assert "this key allows 1 per 1 day" in detail
+        assert "this key is allowed 1 per 1 day" in detail
     lefts = [post(server, portrait, large).headers["ratelimit"].rpartition(", ")[2][:11] for _ in range(2)]
     assert lefts == ['"jobs";r=1;', '"jobs";r=0;']  # what the key's own bound refused did not count for its owner
     assert "all keys" in refused(post(server, portrait, large), ProblemType.TOO_MANY_REQUESTS)["detail"]
