@@ -145,6 +145,12 @@ class SharedSettings(BaseSettings):
         """What is given goes before files that variables name, these before variables and the folder of secrets."""
         return init_settings, FilesOfVariables(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
+    @field_validator("weights_dir")
+    @classmethod
+    def _as_it_is_now(cls, value: Path | None) -> Path | None:
+        # all weights that a process reads are of one folder, though a link to it is changed meanwhile
+        return None if value is None else value.resolve()
+
     @field_validator("s3_prefix")
     @classmethod
     def _as_folder(cls, value: str) -> str:

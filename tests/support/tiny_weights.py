@@ -34,7 +34,8 @@ def tiny_settings(folder: Path) -> dict[str, str]:
     return {"PIRENDERER_WEIGHTS_DIR": str(write_tiny_weights(folder)), "PIRENDERER_ENGINE": "torch"}
 
 
-def write_tiny_weights(folder: Path) -> Path:
+def write_tiny_weights(folder: Path, *, seed: int = 0) -> Path:
+    """Into a folder that there is; others of another seed."""
     config = RendererConfig(
         motion_dimension=70,
         descriptor_size=16,
@@ -47,7 +48,7 @@ def write_tiny_weights(folder: Path) -> Path:
     for path in released_weights().glob("*.*"):
         if path.suffix in (".json", ".safetensors") and path.stem != RENDERER:
             (folder / path.name).symlink_to(path)
-    network = initialize(PIRenderer(config), torch.Generator().manual_seed(0))
+    network = initialize(PIRenderer(config), torch.Generator().manual_seed(seed))
     card = RendererCard(motion_space="open478", dimension=70, config=config.model_dump())
     save_weights(folder, RENDERER, network.state_dict(), card, dtype=torch.float32)
     return folder
