@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from jobs.files.artifacts import ArtifactsAwayError
 from jobs.messages import job_message, waiting_messages
 from jobs.schemas import JobKind, JobStatus
+from jobs.store.names import Key
 from service.context import Context
 from service.intake.folders import remove_folder
 
@@ -64,7 +65,12 @@ def tidy(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Remove old folders without a job or portrait: uploads that broke off, files that outlived their jobs."""
+    """Remove old folders without a job or portrait: uploads that broke off, files that outlived their jobs.
+
+    A Redis that has never known any may be one whose backup is yet to be restored, and says nothing of whose files are.
+    """
+    if not context.redis.exists(Key.NUMBER):
+        return
 
     def owned(folder: str) -> bool:
         job = context.store.get(folder)

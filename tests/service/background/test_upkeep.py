@@ -44,6 +44,18 @@ def test_only_old_folders_without_a_job_are_swept(server: Server, portrait: byte
     assert stranger.exists()
 
 
+def test_files_outlive_a_redis_that_was_not_restored(server: Server, portrait: bytes) -> None:
+    folder = server.artifacts.path(f"{create(server, portrait)}/x").parent
+    hours_ago = time.time() - 2 * 3600
+    os.utime(folder, (hours_ago, hours_ago))
+    server.context.redis.flushdb()
+    sweep(server.context)
+    assert folder.exists()
+    create(server, portrait)  # from now on this Redis is the one that counts
+    sweep(server.context)
+    assert not folder.exists()
+
+
 def test_housekeeping_outlives_its_faults(start: Start, portrait: bytes) -> None:
     server = start(resend_after_s=1e-6)
     server.context.redis.rpush(queue_key(JobKind.IMAGE), "no message")  # what this server cannot read
