@@ -90,6 +90,13 @@ class JobRecord(BaseModel):
             spec=None if spec is None else known_spec(spec),
         )
 
+    @property
+    def expired_event(self) -> "Event | None":
+        """The one event of an expired job, whose stream is gone. It comes after those that there were."""
+        if self.status is not JobStatus.EXPIRED or self.expires_at is None:
+            return None
+        return Event(f"{int(1000 * self.expires_at.timestamp())}-0", "status", json.dumps({"status": self.status}))
+
     def at_start(self) -> "JobRecord":
         """The job as it was when a worker took it for the first time, whatever has become of it since."""
         later = ("finished_at", "expires_at", "cancel_requested", "queue_position", "estimated_wait_s", "progress",

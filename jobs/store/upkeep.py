@@ -86,9 +86,7 @@ if (untold('', 'webhook') or untold(STARTED, 'webhook_attempts' .. STARTED)) and
   return ''
 end
 redis.call('HSET', job, 'status', EXPIRED)
-publish_status(EXPIRED)
-redis.call('XTRIM', events, 'MAXLEN', 1)
-redis.call('DEL', spec, segments)
+redis.call('DEL', spec, segments, events)
 redis.call('HDEL', job, 'webhook_log')
 release()
 redis.call('ZADD', TOMBSTONES, string.format('%.6f', tonumber(now()) + a.tombstone_s), id)

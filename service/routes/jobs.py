@@ -17,7 +17,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import MAX_METADATA, METADATA_KEY, Job, JobKind, JobStatus
 from jobs.store.events import HEARTBEAT_S
 from jobs.store.lookups import Filters
-from jobs.store.records import JobRecord
+from jobs.store.records import Event, JobRecord
 from service.access.control import owned, require
 from service.access.keys import KeyScope
 from service.access.throttle import Caller, UnderwayError
@@ -138,14 +138,21 @@ async def follow_job(
     `segment` says how many of a video's segments can be played. A stream ends with its key, too.
     """
     after = last_event_id if last_event_id and EVENT_ID.fullmatch(last_event_id) else "0"
+    if record.expired_event is not None and record.expired_event.id != after:
+        yield _sent(record.expired_event)
+        return
     patience_s = 0.05 if record.status.finished else HEARTBEAT_S  # nothing more is to come of a finished job
     async for event in context.events.follow(record.id, after=after, heartbeat_s=patience_s):
         if not await run_in_threadpool(_may_follow, request, context, record):
             return
         if event is not None:
-            yield ServerSentEvent(id=event.id, event=event.event, raw_data=event.data, retry=2000)
+            yield _sent(event)
         elif record.status.finished:
             return
+
+
+def _sent(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(id=event.id, event=event.event, raw_data=event.data, retry=2000)
 
 
 def _may_follow(request: Request, context: Context, record: JobRecord) -> bool:

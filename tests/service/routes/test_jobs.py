@@ -302,6 +302,11 @@ def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) ->
         assert time.monotonic() < deadline
         time.sleep(0.05)
     refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_EXPIRED)
+    told = server.client.get(f"/v1/jobs/{job_id}/events").text
+    assert told.count("data: ") == 1
+    assert 'data: {"status": "expired"}' in told
+    last = told.partition("id: ")[2].split()[0]
+    assert server.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last}).text == ""
     while server.artifacts.path(f"{job_id}/x").parent.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
