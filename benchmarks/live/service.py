@@ -22,9 +22,10 @@ SETTLE_S = 5.0  # in which workers that have said that they are ready come to re
 
 @dataclass
 class Running:
-    """A service that runs: where, and the processes that it started, by what they do."""
+    """A service that runs: where, its data folder, and the processes that it started, by what they do."""
 
     url: str
+    folder: Path
     started: dict[str, list[psutil.Process]]
 
     def processes(self, *roles: str) -> list[psutil.Process]:
@@ -87,7 +88,7 @@ def service(workers: int) -> Iterator[Running]:
             try:
                 _wait_for(workers, url)
                 time.sleep(SETTLE_S)
-                yield Running(url, _started(settings.port))
+                yield Running(url, settings.data_dir, _started(settings.port))
             finally:
                 supervisor.request_stop()
                 watch.join()
