@@ -3,9 +3,12 @@
 import io
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+OURS = ("jobs", "service", "worker", "model")  # packages, whose modules' loggers have their names
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
@@ -19,8 +22,11 @@ class _StandardError(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def configure_logging(level: str = "INFO") -> None:
-    """Lines for people on a terminal, JSON lines otherwise; never the values of local variables."""
+def configure_logging(level: LogLevel = "info") -> None:
+    """Lines for people on a terminal, JSON lines otherwise; never the values of local variables.
+
+    Below "info" only our own packages are heard: what libraries say there holds headers, addresses and messages.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -45,7 +51,9 @@ def configure_logging(level: str = "INFO") -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel("INFO" if level == "debug" else level.upper())
+    for package in OURS:
+        logging.getLogger(package).setLevel(level.upper())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # we ask ourselves whether we are ready; nobody need know
 
 

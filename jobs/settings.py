@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.image_headers import MAX_SIDE
+from jobs.logs import LogLevel
 from jobs.redis_url import checked_redis_url
 
 LEASE_S = 30.0
@@ -85,6 +86,8 @@ class SharedSettings(BaseSettings):
     )
     data_dir: Path = Field(default=Path("data"), description="Folder of files, keys and what engines compile")
     weights_dir: Path | None = Field(default=None, description="Folder of weights; unset: those of the package")
+
+    log_level: LogLevel = Field(default="info", description="The least important lines that are logged")
 
     s3_bucket: str | None = Field(
         default=None, description="S3 bucket of the files, in place of the data folder. boto3 finds the credentials"

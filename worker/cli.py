@@ -53,9 +53,9 @@ def worker(
             put_in_environment("PIRENDERER_QUEUES", checked_queues(queues))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--queues") from error
-    configure_logging()
     try:
         settings = read_settings(WorkerSettings)
+        configure_logging(settings.log_level)
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
         check_semaphores()

@@ -146,7 +146,7 @@ def workers(settings: WorkerSettings, *, most: int, job_s: float, faster: float 
 
 
 def _run(settings: WorkerSettings, numbers: range, paces: Paces, shared: Shared, ready: threading.Barrier) -> None:
-    configure_logging("ERROR")
+    configure_logging("error")
     threads = [
         threading.Thread(target=_be_active_in_turn, args=(settings, number, paces, shared), daemon=True)
         for number in numbers

@@ -45,9 +45,9 @@ def api(
     """
     options = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir, "api_processes": processes}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    configure_logging()
     try:
         settings = read_settings(Settings, **given)
+        configure_logging(settings.log_level)
         if settings.api_processes > 1 and shared is None:
             given.pop("api_processes", None)
             _run_several(settings, fd, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])

@@ -70,7 +70,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the check
 
     Exits 1 when anything is missing.
     """
-    configure_logging("ERROR")
+    configure_logging("error")
     try:
         settings = read_settings(Settings)
     except InvalidSettingsError as error:

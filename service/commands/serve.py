@@ -58,9 +58,10 @@ def serve(
 
     With PIRENDERER_REDIS_URL (or REDIS_URL) set, that Redis is used and none is started.
     """
-    configure_logging()
     try:
-        with serving(chosen_settings(host, port, data_dir, api_processes), workers=workers) as (supervisor, url):
+        settings = chosen_settings(host, port, data_dir, api_processes)
+        configure_logging(settings.log_level)
+        with serving(settings, workers=workers) as (supervisor, url):
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()
             typer.echo("stopping", err=True)

@@ -33,8 +33,9 @@ from worker.queue.app import run_worker
 from jobs.logs import configure_logging
 from worker.settings import WorkerSettings
 
-configure_logging()
-raise SystemExit(run_worker(WorkerSettings()))
+settings = WorkerSettings()
+configure_logging(settings.log_level)
+raise SystemExit(run_worker(settings))
 """
 
 

@@ -81,7 +81,7 @@ def _run(
 ) -> None:
     """Load what a job needs and run it; errors that are the user's end the command with their text and code 1."""
     start_forkserver()  # it loads beside the models
-    configure_logging("WARNING")  # to standard error: what is written to the other is the outcome
+    configure_logging("warning")  # to standard error: what is written to the other is the outcome
     try:
         settings = read_settings(WorkerSettings)
         credentials = ContentCredentials.of(settings)

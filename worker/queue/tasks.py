@@ -109,7 +109,7 @@ def leave_sessions(**_: Any) -> None:
 
 def use_our_logging(**_: Any) -> None:
     """Keep Celery from installing its own handlers, in the parent and in every child."""
-    configure_logging()
+    configure_logging(WorkerSettings().log_level)
 
 
 for kind in JobKind:
