@@ -3,11 +3,13 @@
 import io
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import structlog
 
-LogLevel = Literal["debug", "info", "warning", "error"]
+from jobs.settings import LogLevel
+from jobs.tracing import trace_ids
+
 OURS = ("jobs", "service", "worker", "model")  # packages, whose modules' loggers have their names
 
 
@@ -29,6 +31,7 @@ def configure_logging(level: LogLevel = "info") -> None:
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -55,6 +58,12 @@ def configure_logging(level: LogLevel = "info") -> None:
     for package in OURS:
         logging.getLogger(package).setLevel(level.upper())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # we ask ourselves whether we are ready; nobody need know
+
+
+def _add_trace(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The span in which a line is logged, if there is one."""
+    event.update(trace_ids())
+    return event
 
 
 def _escape(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.image_headers import MAX_SIDE
-from jobs.logs import LogLevel
 from jobs.redis_url import checked_redis_url
 
 LEASE_S = 30.0
@@ -21,6 +20,7 @@ FILE = "_FILE"  # behind a variable's name: the file in which its value stands
 MOST_FILE_BYTES = 64 * 1024  # no value is longer
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 Positive = Annotated[int, Field(gt=0)]
 MOST_S = 1_000_000_000  # thirty years; what is much longer is beyond what timers, Redis and dates can count
 Seconds = Annotated[float, Field(gt=0, le=MOST_S, allow_inf_nan=False)]

@@ -19,6 +19,7 @@ from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
 from jobs.store.live_streams import LiveLine
 from jobs.store.scripts import Scripts
+from jobs.tracing import is_traced, start_tracing, stop_tracing
 from service.access.control import AccessControl, check_exposure
 from service.access.throttle import RateLimitFields, Underway
 from service.background.upkeep import housekeeping
@@ -27,7 +28,7 @@ from service.catalogue import Catalogue
 from service.context import Context
 from service.http import document, problems
 from service.http.cursors import Cursors
-from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RootPath, SecurityHeaders
+from service.http.middleware import HeadRequests, OpenModeGuard, RequestLog, RequestSpans, RootPath, SecurityHeaders
 from service.http.parameters import known_parameters
 from service.http.validators import EntityTags
 from service.intake import headers
@@ -93,9 +94,9 @@ def create_app(settings: Settings | None = None, siblings: Siblings | None = Non
     app.mount("/web/samples", StaticFiles(directory=pages.SAMPLES), name="samples")
     app.mount("/web", StaticFiles(directory=pages.WEB), name="web")
     # The one added last is the outermost, and the order counts. RootPath mends the path before anything looks at it.
-    # RequestLog and SecurityHeaders see every answer, also the guard's refusals and those of CORS. CORS stands outside
-    # the guard, so that a page may read why it was refused. A HEAD is still logged and counted as HEAD. Inside of all
-    # EntityTags sees the bodies that HeadRequests leaves out.
+    # The lines of RequestLog belong to the span of RequestSpans. RequestLog and SecurityHeaders see every answer, also
+    # the guard's refusals and those of CORS. CORS stands outside the guard, so that a page may read why it was refused.
+    # A HEAD is still logged and counted as HEAD. Inside of all EntityTags sees the bodies that HeadRequests leaves out.
     app.add_middleware(EntityTags)
     app.add_middleware(RateLimitFields)
     app.add_middleware(HeadRequests, router=app.router)
@@ -118,6 +119,8 @@ def create_app(settings: Settings | None = None, siblings: Siblings | None = Non
         )
     app.add_middleware(SecurityHeaders, results_from=context.artifacts.origin)
     app.add_middleware(RequestLog, observe=context.metrics.observe)
+    if is_traced():
+        app.add_middleware(RequestSpans)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
     return app
@@ -168,6 +171,7 @@ def make_context(settings: Settings, siblings: Siblings) -> Context:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
+    start_tracing("pirenderer-api")
     await run_in_threadpool(context.artifacts.prepare)
     beside = asyncio.create_task(_beside(context))
     try:
@@ -183,6 +187,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.live.close()
         await context.scripts.close()
         context.store.close()
+        await run_in_threadpool(stop_tracing)
 
 
 async def _beside(context: Context) -> None:

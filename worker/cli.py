@@ -29,6 +29,7 @@ from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.schemas import MotionOptions
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import InvalidSettingsError, put_in_environment, read_settings
+from jobs.tracing import check_tracing
 from worker.queue.app import run_worker
 from worker.settings import WorkerSettings, checked_device, checked_queues
 
@@ -56,6 +57,7 @@ def worker(
     try:
         settings = read_settings(WorkerSettings)
         configure_logging(settings.log_level)
+        check_tracing()
         make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
         ContentCredentials.of(settings)
         check_semaphores()

@@ -89,6 +89,12 @@ class Models:
             directory=self._directory,
         )
 
+    @property
+    def rendering(self) -> tuple[str, str] | None:
+        """Which engine renders, and on what device; None until they are loaded."""
+        loaded: Animator | None = self.__dict__.get("animator")
+        return None if loaded is None else (loaded.engine.name, str(loaded.engine.device))
+
     @cached_property
     def speech(self) -> SpeechToMotion:
         """Speech -> motion."""

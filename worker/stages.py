@@ -27,7 +27,8 @@ def unchecked() -> None:
 
 
 class Stages:
-    """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began.
+    """Stopwatches by stage; `seconds` holds what each has taken so far, in the order they began, and `spans` when each
+    began first and ended last, in seconds since 1970.
 
     `check` is called where something is waited for between reports, and may raise like them.
 
@@ -38,6 +39,7 @@ class Stages:
         self.report = report
         self.check: Check = unchecked
         self.seconds: dict[str, float] = {}
+        self.spans: dict[str, tuple[float, float]] = {}
 
     @contextmanager
     def run(self, stage: str) -> Iterator[None]:
@@ -49,11 +51,13 @@ class Stages:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the block's time to a stage without a report."""
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.time()
         try:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            first, _ = self.spans.get(stage, (began, began))
+            self.spans[stage] = first, time.time()
 
     def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
         """Pass items through, timing only what it takes to get them."""

@@ -1,5 +1,6 @@
 """A worker's hold on a job, from taking it to its end: every write is fenced by the lock."""
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress, Result
 from jobs.settings import LEASE_S
 from jobs.store.names import Key, lock_key
-from jobs.store.records import Claim, Fragment, Refusal, known_spec
+from jobs.store.records import Claim, Fragment, Refusal, Waited, known_spec
 from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
 
 MAX_DELIVERIES = 3
@@ -19,7 +20,9 @@ TOKEN_SECONDS = 7200  # for so long it is known which job a message was used for
 
 # kinds (all), holder, lock (its value), lease_ms, max_deliveries, poison (the problem when there are more), token (if
 # any), token_s, part (the one wanted, if any)
-# -> outcome, part, 1 when the job is cut into parts, attempt, owner, specification, id of the request that made the job
+# -> outcome, part, 1 when the job is cut into parts, attempt, owner, specification, id of the request that made it, its
+# traceparent or '', and for one that has it, as JSON: when it was made, queued last and claimed, and the `began:PART`
+# of before
 CLAIM = Script("""
 local function wants(event)  -- whether the job's webhook is to tell of it
   for _, each in ipairs(get('webhook') and cjson.decode(get('webhook')).events or {}) do
@@ -73,7 +76,15 @@ else
   redis.call('ZADD', RUNNING_JOBS, at, id)
   publish_status(RUNNING)
 end
-return {'claimed', part, parted and 1 or 0, attempt, get('owner'), redis.call('GET', spec), get('request_id') or ''}
+local times = ''
+if get('traceparent') then
+  local hash, began = part == '' and job or segments, 'began:' .. part
+  local before = redis.call('HGET', hash, began)
+  redis.call('HSET', hash, began, attempt .. '|' .. at)
+  times = cjson.encode({get('created_at'), get('queued_at'), at, before or cjson.null})
+end
+return {'claimed', part, parted and 1 or 0, attempt, get('owner'), redis.call('GET', spec), get('request_id') or '',
+        get('traceparent') or '', times}
 """)
 
 # What the holder of a lock does. Each takes `lock`, its value, and `part`, and answers 'lost' when it is another's.
@@ -210,7 +221,9 @@ class Claims:
         )
         if outcome != "claimed":
             return Refusal(outcome)
-        part, cut, attempt, owner, text, request_id = cast("tuple[str, int, int, str, str, str]", rest)
+        part, cut, attempt, owner, text, request_id, traceparent, times = cast(
+            "tuple[str, int, int, str, str, str, str, str]", rest
+        )
         spec = known_spec(text)
         if spec is None:
             strange = "the worker that took it is older than what the job asks for; run it again when all are renewed"
@@ -226,6 +239,8 @@ class Claims:
             owner=owner,
             spec=spec,
             request_id=request_id or None,
+            traceparent=traceparent or None,
+            waited=_waited(attempt, *json.loads(times)) if times else None,
         )
 
     def renew(self, claim: Claim) -> None:
@@ -321,6 +336,12 @@ class Claims:
 
     def _held(self, script: Script, claim: Claim, **arguments: Argument) -> Any:
         return run_held(self._run, script, claim, **arguments)
+
+
+def _waited(attempt: int, created_at: str, queued_at: str, claimed_at: str, before: str | None) -> Waited:
+    number, _, began = (before or "").partition("|")
+    lost_at = float(began) if began and int(number) < attempt else None  # else it was given back, which does not count
+    return Waited(float(created_at), float(queued_at), float(claimed_at), lost_at)
 
 
 def run_held(run: Callable[..., Any], script: Script, claim: Claim, **arguments: Argument) -> Any:

@@ -222,6 +222,7 @@ class JobStore:
         webhook: Webhook | None = None,
         deadline_s: float | None = None,
         request_id: str | None = None,
+        traceparent: str | None = None,
         metadata: Mapping[str, str] | None = None,
         base_url: str | None = None,
         counts: Sequence[Count] = (),
@@ -241,6 +242,7 @@ class JobStore:
             "webhook": webhook.model_dump_json() if webhook else None,
             "metadata": json.dumps(metadata) if metadata else None,
             "request_id": request_id,
+            "traceparent": traceparent,
             "base_url": base_url,
         }
         if deadline_s is not None:

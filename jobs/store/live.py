@@ -21,7 +21,7 @@ STOPPING_S = 3600  # how long it is known that a worker was told to stop
 STREAMS = (":state", ":sound", ":camera", ":pictures", ":told")
 PARTS = ("", *STREAMS)  # what there is of a session behind its key
 
-# spec (JSON), owner, most and share (of sessions), lease_s -> 'full', 'share' or 'ok'
+# spec (JSON), owner, traceparent (if it is traced), most and share (of sessions), lease_s -> 'full', 'share' or 'ok'
 OPEN_SESSION = Script("""
 local at, own = now(), 0
 redis.call('ZREMRANGEBYSCORE', LIVE, '-inf', at)
@@ -32,7 +32,7 @@ for _, each in ipairs(others) do
 end
 if #others >= a.most then return 'full' end
 if own >= a.share then return 'share' end
-redis.call('HSET', session, 'owner', a.owner, 'spec', a.spec)
+redis.call('HSET', session, 'owner', a.owner, 'spec', a.spec, 'traceparent', a.traceparent or '')
 redis.call('EXPIRE', session, a.kept_s)
 redis.call('ZADD', LIVE, at + a.lease_s, id)
 live_count('sessions', 1)
@@ -53,13 +53,15 @@ redis.call('ZREM', LIVE, id)
 for _, part in ipairs(a.parts) do redis.call('DEL', session .. part) end
 """)
 
-# holder, silent_s, lease_s -> its specification, and which take this is; nothing where it has ended or is another's
+# holder, silent_s, lease_s -> its specification, which take this is, and its traceparent or ''; nothing where it has
+# ended or is another's
 TAKE = Script("""
 if not lives(id) or redis.call('EXISTS', session) == 0 then return nil end
 local silent = silent_s()
 if silent and silent < a.silent_s then return nil end
 redis.call('HSET', session, 'heard_at', now(), 'holder', a.holder)
-return {redis.call('HGET', session, 'spec'), redis.call('HINCRBY', session, 'takes', 1)}
+local takes = redis.call('HINCRBY', session, 'takes', 1)
+return {redis.call('HGET', session, 'spec'), takes, redis.call('HGET', session, 'traceparent') or ''}
 """)
 
 # take, pictures (since the last beat), worker (of which the holder is a process), lease_s -> 0 where it is to be left
@@ -90,6 +92,7 @@ class LiveClaim:
     session_id: str
     spec: LiveSpec
     take: int
+    traceparent: str | None = None
 
 
 class LiveSessions:
@@ -100,11 +103,11 @@ class LiveSessions:
         self._redis = scripts.redis
         self._now = scripts.now
 
-    def open(self, session_id: str, spec: LiveSpec, *, most: int, share: int) -> None:
+    def open(self, session_id: str, spec: LiveSpec, *, most: int, share: int, traceparent: str | None = None) -> None:
         """Begin a session, of which there may be `most` at once, and `share` of one owner. Raises LiveFullError."""
         text = spec.model_dump_json()
         given = {"most": most, "share": share, "lease_s": LEASE_S, "kept_s": KEPT_S}
-        match self._run(OPEN_SESSION, session_id, owner=spec.owner, spec=text, **given):
+        match self._run(OPEN_SESSION, session_id, owner=spec.owner, spec=text, traceparent=traceparent, **given):
             case "full":
                 raise LiveFullError(most, own=False)
             case "share":
@@ -136,8 +139,10 @@ class LiveSessions:
     def take(self, session_id: str, holder: str) -> LiveClaim | None:
         """Take a session that no worker has; None where there is none to take."""
         answer = self._run(TAKE, session_id, holder=holder, silent_s=SILENT_S, lease_s=LEASE_S)
-        found = cast("tuple[str, int] | None", answer)
-        return found and LiveClaim(session_id, LiveSpec.model_validate_json(found[0]), found[1])
+        if answer is None:
+            return None
+        text, take, traceparent = cast("tuple[str, int, str]", answer)
+        return LiveClaim(session_id, LiveSpec.model_validate_json(text), take, traceparent or None)
 
     def beat(self, claim: LiveClaim, *, worker: str, pictures: int) -> bool:
         """Say that its worker lives and made so many pictures; whether it is to go on with the session.

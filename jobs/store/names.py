@@ -8,6 +8,7 @@ and by functions of the scripts' prelude.
     number              CREATE                                  counts up over jobs and portraits: the order of lists
     created_at          CREATE                                  when it was made
     request_id          CREATE                                  the request that made it, for logs
+    traceparent         CREATE                                  the span that made it, where requests are traced
     base_url            CREATE                                  what addresses began with that the request was told
     retention           CREATE                                  seconds for which it is kept after its end
     canceled_retention  CREATE                                  the same where it was canceled
@@ -23,6 +24,7 @@ and by functions of the scripts' prelude.
     deliveries          CREATE, delivered                       how often it was claimed and not given back
     claimed_at          CLAIM, requeue, BREAK_LOCK              when it was claimed last; gone while nobody has it
     started_at          CLAIM                                   when it was claimed first
+    began:              CLAIM                                   number and time of its last attempt, if it is traced
     progress            RENEW, report_rendered, CLAIM, requeue  jobs.schemas.Progress of this attempt
     stages              TIMING, CLAIM                           names of its stages in order, one a line
     timing:STAGE        TIMING, CLAIM                           seconds spent in a stage of this attempt
@@ -52,6 +54,7 @@ its segments by their numbers, and at last "join". A hash of its segments has
     file:N              DONE, FINISH                            key of its fragment
     frames:N            DONE, FINISH                            how many frames that has
     at:N                RENEW, leave_part                       frames of it that are rendered so far
+    began:PART          CLAIM                                   as began: of the job, of this part
     worked_since:PART   BEGIN, CLAIM, TAKE_UP, rest             since when its holder works on a part
     deliveries:PART     delivered                               how often a part was claimed and not given back
     rendered, bytes     DONE, FINISH                            frames and bytes of all fragments
@@ -104,8 +107,8 @@ class Key(StrEnum):
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself
     LIVE = PREFIX + "live"  # sorted set of live sessions by the time until which their front-ends vouch for them
-    # ID: hash of owner, specification, holder, when that was heard of, and how often it was taken; with :state, :sound,
-    # :camera, :pictures and :told behind, streams of what both ends say, see jobs/store/live_streams.py
+    # ID: hash of owner, specification, traceparent, holder, when that was heard of, and how often it was taken; with
+    # :state, :sound, :camera, :pictures and :told behind, streams of what both ends say, see jobs/store/live_streams.py
     LIVE_SESSION = PREFIX + "live:"
     LIVE_COUNTS = PREFIX + "live_counts"  # hash, sessions and pictures that there have been
     STOPPING = PREFIX + "stopping:"  # WORKER: there while one that was told to stop may have a live session

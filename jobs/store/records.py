@@ -41,6 +41,7 @@ class JobRecord(BaseModel):
     result: Result | None = None
     result_key: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None
     base_url: str | None = None
     webhook: WebhookState | None = None
     metadata: dict[str, str] = {}
@@ -84,6 +85,7 @@ class JobRecord(BaseModel):
             result=Result.model_validate_json(fields["result"]) if "result" in fields else None,
             result_key=fields.get("result_key"),
             request_id=fields.get("request_id"),
+            traceparent=fields.get("traceparent"),
             base_url=fields.get("base_url"),
             webhook=_webhook(fields),
             metadata=json.loads(fields.get("metadata", "{}")),
@@ -106,7 +108,17 @@ class JobRecord(BaseModel):
 
     def public(self, urls: Urls, error: Problem | None) -> Job:
         """The job as the API shows it, with its addresses and its error as clients see it."""
-        hidden = {"owner", "number", "deliveries", "result_key", "request_id", "base_url", "error", "spec"}
+        hidden = {
+            "owner",
+            "number",
+            "deliveries",
+            "result_key",
+            "request_id",
+            "traceparent",
+            "base_url",
+            "error",
+            "spec",
+        }
         given = None if self.spec is None else JobInput.of(self.spec)
         return Job(urls=urls, error=error, input=given, **{name: value for name, value in self if name not in hidden})
 
@@ -131,6 +143,19 @@ def _webhook(fields: Mapping[str, str]) -> WebhookState | None:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """When a job that is traced was made, queued last and claimed, in seconds since 1970.
+
+    `lost_at` is when the attempt before began, if that ended with its worker.
+    """
+
+    created_at: float
+    queued_at: float
+    claimed_at: float
+    lost_at: float | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """A worker's hold on a job, or on a part of it: while the lock in Redis has this value, it is this worker's alone.
 
@@ -147,6 +172,8 @@ class Claim:
     owner: str
     spec: JobSpec
     request_id: str | None = None
+    traceparent: str | None = None
+    waited: Waited | None = None
 
     @property
     def holder(self) -> str:

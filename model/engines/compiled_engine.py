@@ -111,11 +111,11 @@ class CompiledEngine(TorchEngine):
         key = (len(descriptors), *source.shape[2:])
         if key not in self._runs:
             compiled: Forward = torch.compile(self._pictures, dynamic=False, fullgraph=True)
-            on_device = [tensor.to(self._device) for tensor in inputs]
+            on_device = [tensor.to(self.device) for tensor in inputs]
             limits = {"recompile_limit": COMPILATIONS, "accumulated_recompile_limit": COMPILATIONS}
             with torch._dynamo.config.patch(limits), exact(choose=True):
-                if self._device.type == "cuda":
-                    self._memory = self._memory or GraphMemory(self._device)
+                if self.device.type == "cuda":
+                    self._memory = self._memory or GraphMemory(self.device)
                     self._runs[key] = CapturedRun(compiled, on_device, self._memory)
                 else:
                     compiled(*on_device)

@@ -74,12 +74,12 @@ class Engine(ABC):
     @torch.inference_mode()
     def describe(self, motions: Tensor) -> Tensor:
         """Descriptors (T, Z) of a whole sequence of motions (T, D)."""
-        return self.network.mapping.describe_sequence(motions.to(self._device))
+        return self.network.mapping.describe_sequence(motions.to(self.device))
 
     @torch.inference_mode()
     def prepare(self, source: Tensor) -> PortraitState:
         """Once per portrait: source (1, 3, H, W) in [-1, 1]."""
-        return self.network.prepare(source.to(self._device))
+        return self.network.prepare(source.to(self.device))
 
     @abstractmethod
     def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
@@ -96,5 +96,6 @@ class Engine(ABC):
         return RenderedFrames(to_frames(drawn.image), masks, places)
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.network.parameters()).device

@@ -58,12 +58,12 @@ class TorchEngine(Engine):
     @torch.inference_mode()
     def render(self, portrait: PortraitState, descriptors: Tensor, prior: Tensor | None = None) -> Rendering:
         """See `Engine.render`; everything stays on the device."""
-        prior = None if prior is None else prior.to(self._device)
+        prior = None if prior is None else prior.to(self.device)
         with exact(), self._autocast():
-            return rendering(self.network.render(portrait, descriptors.to(self._device), prior))
+            return rendering(self.network.render(portrait, descriptors.to(self.device), prior))
 
     def _autocast(self) -> torch.autocast:
         """Without its cache, autocast keeps nothing between runs that a CUDA graph would have to own."""
         low = self.precision != "float32"
         dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
-        return torch.autocast(self._device.type, dtype, enabled=low, cache_enabled=False)
+        return torch.autocast(self.device.type, dtype, enabled=low, cache_enabled=False)

@@ -9,6 +9,7 @@ import structlog
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from jobs import tracing
 from jobs.schemas import JobStatus
 from jobs.store.records import JobRecord
 from jobs.store.webhooks import Message
@@ -120,7 +121,17 @@ class _Deliveries:
                 record = record.at_start()
             body = job_payload(event, public_job(record, record.base_url or self._context.settings.base))
             message_id = f"msg_{message.job_id}" + ("_started" if message.start else "")
-            answer = await self._context.sender.send(message.owner, url, message_id, body)
+            facts: dict[str, str | int] = {
+                "pirenderer.job.id": message.job_id,
+                "pirenderer.event": event.value,
+                "pirenderer.attempt": message.attempts + 1,
+                "http.request.method": "POST",
+            }
+            with tracing.span("webhook", parent=record.traceparent, kind="client", facts=facts):
+                answer = await self._context.sender.send(message.owner, url, message_id, body)
+                tracing.annotate({"http.response.status_code": answer.attempt.status})
+                if not answer.taken:
+                    tracing.note_failure(str(answer.attempt.status or "no answer"))
         finally:
             self._hosts -= Counter((host,))
         await self._note(message, event, url, answer)

@@ -13,6 +13,7 @@ from jobs.files.private import UnusableFolderError, keep_private
 from jobs.logs import configure_logging
 from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import InvalidSettingsError, read_settings
+from jobs.tracing import check_tracing
 from service.access.control import InsecureSettingsError
 from service.app import create_app
 from service.running.frontend import CannotListenError, ListeningSocket, listening, run_processes
@@ -48,6 +49,7 @@ def api(
     try:
         settings = read_settings(Settings, **given)
         configure_logging(settings.log_level)
+        check_tracing()
         if settings.api_processes > 1 and shared is None:
             given.pop("api_processes", None)
             _run_several(settings, fd, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])

@@ -19,6 +19,7 @@ from jobs.files.private import UnusableFolderError, keep_private, open_lock
 from jobs.logs import configure_logging
 from jobs.redis_checks import UnusableRedisError, check_redis
 from jobs.settings import FILE, InvalidSettingsError, read_settings
+from jobs.tracing import check_tracing
 from service.access.control import InsecureSettingsError, check_exposure
 from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
 from service.running.frontend import CannotListenError, front_end_processes, listening, shared_folder, start_processes
@@ -61,6 +62,7 @@ def serve(
     try:
         settings = chosen_settings(host, port, data_dir, api_processes)
         configure_logging(settings.log_level)
+        check_tracing()
         with serving(settings, workers=workers) as (supervisor, url):
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()

@@ -16,13 +16,16 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jobs import tracing
 from jobs.problems import Problem, ProblemType
 from service.http.problems import problem_response
+from service.metrics import METHODS
 from service.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_PATH = 1024  # characters of one that is traced
 QUIET = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds
 REQUESTS = ("http", "websocket")
 ANSWERS = ("http.response.start", "websocket.http.response.start")
@@ -108,6 +111,47 @@ class RequestLog:
                     key=scope.get("state", {}).get("key_id"),
                     **({} if code is None else {"code": code}),
                 )
+
+
+class RequestSpans:
+    """Traces calls of the API, each as a span that says how it was answered.
+
+    A part of its client's trace, where the client has one. Only what the server failed at is an error.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] not in REQUESTS or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        method = scope.get("method", "GET")  # a WebSocket's handshake is one
+        method = method if method in METHODS else "_OTHER"
+        facts = {"http.request.method": method, "url.path": scope["path"][:LONGEST_PATH], "url.scheme": scope["scheme"]}
+
+        async def send_noting(message: Message) -> None:
+            if message["type"] in (*ANSWERS, "websocket.accept"):
+                self._note(message)
+            await send(message)
+
+        with tracing.request_span(Headers(scope=scope), facts):
+            try:
+                await self._app(scope, receive, send_noting)
+            except Exception as error:
+                tracing.note_error(error)
+                raise
+            finally:
+                if (route := getattr(scope.get("route"), "path", None)) is not None:
+                    tracing.annotate({"http.route": route}, name=f"{method} {route}")
+
+    def _note(self, message: Message) -> None:
+        status = message.get("status", 101)
+        request_id = Headers(raw=message["headers"]).get("x-request-id")
+        tracing.annotate({"http.response.status_code": status, "pirenderer.request.id": request_id})
+        if status >= 500:
+            tracing.note_failure(str(status))
 
 
 class HeadRequests:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import redis
 import structlog
 
+from jobs import tracing
 from jobs.messages import job_message
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, JobKind, JobSpec
@@ -85,6 +86,7 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
             webhook=terms.webhook,
             deadline_s=terms.deadline_s,
             request_id=current_request_id(),
+            traceparent=tracing.current_traceparent(),
             metadata=terms.metadata,
             base_url=terms.base_url,
             counts=caller.job_counts(1 if motions is None else motions),
@@ -102,6 +104,7 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
         raise _only_reserved(context, spec.kind) from error
     except OwnerBoundError as error:
         raise owner_bound_reached(context, error.what, error.kept) from error
+    tracing.annotate({"pirenderer.job.id": job_id, "pirenderer.job.kind": spec.kind.value})
     log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
     context.metrics.submitted.labels(spec.kind.value).inc()
     return created.record

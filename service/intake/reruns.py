@@ -2,6 +2,7 @@
 
 from starlette.concurrency import run_in_threadpool
 
+from jobs import tracing
 from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import new_id
 from jobs.problems import ProblemType
@@ -36,6 +37,7 @@ async def run_again(context: Context, record: JobRecord, caller: Caller, base: s
         terms = Terms(webhook, metadata=record.metadata, base_url=base)
         rerun = await queue_job(context, job_id, spec.model_copy(update=linked), caller, terms)
         made = True
+        tracing.link(record.traceparent)
     except UNCERTAIN:
         made = True
         raise

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
+from jobs import tracing
 from jobs.kinds import KINDS
 from jobs.live import LiveSpec, Start
 from jobs.messages import live_message
@@ -54,7 +55,14 @@ async def open_session(context: Context, caller: Caller, session_id: str, start:
     share = most if caller.owner == OPEN_OWNER else settings.live_share
     spec = LiveSpec(owner=caller.owner, portrait=portrait.file, options=start.options)
     try:
-        await run_in_threadpool(context.store.live.open, session_id, spec, most=most, share=share)
+        await run_in_threadpool(
+            context.store.live.open,
+            session_id,
+            spec,
+            most=most,
+            share=share,
+            traceparent=tracing.current_traceparent(),
+        )
     except LiveFullError as error:
         if error.own:
             raise ProblemError(
@@ -66,6 +74,7 @@ async def open_session(context: Context, caller: Caller, session_id: str, start:
         raise await run_in_threadpool(no_worker, context, most) from error
     await context.count(caller, caller.job_counts())
     await run_in_threadpool(context.store.send, live_message(session_id))
+    tracing.annotate({"pirenderer.session.id": session_id})
     return Opened(portrait, most)
 
 

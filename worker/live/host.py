@@ -9,6 +9,7 @@ import structlog
 import torch
 from redis import RedisError
 
+from jobs import tracing
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
 from jobs.messages import Message, live_message
 from jobs.problems import ProblemError, ProblemType
@@ -57,7 +58,11 @@ class LiveHost:
         if claim is None:
             log.info("the session is not to be taken", session_id=session_id)
             return
-        with structlog.contextvars.bound_contextvars(session_id=session_id):
+        facts = {"pirenderer.session.id": session_id, "pirenderer.attempt": claim.take}
+        with (
+            tracing.span("live", parent=claim.traceparent, facts=facts),
+            structlog.contextvars.bound_contextvars(session_id=session_id),
+        ):
             log.info("live session begins", take=claim.take)
             began = time.monotonic()
             with Hold(self._sessions, claim, self._worker) as hold:
@@ -65,6 +70,7 @@ class LiveHost:
             if hold.turn_over:
                 with contextlib.suppress(RedisError):  # its front-end calls for a worker, too, but later
                     self._call(live_message(session_id))
+            tracing.annotate({"pirenderer.pictures": hold.pictures})
             log.info("live session left", seconds=round(time.monotonic() - began, 3), pictures=hold.pictures)
 
     def _keep(self, hold: Hold) -> None:
@@ -81,8 +87,10 @@ class LiveHost:
                 except Exception as error:  # the edge: whatever happens, the client is told and the worker lives
                     problem = problem_of(error)
                     if is_expected(error):
+                        tracing.note_problem(problem)
                         log.info("live session fails", problem=problem.type, detail=problem.detail)
                     else:
+                        tracing.note_error(error)
                         log.exception("live session fails unexpectedly")
                     end.tell_problem(problem, ends=True)
         except (RedisError, ArtifactsAwayError) as error:

@@ -13,6 +13,7 @@ import structlog
 import torch
 from redis import RedisError
 
+from jobs import tracing
 from jobs.credentials import ContentCredentials
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError
 from jobs.files.opening import make_artifacts
@@ -28,6 +29,7 @@ from jobs.store.records import Claim, Fragment, Refusal, Turn
 from worker.live.host import LiveHost
 from worker.models import Models
 from worker.problems import BROKEN_DEVICE_EXIT_CODE, is_expected, problem_of
+from worker.queue import spans
 from worker.queue.beside import Beside
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.makers import MAKERS, Inputs
@@ -111,14 +113,14 @@ class Runner:
         the next heartbeat frees it."""
         ids = {"job_id": claim.job_id, "request_id": claim.request_id, "part": claim.part or None}
         try:
-            with aside, structlog.contextvars.bound_contextvars(**ids):
-                self._work(claim)
+            stages = Stages()
+            with aside, spans.traced(claim, stages), structlog.contextvars.bound_contextvars(**ids):
+                self._work(claim, stages)
         finally:
             self._mine.discard(claim.lock)
 
-    def _work(self, claim: Claim) -> None:
+    def _work(self, claim: Claim, stages: Stages) -> None:
         log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
-        stages = Stages()
         try:
             with Lease(self._claims, claim) as lease:
 
@@ -219,6 +221,7 @@ class Runner:
     def _end(self, claim: Claim, stages: Stages) -> None:
         """Work on the job and tell the store how it ended."""
         outcome = self._outcome(claim, stages)
+        spans.tell_outcome(claim, outcome, self.models)
         # from here on the exception and all it held, which may have been the memory that lacked, is gone
         if outcome is Unfinished.CANCELED:
             self._insist(self._claims.cancel, claim)
@@ -283,6 +286,7 @@ class Runner:
             if is_expected(error):
                 log.info("job failed", problem=problem.type, detail=problem.detail)
             else:
+                tracing.note_error(error)
                 log.exception("job failed unexpectedly")
             return problem
 

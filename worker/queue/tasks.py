@@ -26,6 +26,7 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind
 from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
+from jobs.tracing import start_tracing, stop_tracing
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
 from worker.settings import WorkerSettings
@@ -62,6 +63,7 @@ def host_session(_: Any, session_id: str) -> None:
 def load_models(**_: Any) -> None:
     """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
     start_forkserver()  # it loads beside the models
+    start_tracing("pirenderer-worker")
     runner = process_runner()
     runner.heartbeat.start()
     try:
@@ -74,6 +76,7 @@ def load_models(**_: Any) -> None:
 def leave(**_: Any) -> None:
     """Say that this child ends."""
     process_runner().heartbeat.stop()
+    stop_tracing()
 
 
 def abandon(task_id: str, exception: BaseException, **_: Any) -> None:

@@ -109,7 +109,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     ]
     known.remove("field")
     webhook = Webhook(url="https://example.org/", events=tuple(WebhookEvent))
-    more: dict[str, Any] = {"base_url": "https://a.example", "metadata": {"order": "17"}}
+    more: dict[str, Any] = {"base_url": "https://a.example", "metadata": {"order": "17"}, "traceparent": "00-1-2-01"}
     done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, **more)
     held = claim(store, done)
     store.claims.progress(held, Progress(stage="render"))
@@ -122,7 +122,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     late = create(store, deadline_s=0.0)
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
-    cut, joined = video(store), video(store)
+    cut, joined = video(store, traceparent="00-1-2-01"), video(store)
     parts: set[str] = set()
     for each in (cut, joined):
         store.segments.planned(begun(store, each, 1, most_workers=2), frames=12, found=Found())
@@ -132,8 +132,8 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
         finished(store, segment)
     take(store, joined)
     parts |= set(map(str, store._redis.hkeys(segments_key(cut))))
-    assert {re.sub(r":(\d+|join)$", ":N", field).replace("worked_since:N", "worked_since:PART") for field in parts} == {
-        re.sub("deliveries:PART", "deliveries:N", field) for field in of_segments
+    assert {re.sub(r":(\d+|join)$", ":N", field) for field in parts} == {
+        field.replace(":PART", ":N") for field in of_segments
     }
     found |= {str(field) for job in (done, late, cut) for field in store._redis.hkeys(Key.JOB + job)}
     plain = {re.sub(r"^timing:.*", "timing:STAGE", re.sub(r"^kept:.*", "kept:WHAT", field)) for field in found}
