@@ -8,6 +8,7 @@ a thread, which drops what it cannot send.
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL = "http/protobuf"
+HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+\s*=[ !#-+\--:<-\[\]-~]*", re.ASCII)
 STOP_S = 3.0  # for which a process that ends waits for the collector to take its last spans
 
 Facts = Mapping[str, str | int | float | None]
@@ -53,18 +56,24 @@ def check_tracing() -> None:
     """Raise InvalidSettingsError where a collector is named, and spans cannot be sent as asked."""
     if not is_traced():
         return
-    set_ = next(name for name in ENDPOINTS if os.environ.get(name))
-    endpoint = os.environ[set_]
+    name, endpoint = _first_set(ENDPOINTS)
     if not endpoint.startswith(("http://", "https://")):
-        raise InvalidSettingsError(f"{set_}: allowed is http:// or https://, got {without_password(endpoint)!r}")
-    protocol_set = next((name for name in PROTOCOLS if os.environ.get(name)), None)
-    if protocol_set is not None and os.environ[protocol_set] != PROTOCOL:
-        raise InvalidSettingsError(f"{protocol_set}: allowed is {PROTOCOL}, got {os.environ[protocol_set]!r}")
+        raise InvalidSettingsError(f"{name}: allowed is http:// or https://, got {without_password(endpoint)!r}")
+    protocol_name, protocol = _first_set(PROTOCOLS)
+    if protocol not in ("", PROTOCOL):
+        raise InvalidSettingsError(f"{protocol_name}: allowed is {PROTOCOL}, got {protocol!r}")
+    headers_name, headers = _first_set(HEADERS)
+    if not all(HEADER.fullmatch(each.strip()) for each in headers.split(",") if each.strip()):  # its values are secret
+        raise InvalidSettingsError(f"{headers_name}: allowed is name=value,..., with ',' in a value written %2C")
     if not _installed():
         raise InvalidSettingsError(
-            f"{set_}: traces need OpenTelemetry's packages, which are not installed; install this package with the "
+            f"{name}: traces need OpenTelemetry's packages, which are not installed; install this package with the "
             "extra tracing, or unset it"
         )
+
+
+def _first_set(names: tuple[str, ...]) -> tuple[str, str]:
+    return next(((name, os.environ[name]) for name in names if os.environ.get(name)), ("", ""))
 
 
 def _installed() -> bool:

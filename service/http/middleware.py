@@ -140,7 +140,8 @@ class RequestSpans:
             try:
                 await self._app(scope, receive, send_noting)
             except Exception as error:
-                tracing.note_error(error)
+                tracing.note_error(error)  # it is answered outside of this
+                tracing.annotate({"http.response.status_code": 500})
                 raise
             finally:
                 if (route := getattr(scope.get("route"), "path", None)) is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from websockets.sync.client import connect
 
 from tests.support.collector import Collector, Span
 from tests.support.paths import ROOT
@@ -74,10 +75,9 @@ def test_a_video_of_several_segments_is_one_trace(service: Service, collector: C
     assert len(below) == len(segments) + 4
     assert [span.facts["pirenderer.part"] for span in segments] == [str(number) for number in range(len(segments))]
     assert len(segments) > 1
-    assert sum(span.facts["pirenderer.frames"] for span in segments) == 101
     assert all(has(span, {"pirenderer.engine": "torch", "pirenderer.device": "cpu"}) for span in segments)
     queued, plan, join = (next(span for span in below if span.name == name) for name in ("queued", "plan", "join"))
-    assert plan.facts["pirenderer.frames"] == 101
+    assert sum(span.facts["pirenderer.frames"] for span in segments) == plan.facts["pirenderer.frames"] > 90
     assert request.began <= queued.began < queued.ended <= plan.began + 0.01
     assert plan.ended <= join.began
     assert max(span.ended for span in segments) <= join.began
@@ -133,6 +133,24 @@ def test_an_image_that_fails_and_is_made_again(service: Service, collector: Coll
 
 
 @pytest.mark.slow
+def test_a_live_session_is_one_span_at_each_end(service: Service, collector: Collector) -> None:
+    portrait = service.client.post("/v1/portraits", files={"portrait": PORTRAIT.read_bytes()}).json()["id"]
+    address = f"ws://127.0.0.1:{service.api_port}/v1/live"
+    with connect(address, additional_headers={"traceparent": CALLER.replace("0af7", "0af8")}) as client:
+        client.send(json.dumps({"type": "start", "portrait_id": portrait, "options": {"size": 128}}))
+        while isinstance(client.recv(timeout=60), str):
+            pass  # until the first picture
+    held = collector.wait_for(lambda span: span.name == "live")
+    request = collector.wait_for(lambda span: span.name == "GET /v1/live")
+    assert (held.trace, held.parent, request.parent) == (TRACE.replace("0af7", "0af8"), request.id, PARENT)
+    assert request.facts["http.response.status_code"] == 101
+    assert request.facts["pirenderer.session.id"] == held.facts["pirenderer.session.id"]
+    assert held.facts["pirenderer.pictures"] > 0
+    assert not held.failed
+    assert len(collector.of(held.trace)) == 2
+
+
+@pytest.mark.slow
 def test_lines_name_their_spans_and_tell_no_secret(service: Service, collector: Collector) -> None:
     job = create(service, "images", TURN)
     service.finished(job)
@@ -160,7 +178,7 @@ def test_processes_that_end_send_their_last_spans_though_it_takes_a_while(tmp_pa
             (first,) = (span for span in collector.spans if span.name == "job")
             assert has(first, {"pirenderer.job.id": done})
             let_go = [span for span in collector.spans if has(span, {"pirenderer.outcome": "let go"})]
-            assert [has(span, {"pirenderer.job.id": cut}) for span in let_go] == [True]
+            assert {span.facts["pirenderer.job.id"] for span in let_go} == {cut}  # its plan, and what was aside of it
         assert [span.id for span in collector.spans if span.service == "pirenderer-api" and span.id == first.parent]
 
 
@@ -212,6 +230,7 @@ main()
         (LACKING, {}, "the extra tracing"),
         ("from service.cli import main; main()", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf, got 'grpc'"),
         ("from service.cli import main; main()", {"OTEL_EXPORTER_OTLP_ENDPOINT": "a:b@c:1"}, "https://, got '***@c:1'"),
+        ("from service.cli import main; main()", {"OTEL_EXPORTER_OTLP_HEADERS": HIDDEN}, "name=value,..."),
     ],
 )
 def test_what_traces_lack_is_said_in_a_line(tmp_path: Path, code: str, variables: dict[str, str], told: str) -> None:
@@ -223,4 +242,5 @@ def test_what_traces_lack_is_said_in_a_line(tmp_path: Path, code: str, variables
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: OTEL_EXPORTER_OTLP_")
     assert told in ended.stderr
+    assert HIDDEN not in ended.stderr
     assert ended.stderr.count("\n") == 1
