@@ -20,6 +20,7 @@ WORKER_SETTINGS = "worker.settings:WorkerSettings"  # by name, as commands are: 
 OTHERS = {
     "PIRENDERER_URL": "`submit` and the Python client: the server",
     "PIRENDERER_API_KEY": "`submit` and the Python client: its API key",
+    "PIRENDERER_WORKERS": "`docker compose`: how many workers",
     "PIRENDERER_API_MEMORY": "`docker compose`: memory of the API's container, as 2g",
     "PIRENDERER_WORKER_MEMORY": "`docker compose`: the same of a worker's",
     "PIRENDERER_REDIS_MEMORY": "`docker compose`: the same of Redis'",
