@@ -41,7 +41,8 @@ class WorkerSettings(SharedSettings):
         default="auto", description="What renders; auto: the fastest that this machine has"
     )
     device: Annotated[str, AfterValidator(checked_device)] = Field(
-        default="auto", description="Where it renders: auto, cpu, cuda or cuda:N"
+        default="auto",
+        description="Where it renders: auto, cpu, cuda or cuda:N; of several GPUs one that no other worker has",
     )
     queues: Annotated[str, AfterValidator(checked_queues)] = Field(
         default="", description=f"What jobs are taken from, of {', '.join(QUEUES)}, comma-separated; unset: all of them"

@@ -9,6 +9,7 @@ from celery.exceptions import SecurityWarning
 from kombu.transport import redis, virtual
 
 from jobs.messages import make_celery
+from worker.queue.gpus import take_gpu
 from worker.settings import WorkerSettings
 
 
@@ -40,6 +41,7 @@ def run_worker(settings: WorkerSettings) -> int:
     # of root, which a container may be: it names an option that there is not, and no message here can carry code
     warnings.simplefilter("ignore", SecurityWarning)
     redis.Channel.QoS = Acknowledgements
+    take_gpu(settings.device, settings.data_dir / "gpus")  # here, as the process that works gets our environment
     worker = make_app(settings).Worker(
         hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
         queues=list(settings.queue_names),
