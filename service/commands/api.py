@@ -20,7 +20,7 @@ from service.running.frontend import CannotListenError, ListeningSocket, listeni
 from service.running.processes import give_large_blocks_back
 from service.running.server import FrontEnd
 from service.running.supervisor import ChildDiedError
-from service.settings import Settings
+from service.settings import Settings, is_loopback
 from service.siblings import Siblings
 
 
@@ -50,9 +50,12 @@ def api(
         settings = read_settings(Settings, **given)
         configure_logging(settings.log_level)
         check_tracing()
+        handed = None if fd is None else listener(fd)
+        if handed is not None:
+            settings = as_bound(settings, handed)
         if settings.api_processes > 1 and shared is None:
             given.pop("api_processes", None)
-            _run_several(settings, fd, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
+            _run_several(settings, handed, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
             return
         app = _prepared(settings, shared)
     except (
@@ -71,7 +74,7 @@ def api(
     gc.set_threshold(10_000, 10, 100)
     give_large_blocks_back()
     one_by_one = {} if shared is None else {"backlog": 1}  # who is idle takes the next connection, and not them all
-    FrontEnd(app, settings, **one_by_one).run(sockets=None if fd is None else [listener(fd)])
+    FrontEnd(app, settings, **one_by_one).run(sockets=None if handed is None else [handed])
 
 
 def _prepared(settings: Settings, shared: Path | None) -> FastAPI:
@@ -83,16 +86,24 @@ def _prepared(settings: Settings, shared: Path | None) -> FastAPI:
     return app
 
 
-def _run_several(settings: Settings, fd: int | None, options: list[str]) -> None:
+def _run_several(settings: Settings, handed: ListeningSocket | None, options: list[str]) -> None:
     try:
-        with listening(settings) if fd is None else listener(fd) as own:
+        with listening(settings) if handed is None else handed as own:
             run_processes(settings, own, options)
     except (CannotListenError, ChildDiedError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.code if isinstance(error, ChildDiedError) else 1) from error
 
 
-def listener(fd: int) -> socket.socket:
+def as_bound(settings: Settings, handed: socket.socket) -> Settings:
+    """The settings with the host that a socket which was handed over listens on, if they take it for this machine's."""
+    bound = "127.0.0.1" if handed.family == socket.AF_UNIX else str(handed.getsockname()[0])
+    if not is_loopback(settings.host) or is_loopback(bound):
+        return settings
+    return settings.model_copy(update={"host": bound})
+
+
+def listener(fd: int) -> ListeningSocket:
     """The listening socket with the number `fd`. Raises typer.Exit where there is none."""
     try:
         handed = ListeningSocket(fileno=fd)

@@ -109,3 +109,14 @@ def test_what_is_no_listening_socket_is_refused(tmp_path: Path, listens: bool | 
         done = subprocess.run(command, pass_fds=passed, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert f"--fd {number} is not a listening socket: {reason}" in done.stderr
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
+def test_a_socket_that_strangers_reach_needs_a_key(tmp_path: Path, family: socket.AddressFamily, address: str) -> None:
+    """Whoever made it, and although PIRENDERER_HOST says nothing of it."""
+    with socket.create_server((address, 0), family=family) as handed:
+        number = handed.fileno()
+        command = [sys.executable, "-m", "service.cli", "api", "--fd", str(number), "--data-dir", str(tmp_path)]
+        done = subprocess.run(command, pass_fds=(number,), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"listening on {address} without an API key would serve everyone" in done.stderr
