@@ -63,15 +63,7 @@ def test_the_front_ends_image_is_without_torch_and_a_gpu_has_an_image_of_its_own
 
 
 def test_commands_of_the_images_exist() -> None:
-    services = read()["services"].values()
-    commands = {
-        tuple(command[:2])
-        for service in services
-        for command in (service.get("command", []), service.get("healthcheck", {}).get("test", [])[2:])
-        if not service["image"].startswith("redis")
-    }
-    assert {command[0] for command in commands if command} >= {"api", "worker"}
-    for arguments in (["api", "--help"], ["worker", "--help"], ["train", "renderer", "--help"]):
+    for arguments in (["api", "--help"], ["worker", "--help"], ["healthy", "--help"], ["train", "renderer", "--help"]):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
 
@@ -202,7 +194,9 @@ def test_a_port_that_strangers_reach_needs_a_key(
             check_exposure(settings)
 
 
-def test_redis_asks_for_the_password_that_was_made(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_redis_asks_for_the_password_that_was_made(
+    compose: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secrets, redis_service = compose["services"]["secrets"], compose["services"]["redis"]
     folder = secrets["working_dir"]
 
@@ -215,6 +209,8 @@ def test_redis_asks_for_the_password_that_was_made(compose: dict[str, Any], tmp_
     for name in ("api", "worker"):
         assert f"secrets:{folder}:ro" in compose["services"][name]["volumes"]
         assert compose["services"][name]["environment"]["PIRENDERER_REDIS_URL_FILE"] == f"{folder}/redis_url"
+    monkeypatch.setenv("PIRENDERER_REDIS_URL_FILE", str(tmp_path / "redis_url"))
+    assert Settings().redis_url == WorkerSettings().redis_url == url
     port = free_port()
     places = {"/etc/redis.conf": ROOT / "docker/redis.conf", f"{folder}/redis.conf": tmp_path / "redis.conf"}
     command = [str(places.get(part, part)) for part in redis_service["command"][1:]]
