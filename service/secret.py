@@ -21,11 +21,25 @@ class ServiceSecret:
         self._path = path
         self._key = b""
 
+    def check(self) -> None:
+        """Read the file where there is one. Raises SecretAwayError, also where none is and none can be made."""
+        folder = self._path.parent
+        if self._path.exists():
+            self._need()
+        elif folder.exists() and not os.access(folder, os.W_OK):
+            raise SecretAwayError(
+                f"{self._path} is missing, and cannot be made in a folder that is not to be written: put one there, of "
+                f"{SECRET_BYTES} random bytes"
+            )
+
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose, which tell nothing of those for another.
 
         Raises SecretAwayError, also for a file that was cut off: what is derived from nothing anyone can derive.
         """
+        return hmac.digest(self._need(), purpose.encode(), "sha256")
+
+    def _need(self) -> bytes:
         if not self._key:
             try:
                 key = self._read()
@@ -34,7 +48,7 @@ class ServiceSecret:
             if len(key) < SECRET_BYTES:
                 raise SecretAwayError(f"{self._path} holds {len(key)} bytes instead of {SECRET_BYTES}: put it back")
             self._key = key
-        return hmac.digest(self._key, purpose.encode(), "sha256")
+        return self._key
 
     def _read(self) -> bytes:
         with contextlib.suppress(FileNotFoundError):

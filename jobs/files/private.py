@@ -1,5 +1,6 @@
 """What is kept is no business of other users of the machine: photos, results, jobs with their webhooks, keys."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -46,5 +47,11 @@ def open_to_others(path: Path) -> bool:
 def _tighten(path: Path) -> None:
     status = path.stat()
     if status.st_mode & OTHERS and status.st_uid == os.geteuid():
-        path.chmod(stat.S_IMODE(status.st_mode) & ~OTHERS)
-        log.warning("other users of this machine could open it; now they cannot", path=str(path))
+        try:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~OTHERS)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            log.warning("other users of this machine may open it; it cannot be changed here", path=str(path))
+        else:
+            log.warning("other users of this machine could open it; now they cannot", path=str(path))

@@ -20,8 +20,18 @@ from service.running.frontend import CannotListenError, ListeningSocket, listeni
 from service.running.processes import give_large_blocks_back
 from service.running.server import FrontEnd
 from service.running.supervisor import ChildDiedError
+from service.secret import SecretAwayError, ServiceSecret
 from service.settings import Settings, is_loopback
 from service.siblings import Siblings
+
+UNUSABLE = (
+    InvalidSettingsError,
+    InsecureSettingsError,
+    InvalidArtifactStoreError,
+    SecretAwayError,
+    UnusableFolderError,
+    UnusableRedisError,
+)
 
 
 def api(
@@ -58,13 +68,7 @@ def api(
             _run_several(settings, handed, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
             return
         app = _prepared(settings, shared)
-    except (
-        InvalidSettingsError,
-        InsecureSettingsError,
-        InvalidArtifactStoreError,
-        UnusableFolderError,
-        UnusableRedisError,
-    ) as error:
+    except UNUSABLE as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     # Modules and routes live as long as the process, and streams of events for minutes. Searching them for garbage
@@ -82,7 +86,9 @@ def _prepared(settings: Settings, shared: Path | None) -> FastAPI:
     check_redis(settings.redis_url)
     secrets = (settings.keys_path, settings.webhook_key_path)
     keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir, *secrets)
-    app.state.context.artifacts.prepare()  # here already, where what is wrong can be said in one line
+    # here already, where what is wrong can be said in one line
+    ServiceSecret(settings.webhook_key_path).check()
+    app.state.context.artifacts.prepare()
     return app
 
 
