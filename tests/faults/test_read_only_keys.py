@@ -64,7 +64,7 @@ def api(tmp_path: Path, keys: Path, redis_url: str) -> Iterator[httpx.Client]:
     process = subprocess.Popen(line, cwd=ROOT, env=environment(tmp_path, keys, redis_url), stderr=log, stdout=log)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
-            until(lambda: _answers(client, process), 40, lambda: (tmp_path / "log").read_text())
+            until(lambda: _answers(client, process), 40, (tmp_path / "log").read_text)
             yield client
     finally:
         process.terminate()
