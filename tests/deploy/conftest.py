@@ -1,0 +1,65 @@
+"""What is built of deploy/kubernetes: each overlay, and the kustomization of the documents, which has all but `cpu`."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support import kubectl
+from tests.support.paths import ROOT
+
+Objects = tuple[dict[str, Any], ...]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+SECTION = PAGE.split("\n## On a cluster\n")[1].split("\n## ")[0]
+OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
+
+
+def snippets(language: str) -> list[str]:
+    """The blocks of a language in the section on clusters."""
+    return re.findall(rf"(?ms)^```{language}\n(.+?)^```$", SECTION)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Objects]:
+    """Builds what has that name: an overlay, or `documented`."""
+    folder = tmp_path_factory.mktemp("kustomize")
+    (folder / "pirenderer").symlink_to(ROOT)
+    (folder / "cluster").mkdir()
+    (folder / "cluster" / "kustomization.yaml").write_text(snippets("yaml")[0])
+    return lambda name: kubectl.built(folder / "cluster" if name == "documented" else KUBERNETES / "overlays" / name)
+
+
+@pytest.fixture(params=[*OVERLAYS, "documented"])
+def objects(request: pytest.FixtureRequest, build: Callable[[str], Objects]) -> Objects:
+    """The objects of each of them."""
+    return build(request.param)
+
+
+@pytest.fixture
+def everything(build: Callable[[str], Objects]) -> Objects:
+    """The objects of the one with most."""
+    return build("documented")
+
+
+def of_kind(objects: Objects, *kinds: str) -> dict[str, dict[str, Any]]:
+    """Objects by their names."""
+    return {each["metadata"]["name"]: each for each in objects if each["kind"] in kinds}
+
+
+def pods(objects: Objects) -> dict[str, dict[str, Any]]:
+    """The templates of pods by the names of what makes them."""
+    return {name: each["spec"]["template"] for name, each in of_kind(objects, "Deployment", "StatefulSet").items()}
+
+
+def container(template: dict[str, Any]) -> dict[str, Any]:
+    """The one container of a pod."""
+    (only,) = template["spec"]["containers"]
+    return dict(only)
+
+
+def settings(objects: Objects) -> dict[str, str]:
+    """The settings of front-ends and workers."""
+    (maps,) = [each for name, each in of_kind(objects, "ConfigMap").items() if not name.startswith("pirenderer-redis")]
+    return dict(maps["data"])
