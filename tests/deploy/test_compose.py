@@ -35,14 +35,16 @@ def compose() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "names", [(FILE,), *((FILE, overlay) for overlay in OVERLAYS), (FILE, *OVERLAYS)], ids=lambda names: names[-1]
+    "names",
+    [(FILE,), *((overlay,) for overlay in OVERLAYS), *((FILE, overlay) for overlay in OVERLAYS), (FILE, *OVERLAYS)],
+    ids=" ".join,
 )
 def test_compose_understands_the_files(names: tuple[str, ...]) -> None:
     schema = json.loads((ROOT / "tests/deploy/schemas/compose-spec.json").read_text())
     validator = jsonschema_rs.validator_for(schema)
     merged = read(*names)
     assert not [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(merged)]
-    assert not validator.is_valid({"services": {"api": {**merged["services"]["api"], "memory": "2g"}}})
+    assert not validator.is_valid({"services": {"worker": {**merged["services"]["worker"], "memory": "2g"}}})
 
 
 def test_every_overlay_of_the_folder_is_tested() -> None:
