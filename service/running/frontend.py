@@ -108,7 +108,8 @@ def run_processes(settings: Settings, listener: socket.socket, options: Sequence
         environment = inherited(but=("NOTIFY_SOCKET",))
         children = front_end_processes(listener, count=count, shared=shared, environment=environment, options=options)
         start_processes(supervisor, children)
-        log.info("the front-end is ready", address=listener.getsockname(), processes=count)
-        notify(b"READY=1")
+        if not supervisor.stopping:
+            log.info("the front-end is ready", address=listener.getsockname(), processes=count)
+            notify(b"READY=1")
         supervisor.watch()
         notify(b"STOPPING=1")

@@ -228,14 +228,13 @@ def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: B
     # of four processes
     assert front_end.requests("/v1/jobs") == len(polls)
     assert front_end.requests("/v1/images") == len(submissions) + 1
-    slow = [SlowUpload(front_end.url, portrait) for _ in range(6)]
-    for upload in slow:
+    uploads = [SlowUpload(front_end.url, portrait) for _ in range(6)]
+    for upload in uploads:
         upload.send_half()
     until(lambda: sum(front_end.connections()) >= 6, 30, front_end.text)
-    answers: list[bytes] = []
     front_end.process.terminate()
     until(lambda: front_end.text().count("Shutting down") == 4, 30, front_end.text)
-    answers = [upload.answer() for upload in slow]
+    answers = [upload.answer() for upload in uploads]
     assert [answer[:12] for answer in answers] == [answers[0][:12]] * 6
     assert answers[0].startswith((b"HTTP/1.1 202", b"HTTP/1.1 503"))
 
