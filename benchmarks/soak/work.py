@@ -16,7 +16,10 @@ VIDEO_FORMATS = ("mp4", "webm", "gif", "webp")
 
 async def image_by_controls(bench: Bench) -> None:
     """The portrait is sent each time."""
-    options = {"format": bench.chance.choice(IMAGE_FORMATS), "paste_back": bench.chance.random() < 0.5}
+    options: dict[str, str | bool] = {
+        "format": bench.chance.choice(IMAGE_FORMATS),
+        "paste_back": bench.chance.random() < 0.5,
+    }
     job = await bench.client.pose(bench.inputs.portrait, controls=bench.yaw(), options=options)
     await (await bench.finished(job)).result_bytes()
 
@@ -40,7 +43,7 @@ async def image_by_address(bench: Bench) -> None:
 
 async def video_by_speech(bench: Bench) -> None:
     """In each format."""
-    options = {"format": bench.chance.choice(VIDEO_FORMATS), "size": 256}
+    options: dict[str, str | int] = {"format": bench.chance.choice(VIDEO_FORMATS), "size": 256}
     job = await bench.client.animate(bench.kept, audio=bench.inputs.said(bench.chance), options=options)
     await (await bench.finished(job)).result_bytes()
 
