@@ -6,7 +6,6 @@ All that only Celery needs stands here: its application, which both ends share, 
 import base64
 import json
 import secrets
-from dataclasses import dataclass
 
 from celery import Celery
 from kombu import Queue
@@ -19,6 +18,7 @@ from jobs.redis_url import kombu_url
 from jobs.schemas import JobKind
 from jobs.store.claims import TOKEN_SECONDS
 from jobs.store.names import MESSAGES
+from jobs.store.records import Message
 
 _TASK_PREFIX = "pirenderer."
 LIVE_TASK = _TASK_PREFIX + LIVE_QUEUE
@@ -107,14 +107,6 @@ def queue_key(kind: JobKind) -> str:
 def waiting_messages(redis: Redis, kind: JobKind) -> int:
     """How many messages wait in a queue."""
     return redis.llen(queue_key(kind))
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message as it lies in Redis: the key of its queue, and what Celery's workers read."""
-
-    queue: str
-    text: str
 
 
 def job_message(job_id: str, kind: JobKind) -> Message:

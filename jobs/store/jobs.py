@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Concatenate, ParamSpec, Self, cast
 
-from jobs.messages import Message
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobSpec, JobStatus, input_files
 from jobs.settings import LIVE_S
@@ -15,7 +14,7 @@ from jobs.store.live import LiveSessions
 from jobs.store.lookups import READ, READING, Lookups, records_of
 from jobs.store.names import Key
 from jobs.store.rates import COUNTING, Count, Standing, standings_of
-from jobs.store.records import JobRecord
+from jobs.store.records import JobRecord, Message
 from jobs.store.scripts import Argument, Call, JobStoreError, Script, Scripts
 from jobs.store.segments import Segments
 from jobs.store.turns import Turns

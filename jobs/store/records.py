@@ -192,6 +192,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Message:
+    """A message to workers as it lies in Redis: the key of its queue, and what Celery reads."""
+
+    queue: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Turn:
     """Whose turn it is: a job, and the part of it that is wanted, if one is."""
 

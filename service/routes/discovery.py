@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter
-from limits import parse
 from pydantic import BaseModel
 
 from jobs.media_types import IMAGES, SOUNDS, VIDEOS, MediaType
+from jobs.store.rates import Rate
 from service.access.throttle import Bound
 from service.catalogue import Control
 from service.context import ContextDep, ReaderDep
@@ -143,5 +143,5 @@ def _formats(kinds: Iterable[MediaType]) -> list[Format]:
 
 
 def _rate_limits(bounds: Iterable[Bound]) -> list[RateLimit]:
-    items = [(parse(bound.rate), bound.shared) for bound in bounds]
-    return [RateLimit(amount=item.amount, seconds=item.get_expiry(), shared=shared) for item, shared in items]
+    items = [(Rate.parse(bound.rate), bound.shared) for bound in bounds]
+    return [RateLimit(amount=item.amount, seconds=item.seconds, shared=shared) for item, shared in items]

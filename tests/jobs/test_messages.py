@@ -8,8 +8,9 @@ import pytest
 import redis
 
 from jobs.kinds import KINDS, LIVE_QUEUE
-from jobs.messages import LIVE_TASK, ByPriority, Message, job_message, live_message, make_celery, task_name
+from jobs.messages import LIVE_TASK, ByPriority, job_message, live_message, make_celery, task_name
 from jobs.schemas import JobKind
+from jobs.store.records import Message
 
 JOB = "0" * 32
 OWN = {"origin", "reply_to", "delivery_tag"}  # of who sends a message, and of each

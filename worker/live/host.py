@@ -11,10 +11,11 @@ from redis import RedisError
 
 from jobs import tracing
 from jobs.files.artifacts import ArtifactMissingError, ArtifactsAwayError, ArtifactStore
-from jobs.messages import Message, live_message
+from jobs.messages import live_message
 from jobs.problems import ProblemError, ProblemType
 from jobs.store.live import LiveSessions
 from jobs.store.live_streams import LiveEnd
+from jobs.store.records import Message
 from worker.live.hold import Hold
 from worker.live.session import LiveSession, Meanwhile
 from worker.make.faces import read_portrait
