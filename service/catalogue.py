@@ -4,6 +4,7 @@ Cards are written as model/weights/card.py has them. The front-end imports nothi
 is declared here, and a test holds both together.
 """
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable
@@ -39,7 +40,7 @@ class Control(BaseModel):
 
 
 class Card(BaseModel):
-    """The card of one released model: what we read of it, and what it tells people as `facts`."""
+    """The card of one released model: what we read of it, what it tells people as `facts`, and its weights."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,6 +50,14 @@ class Card(BaseModel):
     dimension: int | None = None
     controls: tuple[Control, ...] = ()
     facts: dict[str, Any] = {}
+    weights: Path
+
+    @property
+    def fits(self) -> bool:
+        """Whether the weights are those that the card tells of. The whole file is read for that."""
+        wanted = self.facts.get("sha256")
+        with self.weights.open("rb") as file:
+            return wanted is None or hashlib.file_digest(file, "sha256").hexdigest() == wanted
 
 
 class Catalogue:
@@ -66,11 +75,12 @@ class Catalogue:
         for path in sorted(folder.glob("*.json")) if folder else []:
             try:
                 facts = json.loads(path.read_text())
-                card = Card.model_validate({**facts, "facts": {key: facts[key] for key in FACTS if key in facts}})
+                told = {key: facts[key] for key in FACTS if key in facts}
+                card = Card.model_validate({**facts, "facts": told, "weights": path.with_suffix(".safetensors")})
             except (ValueError, TypeError, ValidationError) as error:
                 log.warning("a weights card cannot be read", card=path.name, error=str(error))
                 continue
-            if path.with_suffix(".safetensors").exists():
+            if card.weights.exists():
                 cards.append(card)
             else:
                 log.warning("a weights card has no weights beside it", card=path.name)

@@ -186,8 +186,12 @@ def _weights(settings: Settings) -> Iterator[Check]:
     folder = settings.weights_dir or packaged_weights()
     cards = Catalogue.read(settings.weights_dir).cards
     for kind, use in _uses().items():
-        if names := [card.name for card in cards if card.kind == kind]:
-            yield Check(f"{kind} weights", Verdict.OK, ", ".join(names))
+        of_kind = [card for card in cards if card.kind == kind]
+        if broken := [card.name for card in of_kind if not card.fits]:
+            found = f"{', '.join(broken)} in {folder} have another checksum than their cards"
+            yield Check(f"{kind} weights", Verdict.FAIL, found, "put NAME.safetensors and NAME.json there again")
+        elif of_kind:
+            yield Check(f"{kind} weights", Verdict.OK, ", ".join(card.name for card in of_kind))
         else:
             mend = f"put NAME.safetensors and NAME.json there, or `pirenderer train {kind}`"
             yield Check(f"{kind} weights", Verdict.FAIL, f"none in {folder}; needed for {use}", mend)

@@ -1,5 +1,6 @@
 """The command line: lazy, and what `submit` and `doctor` do."""
 
+import hashlib
 import json
 import os
 import re
@@ -337,6 +338,12 @@ def test_doctor_finds_what_is_there_and_what_is_not(
 
     _, found = verdicts()
     assert found["Python"] == found["Redis"] == found["renderer weights"] == "ok"
+    card = json.loads((weights_dir / "speech.json").read_text())
+    (weights_dir / "speech.json").write_text(json.dumps({**card, "sha256": hashlib.sha256(b"others").hexdigest()}))
+    code, found = verdicts()  # as between the two files of new weights
+    assert (code, found["audio weights"]) == (1, "fail")
+    (weights_dir / "speech.safetensors").write_bytes(b"others")
+    assert verdicts()[1]["audio weights"] == "ok"
     (weights_dir / "light.safetensors").unlink()
     monkeypatch.setenv("PIRENDERER_REDIS_URL", "redis://127.0.0.1:1/0")
     code, found = verdicts()
