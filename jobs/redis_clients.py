@@ -8,12 +8,13 @@ from typing import Any
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from jobs.redis_url import Watched, watched
 
@@ -22,12 +23,40 @@ IDLE_S = 30  # a connection that was not used for so long is asked whether it li
 SENTINEL_S = 1.0  # for a Sentinel; then the next is asked
 
 
+class _Sentinels(Sentinel):
+    """Asked where the master is by each new connection, and left again: there are few of these."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """The address of the master. Raises redis.sentinel.MasterNotFoundError, in words for a log."""
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-any-return, no-untyped-call]
+        except MasterNotFoundError as error:
+            raise MasterNotFoundError(f"no Sentinel names a master of {service_name!r}") from error
+        finally:
+            for each in self.sentinels:
+                each.connection_pool.disconnect(inuse_connections=False)  # others may be asking
+
+
+class _AsyncSentinels(AsyncSentinel):
+    """The same for asyncio."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """The address of the master. Raises redis.asyncio.sentinel.MasterNotFoundError, in words for a log."""
+        try:
+            return await super().discover_master(service_name)  # type: ignore[no-any-return]
+        except AsyncMasterNotFoundError as error:
+            raise AsyncMasterNotFoundError(f"no Sentinel names a master of {service_name!r}") from error
+        finally:
+            for each in self.sentinels:
+                await each.connection_pool.disconnect(inuse_connections=False)
+
+
 def redis_client(url: str, **options: Any) -> Redis:
     """A client of the Redis at `url`, which connects on first use. `options` are redis-py's."""
     options = {**_options(Retry(NoBackoff(), 0)), **options}
     if (found := watched(url)) is None:
         return Redis.from_url(url, **options)
-    sentinel = Sentinel(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
+    sentinel = _Sentinels(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
     return sentinel.master_for(found.service)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -36,7 +65,7 @@ def async_redis_client(url: str, **options: Any) -> AsyncRedis:
     options = {**_options(AsyncRetry(NoBackoff(), 0)), **options}
     if (found := watched(url)) is None:
         return AsyncRedis.from_url(url, **options)
-    sentinel = AsyncSentinel(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
+    sentinel = _AsyncSentinels(found.addresses, sentinel_kwargs=sentinel_options(found), **found.server, **options)  # type: ignore[no-untyped-call]
     return sentinel.master_for(found.service)  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import redis
@@ -88,11 +88,21 @@ def running(*servers: RedisServer) -> Iterator[None]:
 class TlsEnd(Relay):
     """Ends TLS before the server at `server_port`, as stunnel does: Redis is not always built with TLS.
 
-    With `clients` it lets only those in who have a certificate of that authority.
+    With `clients` it lets only those in who have a certificate of that authority. `answers` is given what the server
+    says, and returns what is passed on.
     """
 
-    def __init__(self, server_port: int, chain: Path, key: Path, *, clients: Path | None = None) -> None:
+    def __init__(
+        self,
+        server_port: int,
+        chain: Path,
+        key: Path,
+        *,
+        clients: Path | None = None,
+        answers: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._server_port = server_port
+        self._answers = answers
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
         self._context.load_cert_chain(chain, key)
         if clients is not None:
@@ -113,7 +123,7 @@ class TlsEnd(Relay):
                         data = source.recv(1 << 16)
                         if not data:
                             return
-                        target.sendall(data)
+                        target.sendall(self._answers(data) if source is server else data)
 
 
 def write_tls(folder: Path, chain: Chain) -> tuple[Path, Path, Path]:
