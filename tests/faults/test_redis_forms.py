@@ -20,9 +20,8 @@ QUOTED = "p%25ss%2Fw%23rd%3B%3F%40"
 
 def rights() -> list[str]:
     """The user that docs/operations.md recommends, as arguments of a server."""
-    line = re.search(
-        r"^ +user (pirenderer on >PASSWORD .*)$", (ROOT / "docs/operations.md").read_text("utf-8"), re.MULTILINE
-    )
+    text = (ROOT / "docs/operations.md").read_text("utf-8").replace("\\\n", "")
+    line = re.search(r"^ +user (pirenderer on >PASSWORD .*)$", text, re.MULTILINE)
     assert line is not None
     return ["--user", *line[1].replace("PASSWORD", PASSWORD).split()]
 

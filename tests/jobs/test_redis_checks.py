@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from jobs.redis_checks import UnusableRedisError, check_redis, redis_facts
 from service.cli import app
+from service.running.embedded import free_port
 from tests.support.certificates import make_chain
 from tests.support.lines import Line
 from tests.support.redis_servers import RedisServer, TlsEnd, running, write_tls
@@ -26,7 +27,7 @@ def check_refused(url: str, why: str) -> None:
 
 
 def test_a_cluster_is_refused_by_all_that_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = RedisServer(tmp_path / "redis", "--cluster-enabled", "yes")
+    server = RedisServer(tmp_path / "redis", "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with running(server):
         check_refused(server.url, "it is a Redis Cluster, whose nodes hold a part of the keys each; take one that is n")
         monkeypatch.setenv("PIRENDERER_REDIS_URL", server.url)
@@ -132,3 +133,14 @@ def test_a_doctor_needs_no_config_command(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("PIRENDERER_DATA_DIR", str(tmp_path / "data"))
         result = CliRunner().invoke(app, ["doctor"])
         assert "✓ Redis: Valkey" in result.output or "✓ Redis: Redis" in result.output, result.output
+
+
+def test_protected_mode_is_told_in_a_line(tmp_path: Path) -> None:
+    """As Redis tells whoever comes from another machine: a real one, which is made to say it."""
+    server = RedisServer(tmp_path)
+    with running(server):
+        said = b"-DENIED Running in protected mode because protected mode is enabled and no password is set.\r\n"
+        with Line(f"http://127.0.0.1:{server.port}", lambda _: said) as line:
+            check_refused(
+                f"redis://127.0.0.1:{line.port}/0", "it is in protected mode and lets only its own machine in"
+            )
