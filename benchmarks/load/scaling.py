@@ -56,7 +56,7 @@ def main(
     fixed: Annotated[str, typer.Option(help="Fleets of fixed sizes.")] = "4,8,16,32",
     scaled_object: Annotated[Path, typer.Option(help="Manifest of the rule.", exists=True)] = SCALED_OBJECT,
     start_seconds: Annotated[float, typer.Option(help="From a pod's making until its worker takes jobs.")] = 30,
-    faster: Annotated[float, typer.Option(help="How many times less all waiting takes.")] = 4,
+    faster: Annotated[float, typer.Option(help="How many times less all waiting takes.")] = 2,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for benchmark.json and .md.")] = None,
 ) -> None:
     """Measure, print a table, and write both forms of it to `out`."""
