@@ -166,7 +166,7 @@ def _embedded_redis(settings: Settings) -> EmbeddedRedis:
 
 
 def _start_redis(supervisor: Supervisor, server: EmbeddedRedis) -> None:
-    redis = Child("Redis", server.command, inherited(but=("PIRENDERER_", "AWS_")), renewed=False)
+    redis = Child("Redis", server.command, inherited(but=("PIRENDERER_", "AWS_", "OTEL_")), renewed=False)
     supervisor.start(redis)
     try:
         server.wait_until_ready(lambda: redis.alive)

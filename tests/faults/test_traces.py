@@ -75,7 +75,8 @@ def test_a_video_of_several_segments_is_one_trace(service: Service, collector: C
     assert len(below) == len(segments) + 4
     assert [span.facts["pirenderer.part"] for span in segments] == [str(number) for number in range(len(segments))]
     assert len(segments) > 1
-    assert all(has(span, {"pirenderer.engine": "torch", "pirenderer.device": "cpu"}) for span in segments)
+    assert all(span.facts["pirenderer.engine"].startswith("torch") for span in segments)
+    assert all(has(span, {"pirenderer.device": "cpu"}) for span in segments)
     queued, plan, join = (next(span for span in below if span.name == name) for name in ("queued", "plan", "join"))
     assert sum(span.facts["pirenderer.frames"] for span in segments) == plan.facts["pirenderer.frames"] > 90
     assert request.began <= queued.began < queued.ended <= plan.began + 0.01
@@ -168,7 +169,7 @@ def test_lines_name_their_spans_and_tell_no_secret(service: Service, collector: 
 @pytest.mark.slow
 def test_processes_that_end_send_their_last_spans_though_it_takes_a_while(tmp_path: Path) -> None:
     with Collector(slow_s=1) as collector:
-        environment = {**collector.environment, "OTEL_BSP_SCHEDULE_DELAY": "60000", "REMAP_SIGTERM": "SIGQUIT"}
+        environment = {**collector.environment, "OTEL_BSP_SCHEDULE_DELAY": "600000", "REMAP_SIGTERM": "SIGQUIT"}
         with tiny_service(tmp_path, environment) as service:
             done, cut = create(service, "images", TURN), create(service, "videos", LONG)
             until(lambda: service.attempts(cut, "0"), 90, lambda: service.log("worker"))

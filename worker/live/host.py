@@ -59,7 +59,7 @@ class LiveHost:
         if claim is None:
             log.info("the session is not to be taken", session_id=session_id)
             return
-        facts: dict[str, str | int] = {"pirenderer.session.id": session_id, "pirenderer.attempt": claim.take}
+        facts: tracing.Facts = {"pirenderer.session.id": session_id, "pirenderer.attempt": claim.take}
         with (
             tracing.span("live", parent=claim.traceparent, facts=facts),
             structlog.contextvars.bound_contextvars(session_id=session_id),
