@@ -1,16 +1,32 @@
-# One image, three commands: `api`, `worker` and `train` (see docker-compose.yml).
-# torch's own wheels carry CUDA, so a slim base serves a GPU as well; the host brings the driver.
-FROM python:3.11-slim-bookworm AS build
+# Two images: `api`, the front-end, and `worker`, which works, trains and serves as a whole.
+# Each ends with three layers that a new version changes by itself: libraries, weights, code.
+FROM python:3.11-slim-bookworm AS base
 
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python -m venv /opt/pirenderer
+# espeak-ng speaks texts where no server does.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends espeak-ng \
+ && rm -rf /var/lib/apt/lists/*
+
+RUN groupadd --gid 10001 pirenderer \
+ && useradd --create-home --uid 10001 --gid 10001 pirenderer \
+ && install --directory --mode=0700 --owner=10001 --group=10001 /data /keys \
+ && python -m venv --without-pip /opt/pirenderer
 ENV PATH=/opt/pirenderer/bin:$PATH
 
-# Empty: the registry's build of torch, which carries CUDA. Set it to the index of torch's CPU wheels for a small image.
-ARG TORCH_INDEX_URL=""
-COPY requirements /src/requirements
-RUN pip install --require-hashes --requirement /src/requirements/train.txt \
- && pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} --requirement /src/requirements/torch.txt
+RUN --mount=type=bind,source=requirements,target=/requirements \
+    pip --no-cache-dir --python /opt/pirenderer/bin/python install --require-hashes --requirement /requirements/api.txt
+COPY LICENSE NOTICE /usr/share/doc/pirenderer/
+
+ENV PYTHONUNBUFFERED=1 \
+    PIRENDERER_DATA_DIR=/data
+WORKDIR /data
+VOLUME /data
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["pirenderer"]
+
+
+# The package as it lies in the images, but for the weights, which have a layer of their own.
+FROM base AS code
 
 COPY pyproject.toml README.md LICENSE NOTICE /src/
 COPY jobs /src/jobs
@@ -18,29 +34,62 @@ COPY service /src/service
 COPY worker /src/worker
 COPY model /src/model
 COPY clients/python /src/clients/python
-RUN pip install --no-deps /src
+# With a time given, compiled modules are checked by their sources' contents: files may change their times on the way.
+RUN SOURCE_DATE_EPOCH=315532800 \
+    pip --no-cache-dir --python /opt/pirenderer/bin/python install --no-deps --prefix /code /src \
+ && rm /code/lib/python3.11/site-packages/model/weights/*.safetensors
 
-FROM python:3.11-slim-bookworm
+
+FROM base AS api
+
+# It tells which weights there are, and loads none.
+COPY --chmod=644 model/weights/*.safetensors /opt/pirenderer/lib/python3.11/site-packages/model/weights/
+COPY --from=code /code /opt/pirenderer
+
+ENV PIRENDERER_HOST=0.0.0.0
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=4 CMD ["pirenderer", "healthy", "api"]
+CMD ["api"]
+
+ARG VERSION=""
+ARG REVISION=""
+LABEL org.opencontainers.image.title="PIRenderer API" \
+      org.opencontainers.image.description="The HTTP front-end of portrait animation as a service" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+
+
+FROM base AS worker
 
 # With gcc torch.compile builds its launchers of GPU kernels; without it the renderer runs uncompiled.
-# espeak-ng speaks texts where no server does.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends gcc libc6-dev espeak-ng \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home --uid 10001 pirenderer \
- && install --directory --mode=0700 --owner=pirenderer --group=pirenderer /data /keys
-COPY --from=build /opt/pirenderer /opt/pirenderer
-COPY LICENSE NOTICE /usr/share/doc/pirenderer/
+RUN --mount=type=bind,source=requirements,target=/requirements \
+    pip --no-cache-dir --python /opt/pirenderer/bin/python install --require-hashes --requirement /requirements/train.txt
 
-ENV PATH=/opt/pirenderer/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    PIRENDERER_DATA_DIR=/data
-USER pirenderer
-WORKDIR /data
-VOLUME /data
-EXPOSE 8000
-STOPSIGNAL SIGTERM
+# Empty: the registry's build of torch, which carries CUDA; the host brings the driver. Set it to the index of torch's
+# CPU wheels for a small image.
+ARG TORCH_INDEX_URL=""
+RUN --mount=type=bind,source=requirements,target=/requirements \
+    pip --no-cache-dir --python /opt/pirenderer/bin/python install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
+        --requirement /requirements/torch.txt
 
-ENTRYPOINT ["pirenderer"]
-CMD ["api", "--host", "0.0.0.0", "--port", "8000"]
+COPY --chmod=644 model/weights/*.safetensors /opt/pirenderer/lib/python3.11/site-packages/model/weights/
+COPY --chmod=644 docs/*.toml /usr/share/pirenderer/
+COPY --from=code /code /opt/pirenderer
+
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=4 CMD ["pirenderer", "healthy", "worker"]
+CMD ["worker"]
+
+ARG VERSION=""
+ARG REVISION=""
+LABEL org.opencontainers.image.title="PIRenderer" \
+      org.opencontainers.image.description="Workers, training and the whole service of portrait animation" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"

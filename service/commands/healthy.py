@@ -5,14 +5,11 @@ from http.client import HTTPConnection, HTTPException
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import redis
 import typer
 
 from jobs.machine import machine
 from jobs.redis_url import without_password
 from jobs.settings import InvalidSettingsError, SharedSettings, read_settings
-from jobs.store.scripts import Scripts
-from jobs.store.workers import Workers
 from service.settings import Settings
 
 ANSWER_S = 3.0
@@ -72,6 +69,11 @@ def ask_api(url: str) -> str:
 
 def ask_for_worker(settings: SharedSettings) -> str:
     """Which workers of this machine are heard of. Raises UnhealthyError when none is."""
+    import redis  # noqa: PLC0415 - the API is asked every few seconds, and without Redis in two thirds of the time
+
+    from jobs.store.scripts import Scripts  # noqa: PLC0415
+    from jobs.store.workers import Workers  # noqa: PLC0415
+
     address = without_password(settings.redis_url)
     with redis.Redis.from_url(
         settings.redis_url, decode_responses=True, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S, retry=None

@@ -17,7 +17,6 @@ from service.access.keys import KeyFile
 from service.cli import app
 from service.running.embedded import find_redis_server, free_port
 from service.settings import Settings
-from service.speech.espeak import PROGRAM
 from service.variables import OTHERS
 from tests.support.compose import FILE, OVERLAYS, read, variables
 from tests.support.paths import ROOT
@@ -251,17 +250,3 @@ def test_workers_can_be_scaled() -> None:
         assert name not in worker
     devices = worker["deploy"]["resources"]["reservations"]["devices"]
     assert [device["count"] for device in devices] == ["all"], "each takes one of those that no other has"
-
-
-def test_the_image_has_what_speaks() -> None:
-    installed = re.findall(r"apt-get install (.+) \\", (ROOT / "Dockerfile").read_text())
-    assert PROGRAM in " ".join(installed).split()
-
-
-def test_dockerfile_copies_only_what_the_build_context_has() -> None:
-    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    for line in (ROOT / "Dockerfile").read_text().splitlines():
-        if line.startswith("COPY ") and "--from" not in line:
-            for source in line.split()[1:-1]:
-                assert source in allowed
-                assert (ROOT / source).exists()
