@@ -1,4 +1,4 @@
-"""What is built of deploy/kubernetes: each overlay, and the kustomization of the documents, which has all but `cpu`."""
+"""What is built of deploy/kubernetes: each overlay, and the kustomization of the documents."""
 
 import re
 from collections.abc import Callable
@@ -23,12 +23,16 @@ def snippets(language: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Objects]:
-    """Builds what has that name: an overlay, or `documented`."""
+    """Builds what has that name: an overlay, `documented`, or `signed`, which is that with the component c2pa."""
     folder = tmp_path_factory.mktemp("kustomize")
     (folder / "pirenderer").symlink_to(ROOT)
     (folder / "cluster").mkdir()
     (folder / "cluster" / "kustomization.yaml").write_text(snippets("yaml")[0])
-    return lambda name: kubectl.built(folder / "cluster" if name == "documented" else KUBERNETES / "overlays" / name)
+    (folder / "signed").mkdir()
+    signed = snippets("yaml")[0].replace("components/gpu", "components/c2pa")
+    (folder / "signed" / "kustomization.yaml").write_text(signed)
+    own = {"documented": folder / "cluster", "signed": folder / "signed"}
+    return lambda name: kubectl.built(own.get(name, KUBERNETES / "overlays" / name))
 
 
 @pytest.fixture(params=[*OVERLAYS, "documented"])

@@ -1,63 +1,32 @@
 """The files for clusters are valid, agree with each other, and say what the code understands."""
 
-import base64
-import functools
-import json
-import os
-import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema
-import kubernetes_validate
 import pytest
+import redis
 import yaml
 from typer.testing import CliRunner
 
 from jobs.settings import PREFIX, SECRETS, read_settings
-from service.access.keys import KeyFile, KeyScope
 from service.app import create_app
 from service.cli import app
 from service.running.connections import GRACE_S
+from service.running.embedded import find_redis_server, free_port
 from service.running.supervisor import STOP_S
 from service.settings import Settings
 from service.variables import settings_by_end
 from service.version import package_version
 from tests.deploy.conftest import KUBERNETES, SECTION, Objects, container, of_kind, pods, settings, snippets
 from tests.support import kubectl
+from tests.support.kubernetes_schemas import check
 from tests.support.paths import ROOT
+from tests.support.processes import until
 from worker.settings import WorkerSettings
 
-SCHEMAS = ROOT / "tests" / "deploy" / "schemas"
-VERSIONS = ("1.29", kubernetes_validate.latest_version())  # the oldest that the documents name, and the newest
-
-
-def strict(schema: Any) -> Any:
-    """A schema that knows no other fields than those it names, as `kubectl apply --validate=strict`."""
-    if isinstance(schema, list):
-        return [strict(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {"additionalProperties": False} if "properties" in schema else {}
-    return closed | {name: strict(each) for name, each in schema.items()}
-
-
-def check(found: dict[str, Any]) -> None:
-    _check(json.dumps(found, sort_keys=True))
-
-
-@functools.cache  # most objects are the same in all that is built
-def _check(text: str) -> None:
-    found = json.loads(text)
-    own = SCHEMAS / f"{found['kind']}.json"
-    if own.exists():
-        jsonschema.validate(found, strict(json.loads(own.read_text())))
-        return
-    for version in VERSIONS:
-        kubernetes_validate.validate(found, version, strict=True)
+OPTIONAL = {"pirenderer-api", "pirenderer-s3"}  # secrets that may be missing
 
 
 def test_all_objects_are_valid(objects: Objects) -> None:
@@ -173,7 +142,7 @@ def test_pods_read_the_settings_and_no_others(objects: Objects) -> None:
     for name, template in pods(objects).items():
         assert template["spec"]["enableServiceLinks"] is False, name  # PIRENDERER_API_PORT=tcp://... is no setting
         for source in container(template).get("envFrom", ()):
-            assert source.get("configMapRef", source.get("secretRef"))["name"] in {*maps, "pirenderer-s3"}
+            assert source.get("configMapRef", source.get("secretRef"))["name"] in {*maps, *OPTIONAL}
         for variable in container(template).get("env", ()):
             if "valueFrom" in variable:  # what has to be set, or the pod does not start
                 reference = variable["valueFrom"]["configMapKeyRef"]
@@ -227,11 +196,11 @@ def test_images_are_of_this_version_and_redis_is_that_of_compose(build: Callable
         return {each: container(template)["image"] for each, template in pods(build(name)).items()}
 
     version = package_version()
-    redis = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["redis"]["image"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["redis"]["image"]
     assert images("gpu") == {
         "pirenderer-api": f"pirenderer-api:{version}",
         "pirenderer-worker": f"pirenderer:{version}",
-        "pirenderer-redis": redis,
+        "pirenderer-redis": compose,
     }
     assert images("cpu")["pirenderer-worker"] == f"pirenderer:{version}-cpu"
     assert images("documented")["pirenderer-worker"] == f"registry.example/pirenderer:{version}"
@@ -273,50 +242,49 @@ def test_uploads_pass_the_way_in(everything: Objects) -> None:
     assert ingress["spec"]["rules"][0]["host"] in settings(everything)["PIRENDERER_PUBLIC_URL"]
 
 
-def test_the_documented_secrets_are_those_that_pods_look_for(everything: Objects, tmp_path: Path) -> None:
-    (script,) = snippets("sh")
-    lines = [line for line in script.splitlines() if "create namespace" not in line]
-    lines = [line for line in lines if not line.startswith(("kubectl label", "kubectl config"))]
-    prelude = [
-        "set -eu",
-        f'kubectl() {{ {shlex.quote(str(kubectl.kubectl()))} "$@" --dry-run=client --output yaml; echo ---; }}',
-        'pirenderer() { "$PYTHON" -m service.cli "$@"; }',
-    ]
-    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "KUBECONFIG": os.devnull}
-    environment |= {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
-    done = subprocess.run(
-        ["sh", "-c", "\n".join([*prelude, *lines])],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = done.stdout[done.stdout.index("apiVersion:") :]
-    secrets = {each["metadata"]["name"]: each for each in yaml.safe_load_all(said) if each}
-    data = {
-        name: {key: base64.b64decode(value) for key, value in each["data"].items()} for name, each in secrets.items()
-    }
-    wanted: dict[str, set[str]] = {}
-    for template in pods(everything).values():
-        for volume in template["spec"]["volumes"]:
-            if "secret" in volume:
-                keys = {item["key"] for item in volume["secret"].get("items", ())} or {"keys.json", "webhooks.key"}
-                wanted.setdefault(volume["secret"]["secretName"], set()).update(keys)
-        for source in container(template).get("envFrom", ()):
-            if "secretRef" in source:
-                wanted[source["secretRef"]["name"]] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    (monitor,), (auth,) = (of_kind(everything, kind).values() for kind in ("ServiceMonitor", "TriggerAuthentication"))
-    credentials = monitor["spec"]["endpoints"][0]["authorization"]["credentials"]
-    for reference in (credentials, *auth["spec"]["secretTargetRef"]):
-        wanted[reference["name"]] = {reference["key"]}
-    assert {name: set(each) for name, each in data.items()} == wanted
-    assert len(data["pirenderer-keys"]["webhooks.key"]) == 32
-    (tmp_path / "keys.json").write_bytes(data["pirenderer-keys"]["keys.json"])
-    record = KeyFile(tmp_path / "keys.json").find(data["pirenderer-metrics"]["key"].decode())
-    assert record is not None
-    assert record.scopes == {KeyScope.METRICS}
-    password = data["pirenderer-redis"]["redis.conf"].decode().removeprefix("requirepass ")
-    host = of_kind(everything, "Service")["pirenderer-redis"]["metadata"]["name"]
-    assert data["pirenderer-redis"]["pirenderer_redis_url"].decode() == f"redis://:{password}@{host}:6379/0"
+def test_workers_alone_have_what_signs(build: Callable[[str], Objects]) -> None:
+    objects = build("signed")
+    for each in objects:
+        check(each)
+    having = {name: container(template)["volumeMounts"] for name, template in pods(objects).items()}
+    having = {name: [mount for mount in mounts if mount["name"] == "c2pa"] for name, mounts in having.items()}
+    assert [name for name, mounts in having.items() if mounts] == ["pirenderer-worker"]
+    (mount,) = having["pirenderer-worker"]
+    volumes = pods(objects)["pirenderer-worker"]["spec"]["volumes"]
+    (volume,) = [each for each in volumes if each["name"] == "c2pa"]
+    paths = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
+    assert {settings(objects)[name] for name in ("PIRENDERER_C2PA_CERTIFICATE", "PIRENDERER_C2PA_KEY")} == paths
+    assert volume["secret"]["secretName"] in SECTION
 
 
-def test_the_documented_policy_is_valid() -> None:
-    check(yaml.safe_load(snippets("yaml")[1]))
+def test_redis_starts_with_its_password(everything: Objects, tmp_path: Path) -> None:
+    redis_pod = pods(everything)["pirenderer-redis"]
+    command, (server, *arguments) = container(redis_pod), container(redis_pod)["command"]
+    assert server == "redis-server"
+    mounts = {each["name"]: each["mountPath"] for each in command["volumeMounts"]}
+    (given,) = [data for name, data in of_kind(everything, "ConfigMap").items() if name.startswith("pirenderer-redis")]
+    (tmp_path / "settings.conf").write_text(given["data"]["redis.conf"])
+    (tmp_path / "password.conf").write_text("requirepass abc")
+    places = {f"{mounts[name]}/redis.conf": tmp_path / f"{name}.conf" for name in ("settings", "password")}
+    assert set(places) <= set(arguments)
+    line = [str(places.get(argument, argument)) for argument in arguments]
+    port = free_port()
+    line += ["--port", str(port), "--dir", str(tmp_path)]
+    process = subprocess.Popen([str(find_redis_server()), *line], stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port, password="abc", decode_responses=True) as client:
+            until(lambda: _answers(client), 20, "Redis does not start")
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
