@@ -218,7 +218,7 @@ def test_all_keys_of_an_owner_share_a_quota(start: Start, portrait: bytes, key_f
     for server, key in ((servers[0], first), (servers[1], second)):
         limited = post(server, portrait, key)
         problem = refused(limited, ProblemType.TOO_MANY_REQUESTS)
-        assert "all keys of this owner are allowed 3 per 1 day for jobs" in problem["detail"]
+        assert "all keys of this owner are allowed 3/day for jobs" in problem["detail"]
         assert '"jobs";q=3;w=86400' in limited.headers["ratelimit-policy"]
         assert '"jobs";r=0;' in limited.headers["ratelimit"]
     assert post(servers[0], portrait, stranger).status_code == 202
@@ -240,7 +240,7 @@ def test_bounds_of_a_key_and_of_its_owner_hold_both(
     assert post(server, portrait, small).headers["ratelimit"].rpartition(", ")[2].startswith('"jobs";r=0;')
     for _ in range(3):
         detail = refused(post(server, portrait, small), ProblemType.TOO_MANY_REQUESTS)["detail"]
-        assert "this key is allowed 1 per 1 day" in detail
+        assert "this key is allowed 1/day" in detail
     lefts = [post(server, portrait, large).headers["ratelimit"].rpartition(", ")[2][:11] for _ in range(2)]
     assert lefts == ['"jobs";r=1;', '"jobs";r=0;']  # what the key's own bound refused did not count for its owner
     assert "all keys" in refused(post(server, portrait, large), ProblemType.TOO_MANY_REQUESTS)["detail"]
