@@ -79,7 +79,7 @@ class Soak:
             self.tally.raised(found.piece, error)
         self.tally.pieces[piece.__name__] += 1
         took = self.service.spent_s() - spent
-        self.tally.seconds[piece.__name__] += round(took, 2)
+        self.tally.seconds[piece.__name__] += took
         await asyncio.sleep(max(0.1, began + took / share - time.monotonic()))
 
     def _look(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import json
 
 import websockets
@@ -166,8 +165,8 @@ async def limited(bench: Bench) -> None:
 async def odd_webhooks(bench: Bench) -> None:
     """Addresses that lead nowhere."""
     for url in ("http://127.0.0.1:1/", "http://nowhere.invalid/", "ftp://a/", "http://127.0.0.1:70000/"):
-        files: dict[str, io.BytesIO | bytes] = {
-            "portrait": io.BytesIO(bench.inputs.portrait),
+        files = {
+            "portrait": bench.inputs.portrait,
             "motion": b'{"controls": {"yaw": 4}}',
             "webhook": json.dumps({"url": url}).encode(),
         }

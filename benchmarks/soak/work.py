@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from benchmarks.soak.bench import FRAMES, Bench
 
 Piece = Callable[[Bench], Awaitable[None]]
+Options = dict[str, str | float | None]
 
 STARTED_S = 20.0
 LATE_S = 3.0  # pictures are behind the sound, the more the busier the machine is
@@ -16,10 +17,7 @@ VIDEO_FORMATS = ("mp4", "webm", "gif", "webp")
 
 async def image_by_controls(bench: Bench) -> None:
     """The portrait is sent each time."""
-    options: dict[str, str | bool] = {
-        "format": bench.chance.choice(IMAGE_FORMATS),
-        "paste_back": bench.chance.random() < 0.5,
-    }
+    options: Options = {"format": bench.chance.choice(IMAGE_FORMATS), "paste_back": bench.chance.random() < 0.5}
     job = await bench.client.pose(bench.inputs.portrait, controls=bench.yaw(), options=options)
     await (await bench.finished(job)).result_bytes()
 
@@ -43,7 +41,7 @@ async def image_by_address(bench: Bench) -> None:
 
 async def video_by_speech(bench: Bench) -> None:
     """In each format."""
-    options: dict[str, str | int] = {"format": bench.chance.choice(VIDEO_FORMATS), "size": 256}
+    options: Options = {"format": bench.chance.choice(VIDEO_FORMATS), "size": 256}
     job = await bench.client.animate(bench.kept, audio=bench.inputs.said(bench.chance), options=options)
     await (await bench.finished(job)).result_bytes()
 
