@@ -8,6 +8,7 @@ than `--share` of a core. At the end work stops, and when retention has passed n
 
 import asyncio
 import random
+import signal
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ def main(
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for benchmark.json and .md.")] = None,
 ) -> None:
     """Work, look, print a table, and write both forms of it to `out`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this ends the service, too
     with tempfile.TemporaryDirectory() as temporary, watched(folder or Path(temporary), retention_s) as service:
         soak = Soak(service)
         rest = asyncio.run(soak.run(minutes, share, every_s, seed, retention_s))
