@@ -10,7 +10,8 @@ import pytest
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.messages import make_celery, send, waiting_messages
+from jobs.kinds import KINDS
+from jobs.messages import make_celery, task_name, waiting_messages
 from jobs.redis_clients import async_redis_client, redis_client
 from jobs.schemas import JobKind
 from tests.support.certificates import make_chain
@@ -51,9 +52,7 @@ def test_all_of_them_reach_the_same_database(urls: dict[str, str]) -> None:
         with redis_client(url, decode_responses=True) as client:
             client.set(form, url)
             assert asyncio.run(read(url, form)) == url, form
-            celery = make_celery(url)
-            send(celery, "0" * 32, JobKind.IMAGE)
-            celery.close()
+            send_by_celery(url)
             assert waiting_messages(client, JobKind.IMAGE) == number, form
     with redis_client(urls["plain"], decode_responses=True) as client:
         assert {form for form in urls if client.get(form)} == set(urls)
@@ -81,12 +80,16 @@ def test_none_believes_any_certificate(urls: dict[str, str], form: str, why: str
         client.ping()
     with pytest.raises(RedisConnectionError, match=why):
         asyncio.run(read(url, "x"))
-    celery = make_celery(url)
     with pytest.raises(OperationalError):
-        send(celery, "0" * 32, JobKind.IMAGE)
-    celery.close()
+        send_by_celery(url)
 
 
 async def read(url: str, key: str) -> str:
     async with async_redis_client(url, decode_responses=True) as client:
         return str(await client.get(key))
+
+
+def send_by_celery(url: str) -> None:
+    """Send a message over the connection that Celery's workers have."""
+    with make_celery(url) as celery:
+        celery.send_task(task_name(JobKind.IMAGE), args=["0" * 32], queue=KINDS[JobKind.IMAGE].queue, retry=False)
