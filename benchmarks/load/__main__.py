@@ -2,7 +2,8 @@
 
     python -m benchmarks.load --out out/load        # about four minutes
 
-Redis, the API and its clients are real processes and real requests; the workers do all a worker does but render.
+Redis, the API and its clients are real processes and real requests; the workers do all a worker does but render. The
+clients have a core of their own, all else shares the others.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ import typer
 from pydantic import SecretStr
 
 from benchmarks.load.clients import Answers, Clients, as_fast_as_it_goes, at_a_rate, listening, quantile
+from benchmarks.load.cores import CLIENTS, SERVICE, on_cores
 from benchmarks.load.one_video import measure_one_video
 from benchmarks.load.table import as_markdown
 from benchmarks.load.workers import workers
@@ -56,13 +58,14 @@ def main(
     most_workers: Annotated[int, typer.Option(help="Steps are powers of two up to this.")] = 64,
     job_seconds: Annotated[float, typer.Option(help="What each job takes.")] = 0.5,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10,
+    api_processes: Annotated[int, typer.Option(help="Processes of the front-end.")] = 1,
     video_seconds: Annotated[float, typer.Option(help="Length of the video that many workers share.")] = 60,
     part: Annotated[Part, typer.Option(help="Measure this alone.")] = Part.ALL,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for benchmark.json and .md.")] = None,
 ) -> None:
     """Measure, print a table, and write both forms of it to `out`."""
     asked = {"jobs": jobs, "rate": rate, "listeners": listeners, "job_seconds": job_seconds, "seconds": seconds}
-    asked["video_seconds"] = video_seconds
+    asked |= {"video_seconds": video_seconds, "api_processes": api_processes}
     report: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe_machine(), **asked}
     steps = [2**step for step in range(most_workers.bit_length())]
     gc.freeze()  # what is imported is not garbage: searching it would be timed as a slow answer
@@ -70,13 +73,13 @@ def main(
         with service() as (url, settings):
             measure_one_video(report, url, settings, KEY, PORTRAIT)
     if part is not Part.VIDEO:
-        with service() as (url, settings):
+        with on_cores(SERVICE), service(api_processes) as (url, settings), on_cores(CLIENTS):
             asyncio.run(measure(report, url, settings, steps))
     tell(report, as_markdown(report), out)
 
 
 @contextmanager
-def service() -> Iterator[tuple[str, WorkerSettings]]:
+def service(api_processes: int = 1) -> Iterator[tuple[str, WorkerSettings]]:
     """A service without workers, asked with a key that has a rate and a quota: where it is, and its workers' settings.
 
     Bounds are counted as always, but none is reached.
@@ -86,11 +89,18 @@ def service() -> Iterator[tuple[str, WorkerSettings]]:
         "PIRENDERER_QUOTA": f"{UNBOUNDED}/day",
         "PIRENDERER_QUEUE_LIMIT": str(UNBOUNDED),
         "PIRENDERER_QUEUE_SHARE": str(UNBOUNDED),
+        "PIRENDERER_FORM_SHARE": str(2 * AT_ONCE),
     }
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("wb") as log:
         folder = Path(name)
         with running_redis(folder / "redis") as redis_url:
-            settings = Settings(data_dir=folder, port=free_port(), redis_url=redis_url, api_keys=(SecretStr(KEY),))
+            settings = Settings(
+                data_dir=folder,
+                port=free_port(),
+                redis_url=redis_url,
+                api_keys=(SecretStr(KEY),),
+                api_processes=api_processes,
+            )
             with serving(settings, workers=0, output=log) as (_, url):
                 yield url, WorkerSettings(data_dir=folder, redis_url=redis_url)
 
@@ -109,7 +119,7 @@ async def measure(report: dict[str, Any], url: str, settings: WorkerSettings, st
 
         delays: list[float] = []
         clients.submitted, clients.polled = Answers(), Answers()
-        with workers(settings, most=BUSY, job_s=job_s) as simulated:
+        with on_cores(SERVICE), workers(settings, most=BUSY, job_s=job_s) as simulated, on_cores(CLIENTS):
             async with listening(clients, report["listeners"], delays):
                 await asyncio.sleep(2)  # until all are open
                 simulated.activate(BUSY)
@@ -125,7 +135,7 @@ async def measure(report: dict[str, Any], url: str, settings: WorkerSettings, st
         }
 
         report["workers"] = []
-        with workers(settings, most=steps[-1], job_s=job_s) as simulated:
+        with on_cores(SERVICE), workers(settings, most=steps[-1], job_s=job_s) as simulated, on_cores(CLIENTS):
             async with listening(clients, report["listeners"], []):
                 for count in steps:
                     simulated.activate(count)

@@ -41,7 +41,8 @@ def _front_end(report: dict[str, Any]) -> list[str]:
     scaling = [(row["workers"], f"{row['per_second']:.1f}", f"{row['efficiency']:.1%}") for row in report["workers"]]
     return [
         "### The front-end",
-        "One process of the API, Redis, clients and workers that render nothing share the machine. "
+        "The clients have a core of their own; Redis, workers that render nothing and the API, of which "
+        f"{_processes(report['api_processes'])}, share the others. "
         f"{report['jobs']} jobs wait. As fast as 16 clients ask:",
         table(head, (_row(name, row) for name, row in fast)),
         f"At {report['rate']:g} requests a second, each sent when it is due however long answers take, while 8 "
@@ -54,6 +55,10 @@ def _front_end(report: dict[str, Any]) -> list[str]:
         "job to the next.",
         table(("workers", "jobs/s", "efficiency"), scaling),
     ]
+
+
+def _processes(count: int) -> str:
+    return "there is one process" if count == 1 else f"there are {count} processes"
 
 
 def _row(name: str, row: dict[str, float]) -> tuple[object, ...]:
