@@ -40,7 +40,7 @@ CREATE = Script(
     + f"local RECORD_BYTES, WEBHOOK_BYTES = {RECORD_BYTES}, {WEBHOOK_BYTES}"
     + """
 local kind, owner = a.kind, a.owner
-if redis.call('EXISTS', job) == 1 then return {'made', 0, count_all(a.rates, false), read({id}, true)} end
+if redis.call('EXISTS', job) == 1 then return {'made', 0, count_all(a.rates, false), read({id})} end
 local waiting = redis.call('ZCARD', QUEUE .. kind)
 local own = tonumber(redis.call('HGET', WAITING .. kind, owner) or 0)
 if waiting >= a.queue_limit then return {'full'} end
@@ -73,7 +73,7 @@ enqueue(start + order(number))
 redis.call('ZADD', OWNER .. owner, number, id)
 publish_status(QUEUED)
 if a.remembered then redis.call('SET', a.remembered.key, a.remembered.text, 'EX', a.remembered.seconds) end
-return {'made', 0, counted, read({id}, true)}
+return {'made', 0, counted, read({id})}
 """
 )
 
@@ -263,7 +263,7 @@ class JobStore:
                 case ["files" | "records" as what, kept]:
                     raise OwnerBoundError(what, int(kept))
             standings = standings_of(counts, answer[2])
-            return Created(records_of(answer[3])[0], standings)
+            return Created(records_of(answer[3])[0].model_copy(update={"spec": spec}), standings)
 
         return Call(
             CREATE,
