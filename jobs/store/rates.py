@@ -13,8 +13,9 @@ from typing import Any, Self
 from jobs.store.names import RATES
 from jobs.store.scripts import Call, Script
 
-FORM = re.compile(r"([1-9]\d{0,9}) ?(?:/|per) ?([1-9]\d{0,3})? ?(second|minute|hour|day)s?")
-SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+FORM = re.compile(r"([1-9]\d{0,9}) ?(?:/|per) ?([1-9]\d{0,3})? ?(second|minute|hour|day|month|year)s?")
+DAY_S = 86_400
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S, "month": 30 * DAY_S, "year": 360 * DAY_S}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Rate:
         """Read `600/minute`. Raises ValueError."""
         found = FORM.fullmatch(text.strip().lower())
         if found is None:
-            raise ValueError("a rate is N/second, N/minute, N/hour or N/day")
+            raise ValueError("a rate is N/second, N/minute, N/hour, N/day, N/month (30 days) or N/year (12 months)")
         return cls(int(found[1]), int(found[2] or 1) * SECONDS[found[3]])
 
     def __str__(self) -> str:

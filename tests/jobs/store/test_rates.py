@@ -18,6 +18,8 @@ from jobs.store.rates import Count, Rate, Standing, TooManyError, counting
         ("10/2 minutes", 10, 120, "10/2 minutes"),
         ("5/Seconds", 5, 1, "5/second"),
         ("1000000000/day", 10**9, 86400, "1000000000/day"),
+        ("7/month", 7, 30 * 86400, "7/month"),
+        ("7/year", 7, 12 * 30 * 86400, "7/year"),
     ],
 )
 def test_a_rate_is_read_and_shown(text: str, amount: int, seconds: int, shown: str) -> None:
@@ -25,7 +27,7 @@ def test_a_rate_is_read_and_shown(text: str, amount: int, seconds: int, shown: s
     assert (rate.amount, rate.seconds, str(rate)) == (amount, seconds, shown)
 
 
-@pytest.mark.parametrize("text", ["", "0/minute", "-1/minute", "5", "5/month", "1e3/day", "5/0 days", "5/minute/day"])
+@pytest.mark.parametrize("text", ["", "0/minute", "-1/minute", "5", "5/week", "1e3/day", "5/0 days", "5/minute/day"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="N/second"):
         Rate.parse(text)
