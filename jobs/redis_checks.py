@@ -108,7 +108,7 @@ def _lasting(error: BaseException) -> str | None:
     if isinstance(error, AuthenticationError):
         return f"it does not let us in: {text.rstrip('.')}; name and password stand before an '@'"
     if isinstance(error, NoPermissionError):
-        return f"its user may not do all that is needed: {text}; docs/operations.md has the rights of such a user"
+        return f"its user may not do all that is needed: {text}; docs/operations/redis.md has the rights of such a user"
     if text.startswith("DENIED"):
         return "it is in protected mode and lets only its own machine in; give it a password (requirepass)"
     if "DB index is out of range" in text:

@@ -84,7 +84,7 @@ class LazyGroup(TyperGroup):
         except ModuleNotFoundError as error:
             typer.echo(
                 f"error: `pirenderer {ctx.invoked_subcommand}` needs the module {error.name}, which is not installed; "
-                "install this package with the extras worker, train and standalone, as docs/operations.md says",
+                "install this package with the extras worker, train and standalone, as docs/operations/systemd.md does",
                 err=True,
             )
             raise typer.Exit(1) from error

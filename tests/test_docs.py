@@ -13,7 +13,7 @@ from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
 from service.cli import COMMANDS
 from tests.support.paths import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "clients").glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "clients").glob("*/README.md")])
 FOLDERS = "jobs|service|worker|model|clients|tests|docs|docker|deploy|benchmarks|requirements"
 NAMES = {path.name for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*.*")}
 

@@ -177,7 +177,7 @@ def _bucket(settings: Settings) -> Check:
     except InvalidArtifactStoreError as error:
         return Check("S3", Verdict.FAIL, str(error), "mend it, or unset PIRENDERER_S3_BUCKET")
     except ArtifactError as error:
-        mend = "see PIRENDERER_S3_… in docs/operations.md, and the credentials that boto3 finds"
+        mend = "see PIRENDERER_S3_… in docs/operations/storage.md, and the credentials that boto3 finds"
         return Check("S3", Verdict.FAIL, f"{error}: {error.__cause__}", mend)
     return Check("S3", Verdict.OK, f"the bucket {settings.s3_bucket} keeps files; results come from {artifacts.origin}")
 

@@ -11,14 +11,13 @@ from tests.support.paths import ROOT
 
 Objects = tuple[dict[str, Any], ...]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-PAGE = (ROOT / "docs" / "operations.md").read_text()
-SECTION = PAGE.split("\n## On a cluster\n")[1].split("\n## ")[0]
+PAGE = (ROOT / "docs/operations/kubernetes.md").read_text()
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 
 
 def snippets(language: str) -> list[str]:
-    """The blocks of a language in the section on clusters."""
-    return re.findall(rf"(?ms)^```{language}\n(.+?)^```$", SECTION)
+    """The blocks of a language in the page on clusters."""
+    return re.findall(rf"(?ms)^```{language}\n(.+?)^```$", PAGE)
 
 
 @pytest.fixture(scope="session")

@@ -231,4 +231,4 @@ def test_a_worker_has_the_configurations_of_training() -> None:
     [value] = [value for value in STAGES["worker"].values("COPY") if "toml" in value]
     source, folder = value.split()[-2:]
     assert {path.name for path in ROOT.glob(source)} == {path.name for path in (ROOT / "docs").glob("*.toml")}
-    assert f"{folder}" in (ROOT / "docs/operations.md").read_text()
+    assert f"{folder}" in (ROOT / "docs/operations/containers.md").read_text()

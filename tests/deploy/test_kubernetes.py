@@ -19,7 +19,7 @@ from service.running.supervisor import STOP_S
 from service.settings import Settings
 from service.variables import settings_by_end
 from service.version import package_version
-from tests.deploy.conftest import KUBERNETES, SECTION, Objects, container, of_kind, pods, settings, snippets
+from tests.deploy.conftest import KUBERNETES, PAGE, Objects, container, of_kind, pods, settings, snippets
 from tests.support import kubectl
 from tests.support.kubernetes_schemas import check
 from tests.support.paths import ROOT
@@ -205,7 +205,7 @@ def test_images_are_of_this_version_and_redis_is_that_of_compose(build: Callable
     assert images("cpu")["pirenderer-worker"] == f"pirenderer:{version}-cpu"
     assert images("documented")["pirenderer-worker"] == f"registry.example/pirenderer:{version}"
     for image in ("pirenderer-api", "pirenderer", "pirenderer"):
-        assert f"registry.example/{image}:{version}" in SECTION
+        assert f"registry.example/{image}:{version}" in PAGE
 
 
 def test_redis_is_set_as_in_compose(objects: Objects) -> None:
@@ -254,7 +254,7 @@ def test_workers_alone_have_what_signs(build: Callable[[str], Objects]) -> None:
     (volume,) = [each for each in volumes if each["name"] == "c2pa"]
     paths = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
     assert {settings(objects)[name] for name in ("PIRENDERER_C2PA_CERTIFICATE", "PIRENDERER_C2PA_KEY")} == paths
-    assert volume["secret"]["secretName"] in SECTION
+    assert volume["secret"]["secretName"] in PAGE
 
 
 def test_redis_starts_with_its_password(everything: Objects, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ QUOTED = "p%25ss%2Fw%23rd%3B%3F%40"
 
 
 def rights() -> list[str]:
-    """The user that docs/operations.md recommends, as arguments of a server."""
-    text = (ROOT / "docs/operations.md").read_text("utf-8").replace("\\\n", "")
+    """The user that docs/operations/redis.md recommends, as arguments of a server."""
+    text = (ROOT / "docs/operations/redis.md").read_text("utf-8").replace("\\\n", "")
     line = re.search(r"^ +user (pirenderer on >PASSWORD .*)$", text, re.MULTILINE)
     assert line is not None
     return ["--user", *line[1].replace("PASSWORD", PASSWORD).split()]
