@@ -1,20 +1,15 @@
-"""Messages by Celery, which say that a job waits, not which: whose turn it is is the job store's to say.
+"""Messages to workers, which say that a job waits, not which: whose turn it is is the job store's to say.
 
-All that only Celery needs stands here: its application, which both ends share, its tasks and its settings.
+They are read by Celery (worker/queue/app.py) and sent without it.
 """
 
 import base64
 import json
 import secrets
 
-from celery import Celery
-from kombu import Queue
-from kombu.utils.scheduling import priority_cycle
 from redis import Redis
 
-from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
-from jobs.redis_clients import broker_options
-from jobs.redis_url import kombu_url
+from jobs.kinds import KINDS, LIVE_QUEUE
 from jobs.schemas import JobKind
 from jobs.store.claims import TOKEN_SECONDS
 from jobs.store.names import MESSAGES
@@ -27,66 +22,6 @@ LIVE_TASK = _TASK_PREFIX + LIVE_QUEUE
 TASK_TIME_LIMIT_S = 3000
 TASK_SOFT_TIME_LIMIT_S = 2940
 VISIBILITY_TIMEOUT_S = TOKEN_SECONDS // 2  # so that the job of a message that comes again is still known
-MAX_RETRIES = 2
-
-
-class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
-    """Lets kombu ask the queues in the order of their kinds' priority, one at a time."""
-
-    def consume(self, n: int) -> list[str]:
-        """The first `n` of the queues consumed from, which kombu holds as a set."""
-        return sorted(self.items[:n], key=PRIORITIES.__getitem__)
-
-
-def make_celery(redis_url: str) -> Celery:
-    """The Celery application of either end. Tasks are sent by name and results live in the job store."""
-    app = Celery("pirenderer", broker=kombu_url(redis_url), set_as_current=False)
-    reached = broker_options(redis_url)
-    app.conf.update(
-        task_queues=[Queue(name) for name in QUEUES],
-        task_default_queue=KINDS[JobKind.IMAGE].queue,
-        task_create_missing_queues=False,
-        task_routes={
-            LIVE_TASK: {"queue": LIVE_QUEUE},
-            **{task_name(kind): {"queue": KINDS[kind].queue} for kind in JobKind},
-        },
-        # json only; nothing but a job's id is in a message
-        task_serializer="json",
-        result_serializer="json",
-        event_serializer="json",
-        accept_content=["json"],
-        task_ignore_result=True,
-        # a message is given up only when its work is done
-        task_acks_late=True,
-        task_retry_on_worker_lost=True,
-        task_annotations={"*": {"max_retries": MAX_RETRIES}},
-        worker_prefetch_multiplier=1,
-        task_time_limit=TASK_TIME_LIMIT_S,
-        task_soft_time_limit=TASK_SOFT_TIME_LIMIT_S,
-        broker_use_ssl=reached["broker_use_ssl"],
-        broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            **reached["broker_transport_options"],
-            "queue_order_strategy": ByPriority,
-            "global_keyprefix": MESSAGES,
-        },
-        result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
-        visibility_timeout=VISIBILITY_TIMEOUT_S,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker waits for Redis as long as it is away
-        # prefork with one spawned child: answers pings while busy, dies alone; loading a model takes longer than 4 s
-        worker_pool="prefork",
-        worker_concurrency=1,
-        worker_pool_start_method="spawn",
-        worker_proc_alive_timeout=300,
-        worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_soft_shutdown_timeout=5.0,
-        worker_enable_remote_control=False,  # nobody uses it
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        timezone="UTC",
-    )
-    return app
 
 
 def task_name(kind: JobKind) -> str:

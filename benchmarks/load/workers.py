@@ -23,9 +23,10 @@ from kombu.message import Message
 from benchmarks.load.waiting_videos import WaitingVideos
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
-from jobs.messages import kind_of_task, make_celery
+from jobs.messages import kind_of_task
 from jobs.schemas import JobKind
 from worker.make.output import Output
+from worker.queue.app import make_app
 from worker.queue.heartbeat import Heartbeat
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.runner import Runner
@@ -192,7 +193,7 @@ def _consume(
             message.ack()
             ended()
 
-    with make_celery(settings.redis_url).connection_for_read() as connection:
+    with make_app(settings.redis_url).connection_for_read() as connection:
         queues = [Queue(name) for name in QUEUES]
         consumer = Consumer(connection, queues, on_message=on_message, accept=["json"], prefetch_count=1)
         with consumer:

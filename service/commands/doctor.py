@@ -44,6 +44,7 @@ WORKER_MODULES = {
     "soundfile": "soundfile",
     "soxr": "soxr",
     "safetensors": "safetensors",
+    "celery": "celery[redis]",
 }
 
 

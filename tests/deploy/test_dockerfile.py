@@ -124,7 +124,7 @@ def test_the_front_end_has_what_it_needs_and_no_more() -> None:
     has = packages(installed("api"))
     extras = PROJECT["optional-dependencies"]
     assert named([*PROJECT["dependencies"], *extras["s3"]]) <= has
-    assert not has & (HEAVY | named([*extras["worker"], *extras["train"]]) - named(["billiard"]))
+    assert not has & (HEAVY | named([*extras["worker"], *extras["train"]]))
     assert not any(re.search(r"\bgcc\b|torch", value) for stage in lineage("api") for value in stage.values("RUN"))
 
 

@@ -13,13 +13,14 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from jobs.kinds import KINDS
-from jobs.messages import make_celery, task_name
+from jobs.messages import task_name
 from jobs.problems import ProblemType
 from jobs.schemas import JobKind
 from jobs.segments import cut
 from jobs.store.names import Key, lock_key
 from tests.support.processes import PORTRAIT, TURN, Service, need_weights, until
 from tests.support.redis_proxy import RedisProxy
+from worker.queue.app import make_app
 
 pytestmark = pytest.mark.slow
 
@@ -251,7 +252,7 @@ def test_messages_and_tokens_of_the_version_before(proxied: tuple[Service, Redis
     service, _ = proxied
     job_id = create(service, "old messages")
     service.redis.set(Key.TOKEN + job_id, job_id)
-    celery = make_celery(f"redis://127.0.0.1:{service.redis_port}/0")
+    celery = make_app(f"redis://127.0.0.1:{service.redis_port}/0")
     for _ in range(SEGMENTS):
         queue = KINDS[JobKind.VIDEO].queue
         celery.send_task(task_name(JobKind.VIDEO), args=[job_id], task_id=job_id, queue=queue, retry=False)

@@ -1,4 +1,4 @@
-"""The messages that workers read: in which order, and as Celery itself would send them."""
+"""The messages that workers read, which are as Celery itself would send them."""
 
 import base64
 import json
@@ -8,20 +8,13 @@ import pytest
 import redis
 
 from jobs.kinds import KINDS, LIVE_QUEUE
-from jobs.messages import LIVE_TASK, ByPriority, job_message, live_message, make_celery, task_name
+from jobs.messages import LIVE_TASK, job_message, live_message, task_name
 from jobs.schemas import JobKind
 from jobs.store.records import Message
+from worker.queue.app import make_app
 
 JOB = "0" * 32
 OWN = {"origin", "reply_to", "delivery_tag"}  # of who sends a message, and of each
-
-
-def test_images_are_taken_before_motions_and_those_before_videos() -> None:
-    asked = ByPriority()
-    asked.update({"videos", "images", "motions"})
-    assert asked.consume(3) == ["images", "motions", "videos"]
-    asked.update({"videos", "motions"})
-    assert asked.consume(2) == ["motions", "videos"]
 
 
 @pytest.mark.parametrize("kind", [*JobKind, None])
@@ -29,7 +22,7 @@ def test_messages_are_as_celery_sends_them(kind: JobKind | None, redis_url: str)
     ours = live_message(JOB) if kind is None else job_message(JOB, kind)
     token = facts(ours.text)["headers"]["id"]
     task, queue = (LIVE_TASK, LIVE_QUEUE) if kind is None else (task_name(kind), KINDS[kind].queue)
-    celery = make_celery(redis_url)
+    celery = make_app(redis_url)
     celery.send_task(task, args=[JOB if kind is None else token], task_id=token, queue=queue, retry=False)
     celery.close()
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:

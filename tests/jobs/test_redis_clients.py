@@ -11,11 +11,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.kinds import KINDS
-from jobs.messages import make_celery, task_name, waiting_messages
+from jobs.messages import task_name, waiting_messages
 from jobs.redis_clients import async_redis_client, redis_client
 from jobs.schemas import JobKind
 from tests.support.certificates import make_chain
 from tests.support.redis_servers import RedisServer, TlsEnd, running, write_tls
+from worker.queue.app import make_app
 
 SECRET = "p%ss/w#rd;?@"
 QUOTED = "p%25ss%2Fw%23rd%3B%3F%40"
@@ -91,5 +92,5 @@ async def read(url: str, key: str) -> str:
 
 def send_by_celery(url: str) -> None:
     """Send a message over the connection that Celery's workers have."""
-    with make_celery(url) as celery:
+    with make_app(url) as celery:
         celery.send_task(task_name(JobKind.IMAGE), args=["0" * 32], queue=KINDS[JobKind.IMAGE].queue, retry=False)

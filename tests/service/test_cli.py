@@ -49,11 +49,11 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
         assert name in done.stdout
 
 
-def test_the_front_end_imports_no_model() -> None:
+def test_the_front_end_imports_nothing_of_workers() -> None:
     script = (
         "import sys, service.app, service.commands.serve, service.commands.api, service.commands.submit\n"
         "import service.commands.demo, service.commands.doctor, service.commands.keys, service.commands.settings\n"
-        "heavy = {'torch', 'worker', 'model', 'av', 'cv2', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'worker', 'model', 'av', 'cv2', 'numpy', 'celery', 'kombu'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -6,11 +6,27 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from kombu import Queue
 from kombu.transport import redis, virtual
+from kombu.utils.scheduling import priority_cycle
 
-from jobs.messages import make_celery
+from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
+from jobs.messages import LIVE_TASK, TASK_SOFT_TIME_LIMIT_S, TASK_TIME_LIMIT_S, VISIBILITY_TIMEOUT_S, task_name
+from jobs.redis_clients import broker_options
+from jobs.redis_url import kombu_url
+from jobs.schemas import JobKind
+from jobs.store.claims import MAX_DELIVERIES
+from jobs.store.names import MESSAGES
 from worker.queue.gpus import take_gpu
 from worker.settings import WorkerSettings
+
+
+class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
+    """Lets kombu ask the queues in the order of their kinds' priority, one at a time."""
+
+    def consume(self, n: int) -> list[str]:
+        """The first `n` of the queues consumed from, which kombu holds as a set."""
+        return sorted(self.items[:n], key=PRIORITIES.__getitem__)
 
 
 class Acknowledgements(redis.QoS):  # type: ignore[misc] # kombu has no types
@@ -29,10 +45,55 @@ class Acknowledgements(redis.QoS):  # type: ignore[misc] # kombu has no types
             raise
 
 
-def make_app(settings: WorkerSettings) -> Celery:
-    """The application both ends share, with the tasks. Children spawned by the worker import them by name."""
-    app = make_celery(settings.redis_url)
-    app.conf.include = ["worker.queue.tasks"]
+def make_app(redis_url: str) -> Celery:
+    """The application, on the Redis at `redis_url`. Children spawned by the worker import its tasks by name."""
+    app = Celery("pirenderer", broker=kombu_url(redis_url), set_as_current=False)
+    reached = broker_options(redis_url)
+    app.conf.update(
+        include=["worker.queue.tasks"],
+        task_queues=[Queue(name) for name in QUEUES],
+        task_default_queue=KINDS[JobKind.IMAGE].queue,
+        task_create_missing_queues=False,
+        task_routes={
+            LIVE_TASK: {"queue": LIVE_QUEUE},
+            **{task_name(kind): {"queue": KINDS[kind].queue} for kind in JobKind},
+        },
+        # json only; nothing but a job's id is in a message
+        task_serializer="json",
+        result_serializer="json",
+        event_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        # a message is given up only when its work is done
+        task_acks_late=True,
+        task_retry_on_worker_lost=True,
+        task_annotations={"*": {"max_retries": MAX_DELIVERIES - 1}},
+        worker_prefetch_multiplier=1,
+        task_time_limit=TASK_TIME_LIMIT_S,
+        task_soft_time_limit=TASK_SOFT_TIME_LIMIT_S,
+        broker_use_ssl=reached["broker_use_ssl"],
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            **reached["broker_transport_options"],
+            "queue_order_strategy": ByPriority,
+            "global_keyprefix": MESSAGES,
+        },
+        result_backend_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
+        visibility_timeout=VISIBILITY_TIMEOUT_S,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for Redis as long as it is away
+        # prefork with one spawned child: answers pings while busy, dies alone; loading a model takes longer than 4 s
+        worker_pool="prefork",
+        worker_concurrency=1,
+        worker_pool_start_method="spawn",
+        worker_proc_alive_timeout=300,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_soft_shutdown_timeout=5.0,
+        worker_enable_remote_control=False,  # nobody uses it
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        timezone="UTC",
+    )
     return app
 
 
@@ -42,7 +103,7 @@ def run_worker(settings: WorkerSettings) -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     redis.Channel.QoS = Acknowledgements
     take_gpu(settings.device, settings.data_dir / "gpus")  # here, as the process that works gets our environment
-    worker = make_app(settings).Worker(
+    worker = make_app(settings.redis_url).Worker(
         hostname=f"pirenderer-{os.getpid()}@{socket.gethostname()}",
         queues=list(settings.queue_names),
         without_mingle=True,  # workers do not know of each other
