@@ -58,14 +58,6 @@ class Turns:
         job_id, _, part = text.partition("|")  # workers of the version before wrote the job alone
         return Turn(job_id, part)
 
-    def waiting(self, kind: JobKind, owner: str) -> tuple[int, int]:
-        """How many jobs of a kind wait, and how many of them are an owner's."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(Key.QUEUE + kind)
-            pipe.hget(Key.WAITING + kind, owner)
-            every, own = pipe.execute()
-        return int(every), int(own or 0)
-
     def queue_lengths(self) -> dict[JobKind, int]:
         """How many jobs of each kind wait."""
         with self._redis.pipeline(transaction=False) as pipe:

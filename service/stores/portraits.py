@@ -158,10 +158,6 @@ class PortraitStore:
         """An owner's portrait, whose expiry is put off; None when the owner has no such portrait (any more)."""
         return Call(READ, _read, portrait_id, {"owner": owner, "retention": retention_s})
 
-    def use(self, portrait_id: str, owner: str, *, retention_s: float) -> PortraitRecord | None:
-        """The same, run at once."""
-        return self._do(self.using(portrait_id, owner, retention_s=retention_s))
-
     def delete(self, portrait_id: str) -> None:
         """Forget a portrait. The caller removes its file."""
         self._run(DELETE, portrait_id)

@@ -100,4 +100,5 @@ def test_a_job_whose_answer_was_lost_is_not_made_twice(store: JobStore, redis_ur
 
     first, second = run(redis_url, work)
     assert first == second == store.get(job_id)
-    assert store.turns.waiting(first.kind, "me") == (1, 1)
+    room = store.do(store.asking(first.kind, "me"))
+    assert (room.waiting, room.own) == (1, 1)

@@ -50,12 +50,12 @@ def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
     create(store, share=2)
     with pytest.raises(ShareUsedError, match="2 image jobs of this key's owner are waiting"):
         create(store, share=2)
-    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 2
+    assert own_waiting(store) == 2
     create(store, owner="another", share=2)
     taken = claim(store, first)
-    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 1
+    assert own_waiting(store) == 1
     store.claims.give_back(taken)
-    assert store.turns.waiting(JobKind.IMAGE, "me")[1] == 2
+    assert own_waiting(store) == 2
     store.request_cancel(first)
     create(store, share=2)
 
@@ -147,3 +147,7 @@ def test_what_is_done_is_counted(store: JobStore) -> None:
     render, decode = (counters.histograms["stage"]["image", stage] for stage in ("render", "decode"))
     assert (render.buckets[BUCKETS.index(0.5)], render.sum) == (1, 0.3)
     assert (decode.buckets[-1], decode.sum) == (1, 3000)
+
+
+def own_waiting(store: JobStore) -> int:
+    return store.do(store.asking(JobKind.IMAGE, "me")).own

@@ -168,7 +168,8 @@ def test_an_id_without_a_portrait_does_not_stay(server: Server, portrait: bytes)
 def test_a_portrait_deleted_while_it_is_used_stays_deleted(server: Server, portrait: bytes) -> None:
     kept = upload(server, portrait)
     server.client.delete(kept["urls"]["self"])
-    assert server.context.portraits.use(kept["id"], OPEN_OWNER, retention_s=60) is None
+    using = server.context.portraits.using(kept["id"], OPEN_OWNER, retention_s=60)
+    assert server.context.store.do(using) is None
     assert not server.context.redis.exists("pirenderer:portraits")
 
 

@@ -23,13 +23,13 @@ def test_portraits_expire_by_the_clock_of_redis(
     monkeypatch.setattr(time, "time", lambda: right() + ahead_s)
     bounds = {"most": 1, "max_file_bytes": 1}
     kept = portraits.create(portrait_id, "me", FILE, width=1, height=1, retention_s=60, **bounds)
-    used = portraits.use(portrait_id, "me", retention_s=60)
+    used = scripts.do(portraits.using(portrait_id, "me", retention_s=60))
     assert used is not None
     assert right() - 10 < kept.created_at.timestamp() < right() + 10
     assert kept.expires_at < used.expires_at
     monkeypatch.undo()
     assert portraits.expire_due() == []
-    portraits.use(portrait_id, "me", retention_s=-1)
+    scripts.do(portraits.using(portrait_id, "me", retention_s=-1))
     monkeypatch.setattr(time, "time", lambda: right() + ahead_s)
     assert portraits.expire_due() == [portrait_id]
     scripts.redis.close()
