@@ -5,7 +5,6 @@ goes with the next, so the more is asked for, the less each costs.
 """
 
 import asyncio
-from hashlib import sha1
 from typing import Any
 
 from redis.asyncio import Redis
@@ -25,7 +24,6 @@ class BatchedScripts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._digests: dict[Script, str] = {}
         self._waiting: list[_Waiting] = []
         self._senders: set[asyncio.Task[None]] = set()
 
@@ -65,7 +63,7 @@ class BatchedScripts:
     async def _run(self, calls: list[tuple[Script, Texts]]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for script, texts in calls:
-                pipe.evalsha(self._digest(script), 0, *texts)
+                pipe.evalsha(script.digest, 0, *texts)
             found: list[Any] = await pipe.execute(raise_on_error=False)
         for index, (script, texts) in enumerate(calls):
             if isinstance(found[index], NoScriptError):  # a Redis that was begun anew
@@ -77,8 +75,3 @@ class BatchedScripts:
             return await self._redis.eval(script.text, 0, *texts)
         except RedisError as error:
             return error
-
-    def _digest(self, script: Script) -> str:
-        if script not in self._digests:
-            self._digests[script] = sha1(script.text.encode(), usedforsecurity=False).hexdigest()
-        return self._digests[script]

@@ -68,7 +68,6 @@ class LiveLine:
 
     def __init__(self, redis: AsyncRedis) -> None:
         self._redis = redis
-        self._add = redis.register_script(ADD)
 
     @classmethod
     def connect(cls, url: str, *, most: int) -> Self:
@@ -110,7 +109,7 @@ class LiveLine:
                 yield None
 
     async def _send(self, session_id: str, stream: str, **fields: str | bytes) -> None:
-        await self._add(*_addition(session_id, stream, fields))
+        await self._redis.eval(ADD, 2, *_addition(session_id, stream, fields))
 
 
 class LiveEnd:
@@ -119,7 +118,6 @@ class LiveEnd:
     def __init__(self, url: str, claim: LiveClaim) -> None:
         self._redis: Redis = redis_client(url)
         self._id, self._take = claim.session_id, claim.take
-        self._add = self._redis.register_script(ADD)
         # the state counts from before; sound and pictures of a camera are of the moment
         self._after = {_key(self._id, STATES): b"0"}
         for key in (_key(self._id, SOUNDS), _key(self._id, CAMERAS)):
@@ -162,7 +160,7 @@ class LiveEnd:
         return next((entry for entry, _ in cast("Any", self._redis.xrevrange(key, count=1))), b"0")
 
     def _send(self, stream: str, **fields: str | bytes) -> None:
-        self._add(*_addition(self._id, stream, fields, take=str(self._take)))
+        self._redis.eval(ADD, 2, *_addition(self._id, stream, fields, take=str(self._take)))
 
 
 def _newest(sounds: list[bytes]) -> list[bytes]:
@@ -174,12 +172,10 @@ def _newest(sounds: list[bytes]) -> list[bytes]:
     return sounds[first:]
 
 
-def _addition(
-    session_id: str, stream: str, fields: Mapping[str, str | bytes], *, take: str = ""
-) -> tuple[list[str], list[Any]]:
+def _addition(session_id: str, stream: str, fields: Mapping[str, str | bytes], *, take: str = "") -> list[Any]:
     """Keys and arguments of ADD."""
     flat = [each for pair in fields.items() for each in pair]
-    return [_key(session_id, stream), Key.LIVE_SESSION + session_id], [LENGTHS[stream], KEPT_S, take, *flat]
+    return [_key(session_id, stream), Key.LIVE_SESSION + session_id, LENGTHS[stream], KEPT_S, take, *flat]
 
 
 def _key(session_id: str, stream: str) -> str:

@@ -14,9 +14,12 @@ video is a turn: a video that goes on stands before its owner's later jobs, and 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha1
 from typing import Any, Generic, Self, TypeVar
 
 from redis import Redis
+from redis.exceptions import NoScriptError
 
 from jobs.redis_clients import redis_client
 from jobs.store import names
@@ -286,6 +289,11 @@ class Script:
         """All of it, as Redis runs it."""
         return PRELUDE + self.body
 
+    @cached_property
+    def digest(self) -> str:
+        """What Redis knows it by."""
+        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
 
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
@@ -312,7 +320,6 @@ class Scripts:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self._registered: dict[Script, Callable[..., Any]] = {}
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -325,9 +332,11 @@ class Scripts:
 
     def do(self, call: Call[Answer]) -> Answer:
         """Run a script; what is read of what it returns."""
-        if call.script not in self._registered:
-            self._registered[call.script] = self.redis.register_script(call.script.text)
-        return call.read(self._registered[call.script](args=call.texts))
+        try:
+            found = self.redis.evalsha(call.script.digest, 0, *call.texts)
+        except NoScriptError:  # a Redis that was begun anew
+            found = self.redis.eval(call.script.text, 0, *call.texts)
+        return call.read(found)
 
     def now(self) -> float:
         """The time by Redis' clock, in seconds since 1970."""

@@ -41,8 +41,6 @@ class IdempotencyKeys:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._keep = redis.register_script(KEEP)
-        self._release = redis.register_script(RELEASE)
 
     async def begin(self, owner: str, key: str, job_id: str) -> Answered | None:
         """Claim a key; the answer when it was used before. Raises ProblemError (400; 409 while in flight)."""
@@ -62,7 +60,7 @@ class IdempotencyKeys:
 
     async def keep(self, owner: str, key: str, job_id: str) -> None:
         """Claim a key for longer, which is in flight. Raises ProblemError (409) where it lapsed and went to another."""
-        if not await self._keep(keys=[self._name(owner, key)], args=[job_id, IN_FLIGHT_SECONDS]):
+        if not await self._redis.eval(KEEP, 1, self._name(owner, key), job_id, IN_FLIGHT_SECONDS):
             raise _in_flight(key)
 
     def remembered(self, owner: str, key: str, answered: Answered) -> Remembered:
@@ -73,7 +71,7 @@ class IdempotencyKeys:
     async def release(self, owner: str, key: str, job_id: str) -> None:
         """Free the key of a request that led to nothing, so that it can be mended and sent again; unless it lapsed and
         went to another."""
-        await self._release(keys=[self._name(owner, key)], args=[job_id])
+        await self._redis.eval(RELEASE, 1, self._name(owner, key), job_id)
 
     @staticmethod
     def _name(owner: str, key: str) -> str:

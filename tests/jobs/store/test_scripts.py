@@ -1,5 +1,6 @@
 """The scripts in Lua: that each can be run, what a linter says of them, and what they are given."""
 
+import contextlib
 import importlib
 import pkgutil
 import re
@@ -85,6 +86,15 @@ return {a.text, a.digits, string.format('%.0f', a.whole), a.empty, tostring(a.no
     expected = [given["text"], "0.30000000000000004", str(2**53), "", "nil", 0, "c"]
     assert runs.run(answer, **given) == expected  # type: ignore[arg-type]
     runs.redis.close()
+
+
+def test_a_redis_that_forgets_scripts_all_the_time_runs_them_all_the_same(redis_url: str) -> None:
+    runs = Scripts.connect(redis_url)
+    forgetting = Redis.from_url(redis_url)
+    evalsha = runs.redis.evalsha
+    with contextlib.closing(runs.redis), contextlib.closing(forgetting), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.redis, "evalsha", lambda *given: (forgetting.script_flush(), evalsha(*given))[1])
+        assert [runs.run(Script("return a.number"), number=number) for number in range(3)] == [0, 1, 2]
 
 
 def test_what_is_stored_has_the_digits_that_were_given(store: JobStore) -> None:
