@@ -16,7 +16,8 @@ from jobs.store.rates import Rate
 
 MAX_VOICE_CHARACTERS = 128  # of a voice's name, and of a model's
 KEY_CHARACTERS = 32  # as many hexadecimal digits are 128 random bits
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+LABEL = "[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?"
+HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
 AUTHORITY = re.compile(r"([a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 ORIGIN = re.compile(rf"\*|https?://{AUTHORITY.pattern}")
 SEGMENT = "[A-Za-z0-9._~-]+"
@@ -118,7 +119,7 @@ class Settings(SharedSettings):
 
     model_config = SettingsConfigDict(hide_input_in_errors=True)  # keys
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    host: Annotated[str, AfterValidator(_check_host)] = Field(default="127.0.0.1", description="Address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port to listen on; 0: any free one")
     api_processes: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="Processes of the front-end, which share its socket and its bounds"

@@ -71,13 +71,13 @@ def ask_for_worker(settings: SharedSettings) -> str:
     """Which workers of this machine are heard of. Raises UnhealthyError when none is."""
     import redis  # noqa: PLC0415 - the API is asked every few seconds, and without Redis in two thirds of the time
 
+    from jobs.redis_clients import redis_client  # noqa: PLC0415
     from jobs.store.scripts import Scripts  # noqa: PLC0415
     from jobs.store.workers import Workers  # noqa: PLC0415
 
     address = without_password(settings.redis_url)
-    with redis.Redis.from_url(
-        settings.redis_url, decode_responses=True, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S, retry=None
-    ) as client:
+    bounds = {"socket_connect_timeout": ANSWER_S, "socket_timeout": ANSWER_S}
+    with redis_client(settings.redis_url, decode_responses=True, **bounds) as client:
         try:
             names = Workers(Scripts(client), settings.live_s).names()
         except (redis.AuthenticationError, redis.ResponseError) as error:  # which a worker is told as well

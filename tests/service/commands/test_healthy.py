@@ -104,11 +104,12 @@ def test_a_worker_that_falls_silent_is_unhealthy(
     until(lambda: healthy("worker", "--redis-url", redis_url)[0] == 1, 10, "it counts for ever", every_s=0.3)
 
 
-def test_a_redis_that_is_away_tells_nothing_of_a_worker() -> None:
+@pytest.mark.parametrize("form", ["redis://{}/0", "sentinel://{}/0?service=ours"])
+def test_a_redis_that_is_away_tells_nothing_of_a_worker(form: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        status, said = healthy("worker", "--redis-url", f"redis://user:hidden@127.0.0.1:{port}/0")
+        status, said = healthy("worker", "--redis-url", form.format(f"user:hidden@127.0.0.1:{port}"))
     assert status == 0
     assert "does not answer, so nothing is known of workers" in said
     assert "hidden" not in said

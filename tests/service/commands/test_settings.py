@@ -41,6 +41,13 @@ def test_a_time_that_cannot_be_counted_is_refused(name: str) -> None:
         read_settings(Settings, **{name: "1" + 200 * "0"})
 
 
+@pytest.mark.parametrize("host", ["", "portraits example", "http://a.example", "a..example", "a" * 64, "0.0.0.0:80"])
+def test_an_address_to_listen_on_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(InvalidSettingsError, match="PIRENDERER_HOST: a host is a name or an address") as refused:
+        read_settings(Settings, host=host)
+    assert repr(host) in str(refused.value)
+
+
 def test_more_pixels_than_an_image_can_have_are_refused() -> None:
     assert read_settings(Settings, max_pixels=MAX_SIDE**2).max_pixels == MAX_SIDE**2
     with pytest.raises(InvalidSettingsError, match=r"^PIRENDERER_MAX_PIXELS: .* less than or equal to 1073610756"):
