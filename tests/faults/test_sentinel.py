@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ import httpx
 import pytest
 import redis
 
+from tests.support.paths import ROOT
 from tests.support.processes import TURN, Service, until
 from tests.support.redis_servers import RedisServer, running
 
@@ -44,9 +48,11 @@ def test_jobs_go_on_when_the_master_dies(tmp_path: Path, watched: tuple[RedisSer
     service = Service(tmp_path)
     reached = {"PIRENDERER_REDIS_URL": url}
     try:
+        assert "no worker of this machine" in healthy(reached, expected=1)
         service.start("api", environment=reached)
         service.start("worker", environment=reached)
         service.wait_for_workers()
+        assert healthy(reached).startswith("heard of: ")
         jobs = [service.create("images", f"before-{number}", motion=TURN) for number in range(4)]
         until(lambda: service.done(jobs) >= 1, 90, lambda: service.log("worker"))
         with master.client() as client:
@@ -74,6 +80,15 @@ def test_jobs_go_on_when_the_master_dies(tmp_path: Path, watched: tuple[RedisSer
                 assert not line.startswith("{") or len(json.dumps(line)) < 2000
     finally:
         service.stop()
+
+
+def healthy(reached: dict[str, str], expected: int = 0) -> str:
+    """What a container's probe says of the worker."""
+    command = [sys.executable, "-m", "service.cli", "healthy", "worker"]
+    environment = os.environ | reached
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == expected, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def poll(service: Service) -> int:
