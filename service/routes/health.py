@@ -26,7 +26,7 @@ class Health(BaseModel):
 
 
 @router.get("/healthz", responses=STRANGER)
-def healthz(response: Response) -> Health:
+async def healthz(response: Response) -> Health:  # in no thread: all may be waiting for Redis
     """Whether the process lives; asks nobody else."""
     response.headers.update(NEVER_KEPT)
     return Health()

@@ -1,6 +1,7 @@
 """A Redis that hangs, loads, is full, cannot write its log or has become a replica: 503 for as long, and no 500."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,3 +132,24 @@ def test_scripts_that_it_has_forgotten_are_sent_again(redis_server: RedisServer,
     with redis_server.client() as redis:
         redis.script_flush()
     assert post(client).status_code == 202
+
+
+def test_a_front_end_all_of_whose_threads_wait_for_redis_says_that_it_lives(
+    redis_server: RedisServer, start: Start
+) -> None:
+    client = start(redis_url=redis_server.url).client
+    redis_server.hang()
+    askers = [
+        threading.Thread(target=lambda: httpx.get(f"{client.base_url}/metrics", timeout=BOUND_S))
+        for _ in range(2 * 40)  # threads that answer calls
+    ]
+    try:
+        for each in askers:
+            each.start()
+        for _ in range(5):
+            time.sleep(0.5)
+            assert client.get("/healthz", timeout=4).status_code == 200  # a probe waits no longer
+    finally:
+        redis_server.go_on()
+    for each in askers:
+        each.join()
