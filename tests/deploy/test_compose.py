@@ -9,9 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 import redis
+from opentelemetry.sdk import environment_variables
 from typer.testing import CliRunner
 
 from jobs.settings import SECRETS, SharedSettings
+from jobs.tracing import ENDPOINTS
 from service.access.control import InsecureSettingsError, check_exposure
 from service.access.keys import KeyFile
 from service.cli import app
@@ -88,7 +90,10 @@ def test_variables_of_the_files_are_explained_in_the_example() -> None:
     assert asked <= named
     settings = known_variables(Settings) | known_variables(WorkerSettings)
     assert {name for name in named if name.startswith("PIRENDERER_")} <= settings | set(OTHERS)
-    assert {name for name in named - asked if not name.startswith("PIRENDERER_")} == {"COMPOSE_FILE"}
+    traces = {name for name in named if name.startswith("OTEL_")}
+    assert traces & set(ENDPOINTS)
+    assert traces <= set(vars(environment_variables)), "OpenTelemetry reads no others"
+    assert {name for name in named - asked - traces if not name.startswith("PIRENDERER_")} == {"COMPOSE_FILE"}
 
 
 def test_the_example_is_what_holds_without_it(compose: dict[str, Any]) -> None:
@@ -125,6 +130,13 @@ def test_the_api_alone_has_keys_and_workers_reach_redis_alone(compose: dict[str,
     assert compose["networks"]["back"] == {"internal": True}
 
 
+@pytest.mark.parametrize("overlay", ["docker/s3.yml", "docker/traces.yml"])
+def test_workers_reach_more_where_they_have_to(compose: dict[str, Any], overlay: str) -> None:
+    services = read(FILE, overlay)["services"]
+    assert set(services["api"]["networks"]) == set(services["worker"]["networks"]) == {"front", "back"}
+    assert services["redis"] == compose["services"]["redis"]
+
+
 def test_secrets_are_files_that_the_settings_name() -> None:
     merged = read(FILE, *OVERLAYS)
     for service in merged["services"].values():
@@ -133,7 +145,6 @@ def test_secrets_are_files_that_the_settings_name() -> None:
         mounted = [mount.split(":")[1] for mount in service.get("volumes", [])]
         assert str(SECRETS) not in mounted, "Compose mounts files of its own there"
     assert {name for name, each in merged["services"].items() if "c2pa_key" in each.get("secrets", [])} == {"worker"}
-    assert merged["services"]["worker"]["networks"] == ["back", "front"], "to reach the bucket"
     assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 

@@ -9,7 +9,7 @@ import yaml
 from tests.support.paths import ROOT
 
 FILE = "docker-compose.yml"
-OVERLAYS = ("docker/gpu.yml", "docker/s3.yml", "docker/c2pa.yml")
+OVERLAYS = ("docker/gpu.yml", "docker/s3.yml", "docker/c2pa.yml", "docker/traces.yml")
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
 REPLACED = ("command", "entrypoint")  # lists of which the later one counts; others are put together
 
