@@ -196,7 +196,8 @@ def test_a_port_that_strangers_reach_needs_a_key(
             monkeypatch.setenv(name, value)
     if key == "setting":
         monkeypatch.setenv("PIRENDERER_API_KEYS", "0123456789abcdef" * 2)
-    settings = Settings(host=api["command"][2], data_dir=tmp_path / "data", keys_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path / "data", keys_dir=tmp_path)
+    assert (settings.host, settings.port) == ("0.0.0.0", 8000), "which the check of health asks as well"
     if key == "file":
         KeyFile(settings.keys_path).make("owner")
     if alone or allow_open == "true" or key != "none":
