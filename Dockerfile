@@ -13,8 +13,12 @@ RUN groupadd --gid 10001 pirenderer \
  && python -m venv --without-pip /opt/pirenderer
 ENV PATH=/opt/pirenderer/bin:$PATH
 
+# Of AWS' services S3 stays, and those by which credentials are found.
 RUN --mount=type=bind,source=requirements,target=/requirements \
-    pip --no-cache-dir --python /opt/pirenderer/bin/python install --require-hashes --requirement /requirements/api.txt
+    pip --no-cache-dir --python /opt/pirenderer/bin/python install --require-hashes --requirement /requirements/api.txt \
+ && cd /opt/pirenderer/lib/python3.11/site-packages/botocore/data \
+ && find . -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name sso ! -name sso-oidc ! -name sts \
+      -exec rm -r {} +
 COPY LICENSE NOTICE /usr/share/doc/pirenderer/
 
 ENV PYTHONUNBUFFERED=1 \
@@ -63,20 +67,26 @@ LABEL org.opencontainers.image.title="PIRenderer API" \
 
 FROM base AS worker
 
-# With gcc torch.compile builds its launchers of GPU kernels; without it the renderer runs uncompiled.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends gcc libc6-dev \
- && rm -rf /var/lib/apt/lists/*
-
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip --no-cache-dir --python /opt/pirenderer/bin/python install --require-hashes --requirement /requirements/train.txt
 
 # Empty: the registry's build of torch, which carries CUDA; the host brings the driver. Set it to the index of torch's
 # CPU wheels for a small image.
 ARG TORCH_INDEX_URL=""
+
+# With gcc torch.compile builds its launchers of GPU kernels; without it the renderer runs uncompiled.
+RUN if [ "${TORCH_INDEX_URL##*/}" != cpu ]; then \
+      apt-get update \
+       && apt-get install --yes --no-install-recommends gcc libc6-dev \
+       && rm -rf /var/lib/apt/lists/*; \
+    fi
+
+# Torch's own tests do not stay.
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip --no-cache-dir --python /opt/pirenderer/bin/python install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
-        --requirement /requirements/torch.txt
+        --requirement /requirements/torch.txt \
+ && cd /opt/pirenderer/lib/python3.11/site-packages/torch \
+ && rm -rf test bin/test_* bin/*Test
 
 COPY --chmod=644 model/weights/*.safetensors /opt/pirenderer/lib/python3.11/site-packages/model/weights/
 COPY --chmod=644 docs/*.toml /usr/share/pirenderer/

@@ -4,10 +4,12 @@ import fnmatch
 import json
 import re
 import shlex
+import subprocess
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import botocore
 import pytest
 from typer.testing import CliRunner
 
@@ -146,6 +148,32 @@ def test_no_image_has_tools_of_development(target: str) -> None:
     assert not packages(installed(target)) & (tools - {"packaging"})  # a library of libraries as well
     copies = [value for stage in lineage(target) for value in stage.values("COPY")]
     assert not any("tests" in value for value in copies)
+
+
+@pytest.mark.parametrize(
+    ("index", "wanted"),
+    [
+        ("", True),
+        ("https://download.pytorch.org/whl/cu130", True),
+        ("https://download.pytorch.org/whl/cpu", False),
+    ],
+)
+def test_a_compiler_is_only_where_torch_has_cuda(index: str, wanted: bool, tmp_path: Path) -> None:
+    [command] = [value for value in STAGES["worker"].values("RUN") if "gcc" in value]
+    for name in ("apt-get", "rm"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": str(tmp_path), "TORCH_INDEX_URL": index}
+    done = subprocess.run(["/bin/sh", "-ec", command], env=environment, capture_output=True, text=True, check=True)
+    assert (" gcc " in done.stdout) is wanted
+
+
+def test_what_finds_credentials_of_a_bucket_stays() -> None:
+    kept = set(re.findall(r"! -name (\S+)", " ".join(STAGES["base"].values("RUN"))))
+    source = "".join(path.read_text() for path in Path(botocore.__file__).parent.glob("*.py"))
+    asked = set(re.findall(r"""(?:create_nested_client|client_creator)\([^'"()]*['"]([a-z0-9-]+)['"]""", source))
+    assert asked | {"s3"} == kept
+    assert all((Path(botocore.__file__).parent / "data" / name).is_dir() for name in kept)
 
 
 @pytest.mark.parametrize("target", TARGETS)
