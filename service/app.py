@@ -130,7 +130,7 @@ def make_context(settings: Settings, siblings: Siblings) -> Context:
     """Stores, queue and catalogue as the settings say."""
     scripts = Scripts.connect(settings.redis_url)
     store = JobStore(scripts, live_s=settings.live_s)
-    redis = async_redis_client(settings.redis_url, decode_responses=True)
+    batched = BatchedScripts(async_redis_client(settings.redis_url, decode_responses=True))
     artifacts = make_artifacts(settings)
     secret = ServiceSecret(settings.webhook_key_path)
     signer = WebhookSigner(settings.webhook_key_path)
@@ -140,13 +140,13 @@ def make_context(settings: Settings, siblings: Siblings) -> Context:
         siblings=siblings,
         redis=scripts.redis,
         store=store,
-        scripts=BatchedScripts(redis),
+        scripts=batched,
         events=JobEvents.connect(settings.redis_url),
         artifacts=artifacts,
         portraits=PortraitStore(scripts),
         readiness=StoreReadiness(store, artifacts),
         cursors=Cursors(secret),
-        idempotency=IdempotencyKeys(redis),
+        idempotency=IdempotencyKeys(batched),
         catalogue=Catalogue.read(settings.weights_dir),
         metrics=Metrics(store, siblings, {"files": settings.max_stored_bytes, "records": settings.max_record_bytes}),
         access=AccessControl(settings, secret),

@@ -32,8 +32,8 @@ WEBHOOK_BYTES = 5120  # the same of its webhook's attempts, where it has one
 # reserved (places for owners of whom no job waits), file_bytes (of the job), max_file_bytes and max_record_bytes (an
 # owner's bounds), fields (further ones), rates (what it counts as, see jobs/store/rates.py), queue and message (sent
 # for it, if any), remembered (key, text and seconds of what a request led to, if it is to be known), live_s
-# -> 'full', 'share', 'reserved', 'files', 'records', 'rates' or 'made'; what the owner keeps; what `count_all` says;
-# the job, as `read` says. One that is there already, since an answer was lost, is not made twice
+# -> 'full', 'share', 'reserved', 'files', 'records', 'taken', 'rates' or 'made'; what the owner keeps; what `count_all`
+# says; the job, as `read` says. One that is there already, since an answer was lost, is not made twice
 CREATE = Script(
     READING
     + COUNTING
@@ -41,6 +41,8 @@ CREATE = Script(
     + """
 local kind, owner = a.kind, a.owner
 if redis.call('EXISTS', job) == 1 then return {'made', 0, count_all(a.rates, false), read({id})} end
+local begun = a.remembered and redis.call('GET', a.remembered.key)
+if begun and begun ~= id then return {'taken'} end
 local waiting = redis.call('ZCARD', QUEUE .. kind)
 local own = tonumber(redis.call('HGET', WAITING .. kind, owner) or 0)
 if waiting >= a.queue_limit then return {'full'} end
@@ -119,6 +121,10 @@ class OwnerBoundError(JobStoreError):
         self.kept = kept
 
 
+class KeyTakenError(JobStoreError):
+    """What was to be remembered has a key that is another request's by now."""
+
+
 @dataclass(frozen=True)
 class Room:
     """How many jobs of a kind wait, how many of these are an owner's, and the bytes that the owner keeps."""
@@ -131,7 +137,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What is to be known of the request that makes a job, for so many seconds."""
+    """What is to be known of the request that makes a job, for so many seconds. Until then `key` holds the job's id."""
 
     key: str
     text: str
@@ -232,9 +238,9 @@ class JobStore:
 
         Raises TooManyError when one of `counts` has no room for it, QueueFullError when `queue_limit` jobs of its kind
         wait already, ShareUsedError when `share` of its owner's do, ReservedError when one of its owner's does and no
-        more than `reserved` places are left, and OwnerBoundError when the owner would keep more than `max_file_bytes`
-        or `max_record_bytes`. A job that has not begun `deadline_s` seconds from now fails. Canceled, it is kept for
-        `canceled_retention_s`.
+        more than `reserved` places are left, OwnerBoundError when the owner would keep more than `max_file_bytes` or
+        `max_record_bytes`, and KeyTakenError when the key of what is to be remembered is another's. A job that has not
+        begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
         """
         kind = spec.kind.value
         fields = {
@@ -262,6 +268,8 @@ class JobStore:
                     raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
                 case ["files" | "records" as what, kept]:
                     raise OwnerBoundError(what, int(kept))
+                case ["taken"]:
+                    raise KeyTakenError(f"the key of the request that was to make job {job_id} is another's by now")
             standings = standings_of(counts, answer[2])
             return Created(records_of(answer[3])[0].model_copy(update={"spec": spec}), standings)
 

@@ -328,7 +328,7 @@ class Scripts:
 
     def run(self, script: Script, job_id: str = "", **arguments: Argument) -> Any:
         """Run a script on a job, if it is of one; what it returns."""
-        return self.do(Call(script, _as_it_is, job_id, arguments))
+        return self.do(Call(script, as_it_is, job_id, arguments))
 
     def do(self, call: Call[Answer]) -> Answer:
         """Run a script; what is read of what it returns."""
@@ -344,5 +344,6 @@ class Scripts:
         return float(seconds + microseconds / 1e6)
 
 
-def _as_it_is(found: Any) -> Any:
+def as_it_is(found: Any) -> Any:
+    """What a script returns, where there is nothing to be read of it."""
     return found

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -16,6 +16,7 @@ from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile, JobKind, JobSpec
+from jobs.store.jobs import KeyTakenError
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller, UnderwayError
@@ -29,7 +30,7 @@ from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import Form, Shape, parse_deadline, parse_metadata
 from service.intake.headers import PARAMETERS, wait_seconds
 from service.intake.uploads import read_form
-from service.stores.idempotency import IN_FLIGHT_SECONDS, Answered
+from service.stores.idempotency import IN_FLIGHT_SECONDS, Answered, in_flight
 from service.stores.portraits import PortraitRecord
 from service.webhooks.signing import parse_webhook
 
@@ -61,7 +62,7 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
     key = request.headers.get("idempotency-key")
     job_id = new_id()
     answered = await context.idempotency.begin(owner, key, job_id) if key is not None else None
-    made = False
+    made = uncertain = False
     try:
         async with _in_flight(context, owner, key if answered is None else None, job_id):
             with form_under_way(context, caller):
@@ -84,24 +85,23 @@ async def submit(context: Context, request: Request, caller: Caller, submission:
                 terms = replace(terms, remembered=context.idempotency.remembered(owner, key, Answered(digest, job_id)))
             try:
                 record = await queue_job(context, job_id, build(form.files), caller, terms)
+            except KeyTakenError as error:
+                raise in_flight(cast(str, key)) from error
             except UNCERTAIN:
-                made = True
+                uncertain = True
                 raise
             made = True
     finally:
-        if not made:
+        if not (made or uncertain):
             await run_in_threadpool(remove_folder, context, job_id)
-            if key is not None and answered is None:
-                await context.idempotency.release(owner, key, job_id)
+        if not made and key is not None and answered is None:
+            await context.idempotency.release(owner, key, job_id)
     return await answer(context, request, caller, record, replayed=answered is not None)
 
 
 @contextlib.asynccontextmanager
 async def _in_flight(context: Context, owner: str, key: str | None, job_id: str) -> AsyncIterator[None]:
-    """While the `with` block runs the key, if there is one, stays this request's: it lapses when the process dies.
-
-    Raises ProblemError (409) at the end where it has lapsed, and another request came with it.
-    """
+    """While the `with` block runs the key, if there is one, stays this request's: it lapses when the process dies."""
     if key is None:
         yield
         return
@@ -109,7 +109,7 @@ async def _in_flight(context: Context, owner: str, key: str | None, job_id: str)
     async def keep() -> None:
         while True:
             await asyncio.sleep(IN_FLIGHT_SECONDS / 3)
-            with contextlib.suppress(RedisError, ProblemError):
+            with contextlib.suppress(RedisError):
                 await context.idempotency.keep(owner, key, job_id)
 
     keeping = asyncio.create_task(keep())
@@ -118,7 +118,6 @@ async def _in_flight(context: Context, owner: str, key: str | None, job_id: str)
     finally:
         keeping.cancel()
         await asyncio.wait((keeping,))
-    await context.idempotency.keep(owner, key, job_id)
 
 
 def require_models(context: Context, *kinds: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from jobs.store.names import MESSAGES, RATES
 from tests.service.conftest import Start, photo
 from tests.support.processes import TURN, until
+from tests.support.redis_proxy import RedisProxy
 from tests.support.redis_servers import RedisServer, running
 
 BOUND_S = 20  # for any answer: five seconds for each of Redis' that is waited for
@@ -108,6 +110,43 @@ def test_requests_are_refused_for_as_long_and_no_longer(
                 assert answer.json()["type"].endswith("unavailable")
         until(lambda: post(other).status_code == 202, BOUND_S, "it does not go on")
         assert other.get(f"/v1/jobs/{first.json()['id']}").json()["status"] == "queued"
+
+
+def test_a_full_redis_lets_who_has_a_rate_make_room(redis_server: RedisServer, start: Start, tmp_path: Path) -> None:
+    client = start(redis_url=redis_server.url, api_keys=["k" * 32], rate="100/minute", quota="100/day").client
+    client.headers["X-API-Key"] = "k" * 32
+    job = post(client).json()
+    mend = fill(redis_server, tmp_path)
+    assert post(client).status_code == 503
+    assert client.get(job["urls"]["self"]).status_code == 200
+    assert client.delete(job["urls"]["self"]).status_code == 204
+    mend()
+    assert post(client).headers["RateLimit"].startswith('"requests";r=95')  # nothing was left uncounted
+    with redis_server.client() as redis:
+        assert redis.llen(MESSAGES + "images") == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is asked", "before it has answered"])
+@pytest.mark.parametrize(
+    "call", [b'"take"', b'"seconds": 30', b'"rates": [{"key": "pirenderer:rate:jobs', b'"remembered"']
+)
+def test_a_request_that_lost_redis_makes_one_job_when_it_is_sent_again(
+    redis_server: RedisServer, start: Start, call: bytes, *, after: bool
+) -> None:
+    proxy = RedisProxy(redis_server.port)
+    server = start(redis_url=f"redis://127.0.0.1:{proxy.port}/0", api_keys=["k" * 32], rate="9/day", quota="9/day")
+    server.client.headers.update({"X-API-Key": "k" * 32, "Idempotency-Key": "first"})
+    assert post(server.client).status_code == 202  # so that Redis knows the scripts
+    server.client.headers["Idempotency-Key"] = "second"
+    lost = proxy.at(lambda _: None, call, after=after)
+    assert post(server.client).status_code == 503
+    assert lost.happened == 1
+    assert post(server.client).status_code == 202
+    assert post(server.client).headers["Idempotency-Replayed"] == "true"
+    assert len(server.client.get("/v1/jobs").json()["jobs"]) == 2
+    with redis_server.client() as redis:
+        assert redis.llen(MESSAGES + "images") == 2
+        assert redis.hget(*redis.keys(RATES + "jobs:*"), "count") == "2"
 
 
 def test_while_it_loads_requests_are_refused(redis_server: RedisServer, start: Start) -> None:

@@ -1,13 +1,24 @@
 """The life of a job in a real Redis: made, canceled, ended, counted."""
 
 import pytest
+import redis
 
 from jobs.files.keys import new_id
+from jobs.messages import job_message
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store.claims import JobCanceledError
 from jobs.store.counters import BUCKETS
-from jobs.store.jobs import RECORD_BYTES, JobStore, OwnerBoundError, QueueFullError, ReservedError, ShareUsedError
+from jobs.store.jobs import (
+    RECORD_BYTES,
+    JobStore,
+    KeyTakenError,
+    OwnerBoundError,
+    QueueFullError,
+    Remembered,
+    ReservedError,
+    ShareUsedError,
+)
 from jobs.store.names import Key
 from jobs.store.records import Refusal
 from tests.jobs.conftest import RESULT, SPEC, claim, create, read
@@ -151,3 +162,24 @@ def test_what_is_done_is_counted(store: JobStore) -> None:
 
 def own_waiting(store: JobStore) -> int:
     return store.do(store.asking(JobKind.IMAGE, "me")).own
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "its own", "another's", "another's, which is answered"])
+def test_a_job_is_not_made_where_its_key_went_to_another_request(store: JobStore, redis_url: str, whose: str) -> None:
+    job_id, message = new_id(), job_message(new_id(), JobKind.IMAGE)
+    remembered = Remembered("pirenderer:idempotency:x", '{"job_id": "mine"}', 60)
+    held = {"its own": job_id, "another's": new_id(), "another's, which is answered": '{"job_id": "other"}'}.get(whose)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        if held:
+            client.set(remembered.key, held)
+        if whose.startswith("another's"):
+            with pytest.raises(KeyTakenError):
+                store.create(job_id, SPEC, owner="me", message=message, remembered=remembered)
+            assert client.get(remembered.key) == held
+            assert store.get(job_id) is None
+            assert client.llen(message.queue) == 0
+        else:
+            store.create(job_id, SPEC, owner="me", message=message, remembered=remembered)
+            assert client.get(remembered.key) == remembered.text
+            assert 0 < client.ttl(remembered.key) <= remembered.seconds
+            assert client.llen(message.queue) == 1

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from jobs.problems import ProblemError, ProblemType
+from jobs.problems import ProblemType
 from service.access.throttle import OPEN_OWNER
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
+from tests.support.processes import until
 
 
 def post(server: Server, key: str, portrait: bytes, **headers: str) -> httpx.Response:
@@ -102,19 +103,48 @@ def test_a_request_that_lost_its_key_makes_no_second_job(server: Server, portrai
     keys, run, lost, other = server.context.idempotency, server.run, "a" * 32, "b" * 32
     assert run(keys.begin(OPEN_OWNER, "k", lost)) is None
     run(keys.release(OPEN_OWNER, "k", lost))
-    run(keys.keep(OPEN_OWNER, "k", lost))  # it lapsed, and nobody else came
-    run(keys.release(OPEN_OWNER, "k", lost))
+    run(keys.keep(OPEN_OWNER, "k", lost))  # what has lapsed is nobody's
     assert run(keys.begin(OPEN_OWNER, "k", other)) is None
-    with pytest.raises(ProblemError, match="in progress"):
-        run(keys.keep(OPEN_OWNER, "k", lost))
+    run(keys.keep(OPEN_OWNER, "k", lost))
     run(keys.release(OPEN_OWNER, "k", lost))
     refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)  # it is still the other's
     run(keys.release(OPEN_OWNER, "k", other))
     job_id = post(server, "k", portrait).json()["id"]
-    with pytest.raises(ProblemError, match="in progress"):
-        run(keys.keep(OPEN_OWNER, "k", lost))
     run(keys.release(OPEN_OWNER, "k", lost))
     assert post(server, "k", portrait).json()["id"] == job_id
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["nobody", "another"])
+def test_a_key_that_lapses_while_a_form_comes_makes_one_job(
+    server: Server, portrait: bytes, *, meanwhile: bool
+) -> None:
+    body = httpx.Request("POST", "http://x", files={"portrait": portrait}, data={"motion": YAW})
+    whole = body.read()
+    asked = threading.Event()
+    answers: list[httpx.Response] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield whole[:-1]
+        asked.wait(10)
+        yield whole[-1:]
+
+    def send() -> None:
+        headers = {"Idempotency-Key": "k", "Content-Type": body.headers["content-type"]}
+        answers.append(server.client.post("/v1/images", content=chunks(), headers=headers))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    redis = server.context.store._redis
+    until(lambda: redis.keys("pirenderer:idempotency:*"), 10, "its request has not begun")
+    redis.delete(*redis.keys("pirenderer:idempotency:*"))
+    job_id = post(server, "k", portrait).json()["id"] if meanwhile else None
+    asked.set()
+    sender.join()
+    if meanwhile:
+        refused(answers[0], ProblemType.IDEMPOTENCY_IN_FLIGHT)
+    assert post(server, "k", portrait).json()["id"] == (job_id or answers[0].json()["id"])
+    assert len(server.queued_messages("images")) == 1
+    assert len(list(server.artifacts.root.glob("??/*"))) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
