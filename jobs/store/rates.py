@@ -13,9 +13,9 @@ from typing import Any, Self
 from jobs.store.names import RATES
 from jobs.store.scripts import Call, Script
 
-FORM = re.compile(r"([1-9]\d{0,9}) ?(?:/|per) ?([1-9]\d{0,3})? ?(second|minute|hour|day|month|year)s?")
-DAY_S = 86_400
-SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S, "month": 30 * DAY_S, "year": 360 * DAY_S}
+FORM = re.compile(r"(\d{1,10}) *(?:/|per) *([1-9]\d{0,3})? *(second|minute|hour|day|month|year)s?")
+# A month of 30 days and a year of 360 stand in files of keys from versions before
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "month": 30 * 86400, "year": 360 * 86400}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ end
 """
 
 # rates (each with key, amount, seconds, cost), take -> as `count_all` says
-COUNT = Script(COUNTING + "return count_all(a.rates, a.take)")
+# Even a full Redis counts, so that what makes room there can be asked for
+COUNT = Script(COUNTING + "insist() return count_all(a.rates, a.take)")
 
 
 def counting(counts: Sequence[Count], *, take: bool = True) -> Call[list[Standing]]:

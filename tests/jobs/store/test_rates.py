@@ -18,8 +18,9 @@ from jobs.store.rates import Count, Rate, Standing, TooManyError, counting
         ("10/2 minutes", 10, 120, "10/2 minutes"),
         ("5/Seconds", 5, 1, "5/second"),
         ("1000000000/day", 10**9, 86400, "1000000000/day"),
-        ("7/month", 7, 30 * 86400, "7/month"),
-        ("7/year", 7, 12 * 30 * 86400, "7/year"),
+        ("5 / month", 5, 30 * 86400, "5/month"),
+        ("7per2years", 7, 720 * 86400, "7/2 years"),
+        ("0/day", 0, 86400, "0/day"),
     ],
 )
 def test_a_rate_is_read_and_shown(text: str, amount: int, seconds: int, shown: str) -> None:
@@ -27,7 +28,7 @@ def test_a_rate_is_read_and_shown(text: str, amount: int, seconds: int, shown: s
     assert (rate.amount, rate.seconds, str(rate)) == (amount, seconds, shown)
 
 
-@pytest.mark.parametrize("text", ["", "0/minute", "-1/minute", "5", "5/week", "1e3/day", "5/0 days", "5/minute/day"])
+@pytest.mark.parametrize("text", ["", "-1/minute", "5", "5/week", "1e3/day", "5/0 days", "5/minute/day"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="N/second"):
         Rate.parse(text)
@@ -74,6 +75,8 @@ def test_more_than_there_may_ever_be_is_refused(store: JobStore) -> None:
     with pytest.raises(TooManyError):
         ask(store, Count("jobs", "me", Rate(5, 60), cost=6))
     assert ask(store, Count("jobs", "me", Rate(5, 60), cost=5))[0].left == 0
+    with pytest.raises(TooManyError):
+        ask(store, Count("jobs", "nobody", Rate(0, 60)))
 
 
 def test_the_time_that_is_told_is_the_time_until_there_is_room(store: JobStore, redis_url: str) -> None:
