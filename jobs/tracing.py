@@ -6,6 +6,7 @@ a thread, which drops what it cannot send.
 """
 
 import contextlib
+import io
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import Span, Tracer
+    from requests import Response, Session
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,7 @@ HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL = "http/protobuf"
 HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+\s*=[ !#-+\--:<-\[\]-~]*", re.ASCII)
+MOST_ANSWER_BYTES = 4096  # of a collector, which has little to say; of a longer answer the status alone is read
 STOP_S = 3.0  # for which a process that ends waits for the collector to take its last spans
 
 Facts = Mapping[str, str | int | float | None]
@@ -101,7 +104,9 @@ def start_tracing(service: str) -> None:
     if str(found.attributes[SERVICE_NAME]).startswith("unknown_service"):
         facts[SERVICE_NAME] = service
     _provider = TracerProvider(resource=found.merge(Resource(facts)), shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(cast("SpanExporter", _Sender(OTLPSpanExporter()))))
+    _provider.add_span_processor(
+        BatchSpanProcessor(cast("SpanExporter", _Sender(OTLPSpanExporter(session=_session()))))
+    )
     _tracer = _provider.get_tracer("pirenderer", _version())
 
 
@@ -120,6 +125,25 @@ def _version() -> str:
         return version("pirenderer")
     except PackageNotFoundError:
         return "0"
+
+
+def _session() -> "Session":
+    """Connections to the collector."""
+    import requests  # noqa: PLC0415 - as above
+
+    session = requests.Session()
+    session.stream = True
+    session.hooks["response"] = [_read_little]
+    return session
+
+
+def _read_little(response: "Response", **_: object) -> None:
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) <= MOST_ANSWER_BYTES:
+        _ = response.content  # so that the connection is used again
+    else:
+        response.close()
+        response.raw = io.BytesIO()
 
 
 class _Sender:

@@ -1,11 +1,15 @@
 """What a collector is told of spans of this process."""
 
+import contextlib
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from jobs import tracing
 from tests.support.collector import Collector
+from tests.support.processes import until
 
 SAMPLED, DROPPED = (f"00-{'a' * 32}-{'b' * 16}-{flag}" for flag in ("01", "00"))
 
@@ -59,3 +63,32 @@ def test_a_header_that_is_no_traceparent_begins_a_new_trace(collector: Collector
     (span,) = collector.spans
     assert span.parent == ""
     assert span.trace not in ("", "a" * 32)
+
+
+def test_an_answer_that_never_ends_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = threading.Event()
+    piece = bytes(1 << 20)
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for _ in range(100):
+                    self.wfile.write(piece)
+                return
+            refused.set()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        tracing.start_tracing("tests")
+        with tracing.request_span({}, {}):
+            pass
+        tracing.stop_tracing()
+        until(refused.is_set, 10, "all of it was read")
+        server.shutdown()
