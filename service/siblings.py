@@ -51,6 +51,8 @@ class Siblings:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._file = None if folder is None else os.open(folder / "places", os.O_RDWR | os.O_CREAT, 0o600)
+        if folder is not None:
+            hold(folder)
         self._ours: set[int] = set()
         seat = self.take("seats", SEATS)
         if seat is None:
@@ -100,6 +102,26 @@ class Siblings:
     def _unlock(self, place: int) -> None:
         if self._file is not None:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+
+
+def hold(folder: Path) -> int:
+    """Keep a folder, as long as what is returned is open, from whoever removes folders that are old: it is locked, which
+    systemd-tmpfiles heeds. Several may hold it."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def is_held(folder: Path) -> bool:
+    """Whether anybody holds a folder."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:

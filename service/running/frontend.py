@@ -1,8 +1,11 @@
 """The processes of one front-end: they take connections from one listening socket, and are kept together."""
 
 import contextlib
+import os
+import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,10 +16,13 @@ from service.running.processes import inherited
 from service.running.server import notify
 from service.running.supervisor import STOP_S, Child, Supervisor, cli_command
 from service.settings import Settings
+from service.siblings import hold, is_held
 
 log = structlog.get_logger(__name__)
 
 LEAVE_S = GRACE_S + STOP_S  # for a process to finish what it has been asked
+SHARED = "pirenderer-api-"  # how folders begin that processes share
+LEFT_S = 60.0  # so old is a folder that nobody holds, nor is about to
 
 
 class CannotListenError(Exception):
@@ -56,8 +62,22 @@ def shared_folder(processes: int) -> Iterator[Path | None]:
     if processes == 1:
         yield None
     else:
-        with tempfile.TemporaryDirectory(prefix="pirenderer-api-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        _remove_left()
+        with tempfile.TemporaryDirectory(prefix=SHARED, ignore_cleanup_errors=True) as folder:
+            held = hold(Path(folder))
+            try:
+                yield Path(folder)
+            finally:
+                os.close(held)
+
+
+def _remove_left() -> None:
+    """Remove what front-ends of ours left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SHARED}*"):
+        with contextlib.suppress(OSError):  # it is another's, or gone
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and found.st_mtime < time.time() - LEFT_S and not is_held(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def front_end_processes(

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.store.jobs import JobStore
+from service.running.frontend import SHARED, shared_folder
+from service.siblings import Siblings, is_held
 from tests.service.conftest import BOTH, FIRST, SECOND
 from tests.service.running.test_serve import SlowUpload, asking
 from tests.support.paths import ROOT
@@ -254,3 +258,20 @@ def test_what_cannot_begin_ends_the_command_with_its_error(tmp_path: Path, redis
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"cannot listen on 127.0.0.1 port {port}" in run("--port", port).stderr
+
+
+def test_what_a_killed_front_end_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, used, new = (tmp_path / f"{SHARED}{name}" for name in ("left", "used", "new"))
+    for folder in (left, used, new):
+        folder.mkdir()
+        (folder / "places").touch()
+    siblings = Siblings(used)  # of a front-end that is still leaving
+    for folder in (left, used):
+        os.utime(folder, (time.time() - 3600,) * 2)
+    with shared_folder(2) as shared:
+        assert shared is not None
+        assert is_held(shared)
+        assert set(tmp_path.iterdir()) == {used, new, shared}
+    assert set(tmp_path.iterdir()) == {used, new}
+    siblings.leave("seats", siblings.seat)
