@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,9 +84,10 @@ class Supervisor:
         self._output = output
         self._patience = patience
         self._children: list[Child] = []
-        self._stop = threading.Event()
-        self._hurry = threading.Event()  # to stop is asked for once more: nobody is waited for
-        self._renewal = threading.Event()
+        # No events: a handler of signals that sets one would wait for ever where its signal came while we ask it.
+        self._stop = False
+        self._hurry = False  # to stop is asked for once more: nobody is waited for
+        self._renewal = False
         self._unwatched: Sequence[Child] = ()  # whose end is meant, or seen to elsewhere
 
     def start(self, child: Child) -> None:
@@ -109,7 +109,7 @@ class Supervisor:
 
     def request_stop(self) -> None:
         """Let `watch` return."""
-        self._stop.set()
+        self._stop = True
 
     def check(self) -> None:
         """Start again what died. Raises ChildDiedError for what died too often."""
@@ -133,11 +133,12 @@ class Supervisor:
 
     def watch(self) -> None:
         """Until stop is requested; meanwhile renew when asked to. Raises ChildDiedError."""
-        while not self._stop.wait(POLL_S):
+        while not self._stop:
             self.check()
-            if self._renewal.is_set():
-                self._renewal.clear()
+            if self._renewal:
+                self._renewal = False
                 self.renew()
+            time.sleep(POLL_S)
 
     def renew(self) -> None:
         """Put a new process in the place of each that we started, one after another, the last started first.
@@ -158,7 +159,7 @@ class Supervisor:
     def stop(self, within_s: float = STOP_S) -> None:
         """Stop all, the last started first, each with SIGTERM and after so many seconds with SIGKILL. Those that stand
         beside others of their kind, as they overlap, are told together."""
-        self._stop.set()
+        self._stop = True
         for _, group in groupby(reversed(self._children), lambda child: child.overlap_s is not None or child.name):
             running = [(child.name, child.process) for child in group if child.process is not None]
             self._end(*running, within_s=within_s)
@@ -170,11 +171,11 @@ class Supervisor:
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGUSR2:
-                self._renewal.set()
-            elif self.stopping:
-                self._hurry.set()
+                self._renewal = True
+            elif self._stop:
+                self._hurry = True
             else:
-                self._stop.set()
+                self._stop = True
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
         before = {number: signal.signal(number, on_signal) for number in numbers}
@@ -187,7 +188,7 @@ class Supervisor:
     @property
     def stopping(self) -> bool:
         """Whether a stop was requested."""
-        return self._stop.is_set()
+        return self._stop
 
     def _spawn(self, child: Child, **environment: str) -> None:
         child.process = spawn(
@@ -238,7 +239,8 @@ class Supervisor:
             while process.poll() is None:
                 if not self.stopping:
                     self.check()
-                if self._hurry.wait(END_POLL_S) or time.monotonic() > deadline:
+                time.sleep(END_POLL_S)
+                if self._hurry or time.monotonic() > deadline:
                     log.warning("a process does not stop and is killed", process=name)
                     # the whole session: a worker's own child must not outlive it
                     with contextlib.suppress(ProcessLookupError):

@@ -1,14 +1,17 @@
 """Processes that are put in the place of others."""
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from service.running import supervisor as supervising
 from service.running.supervisor import STEADY_S, Child, ChildDiedError, Supervisor
 
 PROCESS = """
@@ -116,3 +119,26 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child.process.wait(10)
     with pytest.raises(ChildDiedError, match="a process ended with code 1, as it did 1 times before"):
         supervisor.check()
+
+
+@pytest.mark.timeout(20)
+def test_a_signal_is_heard_wherever_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "POLL_S", 0.001)
+    before = sys.gettrace()
+    for moment in range(1, 40):  # each line of a few rounds
+        supervisor, lines = Supervisor(), 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> object:
+            nonlocal lines
+            lines += 1
+            if lines == moment:  # noqa: B023 - it is called in this round alone
+                signal.raise_signal(signal.SIGTERM)
+            return trace
+
+        with supervisor.signals():
+            sys.settrace(trace)
+            try:
+                supervisor.watch()
+            finally:
+                sys.settrace(before)
+        assert lines >= moment
