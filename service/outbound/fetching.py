@@ -1,8 +1,8 @@
 """Inputs that are fetched from addresses which clients name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urljoin
@@ -65,7 +65,7 @@ class Fetcher:
             async with asyncio.timeout(self._timeout_s) as time, AsyncExitStack() as stack:
                 answer = await self._answer(source, stack)
                 _check(source, answer, limit)
-                yield _chunks(source, answer, limit)
+                yield await stack.enter_async_context(aclosing(_chunks(source, answer, limit)))
         except TimeoutError as error:
             if not time.expired():  # the caller's own
                 raise
@@ -183,7 +183,7 @@ def _check(source: _Source, answer: httpcore.Response, limit: int) -> None:
         raise source.too_large(declared, limit)
 
 
-async def _chunks(source: _Source, answer: httpcore.Response, limit: int) -> AsyncIterator[bytes]:
+async def _chunks(source: _Source, answer: httpcore.Response, limit: int) -> AsyncGenerator[bytes, None]:
     """The body of an answer. Raises ProblemError."""
     received = pieces = 0
     with source.problems():

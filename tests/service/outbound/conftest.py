@@ -112,7 +112,7 @@ class Fetch:
         try:
             yield
         finally:
-            for _ in range(3):  # what is closed goes in the loop's next turns
+            for _ in range(20):  # what is closed goes in the loop's next turns; httpcore leaves some to the collector
                 await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
             assert set(open_sockets()) <= set(before)
