@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from PIL import Image
 
+from jobs.errors import UnusableError
 from jobs.files.written import written
 from jobs.formats import VIDEO_FORMATS, VideoFormat
 from jobs.problems import ProblemError, ProblemType
@@ -25,7 +26,7 @@ SETTINGS = {
 }
 
 
-class InvalidCredentialsError(Exception):
+class InvalidCredentialsError(UnusableError):
     """The certificate, its key or the library cannot sign; the text says why."""
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from redis import Redis, RedisError
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from jobs.errors import UnusableError
 from jobs.redis_clients import redis_client, sentinel_options
 from jobs.redis_url import watched, without_password
 from jobs.store.names import PREFIX
@@ -22,7 +23,7 @@ FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 PROBE = "redis.call('SET', KEYS[1], 1, 'PX', 1) return 1"
 
 
-class UnusableRedisError(Exception):
+class UnusableRedisError(UnusableError):
     """The Redis at an address can never be used; the text is one line that says why, and has no password."""
 
 

@@ -2,8 +2,10 @@
 
 import multiprocessing
 
+from jobs.errors import UnusableError
 
-class NoSemaphoresError(Exception):
+
+class NoSemaphoresError(UnusableError):
     """It gives none; the text says why and what to do."""
 
 

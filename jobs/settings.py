@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.errors import UnusableError
 from jobs.image_headers import MAX_SIDE
 from jobs.redis_url import checked_redis_url
 
@@ -27,7 +28,7 @@ Seconds = Annotated[float, Field(gt=0, le=MOST_S, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(gt=0, le=MOST_S)]
 
 
-class InvalidSettingsError(Exception):
+class InvalidSettingsError(UnusableError):
     """A setting has a value that is not allowed; the text is one line that names it and the value got."""
 
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from jobs.errors import UnusableError
 from service.version import package_version
 
 # name: where it lives, what the list of commands says of it
@@ -78,7 +79,7 @@ class LazyGroup(TyperGroup):
         self.commands = {name: LazyCommand(name, target, text) for name, (target, text) in COMMANDS.items()}
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for. A library that it lacks, whenever it is imported, ends it in one line."""
+        """Run the command that was asked for. What it cannot do with, or without, ends it in one line."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -88,6 +89,9 @@ class LazyGroup(TyperGroup):
                 err=True,
             )
             raise typer.Exit(1) from error
+        except UnusableError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)

@@ -6,10 +6,12 @@ import os
 import secrets
 from pathlib import Path
 
+from jobs.errors import UnusableError
+
 SECRET_BYTES = 32
 
 
-class SecretAwayError(Exception):
+class SecretAwayError(UnusableError):
     """The file of the service's secret cannot be used. The text says why."""
 
 

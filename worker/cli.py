@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.credentials import ContentCredentials
 from jobs.drivers import (
     Absolute,
     Audio,
@@ -18,17 +18,16 @@ from jobs.drivers import (
     read_drivers,
     read_options,
 )
-from jobs.files.artifacts import InvalidArtifactStoreError
 from jobs.files.opening import make_artifacts
-from jobs.files.private import UnusableFolderError, keep_private
+from jobs.files.private import keep_private
 from jobs.formats import RENDERED
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
 from jobs.media_types import type_of
-from jobs.redis_checks import UnusableRedisError, check_redis
+from jobs.redis_checks import check_redis
 from jobs.schemas import MotionOptions
-from jobs.semaphores import NoSemaphoresError, check_semaphores
-from jobs.settings import InvalidSettingsError, put_in_environment, read_settings
+from jobs.semaphores import check_semaphores
+from jobs.settings import put_in_environment, read_settings
 from jobs.tracing import check_tracing
 from worker.queue.app import run_worker
 from worker.settings import WorkerSettings, checked_device, checked_queues
@@ -54,25 +53,14 @@ def worker(
             put_in_environment("PIRENDERER_QUEUES", checked_queues(queues))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--queues") from error
-    try:
-        settings = read_settings(WorkerSettings)
-        configure_logging(settings.log_level)
-        check_tracing()
-        make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
-        ContentCredentials.of(settings)
-        check_semaphores()
-        check_redis(settings.redis_url)
-        keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
-    except (
-        InvalidSettingsError,
-        InvalidArtifactStoreError,
-        InvalidCredentialsError,
-        NoSemaphoresError,
-        UnusableFolderError,
-        UnusableRedisError,
-    ) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    settings = read_settings(WorkerSettings)
+    configure_logging(settings.log_level)
+    check_tracing()
+    make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
+    ContentCredentials.of(settings)
+    check_semaphores()
+    check_redis(settings.redis_url)
+    keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
     raise typer.Exit(run_worker(settings))
 
 
@@ -164,7 +152,7 @@ def benchmark(
         report = measure(
             read_settings(WorkerSettings), parts=part or USUAL_PARTS, renderers=renderer or ("light", "full"), **engines
         )
-    except (InvalidSettingsError, ModelError) as error:
+    except ModelError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     texts = {"json": json.dumps(report, indent=2) + "\n", "md": as_markdown(report), "svg": as_svg(report)}

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from jobs.errors import UnusableError
 from jobs.files.keys import split_key
 
 
@@ -37,7 +38,7 @@ class ArtifactsAwayError(ArtifactError):
     """The store does not answer, or refuses what it should do; later it may. The text can be shown to anyone."""
 
 
-class InvalidArtifactStoreError(ArtifactError):
+class InvalidArtifactStoreError(UnusableError):
     """The settings name a store that cannot be used; the text says why."""
 
 

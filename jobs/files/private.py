@@ -7,12 +7,14 @@ from pathlib import Path
 
 import structlog
 
+from jobs.errors import UnusableError
+
 log = structlog.get_logger(__name__)
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class UnusableFolderError(Exception):
+class UnusableFolderError(UnusableError):
     """The data folder cannot be made; the text is one line that names it and says why."""
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import structlog
 from starlette.requests import HTTPConnection
 
+from jobs.errors import UnusableError
 from jobs.problems import ProblemType
 from service.access.keys import ALL_SCOPES, KeyFile, KeysAwayError, KeyScope, OwnerLimits, digest_of
 from service.access.throttle import OPEN_OWNER, Bound, Caller
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 KEY_PROTOCOL = "key."  # before a key in base64url, without its padding
 
 
-class InsecureSettingsError(Exception):
+class InsecureSettingsError(UnusableError):
     """The settings would serve strangers without a key."""
 
 

@@ -8,30 +8,20 @@ from typing import Annotated, Any
 import typer
 from fastapi import FastAPI
 
-from jobs.files.artifacts import InvalidArtifactStoreError
-from jobs.files.private import UnusableFolderError, keep_private
+from jobs.errors import UnusableError
+from jobs.files.private import keep_private
 from jobs.logs import configure_logging
-from jobs.redis_checks import UnusableRedisError, check_redis
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.redis_checks import check_redis
+from jobs.settings import read_settings
 from jobs.tracing import check_tracing
-from service.access.control import InsecureSettingsError
 from service.app import create_app
 from service.running.frontend import CannotListenError, ListeningSocket, listening, run_processes
 from service.running.processes import give_large_blocks_back
 from service.running.server import FrontEnd
 from service.running.supervisor import ChildDiedError
-from service.secret import SecretAwayError, ServiceSecret
+from service.secret import ServiceSecret
 from service.settings import Settings, is_loopback
 from service.siblings import Siblings
-
-UNUSABLE = (
-    InvalidSettingsError,
-    InsecureSettingsError,
-    InvalidArtifactStoreError,
-    SecretAwayError,
-    UnusableFolderError,
-    UnusableRedisError,
-)
 
 
 def api(
@@ -56,21 +46,17 @@ def api(
     """
     options = {"host": host, "port": port, "redis_url": redis_url, "data_dir": data_dir, "api_processes": processes}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    try:
-        settings = read_settings(Settings, **given)
-        configure_logging(settings.log_level)
-        check_tracing()
-        handed = None if fd is None else listener(fd)
-        if handed is not None:
-            settings = as_bound(settings, handed)
-        if settings.api_processes > 1 and shared is None:
-            given.pop("api_processes", None)
-            _run_several(settings, handed, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
-            return
-        app = _prepared(settings, shared)
-    except UNUSABLE as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    settings = read_settings(Settings, **given)
+    configure_logging(settings.log_level)
+    check_tracing()
+    handed = None if fd is None else listener(fd)
+    if handed is not None:
+        settings = as_bound(settings, handed)
+    if settings.api_processes > 1 and shared is None:
+        given.pop("api_processes", None)
+        _run_several(settings, handed, [f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
+        return
+    app = _prepared(settings, shared)
     # Modules and routes live as long as the process, and streams of events for minutes. Searching them for garbage
     # holds answers up and finds little: of a request all but an object or two goes by itself.
     gc.collect()
@@ -110,7 +96,7 @@ def as_bound(settings: Settings, handed: socket.socket) -> Settings:
 
 
 def listener(fd: int) -> ListeningSocket:
-    """The listening socket with the number `fd`. Raises typer.Exit where there is none."""
+    """The listening socket with the number `fd`. Raises UnusableError where there is none."""
     try:
         handed = ListeningSocket(fileno=fd)
         if handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -118,5 +104,4 @@ def listener(fd: int) -> ListeningSocket:
         reason = "it does not listen"
     except OSError as error:
         reason = error.strerror or str(error)
-    typer.echo(f"error: --fd {fd} is not a listening socket: {reason}", err=True)
-    raise typer.Exit(2)
+    raise UnusableError(f"--fd {fd} is not a listening socket: {reason}")

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.errors import UnusableError
+from jobs.settings import read_settings
 from pirenderer_client import AsyncClient, AsyncJob, ServiceError
 from service.commands.progress import follow, job_bars, show_timings
 from service.commands.serve import CannotServeError, serving
@@ -57,7 +58,7 @@ def demo(
                 if not work.done():  # leaving closes the address of the API, so that the work ends
                     raise typer.Exit(130)
             jobs = work.result()
-        except (InvalidSettingsError, CannotServeError, ChildDiedError, ServiceError) as error:
+        except (UnusableError, CannotServeError, ChildDiedError, ServiceError) as error:
             typer.echo(f"error: {error}", err=True)
             log.flush()
             for line in log_path.read_text(errors="replace").splitlines()[-LOG_LINES:]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.settings import read_settings
 from service.access.keys import (
     KeyFile,
     KeyRecord,
@@ -108,13 +108,10 @@ def revoke(
 
 @contextlib.contextmanager
 def _file(data_dir: Path | None) -> Iterator[KeyFile]:
-    """The file of keys; what is wrong with it or with the settings is said, and ends the command."""
+    """The file of keys; what is wrong with it is said, and ends the command. Raises InvalidSettingsError."""
     try:
         settings = read_settings(Settings, **({"data_dir": data_dir} if data_dir else {}))
         yield KeyFile(settings.keys_path)
-    except InvalidSettingsError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     except (KeysAwayError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -12,15 +12,14 @@ import httpx
 import structlog
 import typer
 
-from jobs.credentials import ContentCredentials, InvalidCredentialsError
-from jobs.files.artifacts import InvalidArtifactStoreError
+from jobs.credentials import ContentCredentials
 from jobs.files.opening import make_artifacts
 from jobs.files.private import UnusableFolderError, keep_private, open_lock
 from jobs.logs import configure_logging
-from jobs.redis_checks import UnusableRedisError, check_redis
-from jobs.settings import FILE, InvalidSettingsError, read_settings
+from jobs.redis_checks import check_redis
+from jobs.settings import FILE, read_settings
 from jobs.tracing import check_tracing
-from service.access.control import InsecureSettingsError, check_exposure
+from service.access.control import check_exposure
 from service.running.embedded import EmbeddedRedis, RedisUnavailableError, free_port
 from service.running.frontend import CannotListenError, front_end_processes, listening, shared_folder, start_processes
 from service.running.processes import inherited
@@ -39,11 +38,7 @@ SOFT_STOP = {"REMAP_SIGTERM": "SIGQUIT"}  # a worker told to stop gives its job 
 
 
 class CannotServeError(Exception):
-    """Why the service cannot be started, in words for the person who tried."""
-
-
-class RefusedSettingsError(CannotServeError):
-    """It cannot be started with these settings, whenever it is tried."""
+    """Why the service cannot be started just now, in words for the person who tried."""
 
 
 def serve(
@@ -59,17 +54,17 @@ def serve(
 
     With PIRENDERER_REDIS_URL (or REDIS_URL) set, that Redis is used and none is started.
     """
+    settings = chosen_settings(host, port, data_dir, api_processes)
+    configure_logging(settings.log_level)
+    check_tracing()
     try:
-        settings = chosen_settings(host, port, data_dir, api_processes)
-        configure_logging(settings.log_level)
-        check_tracing()
         with serving(settings, workers=workers) as (supervisor, url):
             typer.echo(f"PIRenderer serves at {url} (Ctrl-C stops it)", err=True)
             supervisor.watch()
             typer.echo("stopping", err=True)
-    except (InvalidSettingsError, CannotServeError) as error:
+    except CannotServeError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InvalidSettingsError | RefusedSettingsError) else 1) from error
+        raise typer.Exit(1) from error
 
 
 def chosen_settings(
@@ -93,27 +88,18 @@ def serving(
     output: IO[bytes] | None = None,
     patience: int | None = None,
 ) -> Iterator[tuple[Supervisor, str]]:
-    """Everything started and answering; stopped when the block ends. Raises CannotServeError, ChildDiedError.
+    """Everything started and answering; stopped when the block ends.
 
     A Redis is started where none is set, and with `own_redis` always. What dies is started again; `patience` is how
-    often, one soon after the other, and unset for ever.
+    often, one soon after the other, and unset for ever. Raises UnusableError, CannotServeError, ChildDiedError.
     """
     ours = own_redis or "redis_url" not in settings.model_fields_set
-    try:
-        check_exposure(settings)
-        if not ours:
-            check_redis(settings.redis_url)
-        make_artifacts(settings)  # all would be started in vain, and the workers again and again
-        ContentCredentials.of(settings)  # the same for the workers alone
-        keep_private(settings.data_dir)  # API and workers see to the rest
-    except (
-        InsecureSettingsError,
-        InvalidArtifactStoreError,
-        InvalidCredentialsError,
-        UnusableFolderError,
-        UnusableRedisError,
-    ) as error:
-        raise RefusedSettingsError(str(error)) from error
+    check_exposure(settings)
+    if not ours:
+        check_redis(settings.redis_url)
+    make_artifacts(settings)  # all would be started in vain, and the workers again and again
+    ContentCredentials.of(settings)  # the same for the workers alone
+    keep_private(settings.data_dir)  # API and workers see to the rest
     supervisor = Supervisor(output=output, patience=patience)
     with contextlib.ExitStack() as stack:
         try:
@@ -195,7 +181,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     try:
         descriptor = open_lock(folder / "serve.lock")
     except OSError as error:
-        raise RefusedSettingsError(f"PIRENDERER_DATA_DIR: {folder} cannot be written: {error.strerror}") from error
+        raise UnusableFolderError(f"PIRENDERER_DATA_DIR: {folder} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

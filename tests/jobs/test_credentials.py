@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jobs.credentials import ContentCredentials, InvalidCredentialsError
 from jobs.settings import SharedSettings
 from service.cli import app
-from service.commands.serve import CannotServeError, serving
+from service.commands.serve import serving
 from service.running.embedded import free_port
 from service.settings import Settings
 from tests.support.certificates import make_chain
@@ -81,7 +81,7 @@ def test_commands_say_what_is_wrong_before_they_begin(tmp_path: Path, monkeypatc
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with (
-        pytest.raises(CannotServeError, match="the signature does not match"),
+        pytest.raises(InvalidCredentialsError, match="the signature does not match"),
         serving(Settings(port=free_port()), workers=1),
     ):
         pytest.fail("it must not start")

@@ -72,7 +72,7 @@ def test_a_setting_that_is_not_allowed_ends_a_command_in_one_line(
     monkeypatch.setenv("PIRENDERER_BATCH_SIZE", "0")
     more: list[str | Path] = [portrait, "--control", "yaw=5", "-o", tmp_path / "a.png"] if command == "render" else []
     result = run(command, *more)
-    assert result.exit_code == (2 if command == "worker" else 1)
+    assert result.exit_code == 2
     assert result.stderr == "error: PIRENDERER_BATCH_SIZE: Input should be greater than 0, got '0'\n"
 
 

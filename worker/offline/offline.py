@@ -5,14 +5,14 @@ from pathlib import Path
 
 import typer
 
-from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.credentials import ContentCredentials
 from jobs.drivers import Drivers
 from jobs.files.written import written
 from jobs.logs import configure_logging
 from jobs.motion_spaces import checked_still
 from jobs.problems import ProblemError
 from jobs.schemas import ImageOptions, MotionOptions, VideoOptions
-from jobs.settings import InvalidSettingsError, read_settings
+from jobs.settings import read_settings
 from model.errors import ModelError
 from worker.decoding import start_forkserver
 from worker.make.image import make_image
@@ -91,7 +91,7 @@ def _run(
                 models = Models.of(settings)
                 load(models)
             made = job(Workbench(models, settings, stages, credentials=credentials), temporary)
-    except (InvalidSettingsError, ProblemError, ModelError, InvalidCredentialsError) as error:
+    except (ProblemError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     show_outcome(output, made, stages.seconds, as_json=as_json)
