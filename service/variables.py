@@ -51,10 +51,15 @@ def settings_by_end() -> dict[str, list[Variable]]:
     }
 
 
+def setting_variables() -> set[str]:
+    """The variables of all settings."""
+    return {each.name for variables in settings_by_end().values() for each in variables}
+
+
 def unknown_variables() -> dict[str, str]:
     """What is set in the environment, or as a secret, and is none of ours; in words, with the nearest that is."""
-    known = {each.name for variables in settings_by_end().values() for each in variables}
-    known |= {*OTHERS, *(name + FILE for name in known)}
+    settings = setting_variables()
+    known = {*settings, *OTHERS, *(name + FILE for name in settings)}
     secrets = [path.name for path in SECRETS.iterdir()] if SECRETS.is_dir() else []
     names = {name.upper() for name in (*os.environ, *secrets)}
     return {name: _told(name, known) for name in sorted(names - known) if name.startswith(PREFIX)}

@@ -17,7 +17,7 @@ from jobs.settings import PREFIX
 from service.cli import COMMANDS, app
 from service.settings import Settings
 from service.speech.espeak import PROGRAM
-from service.variables import settings_by_end
+from service.variables import setting_variables
 from tests.support.paths import ROOT
 
 TARGETS = ("api", "worker")
@@ -223,7 +223,7 @@ def test_commands_of_an_image_exist(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_environment_of_an_image_is_read(target: str) -> None:
-    known = {each.name for variables in settings_by_end().values() for each in variables}
+    known = setting_variables()
     assert {name for name in environment(target) if name.startswith(PREFIX)} <= known
     assert last(target, "VOLUME") == environment(target)["PIRENDERER_DATA_DIR"]
 

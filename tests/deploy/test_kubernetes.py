@@ -17,7 +17,7 @@ from service.running.connections import GRACE_S
 from service.running.embedded import find_redis_server, free_port
 from service.running.supervisor import STOP_S
 from service.settings import Settings
-from service.variables import settings_by_end
+from service.variables import setting_variables
 from service.version import package_version
 from tests.deploy.conftest import KUBERNETES, PAGE, Objects, container, of_kind, pods, settings, snippets
 from tests.support import kubectl
@@ -119,7 +119,7 @@ def test_probes_ask_what_the_api_answers(everything: Objects) -> None:
 
 
 def test_settings_are_known_and_valid(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {each.name for variables in settings_by_end().values() for each in variables}
+    known = setting_variables()
     ours = settings(objects)
     assert set(ours) <= known
     for template in pods(objects).values():

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.settings import FILE, MOST_FILE_BYTES, InvalidSettingsError, SharedSettings, put_in_environment, read_settings
 from service.settings import Settings
-from service.variables import settings_by_end, unknown_variables
+from service.variables import setting_variables, unknown_variables
 from worker.settings import WorkerSettings
 
 KEY, OTHER = "first-" * 6, "second-" * 5
@@ -18,7 +18,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_every_setting_may_stand_in_a_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {each.name for variables in settings_by_end().values() for each in variables}
+    names = setting_variables()
     assert not {name + FILE for name in names} & names
     for name in names:
         monkeypatch.delenv(name, raising=False)
