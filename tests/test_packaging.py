@@ -11,10 +11,8 @@ from packaging.utils import canonicalize_name
 from tests.support.paths import ROOT
 
 LOCKS = {  # and the extras that each is made of
-    "api": ["s3"],
-    "worker": ["worker", "s3", "c2pa", "standalone"],
-    "train": ["worker", "train", "s3", "c2pa", "standalone"],
-    "dev": ["worker", "train", "s3", "c2pa", "standalone", "dev"],
+    name: extras.split()
+    for name, extras in re.findall(r"(?m)^lock (\w+) (.*)$", (ROOT / "requirements/lock").read_text())
 }
 
 
