@@ -137,7 +137,7 @@ def _session() -> "Session":
     return session
 
 
-def _read_little(response: "Response", **_: object) -> None:
+def _read_little(response: "Response", **_options: object) -> None:
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and int(length) <= MOST_ANSWER_BYTES:
         _ = response.content  # so that the connection is used again

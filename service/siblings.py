@@ -105,8 +105,10 @@ class Siblings:
 
 
 def hold(folder: Path) -> int:
-    """Keep a folder, as long as what is returned is open, from whoever removes folders that are old: it is locked, which
-    systemd-tmpfiles heeds. Several may hold it."""
+    """Keep a folder, as long as what is returned is open, from whoever removes old ones: systemd-tmpfiles heeds its lock.
+
+    Several may hold it.
+    """
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(file, fcntl.LOCK_SH)
     return file

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_a_signal_is_heard_wherever_it_comes(monkeypatch: pytest.MonkeyPatch) ->
     for moment in range(1, 40):  # each line of a few rounds
         supervisor, lines = Supervisor(), 0
 
-        def trace(frame: FrameType, event: str, argument: object) -> object:
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal lines
             lines += 1
             if lines == moment:  # noqa: B023 - it is called in this round alone
