@@ -105,10 +105,8 @@ class Siblings:
 
 
 def hold(folder: Path) -> int:
-    """Keep a folder, as long as what is returned is open, from whoever removes old ones: systemd-tmpfiles heeds its lock.
-
-    Several may hold it.
-    """
+    """Keep a folder from whoever removes old ones, as long as what is returned is open. Several may hold it."""
+    # systemd-tmpfiles, too, leaves alone what is locked
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
