@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from jobs.settings import PREFIX, SECRETS, read_settings
 from service.app import create_app
 from service.cli import app
+from service.commands.healthy import ANSWER_S
 from service.running.connections import GRACE_S
 from service.running.embedded import find_redis_server, free_port
 from service.running.supervisor import STOP_S
@@ -26,7 +27,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import until
 from worker.settings import WorkerSettings
 
-OPTIONAL = {"pirenderer-api", "pirenderer-s3"}  # secrets that may be missing
+OPTIONAL = {"pirenderer-api", "pirenderer-worker", "pirenderer-s3"}  # secrets that may be missing
 
 
 def test_all_objects_are_valid(objects: Objects) -> None:
@@ -116,6 +117,16 @@ def test_probes_ask_what_the_api_answers(everything: Objects) -> None:
     }
     (monitor,) = of_kind(everything, "ServiceMonitor").values()
     assert {*(each["path"] for each in asked.values()), monitor["spec"]["endpoints"][0]["path"]} <= paths
+
+
+def test_probes_that_start_a_process_have_the_time(everything: Objects) -> None:
+    """One takes half a second of a core, and Redis may take as long to be connected to as to answer."""
+    worker = container(pods(everything)["pirenderer-worker"])
+    for probe in ("startupProbe", "livenessProbe"):
+        assert worker[probe]["timeoutSeconds"] > 2 * ANSWER_S
+        assert worker[probe]["periodSeconds"] >= worker[probe]["timeoutSeconds"]
+    dead_s = worker["livenessProbe"]["periodSeconds"] * worker["livenessProbe"]["failureThreshold"]
+    assert dead_s > WorkerSettings().live_s
 
 
 def test_settings_are_known_and_valid(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +235,16 @@ def test_workers_are_scaled_by_what_the_api_tells(everything: Objects) -> None:
     assert trigger["metadata"]["valueLocation"] in snippets("yaml")[-1]
     assert trigger["authenticationRef"]["name"] == auth["metadata"]["name"]
     assert auth["spec"]["secretTargetRef"][0]["parameter"] == "token"  # which `bearer` asks for
+
+
+def test_live_sessions_wait_for_workers_that_are_scaled(build: Callable[[str], Objects]) -> None:
+    """Else a session from none would end before a worker has begun, and a second one would start no other."""
+    (scaled,) = of_kind(build("keda"), "ScaledObject").values()
+    ours = settings(build("keda"))
+    assert int(ours["PIRENDERER_LIVE_WAITING"]) > 0
+    pod_starts_s = 60
+    assert float(ours["PIRENDERER_LIVE_WAIT_S"]) >= scaled["spec"]["pollingInterval"] + pod_starts_s
+    assert "PIRENDERER_LIVE_WAITING" not in settings(build("gpu"))
 
 
 def test_gpus_are_one_for_each_worker(build: Callable[[str], Objects]) -> None:
