@@ -1,94 +1,24 @@
 """The job store: jobs in Redis, every transition atomic, a worker's writes fenced by its lock."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Concatenate, ParamSpec, Self, cast
+from typing import Any, Self, cast
 
-from jobs.problems import Problem, ProblemType
-from jobs.schemas import JobKind, JobSpec, JobStatus, input_files
+from jobs.schemas import JobSpec, JobStatus, input_files
 from jobs.settings import LIVE_S
 from jobs.store.claims import Claims
 from jobs.store.counters import Counters
+from jobs.store.creation import Creation
 from jobs.store.live import LiveSessions
-from jobs.store.lookups import READ, READING, Lookups, records_of
+from jobs.store.lookups import READ, Lookups, records_of
 from jobs.store.names import Key
-from jobs.store.rates import COUNTING, Count, Standing, standings_of
 from jobs.store.records import JobRecord, Message
-from jobs.store.scripts import Argument, Call, JobStoreError, Script, Scripts
+from jobs.store.scripts import Argument, Call, Script, Scripts
 from jobs.store.segments import Segments
 from jobs.store.turns import Turns
 from jobs.store.upkeep import DELETE, Upkeep
 from jobs.store.webhooks import Webhooks
 from jobs.store.workers import Workers
-from jobs.webhooks import Webhook
 
 KEPT = ("files", "records")
-UNBOUNDED = 2**53  # Lua counts no further
-RECORD_BYTES = 6144  # what Redis holds of a job beside its specification, about: its events most of all
-WEBHOOK_BYTES = 5120  # the same of its webhook's attempts, where it has one
-
-# kind, owner, spec, retention and canceled_retention (seconds, as texts), queue_limit, share (an owner's bound),
-# reserved (places for owners of whom no job waits), file_bytes (of the job), max_file_bytes and max_record_bytes (an
-# owner's bounds), fields (further ones), rates (what it counts as, see jobs/store/rates.py), queue and message (sent
-# for it, if any), remembered (key, text and seconds of what a request led to, if it is to be known), live_s
-# -> 'full', 'share', 'reserved', 'files', 'records', 'taken', 'rates' or 'made'; what the owner keeps; what `count_all`
-# says; the job, as `read` says. One that is there already, since an answer was lost, is not made twice
-CREATE = Script(
-    READING
-    + COUNTING
-    + f"local RECORD_BYTES, WEBHOOK_BYTES = {RECORD_BYTES}, {WEBHOOK_BYTES}"
-    + """
-local kind, owner = a.kind, a.owner
-if redis.call('EXISTS', job) == 1 then return {'made', 0, count_all(a.rates, false), read({id})} end
-local begun = a.remembered and redis.call('GET', a.remembered.key)
-if begun and begun ~= id then return {'taken'} end
-local waiting = redis.call('ZCARD', QUEUE .. kind)
-local own = tonumber(redis.call('HGET', WAITING .. kind, owner) or 0)
-if waiting >= a.queue_limit then return {'full'} end
-if own >= a.share then return {'share'} end
-if own > 0 and waiting >= a.queue_limit - a.reserved then return {'reserved'} end
-local files, records = kept('files', owner), kept('records', owner)
-if files + a.file_bytes > a.max_file_bytes then return {'files', files} end
-local record_bytes = #a.spec + RECORD_BYTES + (a.fields.webhook and WEBHOOK_BYTES or 0)
-for _, value in pairs(a.fields) do record_bytes = record_bytes + #value end
-if records + record_bytes > a.max_record_bytes then return {'records', records} end
-local counted = count_all(a.rates, true)
-if counted[1] > 0 then return {'rates', 0, counted} end
-if a.message then redis.call('LPUSH', a.queue, a.message) end  -- first of all: where it fails there is no job
-local number = redis.call('INCR', NUMBER)
-redis.call('HSET', job, 'id', id, 'kind', kind, 'owner', owner, 'status', QUEUED, 'number', number,
-           'created_at', now(), 'queued_at', now(), 'retention', a.retention,
-           'canceled_retention', a.canceled_retention, 'deliveries', 0)
-for field, value in pairs(a.fields) do redis.call('HSET', job, field, value) end
-if get('deadline_s') then
-  local deadline = string.format('%.6f', tonumber(now()) + tonumber(get('deadline_s')))
-  redis.call('HSET', job, 'deadline', deadline)
-  redis.call('ZADD', DEADLINES, deadline, id)
-end
-redis.call('SET', spec, a.spec)
-hold('files', a.file_bytes)
-hold('records', record_bytes)
-local start = math.max(math.floor(virtual()), tonumber(redis.call('ZSCORE', ENDS .. kind, owner) or 0))
-redis.call('ZADD', ENDS .. kind, start + 1, owner)
-enqueue(start + order(number))
-redis.call('ZADD', OWNER .. owner, number, id)
-publish_status(QUEUED)
-if a.remembered then redis.call('SET', a.remembered.key, a.remembered.text, 'EX', a.remembered.seconds) end
-return {'made', 0, counted, read({id})}
-"""
-)
-
-# kind, owner, rates -> how many jobs of the kind wait, how many of these are the owner's, what the owner keeps of files
-# and of records, what `count_all` says
-ASK = Script(
-    COUNTING
-    + """
-local own = tonumber(redis.call('HGET', WAITING .. a.kind, a.owner) or 0)
-return {redis.call('ZCARD', QUEUE .. a.kind), own, kept('files', a.owner), kept('records', a.owner),
-        count_all(a.rates, false)}
-"""
-)
 
 CANCEL = Script("""
 if redis.call('EXISTS', job) == 0 then return 'unknown' end
@@ -100,78 +30,13 @@ return 'ok'
 """)
 
 
-class QueueFullError(JobStoreError):
-    """As many jobs of this kind wait as are allowed."""
-
-
-class ShareUsedError(JobStoreError):
-    """As many of the owner's jobs of this kind wait as are allowed to one owner."""
-
-
-class ReservedError(JobStoreError):
-    """The places that are left are for owners of whom no job of this kind waits."""
-
-
-class OwnerBoundError(JobStoreError):
-    """The owner would keep more bytes than allowed: `what` is "files" or "records", and so many are `kept`."""
-
-    def __init__(self, what: str, kept: int) -> None:
-        super().__init__(f"the {what} of this owner would be more than allowed")
-        self.what = what
-        self.kept = kept
-
-
-class KeyTakenError(JobStoreError):
-    """What was to be remembered has a key that is another request's by now."""
-
-
-@dataclass(frozen=True)
-class Room:
-    """How many jobs of a kind wait, how many of these are an owner's, and the bytes that the owner keeps."""
-
-    waiting: int
-    own: int
-    kept: dict[str, int]
-    standings: list[Standing]
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """What is to be known of the request that makes a job, for so many seconds. Until then `key` holds the job's id."""
-
-    key: str
-    text: str
-    seconds: int
-
-
-@dataclass(frozen=True)
-class Created:
-    """A new job, and how its counts stand."""
-
-    record: JobRecord
-    standings: list[Standing]
-
-
-Terms = ParamSpec("Terms")
-
-
-def _at_once(
-    creating: "Callable[Concatenate[JobStore, Terms], Call[Created]]",
-) -> "Callable[Concatenate[JobStore, Terms], JobRecord]":
-    def create(store: "JobStore", /, *terms: Terms.args, **named: Terms.kwargs) -> JobRecord:
-        """What `creating` says, run at once."""
-        return store.do(creating(store, *terms, **named)).record
-
-    return create
-
-
 class JobStore:
     """Jobs in Redis, all that can be done with them. Synchronous and safe to share between threads.
 
-    A job is made here, gets its turn (`turns`), is claimed and ended by a worker (`claims`), a video in parts
+    A job is made (`creation`), gets its turn (`turns`), is claimed and ended by a worker (`claims`), a video in parts
     (`segments`), told of (`webhooks`) and cleared away in the end (`upkeep`). Live sessions stand beside jobs (`live`).
     A worker that is not heard of for `live_s` seconds is not counted. What requests ask for most there is as a call as
-    well (`creating`), which an event loop runs by itself (jobs/store/batches.py).
+    well (`getting`), which an event loop runs by itself (jobs/store/batches.py).
     """
 
     def __init__(self, scripts: Scripts, *, live_s: int = LIVE_S) -> None:
@@ -179,6 +44,7 @@ class JobStore:
         self._run = scripts.run
         self._redis = scripts.redis
         self._live_s = live_s
+        self.creation = Creation(live_s)
         self.lookups = Lookups(scripts, live_s)
         self.turns = Turns(scripts)
         self.claims = Claims(scripts)
@@ -201,105 +67,9 @@ class JobStore:
         """Raise redis.RedisError when Redis does not answer."""
         self._redis.ping()
 
-    def asking(self, kind: JobKind, owner: str, counts: Sequence[Count] = ()) -> Call[Room]:
-        """How much room there is for a job of an owner, without making one. Raises TooManyError."""
-
-        def read(found: Any) -> Room:
-            waiting, own, files, records, counted = found
-            standings = standings_of(counts, counted)
-            return Room(int(waiting), int(own), {"files": int(files), "records": int(records)}, standings)
-
-        return Call(ASK, read, arguments={"kind": kind, "owner": owner, "rates": [each.argument for each in counts]})
-
-    def creating(
-        self,
-        job_id: str,
-        spec: JobSpec,
-        *,
-        owner: str,
-        retention_s: float = 86400.0,
-        canceled_retention_s: float | None = None,
-        queue_limit: int = 10_000,
-        share: int | None = None,
-        reserved: int = 0,
-        max_file_bytes: int = UNBOUNDED,
-        max_record_bytes: int = UNBOUNDED,
-        webhook: Webhook | None = None,
-        deadline_s: float | None = None,
-        request_id: str | None = None,
-        traceparent: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        base_url: str | None = None,
-        counts: Sequence[Count] = (),
-        message: Message | None = None,
-        remembered: Remembered | None = None,
-    ) -> Call[Created]:
-        """Put a new job into its queue, at its owner's turn, and all that goes with it: count it, send its `message`.
-
-        Raises TooManyError when one of `counts` has no room for it, QueueFullError when `queue_limit` jobs of its kind
-        wait already, ShareUsedError when `share` of its owner's do, ReservedError when one of its owner's does and no
-        more than `reserved` places are left, OwnerBoundError when the owner would keep more than `max_file_bytes` or
-        `max_record_bytes`, and KeyTakenError when the key of what is to be remembered is another's. A job that has not
-        begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
-        """
-        kind = spec.kind.value
-        fields = {
-            "webhook": webhook.model_dump_json() if webhook else None,
-            "metadata": json.dumps(metadata) if metadata else None,
-            "request_id": request_id,
-            "traceparent": traceparent,
-            "base_url": base_url,
-        }
-        if deadline_s is not None:
-            # made now and stored, so that the script that sees the deadline missed can fail the job with it
-            late = Problem.of(
-                ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s
-            )
-            fields |= {"deadline_s": repr(deadline_s), "late": late.model_dump_json()}
-
-        def read(answer: Any) -> Created:
-            match answer:
-                case ["full"]:
-                    raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
-                case ["share"]:
-                    detail = f"{share} {kind} jobs of this key's owner are waiting, which is all one may have"
-                    raise ShareUsedError(detail)
-                case ["reserved"]:
-                    raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
-                case ["files" | "records" as what, kept]:
-                    raise OwnerBoundError(what, int(kept))
-                case ["taken"]:
-                    raise KeyTakenError(f"the key of the request that was to make job {job_id} is another's by now")
-            standings = standings_of(counts, answer[2])
-            return Created(records_of(answer[3])[0].model_copy(update={"spec": spec}), standings)
-
-        return Call(
-            CREATE,
-            read,
-            job_id,
-            {
-                "kind": kind,
-                "owner": owner,
-                # without fields that are not used: workers of the version before do not know the newest
-                "spec": spec.model_dump_json(exclude_none=True),
-                "retention": str(retention_s),
-                "canceled_retention": str(retention_s if canceled_retention_s is None else canceled_retention_s),
-                "queue_limit": queue_limit,
-                "share": queue_limit if share is None else share,
-                "reserved": reserved,
-                "file_bytes": sum(file.bytes for file in input_files(spec).values()),
-                "max_file_bytes": max_file_bytes,
-                "max_record_bytes": max_record_bytes,
-                "fields": {name: value for name, value in fields.items() if value is not None},
-                "rates": [each.argument for each in counts],
-                "queue": message.queue if message else None,
-                "message": message.text if message else None,
-                "remembered": asdict(remembered) if remembered else None,
-                "live_s": self._live_s,
-            },
-        )
-
-    create = _at_once(creating)
+    def create(self, job_id: str, spec: JobSpec, **terms: Any) -> JobRecord:
+        """What `creation.creating` says, run at once."""
+        return self.do(self.creation.creating(job_id, spec, **terms)).record
 
     def getting(self, job_id: str) -> Call[JobRecord | None]:
         """The job, or None when there is no such job (any more)."""

@@ -14,7 +14,7 @@ from jobs.messages import job_message
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, JobKind, JobSpec
 from jobs.seeds import with_seed
-from jobs.store.jobs import OwnerBoundError, QueueFullError, Remembered, ReservedError, ShareUsedError
+from jobs.store.creation import OwnerBoundError, QueueFullError, Remembered, ReservedError, ShareUsedError
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import OPEN_OWNER, Caller, UnderwayError, counted
@@ -43,7 +43,7 @@ class Terms:
 async def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
     with counted(caller) as note:
-        room = await context.scripts.do(context.store.asking(kind, caller.owner, caller.job_counts()))
+        room = await context.scripts.do(context.store.creation.asking(kind, caller.owner, caller.job_counts()))
         note(room.standings)
     if room.waiting >= context.settings.queue_limit:
         raise _queue_full(context, kind)
@@ -72,7 +72,7 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
     share, reserved = _share(context, caller)
     bounds = _kept_bounds(context)
     try:
-        call = context.store.creating(
+        call = context.store.creation.creating(
             job_id,
             with_seed(spec, job_id),
             owner=caller.owner,

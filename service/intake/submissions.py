@@ -16,7 +16,7 @@ from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile, JobKind, JobSpec
-from jobs.store.jobs import KeyTakenError
+from jobs.store.creation import KeyTakenError
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller, UnderwayError

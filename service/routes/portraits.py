@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from jobs.files.keys import ID, new_id
 from jobs.media_types import IMAGE_TYPES
 from jobs.problems import ProblemType
-from jobs.store.jobs import OwnerBoundError
+from jobs.store.creation import OwnerBoundError
 from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep

@@ -10,7 +10,7 @@ from redis import RedisError
 
 from jobs.problems import ProblemType
 from jobs.store.batches import BatchedScripts
-from jobs.store.jobs import Remembered
+from jobs.store.creation import Remembered
 from jobs.store.names import IDEMPOTENCY
 from jobs.store.scripts import Argument, Call, Script, as_it_is
 from service.http.problems import ProblemError

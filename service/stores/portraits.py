@@ -6,7 +6,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas import InputFile
-from jobs.store.jobs import OwnerBoundError
+from jobs.store.creation import OwnerBoundError
 from jobs.store.names import Key
 from jobs.store.scripts import Call, JobStoreError, Script, Scripts
 

@@ -23,7 +23,7 @@ def redis_url(redis_url: str) -> str:
 
 def create(store: JobStore, **keywords: object) -> str:
     job_id = new_id()
-    store.create(job_id, SPEC, **{"owner": "me", **keywords})  # type: ignore[arg-type]
+    store.create(job_id, SPEC, **{"owner": "me", **keywords})
     return job_id
 
 

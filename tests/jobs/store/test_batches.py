@@ -152,10 +152,10 @@ def test_a_job_whose_answer_was_lost_is_not_made_twice(store: JobStore, redis_ur
     job_id = new_id()
 
     async def work(scripts: BatchedScripts) -> list[Any]:
-        creating = store.creating(job_id, SPEC, owner="me")
+        creating = store.creation.creating(job_id, SPEC, owner="me")
         return [(await scripts.do(creating)).record, (await scripts.do(creating)).record]
 
     first, second = run(redis_url, work)
     assert first == second == store.get(job_id)
-    room = store.do(store.asking(first.kind, "me"))
+    room = store.do(store.creation.asking(first.kind, "me"))
     assert (room.waiting, room.own) == (1, 1)

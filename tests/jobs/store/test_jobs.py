@@ -9,9 +9,8 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store.claims import JobCanceledError
 from jobs.store.counters import BUCKETS
-from jobs.store.jobs import (
+from jobs.store.creation import (
     RECORD_BYTES,
-    JobStore,
     KeyTakenError,
     OwnerBoundError,
     QueueFullError,
@@ -19,6 +18,7 @@ from jobs.store.jobs import (
     ReservedError,
     ShareUsedError,
 )
+from jobs.store.jobs import JobStore
 from jobs.store.names import Key
 from jobs.store.records import Refusal
 from tests.jobs.conftest import RESULT, SPEC, claim, create, read
@@ -161,7 +161,7 @@ def test_what_is_done_is_counted(store: JobStore) -> None:
 
 
 def own_waiting(store: JobStore) -> int:
-    return store.do(store.asking(JobKind.IMAGE, "me")).own
+    return store.do(store.creation.asking(JobKind.IMAGE, "me")).own
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "its own", "another's", "another's, which is answered"])

@@ -24,7 +24,7 @@ MADE = Result(media_type="video/mp4", bytes=1000, sha256="abc", frames=100)
 
 def video(store: JobStore, owner: str = "me", **keywords: object) -> str:
     job_id = new_id()
-    store.create(job_id, SPEC, owner=owner, **keywords)  # type: ignore[arg-type]
+    store.create(job_id, SPEC, owner=owner, **keywords)
     return job_id
 
 

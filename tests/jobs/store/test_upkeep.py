@@ -9,7 +9,8 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import upkeep
 from jobs.store.claims import ClaimLostError
-from jobs.store.jobs import RECORD_BYTES, JobStore
+from jobs.store.creation import RECORD_BYTES
+from jobs.store.jobs import JobStore
 from jobs.store.names import events_key
 from jobs.store.webhooks import Message
 from jobs.webhooks import Webhook

@@ -8,7 +8,8 @@ import pytest
 from jobs.files.keys import new_id
 from jobs.schemas import JobStatus
 from jobs.store import webhooks
-from jobs.store.jobs import WEBHOOK_BYTES, JobStore
+from jobs.store.creation import WEBHOOK_BYTES
+from jobs.store.jobs import JobStore
 from jobs.store.names import Key
 from jobs.store.webhooks import Message
 from jobs.webhooks import Webhook, WebhookAttempt, WebhookEvent
