@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -147,6 +148,28 @@ def test_a_request_that_lost_redis_makes_one_job_when_it_is_sent_again(
     with redis_server.client() as redis:
         assert redis.llen(MESSAGES + "images") == 2
         assert redis.hget(*redis.keys(RATES + "jobs:*"), "count") == "2"
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off"])
+def test_connections_that_were_lost_while_nobody_asked_fail_no_request(
+    redis_server: RedisServer, start: Start, how: str
+) -> None:
+    server = start(redis_url=redis_server.url)
+
+    def ask(_: int) -> set[int]:
+        with httpx.Client(base_url=server.url, timeout=BOUND_S) as client:
+            return {post(client).status_code, client.get("/v1/jobs").status_code, client.get("/readyz").status_code}
+
+    with ThreadPoolExecutor(8) as askers:
+        before = set[int]().union(*askers.map(ask, range(16)))
+        if how == "killed":
+            redis_server.kill()
+            redis_server.start()
+        else:
+            with redis_server.client() as redis:
+                redis.client_kill_filter(_type="normal", skipme=True)
+        after = set[int]().union(*askers.map(ask, range(16)))
+    assert (before, after) == ({200, 202}, {200, 202})
 
 
 def test_while_it_loads_requests_are_refused(redis_server: RedisServer, start: Start) -> None:
