@@ -30,6 +30,7 @@ from worker.settings import WorkerSettings
 OPTIONAL = {"pirenderer-api", "pirenderer-worker", "pirenderer-s3"}  # secrets that may be missing
 
 
+@pytest.mark.slow
 def test_all_objects_are_valid(objects: Objects) -> None:
     for each in objects:
         check(each)
