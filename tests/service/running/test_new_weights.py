@@ -15,7 +15,7 @@ from tests.support.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 
-LONG = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 14, "controls": {"yaw": 15}}]})
+LONG = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 6, "controls": {"yaw": 15}}]})
 PLAIN = json.dumps({"paste_back": False, "size": 128})
 
 
@@ -56,7 +56,7 @@ def test_weights_are_changed_under_load_and_no_job_is_lost(tmp_path: Path) -> No
 
             def load() -> None:
                 with httpx.Client(base_url=http.base_url, timeout=90, trust_env=False) as other:
-                    while not stop.is_set():
+                    while not stop.wait(0.2):
                         jobs.append(made(other)["id"])
 
             image = made(http)["id"]

@@ -99,7 +99,7 @@ def asking(ask: Callable[[], None], failures: list[str]) -> Iterator[list[float]
     stop = threading.Event()
 
     def run() -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             try:
                 ask()
                 times.append(time.monotonic())
