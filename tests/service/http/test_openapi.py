@@ -45,20 +45,14 @@ OPERATIONS = {
 def test_schemathesis_finds_nothing(start: Start) -> None:
     server = start(max_wait_s=0.1, queue_limit=1_000_000, fetch=False)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
-    command += [
-        f"{server.url}/openapi.json",
-        "--max-examples",
-        "5",
-        "--max-time",
-        "12",
-        "--generation-database",
-        "none",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    # So many for each operation, however long they take. Its phase "coverage" fails at forms with files.
+    command += [f"{server.url}/openapi.json", "--phases", "examples,fuzzing,stateful", "--max-examples", "5"]
+    command += ["--generation-database", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     cases = re.search(r"(\d+) generated", done.stdout)
     assert cases is not None, done.stdout[-3000:]
-    assert int(cases[1]) > len(OPERATIONS)  # many more on an idle machine
+    assert int(cases[1]) > 4 * len(OPERATIONS)
     print(f"{cases[1]} requests, 0 failures")  # noqa: T201
     assert server.client.get("/readyz").status_code == 200
 
