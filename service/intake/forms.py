@@ -235,7 +235,13 @@ ONE_PORTRAIT = tuple(PORTRAIT)
 DEADLINE: TypeAdapter[float] = TypeAdapter(
     Annotated[
         float,
-        Field(ge=1, le=86_400, allow_inf_nan=False, description="a job that has not begun after so many seconds fails"),
+        Field(
+            strict=True,
+            ge=1,
+            le=86_400,
+            allow_inf_nan=False,
+            description="a job that has not begun after so many seconds fails",
+        ),
     ]
 )
 TERMS: Mapping[str, FormField] = {

@@ -174,7 +174,7 @@ def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: 
         data = {"motion": YAW, "deadline": deadline}
         return server.client.post("/v1/images", files={"portrait": portrait}, data=data)
 
-    for bad in ("0", "-1", "NaN", "1e9", "soon"):
+    for bad in ("0", "-1", "NaN", "1e9", "soon", "true", '"60"'):
         assert ask(bad).status_code in (400, 422)
     begun, waiting, patient = (ask(seconds).json() for seconds in ("1", "1", "60"))
     assert begun["created_at"] < begun["deadline"] < patient["deadline"]
