@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -15,6 +16,12 @@ from tests.support.paths import ROOT
 CTRL_C = b"\x03"
 
 
+def _as_a_shell_would() -> None:
+    """A terminal of its own, and Ctrl-C heard, though whoever runs the tests may have them ignore it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """Runs `pirenderer` with its arguments until the `with` block ends. What it prints is `text`."""
 
@@ -24,7 +31,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", *arguments],
             cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one system call
+            preexec_fn=_as_a_shell_would,  # noqa: PLW1509 - two system calls
         )  # fmt: skip
         os.close(theirs)
         self._reader = threading.Thread(target=self._read)

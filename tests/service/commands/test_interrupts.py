@@ -14,7 +14,7 @@ from tests.service.conftest import Server, control, photo
 from tests.support.lines import Line
 from tests.support.terminal import CTRL_C, Terminal
 
-SECONDS = 60.0  # API, worker and Redis may take ten each, and the machine may be busy
+SECONDS = 30.0  # API, worker and Redis may take ten each
 
 
 @pytest.fixture
