@@ -30,7 +30,7 @@ def test_a_card_says_no_more_than_is_known() -> None:
 
 def test_the_front_end_reads_what_cards_say() -> None:
     assert set(catalogue.FACTS) <= set(Card.model_fields)
-    assert set(catalogue.Card.model_fields) - {"facts"} <= set(MorphableCard.model_fields)
+    assert set(catalogue.Card.model_fields) - {"facts", "weights"} <= set(MorphableCard.model_fields)
     assert set(catalogue.Control.model_fields) == set(Control.model_fields)
 
 
