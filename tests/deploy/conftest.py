@@ -1,13 +1,18 @@
 """What is built of deploy/kubernetes: each overlay, and the kustomization of the documents."""
 
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from service.running.embedded import find_redis_server, free_port
 from tests.support import kubectl
 from tests.support.paths import ROOT
+from tests.support.processes import until
 
 Objects = tuple[dict[str, Any], ...]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -66,3 +71,29 @@ def settings(objects: Objects) -> dict[str, str]:
     """The settings of front-ends and workers."""
     (maps,) = [each for name, each in of_kind(objects, "ConfigMap").items() if not name.startswith("pirenderer-redis")]
     return dict(maps["data"])
+
+
+def check_redis(arguments: Sequence[str], places: Mapping[str, Path], folder: Path, password: str) -> None:
+    """A Redis that is started by these arguments, with its files at other places, keeps jobs and knows its password."""
+    port = free_port()
+    line = [str(places.get(argument, argument)) for argument in arguments]
+    process = subprocess.Popen(
+        [str(find_redis_server()), *line, "--port", str(port), "--dir", str(folder)], stdout=subprocess.DEVNULL
+    )
+    try:
+        with redis.Redis(port=port, password=password, decode_responses=True) as client:
+            until(lambda: _answers(client), 20, "Redis does not start")
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

@@ -5,10 +5,10 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
-import redis
 from opentelemetry.sdk import environment_variables
 from typer.testing import CliRunner
 
@@ -17,12 +17,11 @@ from jobs.tracing import ENDPOINTS
 from service.access.control import InsecureSettingsError, check_exposure
 from service.access.keys import KeyFile
 from service.cli import app
-from service.running.embedded import find_redis_server, free_port
 from service.settings import Settings
 from service.variables import OTHERS
+from tests.deploy.conftest import check_redis
 from tests.support.compose import FILE, OVERLAYS, read, variables
 from tests.support.paths import ROOT
-from tests.support.processes import until
 from worker.settings import WorkerSettings
 
 EXAMPLE = ROOT / "docker/example.env"
@@ -224,28 +223,8 @@ def test_redis_asks_for_the_password_that_was_made(
         assert compose["services"][name]["environment"]["PIRENDERER_REDIS_URL_FILE"] == f"{folder}/redis_url"
     monkeypatch.setenv("PIRENDERER_REDIS_URL_FILE", str(tmp_path / "redis_url"))
     assert Settings().redis_url == WorkerSettings().redis_url == url
-    port = free_port()
     places = {"/etc/redis.conf": ROOT / "docker/redis.conf", f"{folder}/redis.conf": tmp_path / "redis.conf"}
-    command = [str(places.get(part, part)) for part in redis_service["command"][1:]]
-    process = subprocess.Popen(
-        [str(find_redis_server()), *command, "--port", str(port), "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
-    )
-    try:
-        with redis.Redis.from_url(url.replace("redis:6379", f"127.0.0.1:{port}"), decode_responses=True) as client:
-            until(lambda: _answers(client), 20, "Redis does not start")
-            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
-            stranger.ping()
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+    check_redis(redis_service["command"][1:], places, tmp_path, password=str(urlsplit(url).password))
 
 
 def test_redis_keeps_jobs() -> None:

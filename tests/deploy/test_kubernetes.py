@@ -1,12 +1,10 @@
 """The files for clusters are valid, agree with each other, and say what the code understands."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
-import redis
 import yaml
 from typer.testing import CliRunner
 
@@ -15,16 +13,14 @@ from service.app import create_app
 from service.cli import app
 from service.commands.healthy import ANSWER_S
 from service.running.connections import GRACE_S
-from service.running.embedded import find_redis_server, free_port
 from service.running.supervisor import STOP_S
 from service.settings import Settings
 from service.variables import setting_variables
 from service.version import package_version
-from tests.deploy.conftest import KUBERNETES, PAGE, Objects, container, of_kind, pods, settings, snippets
+from tests.deploy.conftest import KUBERNETES, PAGE, Objects, check_redis, container, of_kind, pods, settings, snippets
 from tests.support import kubectl
 from tests.support.kubernetes_schemas import check
 from tests.support.paths import ROOT
-from tests.support.processes import until
 from worker.settings import WorkerSettings
 
 OPTIONAL = {"pirenderer-api", "pirenderer-worker", "pirenderer-s3"}  # secrets that may be missing
@@ -289,24 +285,4 @@ def test_redis_starts_with_its_password(everything: Objects, tmp_path: Path) -> 
     (tmp_path / "password.conf").write_text("requirepass abc")
     places = {f"{mounts[name]}/redis.conf": tmp_path / f"{name}.conf" for name in ("settings", "password")}
     assert set(places) <= set(arguments)
-    line = [str(places.get(argument, argument)) for argument in arguments]
-    port = free_port()
-    line += ["--port", str(port), "--dir", str(tmp_path)]
-    process = subprocess.Popen([str(find_redis_server()), *line], stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(port=port, password="abc", decode_responses=True) as client:
-            until(lambda: _answers(client), 20, "Redis does not start")
-            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-            assert client.config_get("appendonly") == {"appendonly": "yes"}
-        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
-            stranger.ping()
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+    check_redis(arguments, places, tmp_path, password="abc")
