@@ -89,7 +89,7 @@ def service(api_processes: int = 1) -> Iterator[tuple[str, WorkerSettings]]:
         "PIRENDERER_QUOTA": f"{UNBOUNDED}/day",
         "PIRENDERER_QUEUE_LIMIT": str(UNBOUNDED),
         "PIRENDERER_QUEUE_SHARE": str(UNBOUNDED),
-        "PIRENDERER_FORM_SHARE": str(2 * AT_ONCE),
+        "PIRENDERER_FORM_SHARE": "200",  # as many as one front-end reads
     }
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("wb") as log:
         folder = Path(name)
