@@ -52,7 +52,10 @@ def run_job(task: Any, token: str) -> None:
 
     Nothing is returned and nothing of the job is raised: its state is in the job store.
     """
-    process_runner().run(kind_of_task(task.name), token=token)
+    try:
+        process_runner().run(kind_of_task(task.name), token=token)
+    except RedisError as error:  # what waits gets another message, and what was begun when its lease has lapsed
+        log.warning("redis does not answer", error=str(error))
 
 
 def host_session(_: Any, session_id: str) -> None:
