@@ -38,7 +38,11 @@ def test_each_lane_has_its_marks_and_all_arguments(
     [
         ((0, 0), 0, "side by side: passed; alone: passed"),
         ((0, 5), 0, "side by side: passed; alone: no tests"),
-        ((1, 0), 1, "side by side: failed; alone: passed"),
+        ((1, 0, 0), 0, "side by side: failed; again: passed; alone: passed"),
+        ((1, 1, 0), 1, "side by side: failed; again: failed; alone: passed"),
+        ((1, 5, 0), 1, "side by side: failed; again: no tests; alone: passed"),
+        ((1, 0, 1), 1, "side by side: failed; again: passed; alone: failed"),
+        ((2, 0), 2, "side by side: ended with 2; alone: passed"),
         ((0, 4), 4, "side by side: passed; alone: ended with 4"),
         ((5, 5), 5, "side by side: no tests; alone: no tests"),
     ],
