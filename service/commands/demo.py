@@ -3,10 +3,11 @@
 import asyncio
 import json
 import tempfile
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,8 +18,10 @@ from pirenderer_client import AsyncClient, AsyncJob, ServiceError
 from service.commands.progress import follow, job_bars, show_timings
 from service.commands.serve import CannotServeError, serving
 from service.running.embedded import free_port
-from service.running.supervisor import ChildDiedError
+from service.running.supervisor import POLL_S, ChildDiedError, Supervisor
 from service.settings import Settings
+
+T = TypeVar("T")
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 POSE = {"yaw": 20, "pitch": 5, "smile": 0.6}
@@ -52,12 +55,12 @@ def demo(
                 if supervisor.stopping:
                     raise typer.Exit(130)
                 console.print(f"everything runs at {url}")
-                work = pool.submit(asyncio.run, _run_jobs(url, portrait, speech, out))
+                work = pool.submit(asyncio.run, until_stopped(_run_jobs(url, portrait, speech, out), supervisor))
                 work.add_done_callback(lambda _: supervisor.request_stop())
                 supervisor.watch()
-                if not work.done():  # leaving closes the address of the API, so that the work ends
-                    raise typer.Exit(130)
             jobs = work.result()
+            if jobs is None:
+                raise typer.Exit(130)
         except (UnusableError, CannotServeError, ChildDiedError, ServiceError) as error:
             typer.echo(f"error: {error}", err=True)
             log.flush()
@@ -75,6 +78,18 @@ def demo(
         typer.echo(f"{path}")
         if name in jobs:
             show_timings(jobs[name])
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], supervisor: Supervisor) -> T | None:
+    """What comes of `work`; None where a stop is requested before, for then the work has lost what it works with."""
+    task = asyncio.create_task(work)
+    while not task.done() and not supervisor.stopping:
+        await asyncio.wait([task], timeout=POLL_S)
+    if not supervisor.stopping:
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None
 
 
 async def _run_jobs(url: str, portrait: Path, speech: Path, out: Path) -> dict[str, AsyncJob]:

@@ -1,13 +1,12 @@
 """How jobs go on, each in a line of its own on the standard error stream."""
 
-import asyncio
 import sys
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pirenderer_client import AsyncJob, InvalidRequestError, JobFailedError, ServiceError
+from pirenderer_client import AsyncJob, JobFailedError
 
 
 def job_bars() -> Progress:
@@ -25,7 +24,7 @@ def job_bars() -> Progress:
 
 
 async def follow(job: AsyncJob, bars: Progress, label: str) -> None:
-    """Show a job until it has succeeded; canceled, as by Ctrl-C, cancel it on the server, too. Raises ServiceError."""
+    """Show a job until it has succeeded. Raises ServiceError."""
     row = bars.add_task(label, total=None, stage=job.status)
     try:
         async for event in job.events():
@@ -33,24 +32,10 @@ async def follow(job: AsyncJob, bars: Progress, label: str) -> None:
                 bars.update(row, completed=progress.done, total=progress.total, stage=progress.stage)
             elif event.name == "status":
                 bars.update(row, stage=event.data["status"])
-    except asyncio.CancelledError:
-        typer.echo(f"job {job.id} {await _canceled(job)}", err=True)
-        raise
     finally:
         bars.remove_task(row)
     if job.status != "succeeded":
         raise JobFailedError(job)
-
-
-async def _canceled(job: AsyncJob) -> str:
-    """What has come of it."""
-    try:
-        await job.cancel()
-    except InvalidRequestError:
-        return "has ended already"
-    except (ServiceError, asyncio.CancelledError):
-        return "may go on: the server does not answer"
-    return "is canceled"
 
 
 def show_timings(job: AsyncJob) -> None:

@@ -24,7 +24,7 @@ from jobs.drivers import (
 )
 from jobs.formats import SUFFIXES
 from jobs.media_types import IMAGES, listed
-from pirenderer_client import AsyncClient, AsyncJob, ServiceError
+from pirenderer_client import AsyncClient, AsyncJob, InvalidRequestError, ServiceError
 from pirenderer_client.calls import ADDRESSES
 from service.commands.progress import follow, job_bars, show_timings
 
@@ -126,7 +126,7 @@ class Batch:
         job: AsyncJob | None = None
         try:
             job = await self._create(portrait)
-            await follow(job, bars, job.kind if self.alone else portrait.name)
+            await self._follow(job, bars, job.kind if self.alone else portrait.name)
             assert job.result is not None  # noqa: S101 - it succeeded
             if not self.exact:
                 path = path.with_suffix(f".{SUFFIXES[job.result.media_type]}")
@@ -145,6 +145,14 @@ class Batch:
                 show_timings(job)
         return True
 
+    async def _follow(self, job: AsyncJob, bars: Progress, label: str) -> None:
+        """Canceled, as by Ctrl-C, cancel the job on the server, too."""
+        try:
+            await follow(job, bars, label)
+        except asyncio.CancelledError:
+            typer.echo(f"job {job.id} {await _canceled(job)}", err=True)
+            raise
+
     async def _create(self, portrait: Path) -> AsyncJob:
         drivers = self.drivers
         if drivers.kind == "image":
@@ -152,6 +160,17 @@ class Batch:
         return await self.client.animate(
             portrait, audio=drivers.audio, text=drivers.text, driving=drivers.driving, **self.given
         )
+
+
+async def _canceled(job: AsyncJob) -> str:
+    """What has come of it."""
+    try:
+        await job.cancel()
+    except InvalidRequestError:
+        return "has ended already"
+    except (ServiceError, asyncio.CancelledError):
+        return "may go on: the server does not answer"
+    return "is canceled"
 
 
 def _print_json(portrait: Path, path: Path | None, document: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The demo, whole, with real models."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from service.catalogue import Catalogue
+from service.commands.demo import until_stopped
+from service.running.supervisor import Supervisor
 from tests.support.paths import ROOT
 
 
@@ -35,3 +38,23 @@ def test_the_demo_poses_and_speaks(tmp_path: Path) -> None:
     with av.open(str(ROOT / "service/samples/speech.flac")) as container:
         assert seconds == pytest.approx(float(container.duration or 0) / av.time_base, abs=0.08)
     assert Path(summary["paths"]["sheet"]).stat().st_size > 10_000
+
+
+def test_what_the_demo_does_ends_with_it() -> None:
+    supervisor = Supervisor()
+
+    async def never() -> None:
+        supervisor.request_stop()
+        await asyncio.Event().wait()
+
+    assert asyncio.run(asyncio.wait_for(until_stopped(never(), supervisor), 60)) is None
+
+
+def test_a_failure_that_stopping_brings_about_is_none() -> None:
+    supervisor = Supervisor()
+
+    async def fails() -> None:
+        supervisor.request_stop()
+        raise ConnectionError
+
+    assert asyncio.run(until_stopped(fails(), supervisor)) is None
