@@ -44,6 +44,12 @@ def until(
         time.sleep(every_s)
 
 
+def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """The process of a worker that works, be it that it loads yet."""
+    children = psutil.Process(worker.pid).children()
+    return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
+
+
 class Service:
     """A service in a folder. `worker_port` is where workers find Redis, if not at its own port."""
 
@@ -122,8 +128,7 @@ class Service:
 
     def child(self, name: str = "worker") -> psutil.Process | None:
         """The process that works, not the one that watches it."""
-        children = psutil.Process(self.processes[name].pid).children()
-        return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
+        return child_of(self.processes[name])
 
     def kill_child(self) -> None:
         if (child := self.child()) is not None:

@@ -18,6 +18,7 @@ from jobs.schemas import JobKind
 from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.names import MESSAGES
 from worker.queue.gpus import take_gpu
+from worker.queue.pool import Pool
 from worker.settings import WorkerSettings
 
 
@@ -83,7 +84,7 @@ def make_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for Redis as long as it is away
         # prefork with one spawned child: answers pings while busy, dies alone; loading a model takes longer than 4 s
-        worker_pool="prefork",
+        worker_pool=Pool,
         worker_concurrency=1,
         worker_pool_start_method="spawn",
         worker_proc_alive_timeout=300,

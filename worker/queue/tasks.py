@@ -29,6 +29,7 @@ from jobs.store.jobs import JobStore
 from jobs.tracing import start_tracing, stop_tracing
 from model.errors import ModelError
 from worker.decoding.forkserver import start_forkserver
+from worker.queue.pool import end_soon
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def host_session(_: Any, session_id: str) -> None:
 
 def load_models(**_: Any) -> None:
     """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
+    end_soon()
     start_forkserver()  # it loads beside the models
     start_tracing("pirenderer-worker")
     runner = process_runner()

@@ -1,5 +1,6 @@
 """How a worker ends, and what becomes of the job it was at."""
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.schemas import JobStatus
+from jobs.files.keys import new_id
+from jobs.machine import machine
+from jobs.messages import job_message
+from jobs.schemas import JobKind, JobStatus
 from jobs.store.names import Key
-from tests.support.processes import until
+from tests.support.processes import child_of, until
 from tests.worker.conftest import Bench, WorkerProcess, frames_in
 
 pytestmark = pytest.mark.slow
@@ -45,6 +49,44 @@ def test_an_idle_worker_told_to_stop_soon_is_not_counted_any_more(bench: Bench, 
     worker = bench.start_worker(REMAP_SIGTERM="SIGQUIT", **tiny)
     bench.wait_for_workers(1)
     end_idle(bench, worker)
+
+
+def test_a_worker_told_to_stop_as_it_hands_a_message_over_does_not_wait_for_it_to_begin(
+    bench: Bench, tiny: dict[str, str]
+) -> None:
+    worker = bench.start_worker(**tiny)
+    bench.wait_for_workers(1)
+    before = new_id()
+    bench.store.send(job_message(before, JobKind.VIDEO))
+    until(lambda: re.search(f"{before}.* succeeded", worker.log.read_text()), 60, "its child works on no message")
+    child = child_of(worker.process)
+    assert child is not None
+    child.suspend()
+    job_id = new_id()
+    bench.store.send(job_message(job_id, JobKind.VIDEO))
+    until(lambda: job_id in worker.log.read_text(), 30, "the message is not taken")
+    heard = worker.log.read_text().count("Warm shutdown")
+    worker.process.terminate()
+    until(lambda: worker.log.read_text().count("Warm shutdown") > heard, 30, "the signal is not heard")
+    time.sleep(2)  # it forgets the message, of which its child has said nothing
+    child.resume()
+    assert worker.process.wait(30) == 0
+    assert bench.store.workers.live() == {}
+
+
+@pytest.mark.parametrize("variables", [{}, {"REMAP_SIGTERM": "SIGQUIT"}], ids=["stop", "stop soon"])
+def test_a_worker_told_to_stop_does_not_wait_until_its_models_are_loaded(
+    variables: dict[str, str], bench: Bench, tiny: dict[str, str]
+) -> None:
+    worker = bench.start_worker(**variables, **tiny)
+    until(lambda: child_of(worker.process), 60, "no child is started")
+    child = child_of(worker.process)
+    assert child is not None
+    child.suspend()
+    bench.store.workers.beat(f"{machine()}:{child.pid}", {"state": "loading"})  # as it does
+    until(lambda: f"{worker.process.pid}@{socket.gethostname()} ready." in worker.log.read_text(), 60, "no consumer")
+    end_idle(bench, worker)
+    assert not child.is_running()
 
 
 def test_a_worker_told_to_stop_soon_gives_back_what_it_is_at(
