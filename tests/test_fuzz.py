@@ -110,7 +110,7 @@ def test_files(service: Service) -> None:
             return True
 
         while len(waiting) > most:
-            until(oldest_done, 60, f"a job does not end: {service.log('worker')}")
+            until(oldest_done, f"a job does not end: {service.log('worker')}")
 
     @fuzz(60)
     @given(data=st.data(), name=st.sampled_from(sorted(FORMS)))

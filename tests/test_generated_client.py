@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,7 @@ import soundfile
 from PIL import Image
 
 from tests.support import node
-from tests.support.processes import PORTRAIT, ROOT, Service
+from tests.support.processes import PORTRAIT, ROOT, Service, until
 from tests.support.tiny_weights import tiny_service
 
 pytestmark = pytest.mark.slow
@@ -71,11 +70,12 @@ def client(service: Service, module: Module) -> Iterator[Any]:
 def fetched(module: Module, client: Any, job: Any) -> tuple[Any, bytes]:
     """Ask for a job until it has ended, then for its result."""
     assert isinstance(job, module("models.job").Job), job
-    deadline = time.monotonic() + 120
-    while job.status in ("queued", "running"):
-        assert time.monotonic() < deadline, job
-        time.sleep(0.1)
-        job = module("api.jobs.read_job").sync(job.id, client=client)
+
+    def asked() -> Any:
+        return module("api.jobs.read_job").sync(job.id, client=client)
+
+    until(lambda: asked().status not in ("queued", "running"), lambda: str(asked()))
+    job = asked()
     assert job.status == "succeeded", job.error
     return job, module("api.jobs.fetch_result").sync(job.id, client=client).payload.read()
 

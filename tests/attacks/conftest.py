@@ -78,7 +78,7 @@ class Api(Service):
         before = _peak_mib(process)
         asking.start()
         try:
-            until(lambda: burden.seconds, 30, "/healthz does not answer")
+            until(lambda: burden.seconds, "/healthz does not answer")
             yield burden
         finally:
             over.set()

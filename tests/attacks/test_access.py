@@ -28,7 +28,7 @@ from service.running.embedded import free_port
 from service.settings import Settings
 from tests.service.conftest import FIRST, SECOND, running
 from tests.service.routes.test_create import refused
-from tests.support.processes import PORTRAIT, ROOT, TURN, until
+from tests.support.processes import PATIENCE_S, PORTRAIT, ROOT, TURN, until
 
 PLAIN_UMASK = 0o022
 
@@ -257,12 +257,12 @@ def api(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
                 return False
 
         try:
-            until(answers, 60, watched.shown)
+            until(answers, watched.shown)
             yield watched
         finally:
             client.close()
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_S)
             reader.join(10)
             os.close(master)
 
@@ -271,7 +271,7 @@ def test_what_strangers_send_neither_steers_the_terminal_nor_forges_lines(api: W
     marks = "\x1b]0;pwned\x07\x1b[2J\x1b[31mFAKE\x9b\x7f\r\nforged\u202e\u2028"
     path = "".join(f"%{byte:02x}" for byte in marks.encode())
     assert api.client.get(f"/a{path}").status_code == 404
-    until(lambda: "forged" in api.shown(), 10, api.shown)
+    until(lambda: "forged" in api.shown(), api.shown)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", api.shown())  # our own colours
     assert r"\x1b]0;pwned\x07\x1b[2J\x1b[31mFAKE\x9b\x7f\r\nforged\u202e\u2028" in shown
     assert not re.search(r"[^\r\n -\uffff]|[\x7f-\x9f\u202e\u2028]", shown)

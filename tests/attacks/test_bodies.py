@@ -12,6 +12,7 @@ import pytest
 from tests.attacks.conftest import MIB, Api
 from tests.service.conftest import photo
 from tests.service.routes.test_create import MP4, WAV
+from tests.support.processes import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -106,8 +107,8 @@ def test_large_bodies_keep_no_small_one_waiting(api: Api) -> None:
 
     def bits() -> Iterator[bytes]:
         yield from (large[at : at + 65_536] for at in range(0, len(large) - 1, 65_536))
-        nearly.wait(120)
-        go.wait(120)
+        nearly.wait(PATIENCE_S)
+        go.wait(PATIENCE_S)
         yield b" "
 
     def send_large() -> None:
@@ -127,7 +128,7 @@ def test_large_bodies_keep_no_small_one_waiting(api: Api) -> None:
     with api.as_owner("bob") as bob, api.watched() as burden:
         for thread in threads:
             thread.start()
-        nearly.wait(120)
+        nearly.wait(PATIENCE_S)
         go.set()
         began, waits = time.monotonic(), [ask(bob)]
         while any(thread.is_alive() for thread in threads):

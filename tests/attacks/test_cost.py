@@ -133,7 +133,7 @@ def check(service: Service, bombs: dict[str, Callable[[float], bytes]], send: Se
             assert response.status_code in (202, 400, 413, 415, 422, 429), response.text
             if response.status_code == 202:
                 job_id = response.json()["id"]
-                until(lambda: service.done([job_id]), 120, lambda: service.log("worker"))
+                until(lambda: service.done([job_id]), lambda: service.log("worker"))
                 job = service.job(job_id)
                 assert job is not None
                 error = job["error"]

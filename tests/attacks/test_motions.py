@@ -139,7 +139,7 @@ def test_forms_that_wait_hold_no_text(api: Api) -> None:
                 )
                 held.append(connection)
         wanted = len(held) * 3 * MIB - MIB  # what lies in buffers is not there yet
-        until(lambda: sum(path.stat().st_size for path in api.artifacts.glob(DRAFTS)) > wanted, 30, "no drafts")
+        until(lambda: sum(path.stat().st_size for path in api.artifacts.glob(DRAFTS)) > wanted, "no drafts")
         for connection in held:
             connection.close()
     burden.check(mib=16)

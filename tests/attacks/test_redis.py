@@ -24,7 +24,7 @@ from service.running.embedded import EmbeddedRedis, running_redis
 from service.settings import Settings
 from tests.jobs.conftest import create, read
 from tests.service.conftest import Start
-from tests.support.processes import PORTRAIT, ROOT, until
+from tests.support.processes import PATIENCE_S, PORTRAIT, ROOT, until
 
 SECRET = "s3cr3t"
 WRONG = {
@@ -151,7 +151,7 @@ def working(folder: Path, url: str, weights_dir: Path) -> Iterator[tuple[subproc
         yield worker, log
     finally:
         worker.terminate()
-        worker.wait(30)
+        worker.wait(PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_a_worker_waits_for_redis_and_leaves_another_applications_messages_alone
     """The other's queue is named as one of ours, in the database that both use."""
     url = EmbeddedRedis(tmp_path / "redis").url
     with working(tmp_path, url.replace("unix://", f"unix://default:{SECRET}@"), weights_dir) as (worker, log):
-        until(lambda: "Trying again" in log.read_text(), 30, log.read_text)
+        until(lambda: "Trying again" in log.read_text(), log.read_text)
         assert worker.poll() is None
         assert "Traceback" not in log.read_text()
         with running_redis(tmp_path / "redis"), redis.Redis.from_url(url, decode_responses=True) as client:
@@ -173,7 +173,7 @@ def test_a_worker_waits_for_redis_and_leaves_another_applications_messages_alone
             store = JobStore.connect(url)
             job_id = create(store)
             store.send(job_message(job_id, JobKind.IMAGE))
-            until(lambda: read(store, job_id).status is JobStatus.FAILED, 60, log.read_text)  # it has no models
+            until(lambda: read(store, job_id).status is JobStatus.FAILED, log.read_text)  # it has no models
             assert client.lrange("images", 0, -1) == message
             assert {key for key in client.scan_iter() if not key.startswith("pirenderer:")} == theirs
             store.close()

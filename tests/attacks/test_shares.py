@@ -82,7 +82,7 @@ def test_forms_at_once_are_bounded_and_released(clean: Api, portrait: bytes) -> 
     files = {"portrait": portrait, **POSE}
     with clean.as_owner("alice") as alice, clean.as_owner("bob") as bob:
         held = [begin("alice") for _ in range(2)]
-        until(lambda: folders() == 2, 20, "forms do not begin")
+        until(lambda: folders() == 2, "forms do not begin")
         problem = refused(alice.post("/v1/images", files=files), ProblemType.TOO_MANY_REQUESTS)  # type: ignore[arg-type]
         assert problem["detail"] == "2 forms of this key's owner are under way, which is all one owner may have"
         refused(alice.post("/v1/portraits", files={"portrait": portrait}), ProblemType.TOO_MANY_REQUESTS)
@@ -91,7 +91,7 @@ def test_forms_at_once_are_bounded_and_released(clean: Api, portrait: bytes) -> 
         held[1].sendall(b'Content-Disposition: form-data; name="x"\r\n\r\n')
         assert held[1].recv(1000).startswith(b"HTTP/1.1 422")
         held[1].close()
-        until(lambda: folders() == 1, 20, "forms are not given up")
+        until(lambda: folders() == 1, "forms are not given up")
         assert [alice.post("/v1/images", files=files).status_code for _ in range(3)] == [202] * 3  # type: ignore[arg-type]
 
 
@@ -118,7 +118,7 @@ def test_streams_are_bounded_and_a_wait_gives_way(clean: Api, portrait: bytes) -
             with alice.stream("GET", events) as stream:
                 return stream.status_code == 200
 
-        until(again, 20, "streams that ended are still counted")
+        until(again, "streams that ended are still counted")
 
 
 def test_a_stream_ends_with_its_key(clean: Api, portrait: bytes) -> None:
@@ -162,8 +162,8 @@ def test_what_an_owner_keeps_is_bounded(clean: Api, portrait: bytes) -> None:
         assert alice.post(job["urls"]["cancel"]).json()["status"] == "canceled"
         again = alice.post(job["urls"]["self"] + "/rerun").json()
         assert kept() == 16_000
-        until(lambda: alice.get(job["urls"]["self"]).json()["status"] == "expired", 20, "a canceled job stays")
-        until(lambda: kept() == 8000, 20, "an expired job is counted")
+        until(lambda: alice.get(job["urls"]["self"]).json()["status"] == "expired", "a canceled job stays")
+        until(lambda: kept() == 8000, "an expired job is counted")
         assert alice.get(again["urls"]["self"]).json()["status"] == "queued"
         assert "pirenderer_kept_bytes" in alice.get("/metrics").text
 

@@ -214,7 +214,7 @@ def test_webhooks_are_tested_and_followed(client: Client, url: str) -> None:
         assert (tried.event, tried.outcome, tried.status, tried.error) == ("webhook.test", "delivered", 204, None)
         assert [sent.headers["webhook-id"] for sent in receiver.sent] == [tried.message_id]
         job = client.pose(PORTRAIT, controls={}, options=CROP, webhook={"url": receiver.url}).wait()
-        until(lambda: client.webhook_deliveries(job), 20, "nothing was delivered")
+        until(lambda: client.webhook_deliveries(job), "nothing was delivered")
         secret, tried, deliveries = asyncio.run(asked(job))
     assert secret == client.webhook_secret()
     assert secret.startswith("whsec_")

@@ -171,7 +171,7 @@ def test_who_is_slow_sees_the_newest_alone() -> None:
         listen(stage, line)
 
     with live(Stage(script)) as session:
-        until(lambda: session.waiting == "for a worker", 10, "nothing was told")
+        until(lambda: session.waiting == "for a worker", "nothing was told")
         assert next(session).picture == 99
 
 

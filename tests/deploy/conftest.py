@@ -12,7 +12,7 @@ import redis
 from service.running.embedded import find_redis_server, free_port
 from tests.support import kubectl
 from tests.support.paths import ROOT
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 Objects = tuple[dict[str, Any], ...]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -82,14 +82,14 @@ def check_redis(arguments: Sequence[str], places: Mapping[str, Path], folder: Pa
     )
     try:
         with redis.Redis(port=port, password=password, decode_responses=True) as client:
-            until(lambda: _answers(client), 20, "Redis does not start")
+            until(lambda: _answers(client), "Redis does not start")
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
             assert client.config_get("appendonly") == {"appendonly": "yes"}
         with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _answers(client: "redis.Redis") -> bool:

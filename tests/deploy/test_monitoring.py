@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S
 
 FOLDER = ROOT / "deploy" / "monitoring"
 OPERATOR = ROOT / "deploy" / "kubernetes" / "components" / "monitoring" / "alerts.yaml"
@@ -29,7 +30,7 @@ def promtool() -> str:
 
 
 def run(promtool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_each_alert_says_how_bad_it_is_and_what_to_do() -> None:

@@ -17,7 +17,7 @@ from service.running.connections import GRACE_S
 from service.running.embedded import free_port
 from service.settings import Settings
 from tests.support.paths import ROOT
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 from worker.settings import WorkerSettings
 
 UNITS = ROOT / "deploy/systemd"
@@ -104,11 +104,15 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text().replace(PROGRAM, str(program)))
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no"]
     names = [API, SOCKET, WORKER.replace("@", "@0")]
-    done = subprocess.run([*command, *names], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*command, *names], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     wrong = tmp_path / API
     wrong.write_text(wrong.read_text().replace("OOMPolicy=", "OOMPolicies="))
-    done = subprocess.run([*command, API], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*command, API], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert "OOMPolicies" in done.stderr
 
 
@@ -132,7 +136,7 @@ def test_a_socket_of_systemd_is_served(redis_url: str, tmp_path: Path) -> None:
             return False
 
     try:
-        until(answered, 60, "nobody answers")
+        until(answered, "nobody answers")
     finally:
         process.terminate()
-        assert process.wait(40) == -signal.SIGTERM, "it ends by the signal, once it has left"
+        assert process.wait(PATIENCE_S) == -signal.SIGTERM, "it ends by the signal, once it has left"

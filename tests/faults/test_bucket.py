@@ -49,12 +49,12 @@ def test_jobs_are_done_through_a_bucket_whatever_dies(machines: Service, bucket:
     scratch = start_worker(machines, bucket)
     image = machines.create("images", "image", motion=TURN)
     video = machines.create("videos", "video", motion=SWAY)
-    until(lambda: "render" in str(machines.job(video)), 120, lambda: machines.log("worker"))
+    until(lambda: "render" in str(machines.job(video)), lambda: machines.log("worker"))
     machines.kill_child()
-    until(lambda: machines.attempts(video, "1") == 1, 60, lambda: machines.log("worker"))
+    until(lambda: machines.attempts(video, "1") == 1, lambda: machines.log("worker"))
     s3_server.stop()  # when the segment is rendered, there is nowhere to put it
     try:
-        until(lambda: "waiting for a store" in machines.log("worker"), 60, lambda: machines.log("worker"))
+        until(lambda: "waiting for a store" in machines.log("worker"), lambda: machines.log("worker"))
     finally:
         s3_server.start()
     jobs = machines.finished(image, video)
@@ -73,8 +73,8 @@ def test_a_job_whose_files_are_away_waits_for_them(machines: Service, bucket: Bu
     s3_server.stop()
     try:
         start_worker(machines, bucket)
-        until(lambda: "the job is queued again" in machines.log("worker"), 120, lambda: machines.log("worker"))
-        until(lambda: "queued" in str(machines.job(job_id)), 5, "it is not queued")
+        until(lambda: "the job is queued again" in machines.log("worker"), lambda: machines.log("worker"))
+        until(lambda: "queued" in str(machines.job(job_id)), "it is not queued")
         refused = machines.client.get("/readyz")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     finally:

@@ -41,7 +41,7 @@ def set_clock(service: Service) -> Callable[[int], None]:
 
     def set_to(seconds: int) -> None:
         clock.write_text(f"{seconds:+}")
-        until(lambda: abs(service.redis.time()[0] - time.time() - seconds) < 2, 5, "the clock was not set")
+        until(lambda: abs(service.redis.time()[0] - time.time() - seconds) < 2, "the clock was not set")
 
     set_to(-HOUR)
     set_to(0)
@@ -56,7 +56,7 @@ def test_a_clock_set_forward_and_back_while_jobs_run(service: Service, set_clock
         service.start(name)
     service.wait_for_workers(2)
     long = service.create("videos", "long", motion=SWAY.replace('"t": 1', '"t": 2.4'))
-    until(lambda: _frames(service, long) > 0, 90, lambda: service.log("worker"))
+    until(lambda: _frames(service, long) > 0, lambda: service.log("worker"))
     set_clock(HOUR)
     image = service.create("images", "after", motion=TURN)
     for job in service.finished(long, image):
@@ -64,7 +64,7 @@ def test_a_clock_set_forward_and_back_while_jobs_run(service: Service, set_clock
     assert 2 in [service.attempts(long, part) for part in ("", "0", "1", "2")]
     assert "claim lost" in service.log("worker") + service.log("worker 2")
     short = service.create("videos", "short", motion=SWAY.replace('"t": 1', '"t": 1.2'))
-    until(lambda: _frames(service, short) > 0, 90, lambda: service.log("worker"))
+    until(lambda: _frames(service, short) > 0, lambda: service.log("worker"))
     set_clock(-HOUR)
     image = service.create("images", "before", motion=TURN)
     for job in service.finished(short, image):
@@ -86,7 +86,7 @@ def test_a_clock_set_back_does_not_prolong_the_hold_of_the_dead(
     assert isinstance(store.claims.claim(held, holder="dead:1", lease_s=1), Claim)
     store.workers.beat("dead:1", {"state": "ready"})
     set_clock(-HOUR)
-    until(lambda: store.upkeep.recover_orphans(lease_s=1), 10, "the lock lasts")
+    until(lambda: store.upkeep.recover_orphans(lease_s=1), "the lock lasts")
     assert store.upkeep.due_for_resend(JobKind.IMAGE, messages=0, age_s=9) == [
         waiting
     ]  # the other has just been queued
@@ -120,10 +120,10 @@ def test_a_clock_set_back_does_not_prolong_live_sessions(
         assert silent_s is not None
         return silent_s > 1
 
-    until(worker_is_missed, 10, "a worker's death is not seen")
-    until(lambda: not store.live.beat(held, worker="w", pictures=0), 10, "a front-end's death is not seen")
+    until(worker_is_missed, "a worker's death is not seen")
+    until(lambda: not store.live.beat(held, worker="w", pictures=0), "a front-end's death is not seen")
     store.live.vouch("vouched")
-    until(lambda: store.live.count() == 1, 10, "a session that nobody vouches for lasts")
+    until(lambda: store.live.count() == 1, "a session that nobody vouches for lasts")
     store.close()
 
 

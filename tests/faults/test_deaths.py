@@ -26,7 +26,7 @@ def test_no_job_is_lost_whatever_dies(service: Service) -> None:
         store.send(job_message(job_id, JobKind.IMAGE))
         faults += 1
     store.close()
-    until(lambda: service.done(jobs) >= 2, 90, lambda: service.log("worker"))
+    until(lambda: service.done(jobs) >= 2, lambda: service.log("worker"))
     service.kill_child()
     faults += 1
     service.kill("api")
@@ -39,16 +39,16 @@ def test_no_job_is_lost_whatever_dies(service: Service) -> None:
     service.start("api")
     late.join()
     jobs += submitted
-    until(lambda: service.done(jobs) >= 4, 90, lambda: service.log("worker"))
+    until(lambda: service.done(jobs) >= 4, lambda: service.log("worker"))
     service.kill("redis")
     faults += 1
     time.sleep(0.5)
     service.start("redis")
-    until(lambda: service.done(jobs) >= 6, 120, lambda: service.log("worker"))
+    until(lambda: service.done(jobs) >= 6, lambda: service.log("worker"))
     service.kill("worker")
     faults += 1
     service.start("worker")
-    for job in service.finished(*jobs, seconds=150):
+    for job in service.finished(*jobs, within_s=150):
         service.check_done_once(job)
     assert service.create("images", "image-0", motion=TURN) == jobs[0]  # the key is still known
     assert len(service.client.get("/v1/jobs").json()["jobs"]) == len(jobs) == 11
@@ -65,11 +65,11 @@ def test_a_worker_goes_on_though_redis_died_before_its_message_was_acknowledged(
         service.start("api")
         service.start("worker")
         jobs = [service.create("images", "first", motion=TURN)]
-        until(lambda: died.happened, 90, lambda: service.log("worker"))
+        until(lambda: died.happened, lambda: service.log("worker"))
         time.sleep(2)  # in which the worker tries once more, and is refused
         service.start("redis")
         jobs.append(service.create("images", "second", motion=TURN))
-        for job in service.finished(*jobs, seconds=60):
+        for job in service.finished(*jobs):
             service.check_done_once(job)
     finally:
         service.stop()

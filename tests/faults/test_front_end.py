@@ -51,7 +51,7 @@ def test_an_upload_that_a_dying_front_end_breaks_off_leaves_no_job(service: Serv
             b'--x\r\nContent-Disposition: form-data; name="portrait"; filename="a"\r\n\r\n'
             + PORTRAIT.read_bytes()[:9000]
         )
-        until(lambda: list(service.artifacts.glob("??/*/.*/portrait*")), 20, "the upload did not begin")
+        until(lambda: list(service.artifacts.glob("??/*/.*/portrait*")), "the upload did not begin")
         service.kill("api")
     service.start("api")
     assert service.client.get("/v1/jobs").json()["jobs"] == []
@@ -61,7 +61,7 @@ def test_an_upload_that_a_dying_front_end_breaks_off_leaves_no_job(service: Serv
     os.utime(folder, (hours_ago, hours_ago))
     service.kill("api")
     service.start("api")  # housekeeping sweeps as it begins
-    until(lambda: not folder.exists(), 10, "the folder was not swept")
+    until(lambda: not folder.exists(), "the folder was not swept")
 
 
 def test_without_room_uploads_are_refused_and_the_service_goes_on(service: Service) -> None:

@@ -13,7 +13,7 @@ import pytest
 from service.access.keys import KeyFile, KeyScope
 from service.running.embedded import free_port
 from tests.support.paths import ROOT
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 SECRET = b"s" * 32
@@ -64,11 +64,11 @@ def api(tmp_path: Path, keys: Path, redis_url: str) -> Iterator[httpx.Client]:
     process = subprocess.Popen(line, cwd=ROOT, env=environment(tmp_path, keys, redis_url), stderr=log, stdout=log)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
-            until(lambda: _answers(client, process), 40, (tmp_path / "log").read_text)
+            until(lambda: _answers(client, process), (tmp_path / "log").read_text)
             yield client
     finally:
         process.terminate()
-        process.wait(40)
+        process.wait(PATIENCE_S)
         log.close()
 
 

@@ -79,7 +79,12 @@ def test_no_accepted_job_is_lost_and_no_request_waits_long(service: Service, tmp
     assert stream.broken == []
     assert set(stream.statuses) == {200, 202, 503}
     assert stream.told
-    until(lambda: all(done(service, each) for each in stream.accepted), 240, lambda: service.log("worker"), every_s=1)
+    until(
+        lambda: all(done(service, each) for each in stream.accepted),
+        lambda: service.log("worker"),
+        every_s=1,
+        within_s=240,
+    )
     for name in ("api", "worker"):
         log = (tmp_path / f"{name}.log").read_text("utf-8")
         assert "Traceback" not in log, log[max(0, log.index("Traceback") - 500) :][:4000]
@@ -87,7 +92,7 @@ def test_no_accepted_job_is_lost_and_no_request_waits_long(service: Service, tmp
 
 def accepts(stream: Stream, service: Service) -> None:
     before = len(stream.accepted)
-    until(lambda: len(stream.accepted) > before + 2, 60, lambda: service.log("api"))
+    until(lambda: len(stream.accepted) > before + 2, lambda: service.log("api"))
 
 
 def done(service: Service, job_id: str) -> bool:

@@ -35,8 +35,8 @@ def back_up(service: Service, to: Path) -> None:
         client.bgrewriteaof()
         client.config_set("auto-aof-rewrite-percentage", 0)
         try:
-            until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 20, "the rewriting does not end")
-            until(lambda: not client.info("persistence")["aof_rewrite_scheduled"], 20, "the rewriting does not begin")
+            until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the rewriting does not end")
+            until(lambda: not client.info("persistence")["aof_rewrite_scheduled"], "the rewriting does not begin")
             for path in service.folder.glob("appendonly*"):
                 (shutil.copytree if path.is_dir() else shutil.copy)(path, to / path.name)
         finally:
@@ -68,7 +68,7 @@ def test_another_machine_goes_on_from_a_backup(service: Service, after: Service,
     results = [job["result"] for job in service.finished(*ended)]
     running = service.create("videos", "running", motion=SWAY)
     waiting = [service.create("videos", f"waiting-{number}", motion=SWAY) for number in range(2)]
-    until(lambda: "running" in str(service.job(running)), 60, lambda: service.log("worker"))
+    until(lambda: "running" in str(service.job(running)), lambda: service.log("worker"))
     back_up(service, after.folder)
     assert {(service.job(each) or {})["status"] for each in waiting} == {"queued"}
     kill_everything(service)

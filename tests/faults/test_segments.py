@@ -18,7 +18,7 @@ from jobs.problems import ProblemType
 from jobs.schemas import JobKind
 from jobs.segments import cut
 from jobs.store.names import Key, lock_key
-from tests.support.processes import PORTRAIT, TURN, Service, need_weights, until
+from tests.support.processes import PATIENCE_S, PORTRAIT, TURN, Service, need_weights, until
 from tests.support.redis_proxy import RedisProxy
 from worker.queue.app import make_app
 
@@ -72,7 +72,7 @@ def frames_of(service: Service, job: dict[str, Any]) -> list[str]:
 
 def check(service: Service, job: dict[str, Any], frames: list[str]) -> None:
     """It is done once, with the frames it is to have; nothing else lies about, and nothing once it is deleted."""
-    until(lambda: not service.redis.exists(Key.UNTIDY), 10, "files are not looked through")
+    until(lambda: not service.redis.exists(Key.UNTIDY), "files are not looked through")
     service.check_done_once(job)
     assert frames_of(service, job) == frames
     own = {f"{Key.JOB}{job['id']}{suffix}" for suffix in ("", ":spec", ":events", ":segments")}
@@ -102,7 +102,7 @@ def sender(data: bytes) -> psutil.Process:
 def kill(data: bytes) -> None:
     process = sender(data)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def cut_off(_: bytes) -> None:
@@ -131,7 +131,7 @@ def test_a_fault_at_any_part(proxied: tuple[Service, RedisProxy], frames: list[s
     for name, (_, marks, act, after, _) in FAULTS.items():
         jobs[name] = create(service, name)
         faults[name] = proxy.at(act, jobs[name].encode(), *marks, after=after)
-    for (name, job_id), job in zip(jobs.items(), service.finished(*jobs.values(), seconds=600), strict=True):
+    for (name, job_id), job in zip(jobs.items(), service.finished(*jobs.values(), within_s=600), strict=True):
         part, *_, attempts = FAULTS[name]
         assert faults[name].happened == 1, name
         assert service.attempts(job_id, part) == attempts, name
@@ -152,14 +152,14 @@ def test_a_worker_that_was_held_up_writes_nothing_more(proxied: tuple[Service, R
         stored.append(name[0].decode())
         try:
             assert stored[0] in service.files(job_id)
-            until(lambda: holder(service, job_id, "1") not in (None, process), 60, "nobody takes it")
+            until(lambda: holder(service, job_id, "1") not in (None, process), "nobody takes it")
         finally:
             process.resume()
 
     job_id = create(service, "held up")
     fault = proxy.at(stop, job_id.encode(), b"segment-1-")
-    until(lambda: stored, 60, "it is not rendered")
-    until(lambda: fault.happened and not any(name in service.files(job_id) for name in stored), 60, "its file stays")
+    until(lambda: stored, "it is not rendered")
+    until(lambda: fault.happened and not any(name in service.files(job_id) for name in stored), "its file stays")
     (job,) = service.finished(job_id)
     assert service.attempts(job_id, "1") == 2
     assert stored[0] not in service.played(job_id)
@@ -172,10 +172,10 @@ def test_a_segment_that_kills_its_worker_each_time(proxied: tuple[Service, Redis
     poison = create(service, "poison")
     fault = proxy.at(kill, poison.encode(), b'"part": "1"', b'"rendered": 6', times=9)
     others = [create(service, "beside poison"), service.create("images", "beside poison too", motion=TURN)]
-    failed, video, image = service.finished(poison, *others, seconds=180)
+    failed, video, image = service.finished(poison, *others, within_s=180)
     assert fault.happened == 3
     assert failed["error"]["type"].endswith(ProblemType.WORKER_LOST.uri)
-    until(lambda: service.files(poison) == {"portrait.jpg"}, 10, lambda: str(service.files(poison)))
+    until(lambda: service.files(poison) == {"portrait.jpg"}, lambda: str(service.files(poison)))
     delete(service, poison)
     check(service, video, frames)
     service.check_done_once(image)
@@ -190,16 +190,15 @@ def test_a_video_is_ended_while_two_work_on_it(proxied: tuple[Service, RedisProx
     taken = f"{Key.JOB}{job_id}:taken"
     until(
         lambda: len({holder(service, job_id, part) for part in map(str, service.redis.smembers(taken))} - {None}) == 2,
-        60,
         "no",
     )
     if way == "cancel":
         service.client.post(f"/v1/jobs/{job_id}/cancel")
-        (job,) = service.finished(job_id, seconds=15)
+        (job,) = service.finished(job_id)
         assert job["status"] == "canceled"
-        until(lambda: service.files(job_id) == {"portrait.jpg"}, 10, lambda: str(service.files(job_id)))
+        until(lambda: service.files(job_id) == {"portrait.jpg"}, lambda: str(service.files(job_id)))
     delete(service, job_id)
-    until(lambda: service.redis.zcard(Key.CUT_JOBS) == 0, 10, "it is at work")
+    until(lambda: service.redis.zcard(Key.CUT_JOBS) == 0, "it is at work")
     time.sleep(1.5)  # both hear of it within a second
     assert service.traces(job_id) == []
     assert service.files(job_id) == set()
@@ -214,12 +213,12 @@ def test_a_canceled_video_that_nobody_is_at_leaves_no_file(proxied: tuple[Servic
             service.kill_all(name)
 
     fault = proxy.at(end, job_id.encode(), b'"found"')
-    until(lambda: fault.happened, 60, "it is not planned")
+    until(lambda: fault.happened, "it is not planned")
     assert len(service.files(job_id)) > SEGMENTS
     service.client.post(f"/v1/jobs/{job_id}/cancel")
-    (job,) = service.finished(job_id, seconds=30)
+    (job,) = service.finished(job_id)
     assert job["status"] == "canceled"
-    until(lambda: service.files(job_id) == {"portrait.jpg"}, 10, lambda: str(service.files(job_id)))
+    until(lambda: service.files(job_id) == {"portrait.jpg"}, lambda: str(service.files(job_id)))
     delete(service, job_id)
     for name in WORKERS:
         service.start(name)

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from tests.support.paths import ROOT
-from tests.support.processes import TURN, Service, until
+from tests.support.processes import PATIENCE_S, TURN, Service, until
 from tests.support.redis_servers import RedisServer, running
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,8 @@ def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, str]]:
     sentinel = RedisServer(tmp_path / "sentinel", *orders, password=WATCH, sentinel=True)
     with running(master, replica, sentinel):
         with replica.client() as client, sentinel.client() as watcher:
-            until(lambda: client.info("replication")["master_link_status"] == "up", 20, "it does not follow")
-            until(lambda: watcher.sentinel_master("ours")["num-slaves"] == 1, 20, "the replica is not seen")
+            until(lambda: client.info("replication")["master_link_status"] == "up", "it does not follow")
+            until(lambda: watcher.sentinel_master("ours")["num-slaves"] == 1, "the replica is not seen")
         addresses = f"127.0.0.1:1,127.0.0.1:{sentinel.port}"
         query = "service=ours&sentinel_password=w%25tch"
         yield master, replica, f"sentinel://default:p%25ss%3Bw@{addresses}/2?{query}"
@@ -54,22 +54,22 @@ def test_jobs_go_on_when_the_master_dies(tmp_path: Path, watched: tuple[RedisSer
         service.wait_for_workers()
         assert healthy(reached).startswith("heard of: ")
         jobs = [service.create("images", f"before-{number}", motion=TURN) for number in range(4)]
-        until(lambda: service.done(jobs) >= 1, 90, lambda: service.log("worker"))
+        until(lambda: service.done(jobs) >= 1, lambda: service.log("worker"))
         with master.client() as client:
             assert client.wait(1, 5000) == 1  # what was accepted is with the replica
         master.kill()
         began = time.monotonic()
         statuses = set[int]()
         with contextlib.suppress(redis.RedisError):
-            until(lambda: statuses.add(poll(service)) or replica_leads(replica), 30, "nobody leads")
+            until(lambda: statuses.add(poll(service)) or replica_leads(replica), "nobody leads")
         print(f"the replica leads after {time.monotonic() - began:.1f} s")  # noqa: T201
         assert statuses <= {200, 503}
         jobs += [service.create("images", f"after-{number}", motion=TURN) for number in range(2)]
-        for job in service.finished(*jobs, seconds=120):
+        for job in service.finished(*jobs):
             assert job["status"] == "succeeded", job["error"]
         master.start()  # as a replica, sooner or later
         with master.client() as client:
-            until(lambda: client.info("replication")["role"] == "slave", 30, "it does not follow")
+            until(lambda: client.info("replication")["role"] == "slave", "it does not follow")
         assert service.create("images", "before-0", motion=TURN) == jobs[0]
         jobs.append(service.create("images", "last", motion=TURN))
         assert service.finished(jobs[-1])[0]["status"] == "succeeded"
@@ -87,7 +87,9 @@ def healthy(reached: dict[str, str], expected: int = 0) -> str:
     """What a container's probe says of the worker."""
     command = [sys.executable, "-m", "service.cli", "healthy", "worker"]
     environment = os.environ | reached
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == expected, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.support.processes import PATIENCE_S, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def test_a_machine_without_semaphores_is_told(command: str, code: int) -> None:
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no namespaces here")
     line = [*inside, sys.executable, "-m", "service.cli", command]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == code, said
     assert "no semaphore can be made" in said

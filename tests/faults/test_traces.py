@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from tests.support.collector import Collector, Span
 from tests.support.paths import ROOT
-from tests.support.processes import PLAIN, PORTRAIT, TURN, Service, until
+from tests.support.processes import PATIENCE_S, PLAIN, PORTRAIT, TURN, Service, until
 from tests.support.tiny_weights import tiny_service
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -106,7 +106,7 @@ def test_a_video_of_several_segments_is_one_trace(service: Service, collector: C
 def test_a_part_whose_worker_died_shows_both_attempts(service: Service, collector: Collector) -> None:
     job = create(service, "videos", LONG)
     request = collector.wait_for(lambda span: has(span, made_by(job)))
-    until(lambda: service.attempts(job, "0"), 60, "nothing is rendered", every_s=0.01)
+    until(lambda: service.attempts(job, "0"), "nothing is rendered", every_s=0.01)
     service.kill_child()
     service.finished(job)
     collector.wait_for(lambda span: span.name == "join" and span.facts["pirenderer.job.id"] == job)
@@ -179,10 +179,10 @@ def test_processes_that_end_send_their_last_spans_though_it_takes_a_while(tmp_pa
         environment = {**collector.environment, "OTEL_BSP_SCHEDULE_DELAY": "600000", "REMAP_SIGTERM": "SIGQUIT"}
         with tiny_service(tmp_path, environment) as service:
             done, cut = create(service, "images", TURN), create(service, "videos", LONG)
-            until(lambda: service.attempts(cut, "0"), 90, lambda: service.log("worker"))
+            until(lambda: service.attempts(cut, "0"), lambda: service.log("worker"))
             assert collector.spans == []
             service.processes["worker"].terminate()
-            assert service.processes["worker"].wait(30) == 0
+            assert service.processes["worker"].wait(PATIENCE_S) == 0
             (first,) = (span for span in collector.spans if span.name == "job")
             assert has(first, {"pirenderer.job.id": done})
             let_go = [span for span in collector.spans if has(span, {"pirenderer.outcome": "let go"})]
@@ -208,9 +208,9 @@ def test_a_front_end_without_a_collector_serves_all_the_same(tmp_path: Path, way
             for _ in range(3):
                 assert service.client.get("/v1/jobs").status_code == 200
                 if way == "away":
-                    until(lambda: "collector of traces" in service.log("api"), 20, lambda: service.log("api"))
+                    until(lambda: "collector of traces" in service.log("api"), lambda: service.log("api"))
             service.processes["api"].terminate()
-            assert service.processes["api"].wait(10) == -signal.SIGTERM  # as uvicorn ends
+            assert service.processes["api"].wait(PATIENCE_S) == -signal.SIGTERM  # as uvicorn ends
         finally:
             service.stop()
         assert collector.spans == []

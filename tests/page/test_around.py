@@ -21,7 +21,7 @@ def make_picture(page: Page, server: Server, portrait_file: Path) -> None:
     """Send a portrait, and see what a worker makes of it."""
     page.locator("#portrait").set_input_files(portrait_file)
     page.locator("#make-picture").click()
-    until(lambda: server.queued_messages("images"), 30, "nothing is sent")
+    until(lambda: server.queued_messages("images"), "nothing is sent")
     server.succeed(server.queued_messages("images")[-1], photo(200, 100, "PNG"))
     wait_for_width(page, 200)
 

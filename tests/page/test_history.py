@@ -35,7 +35,7 @@ def drawn(page: Page, job: str) -> None:
     """Wait for a thumbnail."""
     canvas = page.locator(f"[data-job='{job}'] canvas")
     canvas.scroll_into_view_if_needed()  # they are fetched when they are to be seen
-    until(lambda: canvas.evaluate("canvas => canvas.width > 1"), 30, f"there is no thumbnail of {job}")
+    until(lambda: canvas.evaluate("canvas => canvas.width > 1"), f"there is no thumbnail of {job}")
 
 
 def make_video(server: Server, folder: Path, job: str) -> None:
@@ -124,7 +124,7 @@ def test_a_result_that_is_gone_leaves_no_picture(opened: Open, server: Server) -
 def test_a_job_comes_to_the_list_when_it_ends(page: Page, server: Server, portrait_file: Path) -> None:
     page.locator("#portrait").set_input_files(portrait_file)
     page.locator("#make-picture").click()
-    until(lambda: server.queued_messages("images"), 30, "nothing is sent")
+    until(lambda: server.queued_messages("images"), "nothing is sent")
     (job,) = server.queued_messages("images")
     server.succeed(job, photo(200, 100, "PNG"))
     drawn(page, job)

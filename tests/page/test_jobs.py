@@ -183,7 +183,7 @@ def test_a_broken_line_is_taken_up_where_it_broke(opened: Open, server: Server, 
         job = send_picture(page, server)
         expect(page.locator("#work")).to_contain_text("Finding the face")
         expect(page.locator("#work")).to_contain_text("Connection lost, trying again")
-        until(lambda: len(asked) == 3 or page.wait_for_timeout(50), 10, "it is not taken up")
+        until(lambda: len(asked) == 3 or page.wait_for_timeout(50), "it is not taken up")
         assert asked == [None, "7-0", "7-0"]
         server.succeed(job, photo(200, 100, "PNG"))
         see_picture(page, 200)

@@ -14,7 +14,7 @@ from tests.page.test_signin import REFUSED, enter
 from tests.service.conftest import FIRST
 from tests.support.live_page import NEAR, NOBODY, Lines, difference, write_film
 from tests.support.paths import ROOT
-from tests.support.processes import PORTRAIT, Service
+from tests.support.processes import PATIENCE_S, PORTRAIT, Service
 from tests.support.tiny_weights import tiny_service
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def front_end(service: Service, **settings: str) -> Iterator[None]:
 
 def stop_front_end(service: Service) -> None:
     service.processes["api"].terminate()
-    service.processes["api"].wait(30)
+    service.processes["api"].wait(PATIENCE_S)
 
 
 def start_front_end(service: Service, **settings: str) -> None:

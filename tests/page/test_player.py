@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def see(page: Page, condition: str) -> None:
     """Wait for the video on the stage to be so."""
     shown = page.locator("#picture video")
-    until(lambda: shown.evaluate(f"video => {condition}"), 30, f"{condition} stays false")
+    until(lambda: shown.evaluate(f"video => {condition}"), f"{condition} stays false")
 
 
 def play_to_the_end(page: Page, job: Streamed, video: Video) -> None:
@@ -89,7 +89,7 @@ def test_a_player_stops_when_the_job_does(
             server.context.store.claims.fail(job.plan, Problem.of(ProblemType.INTERNAL, said))
         else:
             page.locator("#cancel").click()
-            until(lambda: server.client.get(f"/v1/jobs/{job.job_id}").json()["cancel_requested"], 30, "nobody cancels")
+            until(lambda: server.client.get(f"/v1/jobs/{job.job_id}").json()["cancel_requested"], "nobody cancels")
             server.context.store.claims.cancel(job.plan)
             expect(page.locator("#status")).to_have_text("Canceled.")
         expect(page.locator("#picture video")).to_have_count(0)

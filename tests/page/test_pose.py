@@ -202,7 +202,7 @@ def test_the_pose_becomes_a_job(page: Page, server: Server, portrait_file: Path)
     preset(page, "wink")
     becomes(page, {"pitch": 9, "gaze_y": 0.5, "blink_left": 1, "smile": 0.7})
     make.click()
-    until(lambda: server.queued_messages("images"), 30, "nothing is sent")
+    until(lambda: server.queued_messages("images"), "nothing is sent")
     record = server.context.store.get(server.queued_messages("images")[0])
     assert record is not None
     spec: Any = record.spec

@@ -65,7 +65,7 @@ def make_picture(page: Page, server: Server, data: bytes | None = None) -> None:
     before = len(server.queued_messages("images"))
 
     def work() -> None:
-        until(lambda: len(server.queued_messages("images")) > before, 30, "nothing is sent")
+        until(lambda: len(server.queued_messages("images")) > before, "nothing is sent")
         server.succeed(server.queued_messages("images")[-1], data or photo(320, 240, "PNG"))
 
     worker = threading.Thread(target=work)
@@ -302,7 +302,7 @@ def test_no_live_picture_stays_that_the_sliders_have_moved_on_from(
         expect(page.locator("#live-badge")).to_be_hidden()
         page.locator("#pose-reset").click()
         live.wait(lambda: len(live.starts()) == 2 and live.controls()[-1] == {})
-        until(lambda: color(page, "#picture canvas")[0] > 200 or page.wait_for_timeout(50), 30, "the head stays turned")
+        until(lambda: color(page, "#picture canvas")[0] > 200 or page.wait_for_timeout(50), "the head stays turned")
 
 
 def test_pictures_of_the_line_after_a_job_count_for_who_follows(
@@ -327,7 +327,7 @@ def test_without_live_pictures_the_picture_follows_once_one_was_made(
     make_picture(page, server)
     page.locator("[data-control=yaw]").fill("20")
     page.locator("[data-control=yaw]").fill("24")
-    until(lambda: len(server.queued_messages("images")) == 2, 30, "the picture does not follow")
+    until(lambda: len(server.queued_messages("images")) == 2, "the picture does not follow")
     spec: Any = server.spec(server.queued_messages("images")[-1])
     assert spec.motion.controls == {"yaw": 24.0}
 

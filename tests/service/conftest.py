@@ -28,6 +28,7 @@ from service.app import create_app
 from service.context import Context
 from service.running.server import FrontEnd
 from service.settings import Settings
+from tests.support.processes import PATIENCE_S
 
 DIMENSION = 6
 FIRST, SECOND = "first-" * 6, "second-" * 5  # API keys of two owners
@@ -90,7 +91,7 @@ class Server:
     def run(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
         """What comes of a coroutine in the server's event loop."""
         loop = self.front_end.servers[0].get_loop()
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(PATIENCE_S)
 
     def claim(self, job_id: str) -> Claim:
         claim = self.context.store.claims.claim(job_id, holder="test:1")
@@ -127,11 +128,11 @@ def running(settings: Settings) -> Iterator[Server]:
         assert thread.is_alive(), "the server did not start"
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
             yield Server(client, app.state.context, server)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 Start = Callable[..., Server]

@@ -22,6 +22,7 @@ from service.running.releases import Release
 from tests.service.conftest import Server, photo
 from tests.service.routes.test_create import WAV
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S
 from tests.support.speech_server import speech_server
 from tests.support.streamed import Streamed
 
@@ -243,7 +244,7 @@ def test_submit_tells_a_key_that_is_none_and_shows_none_of_it(key: str, portrait
 def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIRENDERER_QUEUE_LIMIT", "many")
     arguments = [sys.executable, "-m", "service.cli", command]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 2
     assert "error: PIRENDERER_QUEUE_LIMIT: Input should be a valid integer" in done.stderr
     assert "got 'many'" in done.stderr
@@ -254,7 +255,7 @@ def test_a_setting_that_is_not_allowed_is_named(command: str, monkeypatch: pytes
 def test_a_data_folder_that_cannot_be_made_is_told_in_one_line(command: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = [sys.executable, "-m", "service.cli", command, "--data-dir", str(tmp_path / place)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert str(tmp_path / place) in line
@@ -265,7 +266,7 @@ def test_a_data_folder_that_cannot_be_made_is_told_in_one_line(command: str, pla
 def test_serve_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
     (tmp_path / "serve.lock").mkdir()  # root may write everywhere but there
     arguments = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.stderr == f"error: PIRENDERER_DATA_DIR: {tmp_path} cannot be written: Is a directory\n"
     assert done.returncode == 2
 
@@ -273,7 +274,7 @@ def test_serve_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
 def test_api_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
     (tmp_path / "artifacts").touch(mode=0o600)  # root may write everywhere but there
     arguments = [sys.executable, "-m", "service.cli", "api", "--port", "0", "--data-dir", str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.stderr == f"error: {tmp_path / 'artifacts'} cannot be made: File exists\n"
     assert done.returncode == 2
 
@@ -281,7 +282,7 @@ def test_api_needs_a_data_folder_that_it_can_write(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = [sys.executable, "-m", "service.cli", "demo", "--out", str(tmp_path / "file" / "below")]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.stderr == f"error: {tmp_path / 'file' / 'below'}: Not a directory\n"
     assert done.returncode == 1
 

@@ -1,5 +1,6 @@
 """What those who run the service see: figures, readiness, and ids that join the lines of a request and its job."""
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from service.running.embedded import free_port
 from tests.service.conftest import FIRST, Server, Start
 from tests.service.routes.test_create import YAW, refused
 from tests.support.paths import ROOT
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 
 def create(server: Server, portrait: bytes, **headers: str) -> str:
@@ -121,10 +122,10 @@ def test_readiness_counts_workers_that_are_ready(start: Start) -> None:
     time.sleep(1.1)  # the stores are asked once a second
     refused(server.client.get("/readyz"), ProblemType.UNAVAILABLE)
     server.context.store.workers.beat("host:1", {"state": "ready"})
-    until(lambda: server.client.get("/readyz").is_success, 10, "it is not ready")
+    until(lambda: server.client.get("/readyz").is_success, "it is not ready")
     assert server.client.get("/readyz").json() == {"status": "ok", "workers": 1}
     server.context.store.workers.leave("host:1")
-    until(lambda: server.client.get("/readyz").is_error, 10, "it stays ready")
+    until(lambda: server.client.get("/readyz").is_error, "it stays ready")
 
 
 def test_readiness_asks_the_stores_once_a_second_however_often_it_is_asked(start: Start) -> None:
@@ -156,6 +157,12 @@ def test_an_id_goes_from_the_request_to_the_job(server: Server, portrait: bytes)
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["x-request-id"])
 
 
+def answers(client: httpx.Client) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return client.get("/healthz").is_success
+    return False
+
+
 @pytest.mark.slow
 def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_dir: Path, portrait: bytes) -> None:
     port, log = free_port(), tmp_path / "api.log"
@@ -171,19 +178,12 @@ def test_lines_of_the_log_carry_the_ids(redis_url: str, tmp_path: Path, weights_
     try:
         headers = {"X-API-Key": FIRST, "X-Request-ID": "order-17"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
-            deadline = time.monotonic() + 30
-            while True:
-                try:
-                    client.get("/healthz")
-                    break
-                except httpx.TransportError:
-                    assert time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.1)
+            until(lambda: answers(client), log.read_text)
             files, data = {"portrait": portrait}, {"motion": YAW}
             job = client.post("/v1/images", files=files, data=data).json()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     queued = next(line for line in lines if line["event"] == "job queued")
     assert (queued["job_id"], queued["request_id"]) == (job["id"], "order-17")

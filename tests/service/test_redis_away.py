@@ -57,7 +57,7 @@ def fail_to_save(server: RedisServer, folder: Path) -> Callable[[], None]:
         client.config_set("dbfilename", "taken.rdb")
         client.config_set("save", "3600 1")
         client.bgsave()
-        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 20, "it was saved")
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "it was saved")
 
     def mend() -> None:
         with server.client() as client:
@@ -109,7 +109,7 @@ def test_requests_are_refused_for_as_long_and_no_longer(
             if answer.status_code == 503 and answer.request.url.path not in ("/readyz", "/metrics"):
                 assert answer.headers["Retry-After"]
                 assert answer.json()["type"].endswith("unavailable")
-        until(lambda: post(other).status_code == 202, BOUND_S, "it does not go on")
+        until(lambda: post(other).status_code == 202, "it does not go on")
         assert other.get(f"/v1/jobs/{first.json()['id']}").json()["status"] == "queued"
 
 
@@ -182,7 +182,7 @@ def test_while_it_loads_requests_are_refused(redis_server: RedisServer, start: S
         loads = threading.Thread(target=lambda: redis.execute_command("DEBUG", "RELOAD", "NOFLUSH", "MERGE"))
         loads.start()
         refused = set[int]()
-        until(lambda: refused.add(client.get(f"/v1/jobs/{job_id}").status_code) or 503 in refused, 10, "it is loaded")
+        until(lambda: refused.add(client.get(f"/v1/jobs/{job_id}").status_code) or 503 in refused, "it is loaded")
         assert refused <= {200, 503}
         loads.join()
         assert client.get(f"/v1/jobs/{job_id}").status_code == 200

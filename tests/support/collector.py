@@ -83,10 +83,10 @@ class Collector:
         """The spans of a trace, as they began."""
         return sorted((span for span in self.spans if span.trace == trace), key=lambda span: span.began)
 
-    def wait_for(self, wanted: Callable[[Span], bool], seconds: float = 10) -> Span:
+    def wait_for(self, wanted: Callable[[Span], bool]) -> Span:
         """The first span that is wanted."""
         found: list[Span] = []
-        until(lambda: found.extend(filter(wanted, list(self.spans))) or found, seconds, lambda: str(self.spans))
+        until(lambda: found.extend(filter(wanted, list(self.spans))) or found, lambda: str(self.spans))
         return found[0]
 
 

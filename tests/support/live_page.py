@@ -13,7 +13,6 @@ from model.arrays import Pixels
 from tests.support.live import decoded
 from tests.support.processes import until
 
-PATIENCE_S = 120
 GRID = slice(8, None, 16)
 FAR, NEAR, NOBODY = (60, 60, 160), (160, 60, 60), (110, 110, 110)  # what is around a face
 LOOK = """async element => {
@@ -41,7 +40,6 @@ class Lines:
         """Until it is so; what goes over the lines is seen meanwhile."""
         until(
             lambda: condition() or self.page.wait_for_timeout(50),
-            PATIENCE_S,
             lambda: f"said {self.said[-5:]}, told {self.told[-5:]}, {len(self.pictures)} pictures",
         )
 

@@ -11,6 +11,7 @@ import soundfile
 import soxr
 
 from model.arrays import Samples
+from tests.support.processes import PATIENCE_S
 
 RATE = 16_000
 FORMANTS = {"a": (800, 1200, 2600), "e": (450, 2100, 2700), "i": (300, 2300, 3000), "o": (450, 850, 2500)}  # Hz
@@ -212,6 +213,6 @@ def with_pause(word: Samples, seconds: float) -> Samples:
 def synthesised(text: str, voice: str, *, words_per_minute: int = 175) -> Samples:
     """Text read by eSpeak NG's command, which has to be there, in any of its languages."""
     command = ["espeak-ng", "--stdin", "--stdout", "-v", voice, "-s", str(words_per_minute)]
-    made = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=60).stdout
+    made = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=PATIENCE_S).stdout
     speech, rate = soundfile.read(io.BytesIO(made), dtype="float32")
     return _float(soxr.resample(speech, rate, RATE))

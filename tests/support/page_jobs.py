@@ -18,7 +18,7 @@ from worker.media.stream import Fragments
 
 def job_of(server: Server, queue: str, number: int = 1) -> str:
     """The `number`th job that was sent to a queue, once it is there."""
-    until(lambda: len(server.queued_messages(queue)) >= number, 30, "nothing is sent")
+    until(lambda: len(server.queued_messages(queue)) >= number, "nothing is sent")
     return server.queued_messages(queue)[number - 1]
 
 
@@ -64,7 +64,7 @@ def send_speech(page: Page, server: Server, portrait_file: Path, number: int = 1
 def see_picture(page: Page, width: int) -> Locator:
     """Wait for a result of so many pixels across."""
     shown = page.locator("#picture img")
-    until(lambda: width in shown.evaluate_all("all => all.map(image => image.naturalWidth)"), 30, "no result is shown")
+    until(lambda: width in shown.evaluate_all("all => all.map(image => image.naturalWidth)"), "no result is shown")
     return shown.last
 
 

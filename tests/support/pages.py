@@ -22,13 +22,13 @@ def known(page: Page, expression: str) -> Any:
 
 def wait_until_known(page: Page, expression: str) -> None:
     """Wait until it is true."""
-    until(lambda: known(page, expression), 30, f"{expression} stays {known(page, expression)}")
+    until(lambda: known(page, expression), f"{expression} stays {known(page, expression)}")
 
 
 def wait_for_width(page: Page, width: int) -> None:
     """Wait until a picture of this width is on the stage."""
     image = page.locator("#picture img").last
-    until(lambda: image.evaluate("image => image.naturalWidth") == width, 30, f"no picture is {width} pixels wide")
+    until(lambda: image.evaluate("image => image.naturalWidth") == width, f"no picture is {width} pixels wide")
 
 
 def carry(page: Page, data: bytes, name: str, media_type: str = "") -> JSHandle:

@@ -43,7 +43,7 @@ class RedisServer:
     def start(self) -> None:
         """Until it answers, be it with a refusal."""
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        until(self._answers, 20, (self._folder / "redis.log").read_text)
+        until(self._answers, (self._folder / "redis.log").read_text)
 
     def kill(self) -> None:
         assert self.process is not None

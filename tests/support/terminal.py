@@ -8,10 +8,10 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from collections.abc import Mapping
 
 from tests.support.paths import ROOT
+from tests.support.processes import until
 
 CTRL_C = b"\x03"
 
@@ -51,12 +51,10 @@ class Terminal:
     def text(self) -> str:
         return b"".join(self._chunks).decode(errors="replace")
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, self.text
-            assert self.process.poll() is None, self.text
-            time.sleep(0.05)
+    def wait_for(self, text: str) -> None:
+        """Until it prints it."""
+        until(lambda: text in self.text or self.process.poll() is not None, lambda: self.text)
+        assert text in self.text
 
     def press(self, keys: bytes) -> None:
         os.write(self._ours, keys)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from jobs.schemas import InputFile, JobKind, JobSpec, JobStatus, VideoOptions, V
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S, until
 from tests.support.tiny_weights import tiny_settings
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -100,14 +100,14 @@ class WorkerProcess:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(60)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
 
     def kill(self) -> None:
         """As an operator's or the kernel's kill -9; the children follow by themselves."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,9 @@ class Bench:
     def start_worker(self, **environment: str) -> WorkerProcess:
         return WorkerProcess({**self.environment, **environment}, self.folder / "worker.log")
 
-    def wait_for_workers(self, count: int, timeout: float = 90.0) -> None:
+    def wait_for_workers(self, count: int) -> None:
         """Until so many are ready."""
-        deadline = time.monotonic() + timeout
-        while sum(facts["state"] == "ready" for facts in self.store.workers.live().values()) < count:
-            assert time.monotonic() < deadline, (self.folder / "worker.log").read_text(errors="replace")[-4000:]
-            time.sleep(0.05)
+        until(lambda: sum(facts["state"] == "ready" for facts in self.store.workers.live().values()) >= count, self.log)
 
     def put(self, job_id: str, name: str, source: Path | bytes, media_type: str) -> InputFile:
         data = source if isinstance(source, bytes) else source.read_bytes()
@@ -154,13 +151,20 @@ class Bench:
         assert record is not None
         return record
 
-    def wait(self, job_id: str, until: Callable[[JobRecord], bool], timeout: float = 240.0) -> JobRecord:
-        deadline = time.monotonic() + timeout
-        while not until(record := self.job(job_id)):
-            if time.monotonic() > deadline:
-                log = (self.folder / "worker.log").read_text(errors="replace")[-4000:]
-                pytest.fail(f"job is {record.status} at {record.progress} after {timeout} s; worker log:\n{log}")
-            time.sleep(0.05)
+    def log(self) -> str:
+        """The last that the workers told."""
+        return (self.folder / "worker.log").read_text(errors="replace")[-4000:]
+
+    def wait(self, job_id: str, condition: Callable[[JobRecord], bool]) -> JobRecord:
+        """The job when it is so."""
+        record = self.job(job_id)
+
+        def so() -> bool:
+            nonlocal record
+            record = self.job(job_id)
+            return condition(record)
+
+        until(so, lambda: f"job is {record.status} at {record.progress}; worker log:\n{self.log()}", within_s=240)
         return record
 
     def submit_sway(self, portrait: Path, seconds: float) -> str:
@@ -181,8 +185,7 @@ class Bench:
     def succeeded(self, job_id: str) -> JobRecord:
         """The job when it has succeeded; what it ended with otherwise is the test's failure."""
         record = self.finished(job_id)
-        log = (self.folder / "worker.log").read_text(errors="replace")[-4000:]
-        assert record.status is JobStatus.SUCCEEDED, f"{record.error}; worker log:\n{log}"
+        assert record.status is JobStatus.SUCCEEDED, f"{record.error}; worker log:\n{self.log()}"
         return record
 
     def rendering(self, job_id: str) -> JobRecord:

@@ -82,7 +82,7 @@ def test_it_ends_when_nobody_vouches_for_it(store: JobStore, monkeypatch: pytest
     store.live.open("one", spec(), most=1, share=1)
     claim = store.live.take("one", "machine:1")
     assert claim is not None
-    until(lambda: store.live.count() == 0, 5, "it does not end")
+    until(lambda: store.live.count() == 0, "it does not end")
     assert not beats(store, claim)
     assert store.live.take("one", "machine:2") is None
     assert store.live.vouch("one") is None

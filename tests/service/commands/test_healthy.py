@@ -67,7 +67,7 @@ def heartbeat(store: JobStore) -> Iterator[Heartbeat]:
     """The heartbeat of this process, as of a worker's."""
     heartbeat = Heartbeat(store.workers, worker(os.getpid()), facts={}, every_s=0.2, beside=lambda: None)
     heartbeat.start()
-    until(store.workers.names, 10, "there is no heartbeat")
+    until(store.workers.names, "there is no heartbeat")
     yield heartbeat
     heartbeat.stop()
 
@@ -92,7 +92,7 @@ def test_a_worker_that_falls_silent_is_unhealthy(
 ) -> None:
     assert healthy("worker", "--redis-url", redis_url)[0] == 0
     heartbeat.stop()
-    until(lambda: not store.workers.names(), 10, "its end is not told")
+    until(lambda: not store.workers.names(), "its end is not told")
     store.workers.beat("another-machine/1:7:1", {})
     status, said = healthy("worker", "--redis-url", redis_url)
     assert status == 1
@@ -101,7 +101,7 @@ def test_a_worker_that_falls_silent_is_unhealthy(
     monkeypatch.setenv("PIRENDERER_LIVE_S", "1")
     store.workers.beat(worker(os.getpid()), {})
     assert healthy("worker", "--redis-url", redis_url)[0] == 0
-    until(lambda: healthy("worker", "--redis-url", redis_url)[0] == 1, 10, "it counts for ever", every_s=0.3)
+    until(lambda: healthy("worker", "--redis-url", redis_url)[0] == 1, "it counts for ever", every_s=0.3)
 
 
 @pytest.mark.parametrize("form", ["redis://{}/0", "sentinel://{}/0?service=ours"])

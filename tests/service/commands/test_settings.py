@@ -15,6 +15,7 @@ from service.cli import app
 from service.settings import Settings
 from service.variables import settings_by_end, unknown_variables
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S
 
 
 def test_the_page_of_settings_is_what_the_command_prints() -> None:
@@ -76,7 +77,7 @@ def test_what_serves_warns_of_a_misspelt_setting(command: str, monkeypatch: pyte
     monkeypatch.setenv("PIRENDERER_RETENTON_S", "60")
     monkeypatch.setenv("PIRENDERER_MAX_PIXELS", "0")  # which ends it
     arguments = [sys.executable, "-m", "service.cli", command]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     warning, error = done.stderr.splitlines()
     assert "PIRENDERER_RETENTON_S is no setting (did you mean PIRENDERER_RETENTION_S?)" in json.loads(warning)["event"]
     assert error == "error: PIRENDERER_MAX_PIXELS: Input should be greater than 0, got '0'"

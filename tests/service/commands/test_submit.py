@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from jobs.problems import Problem, ProblemType
 from service.cli import app
 from service.commands.submit import UNDER_WAY
 from tests.service.conftest import Server, photo
+from tests.support.processes import until
 from tests.support.recorder import Answer, Recorder
 
 runner = CliRunner()
@@ -33,11 +33,13 @@ def working(server: Server, count: int, *, failing: int = 0) -> Iterator[list[in
     under_way: list[int] = []
 
     def run() -> None:
-        deadline = time.monotonic() + 30
         for done in range(count):
             waited_for = max(done + 1, min(UNDER_WAY, count))
-            while len(messages := server.queued_messages("images")) < waited_for:
-                assert time.monotonic() < deadline, f"{len(messages)} jobs have come"
+            until(
+                lambda least=waited_for: len(server.queued_messages("images")) >= least,  # type: ignore[misc]
+                lambda: f"{len(server.queued_messages('images'))} jobs have come",
+            )
+            messages = server.queued_messages("images")
             under_way.append(len(messages) - done)
             if done < failing:
                 problem = Problem.of(ProblemType.NO_FACE, "no face in a picture of 64 x 48 pixels")

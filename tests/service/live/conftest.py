@@ -131,14 +131,14 @@ def keys_of_sessions(server: Server) -> list[str]:
 
 def nothing_left(server: Server) -> None:
     """Wait until nothing of a session is left, so that another one may begin."""
-    until(lambda: not sessions(server) and not keys_of_sessions(server), 10, "a session is left")
+    until(lambda: not sessions(server) and not keys_of_sessions(server), "a session is left")
 
 
 @contextlib.contextmanager
 def working(server: Server, session_id: str | None = None) -> Iterator[Worker]:
     """A worker that takes a session: the one that there is."""
     if session_id is None:
-        until(lambda: sessions(server), 10, "no session")
+        until(lambda: sessions(server), "no session")
         (session_id,) = sessions(server)
     claims: list[LiveClaim] = []
 
@@ -147,7 +147,7 @@ def working(server: Server, session_id: str | None = None) -> Iterator[Worker]:
         claims.extend([claim] if claim else [])
         return bool(claims)
 
-    until(took, 10, "it is taken")
+    until(took, "it is taken")
     worker = Worker(server, claims[0], LiveEnd(server.context.settings.redis_url, claims[0]))
     beating = threading.Thread(target=worker.beat)
     beating.start()

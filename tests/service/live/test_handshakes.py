@@ -225,7 +225,7 @@ def test_the_log_has_one_line_of_it_and_no_key(start: Start, portrait: bytes, ca
         assert client.socket.response is not None
         assert client.socket.response.headers["X-Request-ID"] == "mine"
         let_in(client)
-    until(lambda: any(each.get("path") == "/v1/live" for each in lines), 5, "no line")
+    until(lambda: any(each.get("path") == "/v1/live" for each in lines), "no line")
     (line,) = (each for each in lines if each.get("path") == "/v1/live")
     assert (line["status"], line["code"], line["request_id"], line["method"]) == (101, 1008, "mine", "GET")
     assert line["seconds"] > 0

@@ -178,7 +178,7 @@ def test_frames_that_may_not_be_end_the_connection(server: Server, frames: list[
         while line.recv(65_536):
             pass
     assert time.monotonic() - began < 5  # not when its start is due
-    until(lambda: not server.front_end.server_state.connections - http(server), 5, "a connection is left")
+    until(lambda: not server.front_end.server_state.connections - http(server), "a connection is left")
 
 
 def http(server: Server) -> set[Any]:
@@ -228,7 +228,7 @@ def test_a_client_that_is_gone_is_noticed(brisk: Server, portrait: bytes, *, ans
     portrait_id = keep(brisk, portrait)
     with handshaken(brisk) as line:
         line.sendall(frame(Opcode.TEXT, json.dumps(start_message(portrait_id)).encode()))
-        until(lambda: brisk.context.store.live.count() == 1, 5, "no session")
+        until(lambda: brisk.context.store.live.count() == 1, "no session")
         began = time.monotonic()
         line.settimeout(0.1)
         while time.monotonic() - began < 3 and (answers or brisk.context.store.live.count()):
@@ -248,7 +248,7 @@ def test_a_client_that_is_gone_is_noticed(brisk: Server, portrait: bytes, *, ans
 def test_a_client_that_goes_without_a_word_leaves_nothing(server: Server, portrait_id: str, *, reset: bool) -> None:
     with handshaken(server) as line:
         line.sendall(frame(Opcode.TEXT, json.dumps(start_message(portrait_id)).encode()))
-        until(lambda: server.context.store.live.count() == 1, 5, "no session")
+        until(lambda: server.context.store.live.count() == 1, "no session")
         if reset:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     nothing_left(server)

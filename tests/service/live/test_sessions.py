@@ -84,7 +84,7 @@ def test_a_worker_that_dies_is_replaced_by_one_that_goes_on(server: Server, port
         told = client.hear()
         assert told["type"] == "waiting"
         assert "another" in told["detail"]
-        until(lambda: len(server.queued_messages("live")) > before, 5, "no worker is called")
+        until(lambda: len(server.queued_messages("live")) > before, "no worker is called")
         with working(server, session_id) as second:
             assert second.claim.take == 2
             state = second.state()
@@ -123,7 +123,7 @@ def test_there_are_as_many_as_workers_leave_room_for(start: Start, portrait: byt
         assert third.ended() == 1008
         second.say({"type": "end"})
         assert second.ended() == 1000
-        until(lambda: server.context.store.live.count() == 1, 5, "its place is not free again")
+        until(lambda: server.context.store.live.count() == 1, "its place is not free again")
         with connected(server) as fourth:
             fourth.say(start_message(portrait_id))
             assert fourth.hear()["type"] == "waiting"
@@ -270,7 +270,7 @@ def test_a_portrait_is_kept_while_it_is_moved(start: Start, portrait: bytes) -> 
             worker.state()
             time.sleep(0.2)
         assert server.client.get(f"/v1/portraits/{portrait_id}").status_code == 200
-    until(lambda: server.client.get(f"/v1/portraits/{portrait_id}").status_code == 404, 10, "it is kept for good")
+    until(lambda: server.client.get(f"/v1/portraits/{portrait_id}").status_code == 404, "it is kept for good")
 
 
 def test_clients_are_sent_to_the_next_when_the_front_end_stops(start: Start, portrait: bytes) -> None:

@@ -135,7 +135,7 @@ def test_a_key_that_lapses_while_a_form_comes_makes_one_job(
     sender = threading.Thread(target=send)
     sender.start()
     redis = server.context.store._redis
-    until(lambda: redis.keys("pirenderer:idempotency:*"), 10, "its request has not begun")
+    until(lambda: redis.keys("pirenderer:idempotency:*"), "its request has not begun")
     redis.delete(*redis.keys("pirenderer:idempotency:*"))
     job_id = post(server, "k", portrait).json()["id"] if meanwhile else None
     asked.set()

@@ -14,6 +14,7 @@ from jobs.schemas import ImageSpec, Progress
 from service.access.keys import KeyFile
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import WAV, YAW, refused
+from tests.support.processes import until
 from tests.support.sse import events_of
 
 
@@ -179,10 +180,7 @@ def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: 
     begun, waiting, patient = (ask(seconds).json() for seconds in ("1", "1", "60"))
     assert begun["created_at"] < begun["deadline"] < patient["deadline"]
     server.claim(begun["id"])
-    deadline = time.monotonic() + 10
-    while read(server, waiting["id"])["status"] != "failed":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: read(server, waiting["id"])["status"] == "failed", "it waits on")
     problem = refused(server.client.get(waiting["urls"]["result"]), ProblemType.DEADLINE_MISSED)
     assert problem["detail"] == "the job did not begin within 1.0 s"
     assert [read(server, job["id"])["status"] for job in (begun, patient)] == ["running", "queued"]
@@ -297,29 +295,21 @@ def test_an_expired_job_is_gone_with_its_files(start: Start, portrait: bytes) ->
     server = start(retention_s=0.5)
     job_id = create(server, portrait)
     server.succeed(job_id)
-    deadline = time.monotonic() + 10
-    while read(server, job_id)["status"] != "expired":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: read(server, job_id)["status"] == "expired", "it does not expire")
     refused(server.client.get(f"/v1/jobs/{job_id}/result"), ProblemType.JOB_EXPIRED)
     told = server.client.get(f"/v1/jobs/{job_id}/events").text
     assert told.count("data: ") == 1
     assert 'data: {"status": "expired"}' in told
     last = told.partition("id: ")[2].split()[0]
     assert server.client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last}).text == ""
-    while server.artifacts.path(f"{job_id}/x").parent.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not server.artifacts.path(f"{job_id}/x").parent.exists(), "its files stay")
 
 
 def test_the_job_of_a_dead_worker_is_queued_again(start: Start, portrait: bytes) -> None:
     server = start()
     job_id = create(server, portrait)
     server.context.store.claims.claim(job_id, holder="dead:1", lease_s=0.1)
-    deadline = time.monotonic() + 10
-    while server.queued_messages("images") != [job_id, job_id]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: server.queued_messages("images") == [job_id, job_id], "it is not queued again")
     assert read(server, job_id)["status"] == "queued"
     server.succeed(job_id)
 

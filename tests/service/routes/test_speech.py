@@ -103,7 +103,7 @@ def test_it_goes_with_its_job(start: Start) -> None:
         record = server.context.store.get(job_id)
         return record is not None and record.status is JobStatus.EXPIRED
 
-    until(expired, 10, "it does not expire")
+    until(expired, "it does not expire")
     refused(get(server, job_id), ProblemType.JOB_EXPIRED)
     assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
     refused(get(server, job_id), ProblemType.NOT_FOUND)

@@ -53,7 +53,7 @@ def asking(server: Server, video: Streamed, part: str = ".m3u8") -> Iterator[lis
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(get(server, video, part)))
     thread.start()
-    until(lambda: server.context.followers.here, 10, "nobody waits")
+    until(lambda: server.context.followers.here, "nobody waits")
     assert answers == []
     yield answers
     thread.join(10)
@@ -184,7 +184,7 @@ def test_who_hangs_up_waits_no_longer(server: Server) -> None:
     with pytest.raises(httpx.ReadTimeout):
         server.client.get(f"/v1/jobs/{video.job_id}/stream.m3u8", timeout=0.5)
     assert server.context.followers.here == 1
-    until(lambda: not server.context.followers.here, 10, "it counts still")
+    until(lambda: not server.context.followers.here, "it counts still")
 
 
 def test_segments_have_ranges(server: Server) -> None:
@@ -270,7 +270,7 @@ def test_an_expired_stream_is_gone(start: Start) -> None:
         record = server.context.store.get(video.job_id)
         return record is not None and record.status is JobStatus.EXPIRED
 
-    until(expired, 10, "it does not expire")
+    until(expired, "it does not expire")
     for part in (".m3u8", "/init.mp4", "/0.m4s"):
         refused(get(server, video, part), ProblemType.JOB_EXPIRED)
 

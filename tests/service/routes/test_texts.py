@@ -123,4 +123,4 @@ def test_speaking_ends_when_nobody_waits_for_it(start: Start, speech: SpeechServ
         server.client.post("/v1/videos", json=given, headers=KEY, timeout=1)
     assert asked.is_set()
     assert gone.wait(10)
-    until(lambda: nothing_left(server), 10, "something is left of it")
+    until(lambda: nothing_left(server), "something is left of it")

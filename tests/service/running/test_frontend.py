@@ -23,7 +23,7 @@ from service.siblings import Siblings, is_held
 from tests.service.conftest import BOTH, FIRST, SECOND
 from tests.service.running.test_serve import SlowUpload, asking
 from tests.support.paths import ROOT
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,7 @@ def begin(tmp_path: Path, store: JobStore, redis_url: str, weights_dir: Path) ->
         def end(front_end: FrontEnd) -> None:
             everything = front_end.processes()
             front_end.process.terminate()
-            assert front_end.process.wait(60) == 0, front_end.text()
+            assert front_end.process.wait(PATIENCE_S) == 0, front_end.text()
             assert notices.recv(64) == b"STOPPING=1"  # each was said once, and by nobody else
             assert not any(process.is_running() for process in everything)
             assert list(front_end.scratch.iterdir()) == []
@@ -152,9 +152,9 @@ def test_all_take_connections_and_a_death_fails_no_request_to_others(begin: Begi
         httpx.get(f"{front_end.url}/healthz", timeout=30, trust_env=False).raise_for_status()
 
     with asking(ask, failures) as times:
-        until(lambda: len(front_end.processes()) == 2, 30, front_end.text)
-        until(lambda: front_end.text().count("Application startup complete") == 3, 30, front_end.text)
-        until(lambda: len(times) > 10, 30, front_end.text)
+        until(lambda: len(front_end.processes()) == 2, front_end.text)
+        until(lambda: front_end.text().count("Application startup complete") == 3, front_end.text)
+        until(lambda: len(times) > 10, front_end.text)
     assert failures == []
     # what the dead one counted counts on, and the new one counts where it did
     known = 40 * bursts + 40 + len(ours) + len(times)
@@ -182,10 +182,10 @@ def test_bounds_are_of_all_together(begin: Begin, portrait: bytes) -> None:
     with contextlib.ExitStack() as stack:
         uploads = [stack.enter_context(contextlib.closing(form(FIRST))) for _ in range(3)]
         for _ in range(8):  # whichever process it comes to
-            until(lambda: refusal(FIRST).startswith("429 "), 10, "one owner may have more")
+            until(lambda: refusal(FIRST).startswith("429 "), "one owner may have more")
         uploads += [stack.enter_context(contextlib.closing(form(SECOND))) for _ in range(2)]
         for _ in range(8):
-            until(lambda: refusal(SECOND).startswith("503 "), 10, "all may have more")
+            until(lambda: refusal(SECOND).startswith("503 "), "all may have more")
         for upload in uploads:
             assert upload.answer().startswith(b"HTTP/1.1 202 ")
     with held(front_end, 24):
@@ -194,14 +194,14 @@ def test_bounds_are_of_all_together(begin: Begin, portrait: bytes) -> None:
                 assert one_more.recv(4096).startswith(b"HTTP/1.1 503 ")
         victim = front_end.processes()[0]
         victim.kill()
-    until(lambda: len(front_end.processes()) == 2, 30, front_end.text)
+    until(lambda: len(front_end.processes()) == 2, front_end.text)
 
     def room() -> bool:
         with contextlib.suppress(AssertionError, pytest.fail.Exception), held(front_end, 24):
             return True
         return False
 
-    until(room, 30, "what the dead one held is counted still")
+    until(room, "what the dead one held is counted still")
 
 
 def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: Begin, portrait: bytes) -> None:
@@ -222,12 +222,12 @@ def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: B
             slow = SlowUpload(front_end.url, portrait)
             slow.send_half()
             front_end.process.send_signal(signal.SIGUSR2)
-            until(lambda: "Shutting down" in front_end.text(), 60, front_end.text)
+            until(lambda: "Shutting down" in front_end.text(), front_end.text)
             assert slow.answer().startswith((b"HTTP/1.1 202", b"HTTP/1.1 503"))
-            until(lambda: not any(process.is_running() for process in before), 60, front_end.text)
-            until(lambda: len(front_end.processes()) == 2, 30, front_end.text)
+            until(lambda: not any(process.is_running() for process in before), front_end.text)
+            until(lambda: len(front_end.processes()) == 2, front_end.text)
             asked = len(polls)
-            until(lambda: len(polls) > asked + 5, 30, front_end.text)
+            until(lambda: len(polls) > asked + 5, front_end.text)
     assert failures == []
     # of four processes
     assert front_end.requests("/v1/jobs") == len(polls)
@@ -235,9 +235,9 @@ def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: B
     uploads = [SlowUpload(front_end.url, portrait) for _ in range(6)]
     for upload in uploads:
         upload.send_half()
-    until(lambda: sum(front_end.connections()) >= 6, 30, front_end.text)
+    until(lambda: sum(front_end.connections()) >= 6, front_end.text)
     front_end.process.terminate()
-    until(lambda: front_end.text().count("Shutting down") == 4, 30, front_end.text)
+    until(lambda: front_end.text().count("Shutting down") == 4, front_end.text)
     answers = [upload.answer() for upload in uploads]
     assert [answer[:12] for answer in answers] == [answers[0][:12]] * 6
     assert answers[0].startswith((b"HTTP/1.1 202", b"HTTP/1.1 503"))
@@ -247,7 +247,7 @@ def test_what_cannot_begin_ends_the_command_with_its_error(tmp_path: Path, redis
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "service.cli", "api", "--processes", "3", "--data-dir", str(tmp_path), *arguments],
-            cwd=ROOT, env={**os.environ, "PIRENDERER_REDIS_URL": redis_url}, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env={**os.environ, "PIRENDERER_REDIS_URL": redis_url}, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.processes import Service
+from tests.support.processes import PATIENCE_S, Service
 
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "aws-not-to-be-told", "PIRENDERER_API_KEYS": "key-not-to-be-told-" + "k" * 32}
 
@@ -49,7 +49,7 @@ def test_a_level_that_there_is_not_is_named(tmp_path: Path, command: list[str]) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert ended.returncode == 2
     assert "PIRENDERER_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error', got 'loud'" in ended.stderr

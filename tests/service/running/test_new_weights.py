@@ -75,7 +75,7 @@ def test_weights_are_changed_under_load_and_no_job_is_lost(tmp_path: Path) -> No
             serve.wait_for(lambda: len(jobs) > count + 2)
             stop.set()
             loading.join()
-            serve.wait_for(lambda: all(_ended(http, each) for each in jobs), 120)
+            serve.wait_for(lambda: all(_ended(http, each) for each in jobs))
             found = [http.get(f"/v1/jobs/{each}").json() for each in jobs]
             assert [each["error"] for each in found if each["status"] != "succeeded"] == []
             assert digest(http) != before

@@ -24,6 +24,7 @@ from service.commands.serve import serving
 from service.running.embedded import bundled_redis_server, find_redis_server, free_port, running_redis
 from service.settings import Settings
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -50,11 +51,8 @@ class Serve:
     def text(self) -> str:
         return self.log.read_text()
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.text()
-            time.sleep(0.1)
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        until(condition, self.text)
 
     def url(self) -> str:
         self.wait_for(lambda: "PIRenderer serves at" in self.text() or self.process.poll() is not None)
@@ -72,7 +70,7 @@ class Serve:
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
 
 Begin = Callable[..., Serve]
@@ -145,7 +143,7 @@ class SlowUpload:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
     return not alive
 
 
@@ -165,7 +163,7 @@ def test_serve_starts_everything_and_stops_all_of_it(begin: Begin, tmp_path: Pat
     assert [path for path in kept if path.stat().st_mode & 0o077] == []  # whatever the umask
     check_what_each_has(serve, everything, key)
     second = begin()  # in the same folder
-    assert second.process.wait(60) == 1
+    assert second.process.wait(PATIENCE_S) == 1
     assert "another `pirenderer serve` uses" in second.text()
     assert serve.stop(signal.SIGINT) == 0, serve.text()
     assert gone(everything)
@@ -219,7 +217,7 @@ def test_what_dies_is_started_again_and_no_job_is_lost(begin: Begin, portrait: b
             serve.wait_for(lambda: status(jobs[-1]) == "queued")
         worker.resume()
         # without models, which is how all jobs end here
-        serve.wait_for(lambda: all(status(job) == "failed" for job in jobs), 120)
+        serve.wait_for(lambda: all(status(job) == "failed" for job in jobs))
     for name in ("worker 1", "the API", "Redis"):
         assert f"{name} was ended by signal 9 (Killed) and is started again" in serve.text()
 
@@ -271,7 +269,7 @@ def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) 
         renewed = len(polls)
         serve.wait_for(lambda: len(polls) > renewed + 5)
         polling.post(urls["cancel"])
-        follower.join(60)
+        follower.join(PATIENCE_S)
     assert failures == []
     assert followed[-1]["status"] in ("canceled", "failed")
     after = serve.children()

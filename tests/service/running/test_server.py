@@ -13,6 +13,7 @@ import pytest
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_create import YAW
 from tests.service.running.test_slow_clients import connected, head
+from tests.support.processes import PATIENCE_S, until
 
 ASK = head("GET", "/healthz") + b"\r\n"
 
@@ -25,10 +26,7 @@ def create(server: Server, portrait: bytes, **headers: str) -> httpx.Response:
 def leave(server: Server) -> None:
     """Tell it to stop, and wait until it takes no more connections."""
     server.front_end.should_exit = True
-    deadline = time.monotonic() + 10
-    while any(each.is_serving() for each in server.front_end.servers):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not any(each.is_serving() for each in server.front_end.servers), "it takes more connections")
 
 
 def test_connections_that_idle_are_answered_once_more(start: Start) -> None:
@@ -59,8 +57,7 @@ def test_streams_and_waits_end_when_it_leaves(start: Start, portrait: bytes) -> 
     waiting = threading.Thread(target=lambda: answers.append(create(server, portrait, Prefer="wait=50")))
     waiting.start()
     with httpx.Client(base_url=server.url, trust_env=False) as other:
-        while len(other.get("/v1/jobs").json()["jobs"]) < 2:
-            time.sleep(0.02)
+        until(lambda: len(other.get("/v1/jobs").json()["jobs"]) == 2, "its request has not begun")
         with other.stream("GET", job["urls"]["events"]) as stream:
             lines = stream.iter_lines()
             assert next(lines).startswith("event: status")
@@ -106,7 +103,7 @@ def test_what_is_no_listening_socket_is_refused(tmp_path: Path, listens: bool | 
         number = 99 if listens is None else handed.fileno()
         command = [sys.executable, "-m", "service.cli", "api", "--fd", str(number), "--data-dir", str(tmp_path)]
         passed = () if listens is None else (number,)
-        done = subprocess.run(command, pass_fds=passed, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, pass_fds=passed, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 2
     assert f"--fd {number} is not a listening socket: {reason}" in done.stderr
 
@@ -117,6 +114,8 @@ def test_a_socket_that_strangers_reach_needs_a_key(tmp_path: Path, family: socke
     with socket.create_server((address, 0), family=family) as handed:
         number = handed.fileno()
         command = [sys.executable, "-m", "service.cli", "api", "--fd", str(number), "--data-dir", str(tmp_path)]
-        done = subprocess.run(command, pass_fds=(number,), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, pass_fds=(number,), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
     assert done.returncode == 2
     assert f"listening on {address} without an API key would serve everyone" in done.stderr

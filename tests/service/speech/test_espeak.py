@@ -146,7 +146,7 @@ def test_who_goes_takes_the_process_along(make: Make, monkeypatch: pytest.Monkey
     async def leave() -> None:
         nonlocal most
         tasks = [asyncio.create_task(speaker.speak(LONG).__aenter__()) for _ in range(2 * AT_ONCE)]
-        await asyncio.to_thread(until, bounded, 10, "nothing speaks within bounds")
+        await asyncio.to_thread(until, bounded, "nothing speaks within bounds")
         process = bounded()[0]
         assert not any("secret" in value for value in process.environ().values())
         assert not any("One" in argument for argument in process.cmdline())

@@ -119,9 +119,9 @@ def test_it_ends_with_who_asked_for_it() -> None:
             found[:] = [each for each in psutil.Process(asking.pid).children() if each.name() == "sleep"]
             return found
 
-        until(begins, 10, "nothing begins")
+        until(begins, "nothing begins")
         asking.kill()
-    until(lambda: not found[0].is_running() or found[0].status() == psutil.STATUS_ZOMBIE, 10, "it goes on")
+    until(lambda: not found[0].is_running() or found[0].status() == psutil.STATUS_ZOMBIE, "it goes on")
 
 
 def test_the_environment_is_passed_on_as_it_is() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.service.conftest import Server
 from tests.service.routes.test_create import YAW
+from tests.support.processes import until
 
 
 @dataclass
@@ -31,13 +32,6 @@ class Receiver:
     def inside(self) -> str:
         """The same by a public name that leads to this machine, where the fixture `inside` makes it do so."""
         return f"https://inside.example:{self.url.split(':')[2].split('/')[0]}/"
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -101,6 +95,14 @@ def create(
 def state(server: Server, job_id: str, **headers: str) -> dict[str, Any]:
     webhook: dict[str, Any] = server.client.get(f"/v1/jobs/{job_id}", headers=headers).json()["webhook"]
     return webhook
+
+
+def ended(server: Server, job_id: str, **headers: str) -> str:
+    """How it ended with a job's webhook, when it has."""
+    until(
+        lambda: state(server, job_id, **headers)["status"] != "pending", lambda: str(state(server, job_id, **headers))
+    )
+    return str(state(server, job_id, **headers)["status"])
 
 
 def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:

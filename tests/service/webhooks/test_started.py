@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 
 from tests.service.conftest import Start
-from tests.service.webhooks.conftest import Receiver, create, state, until, verified
+from tests.service.webhooks.conftest import Receiver, create, ended, state, verified
+from tests.support.processes import until
 
 ALL = ["job.started", "job.succeeded", "job.failed", "job.canceled"]
 
@@ -14,7 +15,7 @@ def test_a_start_is_told_while_the_job_runs(start: Start, portrait: bytes, recei
     receiver = receive(204)
     job = create(server, portrait, receiver.url, ALL).json()
     claim = server.claim(job["id"])
-    until(lambda: len(receiver.received) == 1)
+    until(lambda: len(receiver.received) == 1, "its start is not told")
     _, headers, body = receiver.received[0]
     message = json.loads(body)
     now = server.client.get(f"/v1/jobs/{job['id']}").json()
@@ -23,7 +24,7 @@ def test_a_start_is_told_while_the_job_runs(start: Start, portrait: bytes, recei
     assert headers["webhook-id"] == f"msg_{job['id']}_started"
     assert verified(server.client.get("/v1/webhooks/secret").json()["secret"], headers, body)
     server.context.store.claims.cancel(claim)
-    until(lambda: state(server, job["id"])["status"] == "delivered")
+    assert ended(server, job["id"]) == "delivered"
     assert [json.loads(body)["type"] for _, _, body in receiver.received] == ["job.started", "job.canceled"]
 
 
@@ -35,10 +36,10 @@ def test_a_start_that_is_told_late_tells_what_was_then(
     receiver = receive(500, 204)
     job_id = create(server, portrait, receiver.url, ALL).json()["id"]
     claim = server.claim(job_id)
-    until(lambda: len(receiver.received) == 1)
+    until(lambda: len(receiver.received) == 1, "its start is not told")
     server.context.store.claims.give_back(claim)  # of another claim nobody is told
     server.succeed(job_id)
-    until(lambda: len(state(server, job_id)["deliveries"]) == 3)
+    until(lambda: len(state(server, job_id)["deliveries"]) == 3, lambda: str(state(server, job_id)))
     told = sorted((json.loads(body)["type"], headers["webhook-id"], body) for _, headers, body in receiver.received)
     assert [each[:2] for each in told] == [
         ("job.started", f"msg_{job_id}_started"), ("job.started", f"msg_{job_id}_started"),
@@ -61,7 +62,7 @@ def test_a_start_is_not_told_unless_asked_for(start: Start, portrait: bytes, rec
     receiver = receive(204)
     job_id = create(server, portrait, receiver.url).json()["id"]
     server.succeed(job_id)
-    until(lambda: state(server, job_id)["status"] == "delivered")
+    assert ended(server, job_id) == "delivered"
     assert [each["event"] for each in state(server, job_id)["deliveries"]] == ["job.succeeded"]
     assert [json.loads(body)["type"] for _, _, body in receiver.received] == ["job.succeeded"]
 
@@ -71,6 +72,9 @@ def test_a_start_alone_can_be_asked_for(start: Start, portrait: bytes, receive: 
     receiver = receive(204)
     job_id = create(server, portrait, receiver.url, ["job.started"]).json()["id"]
     server.succeed(job_id)
-    until(lambda: state(server, job_id)["status"] == "skipped")
-    until(lambda: server.context.store.counters().webhooks == {("delivered",): 1, ("skipped",): 1})
+    assert ended(server, job_id) == "skipped"
+    until(
+        lambda: server.context.store.counters().webhooks == {("delivered",): 1, ("skipped",): 1},
+        lambda: str(server.context.store.counters().webhooks),
+    )
     assert [json.loads(body)["type"] for _, _, body in receiver.received] == ["job.started"]

@@ -17,8 +17,9 @@ from jobs.problems import Problem, ProblemType
 from service.webhooks.signing import WebhookSigner, sign
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start
 from tests.service.routes.test_create import YAW, nothing_left, refused
-from tests.service.webhooks.conftest import Receiver, create, state, until, verified
+from tests.service.webhooks.conftest import Receiver, create, ended, state, verified
 from tests.support.paths import ROOT
+from tests.support.processes import until
 
 
 def test_the_signature_is_that_of_the_specification() -> None:
@@ -58,7 +59,7 @@ def test_a_message_is_sent_again_until_it_is_taken(
         "deliveries": [],
     }
     server.succeed(job["id"])
-    until(lambda: state(server, job["id"], **key)["status"] == "delivered")
+    assert ended(server, job["id"], **key) == "delivered"
     assert state(server, job["id"], **key)["attempts"] == 3
     times, headers, bodies = zip(*receiver.received, strict=True)
     assert len(bodies) == 3  # the redirect was not followed
@@ -84,8 +85,7 @@ def test_only_the_events_asked_for_are_told(start: Start, portrait: bytes, recei
     server.succeed(jobs[0])
     server.context.store.claims.fail(server.claim(jobs[1]), Problem.of(ProblemType.NO_FACE, "no face"))
     server.client.post(f"/v1/jobs/{jobs[2]}/cancel")
-    until(lambda: all(state(server, job)["status"] != "pending" for job in jobs))
-    assert [state(server, job)["status"] for job in jobs] == ["skipped", "delivered", "skipped"]
+    assert [ended(server, job) for job in jobs] == ["skipped", "delivered", "skipped"]
     ((_, _, body),) = receiver.received
     data = json.loads(body)["data"]
     assert data["error"]["type"] == f"{server.url}{ProblemType.NO_FACE.uri}"
@@ -100,7 +100,7 @@ def test_a_receiver_that_never_takes_it_is_given_up(
     receiver = receive(*statuses)
     job_id = create(server, portrait, receiver.url).json()["id"]
     server.succeed(job_id)
-    until(lambda: state(server, job_id)["status"] == "failed")
+    assert ended(server, job_id) == "failed"
     assert (state(server, job_id)["attempts"], len(receiver.received)) == (attempts, attempts)
 
 
@@ -110,8 +110,8 @@ def test_a_receiver_that_hangs_or_is_away_is_asked_again(start: Start, portrait:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         job_id = create(server, portrait, url).json()["id"]
         server.succeed(job_id)
-        until(lambda: state(server, job_id)["attempts"] == 1)
-    until(lambda: state(server, job_id)["status"] == "failed")  # refused the second time
+        until(lambda: state(server, job_id)["attempts"] == 1, "it is not tried")
+    assert ended(server, job_id) == "failed"  # refused the second time
 
 
 def test_two_front_ends_send_each_message_once(start: Start, portrait: bytes, receive: Callable[..., Receiver]) -> None:
@@ -120,7 +120,7 @@ def test_two_front_ends_send_each_message_once(start: Start, portrait: bytes, re
     jobs = [create(servers[number % 2], portrait, receiver.url).json()["id"] for number in range(10)]
     for job in jobs:
         servers[0].succeed(job)
-    until(lambda: all(state(servers[1], job)["status"] == "delivered" for job in jobs))
+    assert {ended(servers[1], job) for job in jobs} == {"delivered"}
     ids = [headers["webhook-id"] for _, headers, _ in receiver.received]
     assert sorted(ids) == sorted(f"msg_{job}" for job in jobs)
     assert servers[0].context.signer.secret("me") == servers[1].context.signer.secret("me")
@@ -133,7 +133,7 @@ def test_without_the_setting_nothing_private_is_reached(
     receiver = receive(200)
     job_id = create(server, portrait, receiver.inside).json()["id"]
     server.succeed(job_id)
-    until(lambda: state(server, job_id)["status"] == "failed")
+    assert ended(server, job_id) == "failed"
     assert inside
     assert state(server, job_id)["attempts"] == 1  # nor is it tried again
     assert receiver.received == []

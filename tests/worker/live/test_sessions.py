@@ -47,7 +47,7 @@ def view(bench: Bench, portrait: Path) -> View:
 
 def picture(viewer: Viewer, number: int | None) -> Pixels:
     """What shows a state, when it has come."""
-    until(lambda: viewer.shown(number) is not None, 90, lambda: f"no picture of {number}: {viewer.told}")
+    until(lambda: viewer.shown(number) is not None, lambda: f"no picture of {number}: {viewer.told}")
     shown = viewer.shown(number)
     assert shown is not None
     return shown
@@ -87,7 +87,7 @@ def test_a_control_that_there_is_not_is_told_and_the_session_goes_on(view: View)
     with view() as viewer:
         picture(viewer, None)
         viewer.pose(1, wings=1.0)
-        until(lambda: "problem" in viewer.types(), 10, lambda: str(viewer.told))
+        until(lambda: "problem" in viewer.types(), lambda: str(viewer.told))
         assert "'wings'" in viewer.told[-1]["problem"]["detail"]
         viewer.pose(2, yaw=3.0)
         picture(viewer, 2)
@@ -97,9 +97,9 @@ def test_a_control_that_there_is_not_is_told_and_the_session_goes_on(view: View)
 def test_a_photo_without_a_face_ends_it(view: View, bench: Bench) -> None:
     grey = cv2.imencode(".jpg", np.full((300, 300, 3), 127, np.uint8))[1].tobytes()
     with view(grey) as viewer:
-        until(lambda: viewer.ended, 20, lambda: str(viewer.told))
+        until(lambda: viewer.ended, lambda: str(viewer.told))
         assert viewer.told[-1]["problem"]["type"] == ProblemType.NO_FACE.uri
-        until(lambda: viewer.silent_s == float("inf"), 10, "the worker does not leave it")
+        until(lambda: viewer.silent_s == float("inf"), "the worker does not leave it")
 
 
 def test_a_portrait_that_was_deleted_ends_it(view: View, bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_a_portrait_that_was_deleted_ends_it(view: View, bench: Bench) -> None:
     viewer = view()
     bench.artifacts.delete(viewer.portrait.key)
     with viewer:
-        until(lambda: viewer.ended, 60, lambda: str(viewer.told))
+        until(lambda: viewer.ended, lambda: str(viewer.told))
         assert viewer.told[-1]["problem"]["type"] == ProblemType.NOT_FOUND.uri
 
 
@@ -129,14 +129,14 @@ def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> Non
             back = next((place for place, (one, next_) in enumerate(pairwise(ats)) if next_ < one), len(ats))
             return viewer.pictures[back + 1 :]
 
-        until(lambda: (heard := spoken()) and heard[-1][0]["at"] > 3, 60, lambda: str(viewer.pictures[-1][0]))
+        until(lambda: (heard := spoken()) and heard[-1][0]["at"] > 3, lambda: str(viewer.pictures[-1][0]))
         ats = [header["at"] for header, _ in spoken()]
         assert ats == sorted(ats)
         shown = [decoded(jpeg)[75:115, 40:90] for _, jpeg in spoken()]
         assert max(difference(each, shown[0]) for each in shown) > 2
         viewer.say(by="controls", driven=2)
         viewer.pose(7)
-        until(lambda: (last := viewer.shown(7)) is not None and difference(last, resting) < 1, 10, "no rest")
+        until(lambda: (last := viewer.shown(7)) is not None and difference(last, resting) < 1, "no rest")
 
 
 def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
@@ -152,15 +152,15 @@ def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
                 header, shown = viewer.pictures[-1]
                 return condition(header, decoded(shown))
 
-            until(seen, 60, lambda: f"{viewer.pictures[-1][0]}", every_s=0.07)
+            until(seen, lambda: f"{viewer.pictures[-1][0]}", every_s=0.07)
 
         began = viewer.pictures[-1][0]["picture"]
         look_until(frame, lambda header, _: header["picture"] > began and header["at"] > 1)
         look_until(mirrored, lambda _, shown: difference(shown, resting) > 1)
         viewer.look(b"\xff\xd8\xff\xe0 no picture")
-        until(lambda: "problem" in viewer.types(), 10, lambda: str(viewer.told))
+        until(lambda: "problem" in viewer.types(), lambda: str(viewer.told))
         viewer.say(by="controls", driven=2, number=9)
-        until(lambda: (last := viewer.shown(9)) is not None and difference(last, resting) < 1, 10, "no rest")
+        until(lambda: (last := viewer.shown(9)) is not None and difference(last, resting) < 1, "no rest")
 
 
 def turn(bench: Bench, portrait: Path) -> str:
@@ -177,7 +177,7 @@ def test_jobs_are_done_beside_it_by_the_only_worker(view: View, bench: Bench, po
     with view() as viewer:
         picture(viewer, None)
         bench.succeeded(turn(bench, portrait))
-        until(lambda: viewer.types() == ["started", "waiting", "started"], 10, lambda: str(viewer.types()))
+        until(lambda: viewer.types() == ["started", "waiting", "started"], lambda: str(viewer.types()))
         viewer.pose(1, yaw=5.0)
         picture(viewer, 1)
         video = bench.submit_sway(portrait, 2.0)
@@ -212,10 +212,10 @@ def test_another_goes_on_where_a_worker_dies(view: View, bench: Bench) -> None:
         viewer.pose(1, yaw=20.0)
         turned = picture(viewer, 1)
         holder(bench, viewer).kill()
-        until(lambda: (viewer.silent_s or 0) > SILENT_S, 20, "its death is not seen")
+        until(lambda: (viewer.silent_s or 0) > SILENT_S, "its death is not seen")
         count = len(viewer.pictures)
         viewer.call()
-        until(lambda: len(viewer.pictures) > count, 90, "nobody goes on")
+        until(lambda: len(viewer.pictures) > count, "nobody goes on")
         assert difference(picture(viewer, 1), turned) < 1
 
 
@@ -226,10 +226,10 @@ def test_a_worker_that_is_told_to_stop_leaves_it(bench: Bench, view: View) -> No
         picture(viewer, None)
         worker = holder(bench, viewer).ppid()
         os.kill(worker, signal.SIGTERM)
-        until(lambda: viewer.silent_s == float("inf"), 20, "it is not left")
+        until(lambda: viewer.silent_s == float("inf"), "it is not left")
         count = len(viewer.pictures)
         viewer.call()
-        until(lambda: len(viewer.pictures) > count, 30, "nobody goes on")
-        until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", 30, "it goes on")
+        until(lambda: len(viewer.pictures) > count, "nobody goes on")
+        until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", "it goes on")
     for other in others:
         other.stop()

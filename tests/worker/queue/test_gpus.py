@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.processes import Service, until
+from tests.support.processes import PATIENCE_S, Service, until
 
 TAKE = """
 import os, sys
@@ -77,7 +77,7 @@ def test_the_gpu_of_a_worker_that_was_killed_is_the_next_ones(take: Take, tmp_pa
     workers = {seen(process): process for process in (take(path), take(path), take(path))}
     assert set(workers) == {"GPU-a", "GPU-b", "GPU-c"}
     workers["GPU-b"].kill()
-    workers["GPU-b"].wait(10)
+    workers["GPU-b"].wait(PATIENCE_S)
     assert seen(take(path)) == "GPU-b"
 
 
@@ -116,7 +116,7 @@ def test_the_process_that_works_sees_its_gpu_alone_and_the_worker_is_named_by_it
         service.start("redis")
         service.start("worker", environment={"PATH": path})
         name = f"pirenderer-{service.processes['worker'].pid}@{socket.gethostname()}"
-        until(lambda: f"{name} ready" in service.log("worker"), 90, lambda: service.log("worker"))
+        until(lambda: f"{name} ready" in service.log("worker"), lambda: service.log("worker"))
         child = service.child()
         assert child is not None
         assert {other, child.environ()["CUDA_VISIBLE_DEVICES"]} == {"GPU-a", "GPU-b"}

@@ -71,7 +71,7 @@ def test_what_processes_of_this_machine_had_that_died_is_free_at_the_next_beat(
     runner = Runner(WorkerSettings(redis_url=redis_url, data_dir=tmp_path, live_s=1))
     runner.heartbeat.start()
     try:
-        until(lambda: store.claims.lock(whole) is None and store.turns.parts_waiting() == 2, 10, "nothing is freed")
+        until(lambda: store.claims.lock(whole) is None and store.turns.parts_waiting() == 2, "nothing is freed")
         assert sorted(store.workers.names()) == sorted(set(holders) - {holders[2]})  # nor does it count
     finally:
         runner.heartbeat.stop()

@@ -98,7 +98,7 @@ def test_an_image_waits_for_a_segment_at_most(bench: Bench, portrait: Path, grow
     assert after.done - before.done <= 2 * LENGTH
     bench.store.request_cancel(video)
     assert bench.finished(video).status is JobStatus.CANCELED
-    until(lambda: bench.files(video) == {"portrait.jpg"}, 10, "files are left")
+    until(lambda: bench.files(video) == {"portrait.jpg"}, "files are left")
 
 
 def test_an_image_does_not_wait_for_a_plan(bench: Bench, portrait: Path, tmp_path: Path, grow: Grow) -> None:
@@ -143,7 +143,7 @@ def test_one_worker_and_three_make_the_same_video(
     together = bench.succeeded(job_id)
     assert len(seen) == 3
     assert bench.result(together).read_bytes() == bench.result(alone).read_bytes()
-    until(lambda: parts_of(bench, job_id) == {"init", "segment"}, 20, lambda: f"left are {parts_of(bench, job_id)}")
+    until(lambda: parts_of(bench, job_id) == {"init", "segment"}, lambda: f"left are {parts_of(bench, job_id)}")
     stream = bench.store.segments.stream(job_id)
     assert stream is not None
     assert [segment.frames for segment in stream.segments] == [len(span) for span in cut(300)]
@@ -218,4 +218,4 @@ def test_a_job_is_canceled_while_it_is_encoded_anew(bench: Bench, portrait: Path
     assert ended.status is JobStatus.CANCELED
     assert progress is not None
     assert progress.done < 100
-    until(lambda: bench.files(job_id) == {"portrait.jpg"}, 30, "files of a canceled job stay")
+    until(lambda: bench.files(job_id) == {"portrait.jpg"}, "files of a canceled job stay")

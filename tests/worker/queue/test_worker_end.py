@@ -121,7 +121,7 @@ def test_a_worker_told_to_stop_finishes_its_segment_and_others_the_video(
     assert bench.store.turns.taken() == []
     other = bench.start_worker(**tiny)
     record = bench.finished(job_id)
-    until(lambda: bench.store.workers.wanted() == 0, 10, "something is still to be done")
+    until(lambda: bench.store.workers.wanted() == 0, "something is still to be done")
     end_idle(bench, other)
     assert record.status is JobStatus.SUCCEEDED
     assert frames_in(bench.result(record)) == 101

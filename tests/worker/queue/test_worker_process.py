@@ -539,9 +539,9 @@ def test_cancel(bench: Bench, portrait: Path) -> None:
     job_id = bench.submit_sway(portrait, 60)
     assert bench.rendering(job_id).status is JobStatus.RUNNING
     bench.store.request_cancel(job_id)
-    record = bench.wait(job_id, lambda record: record.status.finished, timeout=60)
+    record = bench.wait(job_id, lambda record: record.status.finished)
     assert record.status is JobStatus.CANCELED
-    until(lambda: bench.files(job_id) == {"portrait.jpg"}, 10, "its files stay")  # they go just after it was told
+    until(lambda: bench.files(job_id) == {"portrait.jpg"}, "its files stay")  # they go just after it was told
     bench.succeeded(turn_head(bench, portrait))
 
 
