@@ -13,21 +13,27 @@ from model.animation.animator import Animator, ahead, batches
 from model.engines import EngineSettings, build_engine
 from model.evaluation.engines.subjects import made
 from model.renderer.config import EditingConfig, RendererConfig, WarpingConfig
+from tests.support.processes import until
 
 
 @pytest.mark.parametrize("many", [1, 2])
 def test_the_next_items_are_made_while_one_is_used_and_none_beyond(many):
-    made = []
+    begun, made = [], []
 
     def make(number):
         made.append((number, threading.get_ident()))
         return number
 
+    def calls():
+        for number in range(6):
+            begun.append(number)
+            yield partial(make, number)
+
     used = []
     with ThreadPoolExecutor(3) as pool:
-        for number in ahead(pool, (partial(make, number) for number in range(6)), many=many):
-            time.sleep(0.02)
-            assert len(made) == min(number + 1 + many, 6)
+        for number in ahead(pool, calls(), many=many):
+            assert len(begun) == min(number + 1 + many, 6)
+            until(lambda: len(made) == len(begun), "the next are not made")
             used.append(number)
     assert used == [0, 1, 2, 3, 4, 5]
     assert threading.get_ident() not in {thread for _, thread in made}
