@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from model.arrays import Pixels
 from tests.support.live import Viewer, decoded
 from tests.support.processes import until
 from tests.worker.conftest import SAMPLES, Bench
+from worker.live.camera import STARTS_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
@@ -117,22 +117,20 @@ def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> Non
     pieces = [sound[start : start + 1600].tobytes() for start in range(0, 5 * rate, 1600)]
     with view() as viewer:
         resting = picture(viewer, None)
-        viewer.say(by="sound", driven=1, options=DriveOptions(seed=1, still=True))
+        viewer.say(by="sound", driven=1, options=DriveOptions(seed=1, still=True), number=1)
+        picture(viewer, 1)
+        viewer.say(number=2)
+        picture(viewer, 2)  # what is drawn from now on is of the sound
+        count = len(viewer.pictures)
         begin = time.monotonic()
         for number, piece in enumerate(pieces):
             time.sleep(max(0.0, begin + 0.1 * number - time.monotonic()))
             viewer.hear(piece)
-
-        def spoken() -> list[tuple[dict[str, Any], bytes]]:
-            """The pictures since time is that of the sound: it is less than that since the session began."""
-            ats = [header["at"] for header, _ in list(viewer.pictures)]
-            back = next((place for place, (one, next_) in enumerate(pairwise(ats)) if next_ < one), len(ats))
-            return viewer.pictures[back + 1 :]
-
-        until(lambda: (heard := spoken()) and heard[-1][0]["at"] > 3, lambda: str(viewer.pictures[-1][0]))
-        ats = [header["at"] for header, _ in spoken()]
+        until(lambda: viewer.pictures[count:] and viewer.pictures[-1][0]["at"] > 2, lambda: str(viewer.pictures[-1][0]))
+        spoken = viewer.pictures[count:]
+        ats = [header["at"] for header, _ in spoken]
         assert ats == sorted(ats)
-        shown = [decoded(jpeg)[75:115, 40:90] for _, jpeg in spoken()]
+        shown = [decoded(jpeg)[75:115, 40:90] for _, jpeg in spoken]
         assert max(difference(each, shown[0]) for each in shown) > 2
         viewer.say(by="controls", driven=2)
         viewer.pose(7)
@@ -141,6 +139,7 @@ def test_sound_moves_the_lips_and_stops(view: View, speech_weights: None) -> Non
 
 def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
     frame = astronaut.read_bytes()
+    nobody = cv2.imencode(".jpg", np.full_like(cv2.imread(str(astronaut)), 90))[1].tobytes()
     mirrored = cv2.imencode(".jpg", cv2.flip(cv2.imread(str(astronaut)), 1))[1].tobytes()
     with view() as viewer:
         resting = picture(viewer, None)
@@ -154,8 +153,10 @@ def test_a_camera_moves_the_face(view: View, astronaut: Path) -> None:
 
             until(seen, lambda: f"{viewer.pictures[-1][0]}", every_s=0.07)
 
-        began = viewer.pictures[-1][0]["picture"]
-        look_until(frame, lambda header, _: header["picture"] > began and header["at"] > 1)
+        look_until(nobody, lambda header, _: not header["seen"])  # time is the camera's from now on
+        look_until(frame, lambda header, _: header["seen"])
+        neutral_at = viewer.pictures[-1][0]["at"] + STARTS_S
+        look_until(frame, lambda header, _: header["at"] > neutral_at)
         look_until(mirrored, lambda _, shown: difference(shown, resting) > 1)
         viewer.look(b"\xff\xd8\xff\xe0 no picture")
         until(lambda: "problem" in viewer.types(), lambda: str(viewer.told))
