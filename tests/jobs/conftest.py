@@ -6,6 +6,7 @@ from jobs.files.keys import new_id
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, Result
 from jobs.store.jobs import JobStore
+from jobs.store.names import Key, lock_key
 from jobs.store.records import Claim, JobRecord
 
 SPEC = ImageSpec(
@@ -37,3 +38,14 @@ def claim(store: JobStore, job_id: str, holder: str = "host:1", lease_s: float =
     taken = store.claims.claim(job_id, holder=holder, lease_s=lease_s)
     assert isinstance(taken, Claim)
     return taken
+
+
+def lapse(store: JobStore, *claims: Claim) -> None:
+    """Let the leases of workers that died run out."""
+    for each in claims:
+        assert store._redis.delete(lock_key(each.job_id, each.part))
+
+
+def age(store: JobStore, job_id: str, since: str, seconds: float) -> None:
+    """Let something of a job, a time that its hash has, be so much longer ago."""
+    store._redis.hincrbyfloat(Key.JOB + job_id, since, -seconds)

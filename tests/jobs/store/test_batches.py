@@ -16,6 +16,7 @@ from jobs.store.batches import BATCHES, MOST, BatchedScripts
 from jobs.store.jobs import JobStore
 from jobs.store.scripts import Call, Script
 from tests.jobs.conftest import SPEC
+from tests.support.processes import PATIENCE_S
 from tests.support.redis_servers import RedisServer, running
 
 SUM = Script("return a.first + a.second")
@@ -102,7 +103,7 @@ def test_what_is_asked_for_as_all_batches_end_is_sent(redis_url: str) -> None:
             second = asyncio.create_task(ask(scripts, add(3, 4)))
             await asyncio.sleep(0.02)
             time.sleep(0.5)  # noqa: ASYNC251 - so that both answers are there when the loop looks
-            await asyncio.wait_for(asyncio.gather(first, second), 5)
+            await asyncio.wait_for(asyncio.gather(first, second), PATIENCE_S)
 
     run(redis_url, work)
 
@@ -134,7 +135,7 @@ def test_while_redis_hangs_nobody_waits_for_others_to_learn_so(tmp_path: Path) -
 
     with running(server), server.client() as client:
         before = client.info("stats")["total_connections_received"]
-        found = run(server.url, work, socket_timeout=0.5)
+        found = run(server.url, work, socket_timeout=2)
         connections = client.info("stats")["total_connections_received"] - before
     assert connections <= 2 * BATCHES  # and not one for each batch
     assert all(isinstance(each, NoAnswerError) for each in found)

@@ -1,6 +1,5 @@
 """Videos that are cut into parts: each part is claimed by itself, and the job is made of them."""
 
-import time
 from fractions import Fraction
 from typing import cast
 
@@ -12,9 +11,9 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import InputFile, JobKind, JobStatus, Progress, Result, VideoSpec
 from jobs.store.claims import ClaimLostError, JobCanceledError
 from jobs.store.jobs import JobStore
-from jobs.store.names import Key, events_key, lock_key
+from jobs.store.names import Key, events_key, lock_key, segments_key
 from jobs.store.records import Claim, Found, Fragment, Refusal, Shared, StreamSegment, Turn
-from tests.jobs.conftest import RESULT, read
+from tests.jobs.conftest import RESULT, lapse, read
 
 PHOTO = InputFile(key="portrait.jpg", media_type="image/jpeg", bytes=1, sha256="0")
 SPEC = VideoSpec(portrait=PHOTO, audio=InputFile(key="a.wav", media_type="audio/wav", bytes=1, sha256="1"))
@@ -127,9 +126,9 @@ def test_a_segment_whose_worker_dies_is_taken_again_and_the_third_death_fails_th
     job_id = video(store)
     plan = begun(store, job_id, 2)
     for attempt in (1, 2, 3):
-        lost = take(store, job_id, lease_s=0.05)
+        lost = take(store, job_id)
         assert (lost.segment, lost.attempt) == (0, attempt)
-        time.sleep(0.1)
+        lapse(store, lost)
         assert store.upkeep.recover_orphans() == [(job_id, JobKind.VIDEO)]
         assert store.upkeep.recover_orphans() == []
         with pytest.raises(ClaimLostError):
@@ -149,9 +148,9 @@ def test_a_segment_whose_worker_dies_is_taken_again_and_the_third_death_fails_th
 
 def test_a_plan_whose_worker_dies_is_taken_again_while_its_segments_are_rendered(store: JobStore) -> None:
     job_id = video(store)
-    begun(store, job_id, 2, lease_s=0.05)
+    plan = begun(store, job_id, 2)
     first = take(store, job_id)
-    time.sleep(0.1)
+    lapse(store, plan)
     assert store.upkeep.recover_orphans() == [(job_id, JobKind.VIDEO)]
     assert read(store, job_id).status is JobStatus.RUNNING
     done(store, first)
@@ -221,10 +220,10 @@ def test_cancel_ends_the_job_when_nobody_works_on_it_else_by_the_first_who_hears
 
 def test_a_canceled_video_whose_workers_died_ends(store: JobStore) -> None:
     job_id = video(store)
-    begun(store, job_id, 1, lease_s=0.05)
-    take(store, job_id, lease_s=0.05)
+    plan = begun(store, job_id, 1)
+    segment = take(store, job_id)
     store.request_cancel(job_id)
-    time.sleep(0.1)
+    lapse(store, plan, segment)
     assert store.upkeep.recover_orphans() == []
     assert read(store, job_id).status is JobStatus.CANCELED
 
@@ -374,13 +373,15 @@ def test_what_is_set_aside_is_not_worked_on(store: JobStore) -> None:
     plan = begun(store, job_id, 1)
     segment = take(store, job_id, "planner:1")
     with store.claims.set_aside(plan):
-        time.sleep(0.5)
+        for field in store._redis.hkeys(segments_key(job_id)):
+            if str(field).startswith("worked_since:"):
+                store._redis.hincrbyfloat(segments_key(job_id), str(field), -100)
         done(store, segment)
     store.segments.planned(plan, frames=12, found=Found())
     store.claims.succeed(take(store, job_id), MADE, key="k")
     worked = store._redis.hget(Key.PACE, JobKind.VIDEO)
     assert worked is not None
-    assert 0.5 <= float(str(worked)) < 0.9
+    assert 100 <= float(str(worked)) < 150
 
 
 def test_the_files_of_a_video_that_ended_are_looked_through(store: JobStore) -> None:

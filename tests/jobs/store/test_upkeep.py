@@ -14,16 +14,18 @@ from jobs.store.jobs import JobStore
 from jobs.store.names import events_key
 from jobs.store.webhooks import Message
 from jobs.webhooks import Webhook
-from tests.jobs.conftest import RESULT, claim, create, read
+from tests.jobs.conftest import RESULT, age, claim, create, lapse, read
+from tests.support.processes import until
 
 
 def test_an_orphan_is_queued_again_and_a_canceled_orphan_ends(store: JobStore) -> None:
     orphan, held, canceled = (create(store) for _ in range(3))
     claim(store, orphan, lease_s=0.05)
     claim(store, held)
-    claim(store, canceled, lease_s=0.05)
+    ended = claim(store, canceled)
     assert store.request_cancel(canceled) is None
-    time.sleep(0.1)
+    lapse(store, ended)
+    until(lambda: store.claims.lock(orphan) is None, "its lease lasts")
     assert store.upkeep.recover_orphans() == [(orphan, JobKind.IMAGE)]
     assert [read(store, job).status for job in (orphan, held, canceled)] == ["queued", "running", "canceled"]
     assert claim(store, orphan).attempt == 2
@@ -37,13 +39,15 @@ def test_a_job_whose_message_was_lost_is_due_for_another(store: JobStore) -> Non
         return store.upkeep.due_for_resend(JobKind.IMAGE, messages=messages, age_s=age_s)
 
     assert due(60, 1) == []
-    time.sleep(0.1)
-    assert due(0.1, 2) == []  # as many messages as jobs
-    assert due(0.1, 1) == [first]
-    assert due(0.1, 0) == [second]  # one front-end sends each, once
-    assert due(0.1, 0) == []
-    time.sleep(0.1)
-    assert due(0.1, 0) == [first, second]
+    for job in (first, second):
+        age(store, job, "queued_at", 60)
+    assert due(60, 2) == []  # as many messages as jobs
+    assert due(60, 1) == [first]
+    assert due(60, 0) == [second]  # one front-end sends each, once
+    assert due(60, 0) == []
+    for job in (first, second):
+        age(store, job, "queued_at", 60)
+    assert due(60, 0) == [first, second]
 
 
 def test_a_long_queue_costs_upkeep_no_more_than_a_short_one(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
