@@ -5,16 +5,17 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from select import select
 
 import pytest
 
 from jobs.problems import ProblemType
 from tests.service.conftest import Server, Start
+from tests.support.processes import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LIMIT_S = 0.6
-PATIENCE_S = 10.0  # of the test; the machine may be busy
 
 
 @pytest.fixture
@@ -157,14 +158,10 @@ def test_a_stream_of_events_may_be_quiet_for_longer(hasty: Server, portrait: byt
 
 
 def test_many_slow_clients_do_not_keep_others_waiting(start: Start) -> None:
-    server = start(header_timeout_s=5)
+    server = start(header_timeout_s=15)
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connected(server)) for _ in range(200)]
         for connection in slow:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nA:")
-        began = time.monotonic()
         assert server.client.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 2
-        for connection in slow:
-            with contextlib.suppress(ConnectionError):
-                assert connection.recv(1) == b""
+        assert select(slow, [], [], 0)[0] == []  # none was given up before

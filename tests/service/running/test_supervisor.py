@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +13,35 @@ import pytest
 
 from service.running import supervisor as supervising
 from service.running.supervisor import STEADY_S, Child, ChildDiedError, Supervisor
+from tests.support.processes import PATIENCE_S, until
 
 PROCESS = """
 import os, pathlib, socket, sys, time
 if not pathlib.Path("well").exists():
     sys.exit(1)
+pathlib.Path(f"begun-{os.getpid()}").touch()
 if "NOTIFY_SOCKET" in os.environ:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 time.sleep(60)
 """
 
-SLOW_TO_END = f"""
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit()))
+KILLS_AS_IT_ENDS = f"""
+import os, pathlib, signal, sys, time
+
+def begun():
+    return len(list(pathlib.Path().glob("begun-*")))
+
+def end(*_):
+    if (other := pathlib.Path("other")).exists():
+        before = begun()
+        os.kill(int(other.read_text()), signal.SIGKILL)
+        other.unlink()
+        while begun() == before:
+            time.sleep(0.01)
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
 {PROCESS}
 """
 
@@ -39,6 +53,12 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supe
     supervisor = Supervisor()
     yield supervisor
     supervisor.stop()
+
+
+def has_begun(child: Child) -> None:
+    process = child.process
+    assert process is not None
+    until(Path(f"begun-{process.pid}").exists, "it does not begin")
 
 
 @pytest.mark.parametrize("overlap_s", [None, 5.0])
@@ -58,7 +78,7 @@ def test_one_that_cannot_begin_leaves_the_old_one_in_its_place(supervisor: Super
     child = Child("a process", [sys.executable, "-c", PROCESS], os.environ, overlap_s=5.0)
     supervisor.start(child)
     before = child.process
-    time.sleep(0.5)  # it has begun
+    has_begun(child)
     Path("well").unlink()
     supervisor.renew()
     assert child.process is before
@@ -66,19 +86,24 @@ def test_one_that_cannot_begin_leaves_the_old_one_in_its_place(supervisor: Super
     assert child.alive
 
 
-@pytest.mark.parametrize("overlap_s", [None, 5.0])
-def test_others_are_watched_while_one_is_renewed(supervisor: Supervisor, overlap_s: float | None) -> None:
+@pytest.mark.parametrize("overlap_s", [None, PATIENCE_S])
+def test_others_are_watched_while_one_is_renewed(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, overlap_s: float | None
+) -> None:
+    """It ends when the other, which dies meanwhile, has been started again."""
+    monkeypatch.setattr(supervising, "STOP_S", PATIENCE_S)
     other = Child("the other", [sys.executable, "-c", PROCESS], os.environ)
-    supervisor.start(other)
-    supervisor.start(Child("a process", [sys.executable, "-c", SLOW_TO_END], os.environ, overlap_s=overlap_s))
-    time.sleep(1)  # it has begun
-    before = other.process
+    slow = Child("a process", [sys.executable, "-c", KILLS_AS_IT_ENDS], os.environ, overlap_s=overlap_s)
+    for child in (other, slow):
+        supervisor.start(child)
+        has_begun(child)
+    before, ends = other.process, slow.process
     assert before is not None
-    killer = threading.Timer(0.2, before.kill)
-    killer.start()
+    assert ends is not None
+    Path("other").write_text(str(before.pid))
     other.renewed = False
     supervisor.renew()
-    killer.join()
+    assert ends.returncode == 0  # it was not killed
     assert other.process is not before
     assert other.alive
 
@@ -90,21 +115,21 @@ def test_one_that_dies_again_and_again_is_started_after_growing_pauses(superviso
     pauses = []
     for _ in range(3):
         assert child.process is not None
-        child.process.wait(10)
-        died_at = time.monotonic()
+        child.process.wait(PATIENCE_S)
+        begun = time.monotonic()
         supervisor.check()
-        pauses.append(0.0 if child.due_at is None else round(child.due_at - died_at))
+        looked = time.monotonic()
+        pauses.append((0.0, 0.0) if child.due_at is None else (child.due_at - looked, child.due_at - begun))
         while child.due_at is not None:
             supervisor.check()
             time.sleep(0.01)
-        if pauses[-1]:
-            assert time.monotonic() - died_at >= pauses[-1]
-    assert pauses == [0, 1, 2]
+        assert time.monotonic() - begun >= pauses[-1][0]
+    assert all(least <= pause <= most for (least, most), pause in zip(pauses, (0, 1, 2), strict=True)), pauses
     Path("well").touch()
     child.started_at -= STEADY_S  # as if it had run so long
     assert child.process is not None
     child.process.kill()
-    child.process.wait(10)
+    child.process.wait(PATIENCE_S)
     supervisor.check()
     assert child.alive
 
@@ -115,14 +140,14 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("a process", [sys.executable, "-c", PROCESS], os.environ)
     supervisor.start(child)
     assert child.process is not None
-    child.process.wait(10)
+    child.process.wait(PATIENCE_S)
     supervisor.check()
-    child.process.wait(10)
+    child.process.wait(PATIENCE_S)
     with pytest.raises(ChildDiedError, match="a process ended with code 1, as it did 1 times before"):
         supervisor.check()
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_signal_is_heard_wherever_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "POLL_S", 0.001)
     before = sys.gettrace()
