@@ -20,7 +20,7 @@ from jobs.store.live import LiveClaim
 from jobs.store.live_streams import LiveEnd
 from jobs.store.names import Key
 from tests.service.conftest import Server
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 YAW = {"type": "controls", "controls": {"yaw": 10}, "number": 1}
@@ -43,13 +43,13 @@ class Client:
 
     def hear(self) -> dict[str, Any]:
         """The next message that is none of pictures."""
-        text = self.socket.recv(20)
+        text = self.socket.recv(PATIENCE_S)
         assert isinstance(text, str), text[:100]
         return cast("dict[str, Any]", json.loads(text))
 
     def see(self) -> tuple[dict[str, Any], bytes]:
         """The next message, a picture."""
-        data = self.socket.recv(20)
+        data = self.socket.recv(PATIENCE_S)
         assert isinstance(data, bytes), data
         length = int.from_bytes(data[:2], "big")
         return json.loads(data[2 : 2 + length]), data[2 + length :]
@@ -71,7 +71,7 @@ class Client:
         """The code that the server closes with; what comes before is left out."""
         with contextlib.suppress(ConnectionClosed):
             while True:
-                self.socket.recv(20)
+                self.socket.recv(PATIENCE_S)
         assert self.socket.close_code is not None
         return self.socket.close_code
 
@@ -83,7 +83,13 @@ def connected(
     """A client at a server, with a key among its subprotocols, and others that it offers."""
     protocols = [*offered, *([SUBPROTOCOL, key_protocol(key)] if key else [])]
     url = options.pop("url", server.url.replace("http", "ws") + "/v1/live")
-    given: dict[str, Any] = {"proxy": None, "compression": None, "close_timeout": 3, "open_timeout": 20, **options}
+    given: dict[str, Any] = {
+        "proxy": None,
+        "compression": None,
+        "close_timeout": 3,
+        "open_timeout": PATIENCE_S,
+        **options,
+    }
     with connect(url, subprotocols=[Subprotocol(each) for each in protocols] or None, **given) as socket:
         yield Client(socket)
 
@@ -104,10 +110,10 @@ class Worker:
 
     def state(self) -> LiveState:
         """The next state that it is told."""
-        while True:
-            if (news := self.end.read(10)).state is not None:
-                return news.state
-            assert news, "nothing came"
+        states = list[LiveState | None]()
+        until(lambda: states.append(self.end.read(1).state) or states[-1], "nothing came", every_s=0)
+        assert states[-1] is not None
+        return states[-1]
 
     def show(self, jpeg: bytes = JPEG) -> None:
         self.pictures += 1
