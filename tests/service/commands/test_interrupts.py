@@ -10,11 +10,11 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from service.commands.demo import POSE
+from service.running.supervisor import STOP_S
 from tests.service.conftest import Server, control, photo
 from tests.support.lines import Line
+from tests.support.processes import PATIENCE_S
 from tests.support.terminal import CTRL_C, Terminal
-
-SECONDS = 30.0  # API, worker and Redis may take ten each
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def test_ctrl_c_ends_the_demo(moment: str, weights_dir: Path, tmp_path: Path) ->
         terminal.wait_for(moment)
         everything = psutil.Process(terminal.process.pid).children(recursive=True)
         terminal.press(CTRL_C)
-        assert terminal.process.wait(SECONDS) == 130, terminal.text
+        assert terminal.process.wait(PATIENCE_S) == 130, terminal.text
         assert "Traceback" not in terminal.text
-    _, alive = psutil.wait_procs(everything, timeout=10)
+    _, alive = psutil.wait_procs(everything, timeout=PATIENCE_S)
     assert alive == []
 
 
@@ -55,8 +55,8 @@ def test_a_second_signal_waits_for_nobody(weights_dir: Path, tmp_path: Path) -> 
         terminal.press(CTRL_C)
         time.sleep(0.5)
         terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.process.wait(SECONDS / 3) == 130, terminal.text
-    _, alive = psutil.wait_procs(everything, timeout=10)
+        assert terminal.process.wait(2 * STOP_S) == 130, terminal.text
+    _, alive = psutil.wait_procs(everything, timeout=PATIENCE_S)
     assert alive == []
 
 
@@ -72,7 +72,7 @@ def test_ctrl_c_cancels_the_jobs_that_are_followed(server: Server, weights_dir: 
         terminal.wait_for("me.jpg queued")
         terminal.wait_for("you.jpg queued")
         terminal.press(CTRL_C)
-        assert terminal.process.wait(SECONDS) == 130, terminal.text
+        assert terminal.process.wait(PATIENCE_S) == 130, terminal.text
         records, _ = server.context.store.lookups.page("everyone")
         assert [record.status for record in records] == ["canceled", "canceled"]
         assert all(f"job {record.id} is canceled" in terminal.text for record in records)
@@ -85,7 +85,7 @@ def test_a_job_that_cannot_be_canceled_is_said_to_go_on(server: Server, weights_
             terminal.wait_for("queued")
             line.hold()
             terminal.press(CTRL_C)
-            assert terminal.process.wait(SECONDS) == 130, terminal.text
+            assert terminal.process.wait(PATIENCE_S) == 130, terminal.text
             (record,), _ = server.context.store.lookups.page("everyone")
             assert record.status == "queued"
             assert f"job {record.id} may go on: the server does not answer" in terminal.text

@@ -3,8 +3,8 @@
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from typing import cast
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from jobs.problems import ProblemType
 from service.access.throttle import OPEN_OWNER
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 
 def post(server: Server, key: str, portrait: bytes, **headers: str) -> httpx.Response:
@@ -35,9 +35,13 @@ def slow_request(server: Server, key: str) -> Iterator[None]:
             b"POST /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nIdempotency-Key: %s\r\nContent-Length: 9999\r\n"
             b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n" % key.encode()
         )
-        while not server.context.store._redis.keys("pirenderer:idempotency:*"):
-            pass
+        until(lambda: in_flight(server), "its request has not begun")
         yield
+
+
+def in_flight(server: Server) -> list[str]:
+    """The keys of requests that have begun, as Redis has them."""
+    return cast("list[str]", server.context.store._redis.keys("pirenderer:idempotency:*"))
 
 
 def test_the_same_key_and_form_make_one_job(server: Server, portrait: bytes) -> None:
@@ -87,14 +91,18 @@ def test_a_key_is_in_flight_for_as_long_as_its_request_and_no_longer(
     server: Server, portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("service.stores.idempotency", "service.intake.submissions"):
-        monkeypatch.setattr(f"{module}.IN_FLIGHT_SECONDS", 1)
-    keys, run = server.context.idempotency, server.run
+        monkeypatch.setattr(f"{module}.IN_FLIGHT_SECONDS", 9)
+    keys, run, redis = server.context.idempotency, server.run, server.context.store._redis
     with slow_request(server, "k"):
-        time.sleep(1.5)
+        (kept,) = in_flight(server)
+        redis.expire(kept, 6)
+        until(lambda: redis.ttl(kept) > 6, "it lapses")
         refused(post(server, "k", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
         assert run(keys.begin(OPEN_OWNER, "dead", "a" * 32)) is None  # by a front-end that was killed then
         refused(post(server, "dead", portrait), ProblemType.IDEMPOTENCY_IN_FLIGHT)
-        time.sleep(1.1)
+        (lapses,) = set(in_flight(server)) - {kept}
+        assert 0 < redis.ttl(lapses) <= 9
+        redis.delete(lapses)
         assert post(server, "dead", portrait).status_code == 202
 
 
@@ -125,7 +133,7 @@ def test_a_key_that_lapses_while_a_form_comes_makes_one_job(
 
     def chunks() -> Iterator[bytes]:
         yield whole[:-1]
-        asked.wait(10)
+        asked.wait(PATIENCE_S)
         yield whole[-1:]
 
     def send() -> None:
@@ -135,8 +143,8 @@ def test_a_key_that_lapses_while_a_form_comes_makes_one_job(
     sender = threading.Thread(target=send)
     sender.start()
     redis = server.context.store._redis
-    until(lambda: redis.keys("pirenderer:idempotency:*"), "its request has not begun")
-    redis.delete(*redis.keys("pirenderer:idempotency:*"))
+    until(lambda: in_flight(server), "its request has not begun")
+    redis.delete(*in_flight(server))
     job_id = post(server, "k", portrait).json()["id"] if meanwhile else None
     asked.set()
     sender.join()
@@ -160,17 +168,16 @@ def test_keys_of_deleted_jobs_say_so(server: Server, portrait: bytes) -> None:
 
 def test_waiting_answers_with_the_finished_job(server: Server, portrait: bytes) -> None:
     def work() -> None:
-        while not (jobs := server.queued_messages("images")):
-            pass
-        server.succeed(jobs[0])
+        until(lambda: server.queued_messages("images"), "there is no job")
+        server.succeed(server.queued_messages("images")[0])
 
     worker = threading.Thread(target=work)
     worker.start()
-    response = post(server, "k", portrait, Prefer="respond-async, wait=20")
+    response = post(server, "k", portrait, Prefer="respond-async, wait=60")
     worker.join()
     assert response.status_code == 200
     assert response.json()["status"] == "succeeded"
-    assert response.headers["preference-applied"] == "wait=20"
+    assert response.headers["preference-applied"] == "wait=60"
 
 
 def test_waiting_ends_in_time_and_has_a_bound(start: Start, portrait: bytes) -> None:

@@ -177,12 +177,12 @@ def test_a_job_that_has_not_begun_by_its_deadline_fails(start: Start, portrait: 
 
     for bad in ("0", "-1", "NaN", "1e9", "soon", "true", '"60"'):
         assert ask(bad).status_code in (400, 422)
-    begun, waiting, patient = (ask(seconds).json() for seconds in ("1", "1", "60"))
+    begun, waiting, patient = (ask(seconds).json() for seconds in ("3", "3", "60"))
     assert begun["created_at"] < begun["deadline"] < patient["deadline"]
     server.claim(begun["id"])
     until(lambda: read(server, waiting["id"])["status"] == "failed", "it waits on")
     problem = refused(server.client.get(waiting["urls"]["result"]), ProblemType.DEADLINE_MISSED)
-    assert problem["detail"] == "the job did not begin within 1.0 s"
+    assert problem["detail"] == "the job did not begin within 3.0 s"
     assert [read(server, job["id"])["status"] for job in (begun, patient)] == ["running", "queued"]
 
 

@@ -1,12 +1,12 @@
 """Videos of a text, which is spoken before there is a job."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from jobs.files.keys import new_id
@@ -15,7 +15,8 @@ from jobs.schemas import VideoSpec
 from tests.service.conftest import Server, Start
 from tests.service.routes.test_bodies import ask, data_uri
 from tests.service.routes.test_create import nothing_left, refused
-from tests.support.processes import until
+from tests.service.running.test_slow_clients import connected, head
+from tests.support.processes import PATIENCE_S, until
 from tests.support.speech_server import SpeechServer, refusing, speech_server, tone
 
 KEY = {"Idempotency-Key": "a"}
@@ -119,8 +120,10 @@ def test_speaking_ends_when_nobody_waits_for_it(start: Start, speech: SpeechServ
 
     speech.answer = silent
     server: Server = start(tts_url=speech.url)
-    with pytest.raises(httpx.ReadTimeout):
-        server.client.post("/v1/videos", json=given, headers=KEY, timeout=1)
-    assert asked.is_set()
-    assert gone.wait(10)
+    body = json.dumps(given).encode()
+    with connected(server) as line:
+        line.sendall(head("POST", "/v1/videos", Content_Type="application/json", Content_Length=len(body), **KEY))
+        line.sendall(b"\r\n" + body)
+        assert asked.wait(PATIENCE_S)
+    assert gone.wait(PATIENCE_S)
     until(lambda: nothing_left(server), "something is left of it")
