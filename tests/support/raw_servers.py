@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.processes import PATIENCE_S
+
 Script = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]  # what is done with a request
 
 
@@ -21,7 +23,7 @@ class RawServer:
 
     async def asked(self, count: int = 1) -> None:
         """Wait for so many requests. Raises TimeoutError."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.requests) < count:  # noqa: ASYNC110 - there is no hurry
                 await asyncio.sleep(0.01)
 
@@ -53,7 +55,7 @@ async def serving(
         yield server
     finally:
         listener.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*tasks)
             await listener.wait_closed()
 

@@ -16,6 +16,7 @@ from jobs.problems import ProblemError, ProblemType
 from service.outbound import guard
 from service.outbound.fetching import Fetcher
 from tests.support.certificates import make_chain
+from tests.support.processes import PATIENCE_S
 from tests.support.raw_servers import RawServer, Script, open_sockets, serving
 
 HOST = "photos.example"
@@ -82,14 +83,18 @@ class Fetch:
     limit: int = LIMIT
     server: RawServer = field(default_factory=RawServer)  # the last one
 
-    def __call__(self, script: Script, *, timeout_s: float = 5, path: str = "/me.jpg", use: Use = whole) -> bytes:
+    def __call__(
+        self, script: Script, *, timeout_s: float = PATIENCE_S, path: str = "/me.jpg", use: Use = whole
+    ) -> bytes:
         async def run() -> bytes:
             async with self.clean(), serving(script, self.tls, rash=self.rash) as self.server:
                 return await self.fetched(self.server, timeout_s, path, use)
 
         return asyncio.run(run())
 
-    def refused(self, script: Script, problem_type: ProblemType, why: str, *, timeout_s: float = 5) -> ProblemError:
+    def refused(
+        self, script: Script, problem_type: ProblemType, why: str, *, timeout_s: float = PATIENCE_S
+    ) -> ProblemError:
         with pytest.raises(ProblemError) as refusal:
             self(script, timeout_s=timeout_s)
         problem = refusal.value

@@ -11,6 +11,7 @@ from jobs.problems import ProblemError, ProblemType
 from service.outbound import fetching
 from service.outbound.fetching import Fetcher
 from tests.service.outbound.conftest import HOST, INSIDE, LIMIT, Fetch, whole
+from tests.support.processes import PATIENCE_S
 from tests.support.raw_servers import RawServer, Script, redirects, repeats, says, serving
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -110,7 +111,7 @@ def test_a_certificate_that_is_not_the_hosts_is_refused(
 )
 def test_there_is_no_way_around_tls(fetch: Fetch, script: Script, why: str) -> None:
     fetch.tls, fetch.rash = None, True
-    fetch.refused(script, ProblemType.FETCH_FAILED, why, timeout_s=0.3 if "0.3" in why else 5)
+    fetch.refused(script, ProblemType.FETCH_FAILED, why, timeout_s=0.3 if "0.3" in why else PATIENCE_S)
 
 
 def test_a_connection_has_a_time_of_its_own(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def test_the_callers_own_trouble_stays_its_own(fetch: Fetch, trouble: Exception)
 
 def test_the_time_is_for_what_the_caller_does_too(fetch: Fetch) -> None:
     async def use(chunks: AsyncIterator[bytes]) -> bytes:
-        await asyncio.sleep(9)
+        await asyncio.sleep(PATIENCE_S)
         return b""
 
     with pytest.raises(ProblemError, match=r"not done after 0\.3 s"):
@@ -161,7 +162,7 @@ def test_nothing_stays_open_of_a_caller_who_went_away(fetch: Fetch, heard: bytes
     async def run() -> None:
         tls = fetch.tls if heard else None
         async with fetch.clean(), serving(says(heard), tls, rash=not heard) as server:
-            task = asyncio.create_task(fetch.fetched(server, 5))
+            task = asyncio.create_task(fetch.fetched(server, PATIENCE_S))
             await server.asked()
             await asyncio.sleep(0.05)
             task.cancel()
@@ -175,7 +176,7 @@ def test_hosts_that_hang_hold_no_others() -> None:
     """Of each a share is asked at once and of all a number, and what waited goes on when they are given up."""
 
     async def run() -> None:
-        fetcher = Fetcher(private=True, timeout_s=9)
+        fetcher = Fetcher(private=True, timeout_s=PATIENCE_S)
 
         async def fetch(server: RawServer, host: str) -> bytes:
             async with fetcher.open("audio", f"http://{host}:{server.port}/", limit=LIMIT) as chunks:

@@ -6,6 +6,7 @@ import pytest
 
 from jobs.problems import ProblemType
 from tests.service.outbound.conftest import INSIDE, LIMIT, Fetch
+from tests.support.processes import PATIENCE_S
 from tests.support.raw_servers import Script, redirects, repeats, says
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -154,7 +155,7 @@ MISLED: dict[bytes, str] = {
 def test_what_does_not_come_whole_is_said_to_have_failed(fetch: Fetch, case: str) -> None:
     script, why = FAILING[case]
     fetch.names["nowhere.example"] = []
-    fetch.refused(script, ProblemType.FETCH_FAILED, why, timeout_s=0.3 if why is SLOW else 5)
+    fetch.refused(script, ProblemType.FETCH_FAILED, why, timeout_s=0.3 if why is SLOW else PATIENCE_S)
 
 
 @pytest.mark.parametrize("case", TOO_LARGE)

@@ -150,6 +150,7 @@ def test_who_goes_takes_the_process_along(make: Make, monkeypatch: pytest.Monkey
         process = bounded()[0]
         assert not any("secret" in value for value in process.environ().values())
         assert not any("One" in argument for argument in process.cmdline())
+        await asyncio.to_thread(until, lambda: len(children()) >= AT_ONCE, "one speaks at a time")
         for _ in range(10):
             await asyncio.sleep(0.01)
             most = max(most, len(children()))
