@@ -27,11 +27,7 @@ def pose(page: Page) -> Any:
 
 def becomes(page: Page, wanted: dict[str, float]) -> None:
     """Wait until the pose is this one: what is chosen by name is moved into."""
-    for _ in range(200):
-        if pose(page) == wanted:
-            return
-        page.wait_for_timeout(20)
-    assert pose(page) == wanted
+    until(lambda: pose(page) == wanted or page.wait_for_timeout(20), lambda: str(pose(page)))
 
 
 def preset(page: Page, name: str) -> None:
@@ -159,8 +155,7 @@ def test_the_picture_is_turned_by_hand_wheel_and_keys(page: Page, portrait_file:
     page.mouse.up()
     assert pose(page) == pytest.approx({"yaw": 10, "pitch": 5}, abs=0.3)
     page.mouse.wheel(0, -100)  # the picture has the focus
-    page.wait_for_timeout(100)
-    assert pose(page)["scale"] == pytest.approx(1.15, abs=0.01)
+    until(lambda: pose(page).get("scale") == pytest.approx(1.15, abs=0.01), lambda: str(pose(page)))
     page.locator("#pose-reset").click()
     becomes(page, {})
     frame.press("ArrowLeft")

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, WebSocketRoute
 
 from jobs.live import CAMERA
 from jobs.problems import Problem, ProblemType
+from tests.support.processes import until
 
 
 def problem(kind: ProblemType) -> dict[str, Any]:
@@ -56,11 +57,10 @@ class LiveLines:
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Until the page has said something; its messages come while the page is asked."""
-        for _ in range(300):
-            if condition():
-                return
-            self._page.wait_for_timeout(20)
-        raise AssertionError(f"the page said {self.said} and sent {len(self.sent)} times")
+        until(
+            lambda: condition() or self._page.wait_for_timeout(20),
+            lambda: f"the page said {self.said} and sent {len(self.sent)} times",
+        )
 
     def end(self, code: int, kind: ProblemType | None = None) -> None:
         """End the session that was opened last."""
