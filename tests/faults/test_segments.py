@@ -200,8 +200,7 @@ def test_a_video_is_ended_while_two_work_on_it(proxied: tuple[Service, RedisProx
     delete(service, job_id)
     until(lambda: service.redis.zcard(Key.CUT_JOBS) == 0, "it is at work")
     time.sleep(1.5)  # both hear of it within a second
-    assert service.traces(job_id) == []
-    assert service.files(job_id) == set()
+    until(lambda: service.traces(job_id) == [] and service.files(job_id) == set(), lambda: str(service.traces(job_id)))
 
 
 def test_a_canceled_video_that_nobody_is_at_leaves_no_file(proxied: tuple[Service, RedisProxy]) -> None:

@@ -26,6 +26,7 @@ from jobs.confinement.landlock import landlock_version
 from jobs.confinement.system_calls import ARCHITECTURES
 from jobs.problems import ProblemError, ProblemType
 from tests.support.limits import IMAGE_LIMITS, SOUND_LIMITS, VIDEO_LIMITS
+from tests.support.processes import PATIENCE_S
 from worker import decoding
 from worker.decoding import forkserver, readers
 from worker.decoding.confinement import Bounds
@@ -353,7 +354,7 @@ def test_a_forkserver_that_dies(picture: Path) -> None:
         with pytest.raises(DecoderError, match="gone"):
             child.header()
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.wait(10)
+            process.wait(PATIENCE_S)
     decoding.read_image(picture, IMAGES)
     assert server() != killed
 
@@ -378,5 +379,5 @@ def test_several_at_once(picture: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert right == [True] * 15

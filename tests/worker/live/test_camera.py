@@ -227,7 +227,7 @@ def test_what_is_no_picture_costs_itself_alone(session: Session, person: np.ndar
 def test_a_decoder_that_is_killed_or_hangs_costs_a_picture(
     session: Session, person: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "PICTURE_STALL_S", 0.5)
+    monkeypatch.setattr(readers, "PICTURE_STALL_S", 2.0)
     server = psutil.Process(decoding.start_forkserver().pid)
     for spoil in (psutil.Process.kill, psutil.Process.suspend):
         session.see([posed(person)])

@@ -13,6 +13,7 @@ from jobs.motions import ControlsMotion
 from jobs.schemas import ImageOptions
 from model.arrays import Floats
 from model.errors import MotionSpaceError
+from tests.support.processes import PATIENCE_S
 from tests.worker.media.test_marking import SOURCE, source_type
 from worker.live.pictures import DEPTH, LivePictures
 from worker.make.faces import read_portrait
@@ -84,7 +85,7 @@ def test_few_pictures_are_under_way_and_the_next_waits_for_room(
     taken, drawn = threading.Event(), list[int]()
 
     def take(note: int, _: bytes) -> None:
-        assert taken.wait(10)
+        assert taken.wait(PATIENCE_S)
         drawn.append(note)
 
     with live(take) as pictures:
@@ -98,7 +99,7 @@ def test_few_pictures_are_under_way_and_the_next_waits_for_room(
         assert waiting.is_alive()
         assert drawn == []
         taken.set()
-        waiting.join(60)
+        waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
     assert drawn == list(range(DEPTH + 1))
 
