@@ -217,9 +217,13 @@ class _Builder:
         return _biased(ops.convolution_backprop_data(x, weight, [2, 2], pads_begin=[1, 1], pads_end=[1, 1]), layer.bias)
 
     def narrow_conv(self, x: Node, layer: nn.Conv2d) -> Node:
-        """A convolution of few output channels, as many pixels at once as a vector has lanes for."""
+        """A convolution of few output channels, as many pixels at once as a vector has lanes for.
+
+        Not a whole row at once: in bfloat16, processors with AMX make NaNs of that (OpenVINO 2026.4).
+        """
         batch, _, height, width = x.output(0).shape
-        neighbours = next(n for n in (8, 4, 2, 1) if n * layer.out_channels <= LANES and width % n == 0)
+        fits = (n for n in (8, 4, 2) if n * layer.out_channels <= LANES and width % n == 0 and width > n)
+        neighbours = next(fits, 1)
         padding = [int(side) for side in layer.padding]
         weight = _constant(neighbours_kernel(layer.weight, neighbours))
         y = _channels_last(ops.convolution(x, weight, [1, neighbours], padding, padding, [1, 1]))
