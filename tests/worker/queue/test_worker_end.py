@@ -58,16 +58,16 @@ def test_a_worker_told_to_stop_as_it_hands_a_message_over_does_not_wait_for_it_t
     bench.wait_for_workers(1)
     before = new_id()
     bench.store.send(job_message(before, JobKind.VIDEO))
-    until(lambda: re.search(f"{before}.* succeeded", worker.log.read_text()), 60, "its child works on no message")
+    until(lambda: re.search(f"{before}.* succeeded", worker.log.read_text()), "its child works on no message")
     child = child_of(worker.process)
     assert child is not None
     child.suspend()
     job_id = new_id()
     bench.store.send(job_message(job_id, JobKind.VIDEO))
-    until(lambda: job_id in worker.log.read_text(), 30, "the message is not taken")
+    until(lambda: job_id in worker.log.read_text(), "the message is not taken")
     heard = worker.log.read_text().count("Warm shutdown")
     worker.process.terminate()
-    until(lambda: worker.log.read_text().count("Warm shutdown") > heard, 30, "the signal is not heard")
+    until(lambda: worker.log.read_text().count("Warm shutdown") > heard, "the signal is not heard")
     time.sleep(2)  # it forgets the message, of which its child has said nothing
     child.resume()
     assert worker.process.wait(30) == 0
@@ -79,12 +79,12 @@ def test_a_worker_told_to_stop_does_not_wait_until_its_models_are_loaded(
     variables: dict[str, str], bench: Bench, tiny: dict[str, str]
 ) -> None:
     worker = bench.start_worker(**variables, **tiny)
-    until(lambda: child_of(worker.process), 60, "no child is started")
+    until(lambda: child_of(worker.process), "no child is started")
     child = child_of(worker.process)
     assert child is not None
     child.suspend()
     bench.store.workers.beat(f"{machine()}:{child.pid}", {"state": "loading"})  # as it does
-    until(lambda: f"{worker.process.pid}@{socket.gethostname()} ready." in worker.log.read_text(), 60, "no consumer")
+    until(lambda: f"{worker.process.pid}@{socket.gethostname()} ready." in worker.log.read_text(), "no consumer")
     end_idle(bench, worker)
     assert not child.is_running()
 
