@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import ID
@@ -36,6 +37,17 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 # Digits are counted so that what they spell fits into 64 bits, which is all that Redis takes
 EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 PAIR = rf"^{METADATA_KEY}:(?s:.){{0,512}}$"
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _dated(text: str) -> str:
+    # pydantic also takes numbers, small ones as seconds since 1970 and large ones as milliseconds
+    if not DATE.match(text):
+        raise PydanticKnownError("datetime_type")
+    return text
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_dated)]
 
 
 class JobPage(BaseModel):
@@ -67,8 +79,8 @@ OwnJobDep = Annotated[JobRecord, Depends(writable_job)]
 def wanted_jobs(
     status: Annotated[list[JobStatus] | None, Query(description="In one of these states")] = None,
     kind: Annotated[list[JobKind] | None, Query(description="Of one of these kinds")] = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="Made at this time or later")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="Made before this time")] = None,
+    created_after: Annotated[Time | None, Query(description="Made at this time or later")] = None,
+    created_before: Annotated[Time | None, Query(description="Made before this time")] = None,
     metadata: Annotated[
         list[Annotated[str, Field(pattern=PAIR)]] | None,
         Query(max_length=MAX_METADATA, description="With this metadata: KEY:VALUE, as order:17; all of them"),

@@ -237,12 +237,22 @@ def test_lists_have_what_they_are_asked_for(server: Server, portrait: bytes) -> 
     assert listed(created_before=made) == [image]
     assert listed(created_after=made, created_before=made) == []
     server.client.delete(f"/v1/jobs/{motion}")
-    assert listed(created_after="2020-01-01T00:00:00+02:00") == [plain, image]
+    assert listed(created_after="2020-01-01T00:00:00+02:00") == listed(created_after="1970-01-01T00:00:00Z")
+    assert listed(created_after="1970-01-01T00:00:00Z") == [plain, image]
     page = server.client.get("/v1/jobs", params={"kind": "image", "limit": 1}).json()
     assert listed(kind="image", limit=1, cursor=page["next_cursor"]) == [image]
     for wrong in ("status=done", "kind=photo", "created_after=yesterday", "created_after=2026-01-01T00:00:00",
                   "metadata=order", "metadata=:17", "metadata=a b:c", "metadata=a:17&metadata=a:18"):  # fmt: skip
         refused(server.client.get(f"/v1/jobs?{wrong}"), ProblemType.INVALID_REQUEST)
+
+
+@pytest.mark.parametrize("parameter", ["created_after", "created_before"])
+@pytest.mark.parametrize("value", ["0.5", "-5", "0", "1700000000", "1700000000000"])
+def test_a_number_is_no_time(server: Server, parameter: str, value: str) -> None:
+    response = server.client.get("/v1/jobs", params={parameter: value})
+    problem = refused(response, ProblemType.INVALID_REQUEST)
+    assert problem["got"] == value
+    assert problem["allowed"] == "a time with its zone, as 2026-03-01T12:00:00Z"
 
 
 def events(server: Server, job_id: str, **headers: str) -> list[dict[str, str]]:
