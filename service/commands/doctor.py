@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from jobs.redis_url import without_password
 from jobs.semaphores import NoSemaphoresError, check_semaphores
 from jobs.settings import GIB, read_settings
 from service.catalogue import Catalogue, packaged_weights
+from service.running.connections import LEAST_FILES, files_needed
 from service.running.embedded import find_redis_server
 from service.running.releases import Release
 from service.settings import Settings
@@ -67,7 +69,7 @@ class Check:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
-    """Check Python, stores, weights, libraries, speech, certificate, disk, memory and GPU.
+    """Check Python, stores, weights, libraries, speech, certificate, disk, memory, open files and GPU.
 
     Exits 1 when anything is missing.
     """
@@ -101,6 +103,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _disk(settings)
     yield _privacy(settings)
     yield _memory()
+    yield _open_files(settings)
     yield _gpu()
 
 
@@ -282,6 +285,16 @@ def _memory() -> Check:
     if free < MEMORY_GIB:
         return Check("memory", Verdict.NOTE, f"{free:.1f} GiB free", f"a worker wants about {MEMORY_GIB:g} GiB")
     return Check("memory", Verdict.OK, f"{free:.0f} GiB free")
+
+
+def _open_files(settings: Settings) -> Check:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = files_needed(settings)
+    if most >= needed:
+        return Check("open files", Verdict.OK, f"{most} may be, of which the API needs {needed}")
+    found = f"{most} may be (`ulimit -Hn`), and the API needs {needed} for {settings.max_connections} connections"
+    verdict = Verdict.FAIL if most < LEAST_FILES else Verdict.NOTE  # it takes fewer connections, or none
+    return Check("open files", verdict, found, "raise the limit, or lower PIRENDERER_MAX_CONNECTIONS")
 
 
 def _gpu() -> Check:

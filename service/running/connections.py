@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from jobs.errors import UnusableError
 from jobs.problems import Problem, ProblemType
 from service.running.websockets import MAX_MESSAGE_BYTES, SILENT_S, BoundedWebSocket
 from service.settings import Settings
@@ -22,10 +23,12 @@ log = structlog.get_logger(__name__)
 MAX_HEADER_BYTES = 64 * 1024  # of a request's line and headers together; of a body's trailers too
 BODY_GRACE_S = 5.0  # forms have their own bound, which answers with a problem; this is for what nobody reads
 BACKLOG = 256  # connections that wait to be taken
+LEAST_BACKLOG = 8  # where few files may be opened
 LOTS = 4  # of connections taken in one go that are open before the first refused one is closed
 FILES_EACH = 3  # what a connection may have open: itself, an upload or a result, a stream of events from Redis
 WEBSOCKET_PATH = b"/v1/live"  # elsewhere nothing is upgraded
 FILES_BESIDE = 100  # libraries, logs, connections to Redis
+LEAST_FILES = FILES_EACH + LOTS * LEAST_BACKLOG + FILES_BESIDE  # with fewer a front-end takes no connection
 GRACE_S = 30  # requests that are not finished so long after the server was told to stop are cut
 
 
@@ -151,20 +154,36 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
+def files_needed(settings: Settings) -> int:
+    """How many files a process may have open that takes as many connections as set."""
+    return FILES_EACH * settings.max_connections + LOTS * BACKLOG + FILES_BESIDE
+
+
 def connection_bounds(settings: Settings) -> tuple[int, int]:
     """How many connections there may be, and how many are taken in one go (the backlog).
 
     As many as set, or as this process may open files for: a server without files left can neither take connections nor
     read, store or ask Redis for anything. So the limit of open files is raised, as far as may be, to what is needed.
+    Raises UnusableError: it suffices for no connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = FILES_EACH * settings.max_connections + LOTS * BACKLOG + FILES_BESIDE
+    needed = files_needed(settings)
     if soft < needed:
         soft = min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    backlog = max(8, min(BACKLOG, soft // 16))
-    most = (soft - LOTS * backlog - FILES_BESIDE) // FILES_EACH
-    return max(1, min(settings.max_connections, most)), backlog
+    if soft < LEAST_FILES:
+        raise UnusableError(
+            f"this process may open {soft} files (`ulimit -Hn`), and needs {LEAST_FILES} for one connection, "
+            f"{needed} for PIRENDERER_MAX_CONNECTIONS={settings.max_connections}"
+        )
+    backlog = max(LEAST_BACKLOG, min(BACKLOG, soft // 16))
+    most = min(settings.max_connections, (soft - LOTS * backlog - FILES_BESIDE) // FILES_EACH)
+    if most < settings.max_connections:
+        log.warning(
+            "fewer connections are taken than set: more files may not be opened (`ulimit -Hn`)",
+            connections=most, max_connections=settings.max_connections, open_files=soft, needed=needed,
+        )  # fmt: skip
+    return most, backlog
 
 
 def server_options(settings: Settings, connections: Count) -> dict[str, Any]:

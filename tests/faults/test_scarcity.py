@@ -1,7 +1,6 @@
 """Memory or room on the disk does not suffice: what needs them ends with a problem that says so, and others go on."""
 
 import contextlib
-import functools
 import io
 import json
 import os
@@ -19,7 +18,7 @@ from PIL import Image
 from jobs.problems import ProblemType
 from jobs.store.names import Key
 from service.running.connections import FILES_BESIDE, FILES_EACH, LOTS
-from tests.support.processes import PORTRAIT, SWAY, TURN, Service, need_weights, until
+from tests.support.processes import PORTRAIT, SWAY, TURN, Service, most_files, need_weights, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -124,8 +123,7 @@ def test_a_disk_that_is_full(service: Service, small_disk: Path) -> None:
 def test_more_connections_than_files_can_be_opened(service: Service) -> None:
     """The server may open 1000 files: of 2000 connections most are told so at once, and nothing breaks."""
     most = (1000 - LOTS * (1000 // 16) - FILES_BESIDE) // FILES_EACH
-    limit = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (1000, 1000))
-    service.start("api", limit, {"PIRENDERER_HEADER_TIMEOUT_S": "60"})
+    service.start("api", most_files(1000), {"PIRENDERER_HEADER_TIMEOUT_S": "60"})
     service.client.close()  # it would be one of them
     held: list[socket.socket] = []
     with contextlib.ExitStack() as stack:

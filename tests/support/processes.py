@@ -1,9 +1,11 @@
 """Redis, front-end and workers, each a real process that can be killed and started again."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -56,6 +58,11 @@ def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
     """The process of a worker that works, be it that it loads yet."""
     children = psutil.Process(worker.pid).children()
     return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
+
+
+def most_files(number: int) -> Callable[[], None]:
+    """What a process to be started does first so that it may open no more files."""
+    return functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (number, number))
 
 
 class Service:
