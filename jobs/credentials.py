@@ -16,6 +16,7 @@ from jobs.errors import UnusableError
 from jobs.files.written import written
 from jobs.formats import VIDEO_FORMATS, VideoFormat
 from jobs.problems import ProblemError, ProblemType
+from jobs.regular_files import read_regular
 from jobs.settings import SharedSettings
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -65,7 +66,7 @@ class ContentCredentials:
             missing = "PIRENDERER_C2PA_CERTIFICATE" if certificate is None else "PIRENDERER_C2PA_KEY"
             raise InvalidCredentialsError(f"{missing} is not set; a certificate and its key are needed, or neither")
         try:
-            chain, secret = certificate.read_bytes(), key.read_bytes()
+            chain, secret = read_regular(certificate), read_regular(key)
         except OSError as error:
             raise InvalidCredentialsError(f"{error.filename}: {error.strerror}") from error
         try:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from jobs.errors import UnusableError
 from jobs.image_headers import MAX_SIDE
 from jobs.redis_url import checked_redis_url
+from jobs.regular_files import read_regular
 
 LEASE_S = 30.0
 LIVE_S = 20
@@ -18,7 +19,6 @@ MIB = 1 << 20
 GIB = 1 << 30
 PREFIX = "PIRENDERER_"  # of every variable
 FILE = "_FILE"  # behind a variable's name: the file in which its value stands
-MOST_FILE_BYTES = 64 * 1024  # no value is longer
 SECRETS = Path("/run/secrets")  # where containers find settings as files, each named as its variable
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -52,12 +52,9 @@ class FilesOfVariables(EnvSettingsSource):
 
 def _value_in(variable: str, path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_FILE_BYTES + 1)
+        content = read_regular(path)
     except OSError as error:
         raise InvalidSettingsError(f"{variable}: {path} cannot be read: {error.strerror}") from error
-    if len(content) > MOST_FILE_BYTES:
-        raise InvalidSettingsError(f"{variable}: {path} has more than {MOST_FILE_BYTES} bytes, which no value has")
     try:
         value = re.sub(r"\r?\n\Z", "", content.decode())  # editors and `echo` end every file so
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from jobs.errors import UnusableError
+from jobs.regular_files import read_regular
 
 SECRET_BYTES = 32
 
@@ -54,7 +55,7 @@ class ServiceSecret:
 
     def _read(self) -> bytes:
         with contextlib.suppress(FileNotFoundError):
-            return self._path.read_bytes()
+            return read_regular(self._path)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -64,4 +65,4 @@ class ServiceSecret:
         with contextlib.suppress(FileExistsError):  # another front-end was faster: its key counts
             self._path.hardlink_to(temporary)
         temporary.unlink()
-        return self._path.read_bytes()
+        return read_regular(self._path)

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.files.private import open_lock
+from jobs.regular_files import read_regular
 from service.settings import RateText
 
 KEY_PREFIX = "pir_"
@@ -206,7 +207,7 @@ class KeyFile:
             status = self._path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
-                self._kept = _Kept.model_validate_json(self._path.read_bytes())
+                self._kept = _Kept.model_validate_json(read_regular(self._path, most=None))
                 self._seen = seen
         except FileNotFoundError:
             raise

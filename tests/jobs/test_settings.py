@@ -1,10 +1,15 @@
 """Settings whose values stand in files."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from jobs.settings import FILE, MOST_FILE_BYTES, InvalidSettingsError, SharedSettings, put_in_environment, read_settings
+from jobs.credentials import ContentCredentials, InvalidCredentialsError
+from jobs.regular_files import MOST_BYTES
+from jobs.settings import FILE, InvalidSettingsError, SharedSettings, put_in_environment, read_settings
+from service.access.keys import KeyFile, KeysAwayError
+from service.secret import SecretAwayError, ServiceSecret
 from service.settings import Settings
 from service.variables import setting_variables, unknown_variables
 from worker.settings import WorkerSettings
@@ -15,6 +20,17 @@ KEY, OTHER = "first-" * 6, "second-" * 5
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "value"
+
+
+@pytest.fixture(params=["pipe", "device", "folder"])
+def irregular(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What has a path, and may be waited on for ever."""
+    path = Path("/dev/zero") if request.param == "device" else tmp_path / request.param
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "folder":
+        path.mkdir()
+    return path
 
 
 def test_every_setting_may_stand_in_a_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +102,7 @@ def test_a_file_goes_before_what_is_less_of_ours(file: Path, tmp_path: Path, mon
         (b"", "is empty"),
         (b"\n", "is empty"),
         (b"\xff\xfekey\n", "is not text in UTF-8"),
-        (b"k" * (MOST_FILE_BYTES + 1), f"has more than {MOST_FILE_BYTES} bytes"),
+        (b"k" * (MOST_BYTES + 1), f"cannot be read: it has more than {MOST_BYTES} bytes"),
     ],
 )
 def test_a_file_without_a_value_is_named(content: bytes, why: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +113,45 @@ def test_a_file_without_a_value_is_named(content: bytes, why: str, file: Path, m
     assert read_settings(WorkerSettings)  # which has no such setting, and may have no right to the file
 
 
-def test_a_folder_is_no_file_of_a_setting(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIRENDERER_API_KEYS_FILE", str(file.parent))
-    with pytest.raises(InvalidSettingsError, match=r"cannot be read: Is a directory$"):
-        read_settings(Settings)
+def test_only_a_regular_file_has_a_setting(
+    irregular: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(irregular)
+    for path in (irregular, link):
+        monkeypatch.setenv("PIRENDERER_API_KEYS_FILE", str(path))
+        with pytest.raises(
+            InvalidSettingsError, match=f"^PIRENDERER_API_KEYS_FILE: {path} cannot be read: it is no reg"
+        ):
+            read_settings(Settings)
+    file.write_text(KEY)
+    link.unlink()
+    link.symlink_to(file)  # as secrets are mounted
+    assert read_settings(Settings).api_keys
+
+
+def test_a_pipe_of_a_shell_has_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    try:
+        monkeypatch.setenv("PIRENDERER_API_KEYS_FILE", f"/dev/fd/{reading}")
+        with pytest.raises(InvalidSettingsError, match=f"/dev/fd/{reading} cannot be read: it is no regular file"):
+            read_settings(Settings)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_only_regular_files_sign(irregular: Path, file: Path) -> None:
+    file.touch()
+    with pytest.raises(InvalidCredentialsError, match=f"^{irregular}: it is no regular file"):
+        ContentCredentials.of(SharedSettings(c2pa_certificate=file, c2pa_key=irregular))
+
+
+def test_only_regular_files_keep_what_is_secret(irregular: Path) -> None:
+    with pytest.raises(SecretAwayError, match=f"^{irregular} cannot be read: it is no regular file"):
+        ServiceSecret(irregular).check()
+    with pytest.raises(KeysAwayError, match=f"^{irregular} cannot be read: it is no regular file"):
+        KeyFile(irregular).records()
 
 
 @pytest.mark.parametrize("name", ["API_KEYS", "PORT", "TTS_URL", "REDIS_URL", "MAX_PIXELS", "C2PA_ALGORITHM"])
