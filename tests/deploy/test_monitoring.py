@@ -1,5 +1,8 @@
-"""Alerts: that Prometheus takes them, that they go off when they are to, and that Kubernetes has the same."""
+"""Alerts: that Prometheus takes them, that they go off when they are to, and that Kubernetes has the same; and what the
+dashboard shows."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,3 +68,35 @@ def test_they_go_off_when_they_are_to(promtool: str, tmp_path: Path) -> None:
     assert NEARLY_FULL in rules.read_text()
     rules.write_text(rules.read_text().replace(NEARLY_FULL, "0.95"))
     assert run(promtool, "test", "rules", tmp_path / "alerts.test.yaml").returncode != 0
+
+
+def dashboard() -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads((FOLDER / "grafana.json").read_text()))
+
+
+def shown() -> list[str]:
+    return [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+
+
+def test_the_dashboard_shows_the_service_that_is_chosen() -> None:
+    chosen = [each for each in dashboard()["templating"]["list"] if each["type"] == "query"]
+    assert [each["name"] for each in chosen] == ["namespace", "job"]
+    for each in chosen:  # one machine has no namespaces: what lacks the label is shown, too
+        assert (each["includeAll"], each["allValue"], each["current"]["value"]) == (True, ".*", "$__all")
+    for expression in shown():
+        metrics = re.findall(r"\b(?:pirenderer_\w+|up\b)\{?", expression)
+        chosen_by = expression.count('{namespace=~"$namespace", job=~"$job"')
+        assert metrics
+        assert len(metrics) == chosen_by, expression
+
+
+def test_prometheus_reads_what_the_dashboard_shows(promtool: str, tmp_path: Path) -> None:
+    rules = [
+        {"record": f"shown:{number}", "expr": re.sub(r"\$\w+", ".*", expression)}
+        for number, expression in enumerate(shown())
+    ]
+    assert len(rules) >= 30
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "shown", "rules": rules}]}))
+    checked = run(promtool, "check", "rules", file)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
