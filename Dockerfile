@@ -27,6 +27,7 @@ WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["pirenderer"]
+LABEL org.opencontainers.image.licenses="Apache-2.0"
 
 
 # The package as it lies in the images, but for the weights, which have a layer of their own.
@@ -56,11 +57,10 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=4 CMD ["pirenderer", "healthy", "api"]
 CMD ["api"]
 
-ARG VERSION=""
-ARG REVISION=""
+# What changes with each version is said last: what runs after an ARG runs anew with each of its values.
+ARG VERSION="" REVISION=""
 LABEL org.opencontainers.image.title="PIRenderer API" \
       org.opencontainers.image.description="The HTTP front-end of portrait animation as a service" \
-      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 
@@ -96,10 +96,8 @@ USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=4 CMD ["pirenderer", "healthy", "worker"]
 CMD ["worker"]
 
-ARG VERSION=""
-ARG REVISION=""
+ARG VERSION="" REVISION=""
 LABEL org.opencontainers.image.title="PIRenderer" \
       org.opencontainers.image.description="Workers, training and the whole service of portrait animation" \
-      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

@@ -70,6 +70,10 @@ def environment(target: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def labelled(stage: Stage) -> list[str]:
+    return [pair for value in stage.values("LABEL") for pair in shlex.split(value)]
+
+
 def installed(target: str) -> list[Path]:
     """The files of requirements that an image has."""
     commands = [value for stage in lineage(target) for value in stage.values("RUN")]
@@ -239,14 +243,20 @@ def test_the_front_end_listens_where_its_container_is_reached(monkeypatch: pytes
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_image_says_what_it_is(target: str) -> None:
-    labels = dict(pair.split("=", 1) for value in STAGES[target].values("LABEL") for pair in shlex.split(value))
+    labels = dict(pair.split("=", 1) for stage in lineage(target) for pair in labelled(stage))
     prefix = "org.opencontainers.image."
     assert labels.keys() == {prefix + name for name in ("title", "description", "licenses", "version", "revision")}
     assert labels[f"{prefix}licenses"] == PROJECT["license"]
-    arguments = {value.partition("=")[0] for value in STAGES[target].values("ARG")}
+    arguments = {pair.partition("=")[0] for value in STAGES[target].values("ARG") for pair in shlex.split(value)}
     for name in ("version", "revision"):
         assert labels[prefix + name] == f"${name.upper()}"
         assert name.upper() in arguments
+
+
+def test_what_holds_for_both_images_is_said_once() -> None:
+    """But for what an argument says, which would make all that runs after it run anew for each version."""
+    said = [pair for stage in STAGES.values() for pair in labelled(stage) if "$" not in pair]
+    assert len(said) == len(set(said))
 
 
 @pytest.mark.parametrize("target", TARGETS)
