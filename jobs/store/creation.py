@@ -83,25 +83,50 @@ return {redis.call('ZCARD', QUEUE .. a.kind), own, kept('files', a.owner), kept(
 )
 
 
-class QueueFullError(JobStoreError):
+class NoRoomError(JobStoreError):
+    """One more is too many where so much is there already (`got`) and no more than `allowed` may be.
+
+    The text is for who asked.
+    """
+
+    def __init__(self, text: str, *, got: int, allowed: int) -> None:
+        super().__init__(text)
+        self.got = got
+        self.allowed = allowed
+
+
+class QueueFullError(NoRoomError):
     """As many jobs of this kind wait as are allowed."""
 
+    def __init__(self, kind: JobKind, most: int) -> None:
+        super().__init__(f"{most} {kind.value} jobs are waiting, which is all the queue holds", got=most, allowed=most)
 
-class ShareUsedError(JobStoreError):
+
+class ShareUsedError(NoRoomError):
     """As many of the owner's jobs of this kind wait as are allowed to one owner."""
 
+    def __init__(self, kind: JobKind, most: int) -> None:
+        text = f"{most} {kind.value} jobs of this key's owner are waiting, which is all one owner may have"
+        super().__init__(text, got=most, allowed=most)
 
-class ReservedError(JobStoreError):
+
+class ReservedError(NoRoomError):
     """The places that are left are for owners of whom no job of this kind waits."""
 
+    def __init__(self, kind: JobKind, places: int) -> None:
+        text = f"the last {places} places of the queue are for owners of whom no {kind.value} job waits"
+        super().__init__(text, got=places, allowed=places)
 
-class OwnerBoundError(JobStoreError):
-    """The owner would keep more bytes than allowed: `what` is "files" or "records", and so many are `kept`."""
 
-    def __init__(self, what: str, kept: int) -> None:
-        super().__init__(f"the {what} of this owner would be more than allowed")
-        self.what = what
-        self.kept = kept
+class OwnerBoundError(NoRoomError):
+    """The owner would keep more bytes of `what`, "files" or "records", than allowed."""
+
+    def __init__(self, what: str, kept: int, most: int) -> None:
+        text = (
+            f"{kept} bytes of {what} are kept for this owner, and no more than {most} may be; "
+            "delete jobs or portraits, or wait until they expire"
+        )
+        super().__init__(text, got=kept, allowed=most)
 
 
 class KeyTakenError(JobStoreError):
@@ -135,6 +160,72 @@ class Created:
     standings: list[Standing]
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """How many jobs of a kind may wait, of these one owner's `share` (unset: all), and how many places are `reserved`
+    for owners of whom none waits; how many bytes of files and records an owner may keep."""
+
+    queue: int = 10_000
+    share: int | None = None
+    reserved: int = 0
+    file_bytes: int = UNBOUNDED
+    record_bytes: int = UNBOUNDED
+
+    def check(self, kind: JobKind, room: Room) -> None:
+        """Ask whether it has room for another job. Raises NoRoomError, of the kind that says what is lacking."""
+        if room.waiting >= self.queue:
+            raise QueueFullError(kind, self.queue)
+        if self.share is not None and room.own >= self.share:
+            raise ShareUsedError(kind, self.share)
+        if room.own and room.waiting >= self.queue - self.reserved:
+            raise ReservedError(kind, self.reserved)
+        self.check_kept(room.kept)
+
+    def check_kept(self, kept: Mapping[str, int]) -> None:
+        """Ask whether an owner who keeps so much may keep more at all. Raises OwnerBoundError."""
+        for what, most in self._kept.items():
+            if kept[what] >= most:
+                raise OwnerBoundError(what, kept[what], most)
+
+    def refusal(self, why: Any, kind: JobKind) -> NoRoomError | None:
+        """What the script that makes jobs refused one for, if it was for want of room."""
+        match why:
+            case ["full"]:
+                return QueueFullError(kind, self.queue)
+            case ["share"]:
+                return ShareUsedError(kind, self.queue if self.share is None else self.share)
+            case ["reserved"]:
+                return ReservedError(kind, self.reserved)
+            case ["files" | "records" as what, kept]:
+                return OwnerBoundError(what, int(kept), self._kept[what])
+        return None
+
+    @property
+    def _kept(self) -> dict[str, int]:
+        return {"files": self.file_bytes, "records": self.record_bytes}
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many seconds a job is kept after its end; a canceled one for `canceled_s`, or unset as long as others."""
+
+    ended_s: float = 86400.0
+    canceled_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What goes with a job and is not the worker's concern. One that has not begun in `deadline_s` seconds fails."""
+
+    webhook: Webhook | None = None
+    deadline_s: float | None = None
+    metadata: Mapping[str, str] | None = None
+    base_url: str | None = None
+    remembered: Remembered | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
 class Creation:
     """Makes jobs. Workers that are not heard of for `live_s` seconds are not counted for how long a job will wait."""
 
@@ -157,40 +248,26 @@ class Creation:
         spec: JobSpec,
         *,
         owner: str,
-        retention_s: float = 86400.0,
-        canceled_retention_s: float | None = None,
-        queue_limit: int = 10_000,
-        share: int | None = None,
-        reserved: int = 0,
-        max_file_bytes: int = UNBOUNDED,
-        max_record_bytes: int = UNBOUNDED,
-        webhook: Webhook | None = None,
-        deadline_s: float | None = None,
-        request_id: str | None = None,
-        traceparent: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        base_url: str | None = None,
+        terms: Terms = Terms(),
+        allowance: Allowance = Allowance(),
+        retention: Retention = Retention(),
         counts: Sequence[Count] = (),
         message: Message | None = None,
-        remembered: Remembered | None = None,
     ) -> Call[Created]:
         """Put a new job into its queue, at its owner's turn, and all that goes with it: count it, send its `message`.
 
-        Raises TooManyError when one of `counts` has no room for it, QueueFullError when `queue_limit` jobs of its kind
-        wait already, ShareUsedError when `share` of its owner's do, ReservedError when one of its owner's does and no
-        more than `reserved` places are left, OwnerBoundError when the owner would keep more than `max_file_bytes` or
-        `max_record_bytes`, and KeyTakenError when the key of what is to be remembered is another's. A job that has not
-        begun `deadline_s` seconds from now fails. Canceled, it is kept for `canceled_retention_s`.
+        Raises TooManyError when one of `counts` has no room for it, NoRoomError when it is more than the `allowance`,
+        and KeyTakenError when the key of what is to be remembered is another's.
         """
-        kind = spec.kind.value
+        kind = JobKind(spec.kind)
         fields = {
-            "webhook": webhook.model_dump_json() if webhook else None,
-            "metadata": json.dumps(metadata) if metadata else None,
-            "request_id": request_id,
-            "traceparent": traceparent,
-            "base_url": base_url,
+            "webhook": terms.webhook.model_dump_json() if terms.webhook else None,
+            "metadata": json.dumps(terms.metadata) if terms.metadata else None,
+            "request_id": terms.request_id,
+            "traceparent": terms.traceparent,
+            "base_url": terms.base_url,
         }
-        if deadline_s is not None:
+        if (deadline_s := terms.deadline_s) is not None:
             # made now and stored, so that the script that sees the deadline missed can fail the job with it
             late = Problem.of(
                 ProblemType.DEADLINE_MISSED, f"the job did not begin within {deadline_s} s", got=deadline_s
@@ -198,18 +275,10 @@ class Creation:
             fields |= {"deadline_s": repr(deadline_s), "late": late.model_dump_json()}
 
         def read(answer: Any) -> Created:
-            match answer:
-                case ["full"]:
-                    raise QueueFullError(f"{queue_limit} {kind} jobs are waiting, which is all the queue holds")
-                case ["share"]:
-                    detail = f"{share} {kind} jobs of this key's owner are waiting, which is all one may have"
-                    raise ShareUsedError(detail)
-                case ["reserved"]:
-                    raise ReservedError(f"the last {reserved} places are for owners of whom no {kind} job waits")
-                case ["files" | "records" as what, kept]:
-                    raise OwnerBoundError(what, int(kept))
-                case ["taken"]:
-                    raise KeyTakenError(f"the key of the request that was to make job {job_id} is another's by now")
+            if answer == ["taken"]:
+                raise KeyTakenError(f"the key of the request that was to make job {job_id} is another's by now")
+            if (refusal := allowance.refusal(answer, kind)) is not None:
+                raise refusal
             standings = standings_of(counts, answer[2])
             return Created(records_of(answer[3])[0].model_copy(update={"spec": spec}), standings)
 
@@ -218,23 +287,23 @@ class Creation:
             read,
             job_id,
             {
-                "kind": kind,
+                "kind": kind.value,
                 "owner": owner,
                 # without fields that are not used: workers of the version before do not know the newest
                 "spec": spec.model_dump_json(exclude_none=True),
-                "retention": str(retention_s),
-                "canceled_retention": str(retention_s if canceled_retention_s is None else canceled_retention_s),
-                "queue_limit": queue_limit,
-                "share": queue_limit if share is None else share,
-                "reserved": reserved,
+                "retention": str(retention.ended_s),
+                "canceled_retention": str(retention.ended_s if retention.canceled_s is None else retention.canceled_s),
+                "queue_limit": allowance.queue,
+                "share": allowance.queue if allowance.share is None else allowance.share,
+                "reserved": allowance.reserved,
                 "file_bytes": sum(file.bytes for file in input_files(spec).values()),
-                "max_file_bytes": max_file_bytes,
-                "max_record_bytes": max_record_bytes,
+                "max_file_bytes": allowance.file_bytes,
+                "max_record_bytes": allowance.record_bytes,
                 "fields": {name: value for name, value in fields.items() if value is not None},
                 "rates": [each.argument for each in counts],
                 "queue": message.queue if message else None,
                 "message": message.text if message else None,
-                "remembered": asdict(remembered) if remembered else None,
+                "remembered": asdict(terms.remembered) if terms.remembered else None,
                 "live_s": self._live_s,
             },
         )

@@ -67,9 +67,9 @@ class JobStore:
         """Raise redis.RedisError when Redis does not answer."""
         self._redis.ping()
 
-    def create(self, job_id: str, spec: JobSpec, **terms: Any) -> JobRecord:
+    def create(self, job_id: str, spec: JobSpec, **more: Any) -> JobRecord:
         """What `creation.creating` says, run at once."""
-        return self.do(self.creation.creating(job_id, spec, **terms)).record
+        return self.do(self.creation.creating(job_id, spec, **more)).record
 
     def getting(self, job_id: str) -> Call[JobRecord | None]:
         """The job, or None when there is no such job (any more)."""

@@ -4,7 +4,7 @@ keeps; and how much is under way at once."""
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import redis
 import structlog
@@ -14,52 +14,53 @@ from jobs.messages import job_message
 from jobs.problems import ProblemType
 from jobs.schemas import ImageSpec, JobKind, JobSpec
 from jobs.seeds import with_seed
-from jobs.store.creation import OwnerBoundError, QueueFullError, Remembered, ReservedError, ShareUsedError
+from jobs.store.creation import (
+    Allowance,
+    NoRoomError,
+    OwnerBoundError,
+    QueueFullError,
+    ReservedError,
+    Retention,
+    ShareUsedError,
+    Terms,
+)
 from jobs.store.records import JobRecord
-from jobs.webhooks import Webhook
 from service.access.throttle import OPEN_OWNER, Caller, UnderwayError, counted
 from service.context import Context
 from service.http.middleware import current_request_id
 from service.http.problems import ProblemError
+from service.stores.portraits import TooManyPortraitsError
 
 log = structlog.get_logger(__name__)
 
 # With these it is not known whether a job was made: its folder stays, and is swept if it was not
 UNCERTAIN = (redis.ConnectionError, redis.TimeoutError, asyncio.CancelledError)
 RESERVED_PART = 5  # of the queue, one place of so many is for owners of whom no job waits
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What goes with a job and is not the worker's concern."""
-
-    webhook: Webhook | None = None
-    deadline_s: float | None = None
-    metadata: Mapping[str, str] | None = None
-    base_url: str | None = None
-    remembered: Remembered | None = None
+NO_ROOM: dict[type[NoRoomError], ProblemType] = {
+    QueueFullError: ProblemType.QUEUE_FULL,
+    ReservedError: ProblemType.QUEUE_FULL,
+    ShareUsedError: ProblemType.TOO_MANY_REQUESTS,
+    TooManyPortraitsError: ProblemType.TOO_MANY_REQUESTS,
+    OwnerBoundError: ProblemType.STORAGE_USED,
+}
 
 
 async def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
-    with counted(caller) as note:
+    with counted(caller) as note, bounded(context):
         room = await context.scripts.do(context.store.creation.asking(kind, caller.owner, caller.job_counts()))
         note(room.standings)
-    if room.waiting >= context.settings.queue_limit:
-        raise _queue_full(context, kind)
-    share, reserved = _share(context, caller)
-    if room.own >= share:
-        raise _share_used(context, kind)
-    if room.own and room.waiting >= context.settings.queue_limit - reserved:
-        raise _only_reserved(context, kind)
-    check_kept(context, room.kept)
+        allowance(context, caller).check(kind, room)
 
 
-def check_kept(context: Context, kept: Mapping[str, int]) -> None:
-    """Whether an owner who keeps so much may keep more at all, before an upload is read. Raises ProblemError (507)."""
-    for what, most in _kept_bounds(context).items():
-        if kept[what] >= most:
-            raise owner_bound_reached(context, what, kept[what])
+@contextmanager
+def bounded(context: Context) -> Iterator[None]:
+    """Answer that there is no room where the `with` block finds so. Raises ProblemError (429, 503, 507)."""
+    try:
+        yield
+    except NoRoomError as error:
+        problem_type = NO_ROOM[type(error)]
+        raise bound_reached(context, problem_type, str(error), got=error.got, allowed=error.allowed) from error
 
 
 async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller, terms: Terms) -> JobRecord:
@@ -69,41 +70,19 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
     """
     settings = context.settings
     motions = spec.motion_count if isinstance(spec, ImageSpec) else None
-    share, reserved = _share(context, caller)
-    bounds = _kept_bounds(context)
-    try:
-        call = context.store.creation.creating(
-            job_id,
-            with_seed(spec, job_id),
-            owner=caller.owner,
-            retention_s=settings.retention_s,
-            canceled_retention_s=min(settings.canceled_retention_s, settings.retention_s),
-            queue_limit=settings.queue_limit,
-            share=share,
-            reserved=reserved,
-            max_file_bytes=bounds["files"],
-            max_record_bytes=bounds["records"],
-            webhook=terms.webhook,
-            deadline_s=terms.deadline_s,
-            request_id=current_request_id(),
-            traceparent=tracing.current_traceparent(),
-            metadata=terms.metadata,
-            base_url=terms.base_url,
-            counts=caller.job_counts(1 if motions is None else motions),
-            message=job_message(job_id, JobKind(spec.kind)),
-            remembered=terms.remembered,
-        )
-        with counted(caller) as note:
-            created = await context.scripts.do(call)
-            note(created.standings)
-    except QueueFullError as error:
-        raise _queue_full(context, spec.kind) from error
-    except ShareUsedError as error:
-        raise _share_used(context, spec.kind) from error
-    except ReservedError as error:
-        raise _only_reserved(context, spec.kind) from error
-    except OwnerBoundError as error:
-        raise owner_bound_reached(context, error.what, error.kept) from error
+    call = context.store.creation.creating(
+        job_id,
+        with_seed(spec, job_id),
+        owner=caller.owner,
+        terms=replace(terms, request_id=current_request_id(), traceparent=tracing.current_traceparent()),
+        allowance=allowance(context, caller),
+        retention=Retention(settings.retention_s, min(settings.canceled_retention_s, settings.retention_s)),
+        counts=caller.job_counts(1 if motions is None else motions),
+        message=job_message(job_id, JobKind(spec.kind)),
+    )
+    with counted(caller) as note, bounded(context):
+        created = await context.scripts.do(call)
+        note(created.standings)
     tracing.annotate({"pirenderer.job.id": job_id, "pirenderer.job.kind": spec.kind.value})
     log.info("job queued", job_id=job_id, kind=spec.kind.value, owner=caller.owner)
     context.metrics.submitted.labels(spec.kind.value).inc()
@@ -130,51 +109,17 @@ def underway_bound_reached(context: Context, error: UnderwayError, what: str) ->
     return bound_reached(context, problem_type, detail, got=error.most, allowed=error.most, headers=close)
 
 
-def owner_bound_reached(context: Context, what: str, kept: int) -> ProblemError:
-    """The refusal of what an owner would keep, who keeps so much: `what` is "files" or "records"."""
-    most = _kept_bounds(context)[what]
-    detail = (
-        f"{kept} bytes of {what} are kept for this owner, and no more than {most} may be; "
-        "delete jobs or portraits, or wait until they expire"
-    )
-    return bound_reached(context, ProblemType.STORAGE_USED, detail, got=kept, allowed=most)
-
-
-def _kept_bounds(context: Context) -> dict[str, int]:
-    return {"files": context.settings.max_stored_bytes, "records": context.settings.max_record_bytes}
-
-
-def _share(context: Context, caller: Caller) -> tuple[int, int]:
-    """How many jobs of a kind may wait for one owner, and how many places are kept for those of whom none waits.
-
-    Without keys everyone is one owner and has the whole queue.
-    """
+def allowance(context: Context, caller: Caller) -> Allowance:
+    """What may wait for a caller's owner, and be kept. Without keys everyone is one owner, who has the whole queue."""
     settings = context.settings
-    if caller.owner == OPEN_OWNER:
-        return settings.queue_limit, 0
-    return settings.queue_share, _reserved(context)
-
-
-def _reserved(context: Context) -> int:
-    return context.settings.queue_limit // RESERVED_PART
-
-
-def _share_used(context: Context, kind: JobKind) -> ProblemError:
-    share = context.settings.queue_share
-    detail = f"{share} {kind.value} jobs of this key's owner are waiting, which is all one owner may have"
-    return bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=share, allowed=share)
-
-
-def _only_reserved(context: Context, kind: JobKind) -> ProblemError:
-    free = _reserved(context)
-    detail = f"the last {free} places of the queue are for owners of whom no {kind.value} job waits"
-    return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=free, allowed=free)
-
-
-def _queue_full(context: Context, kind: JobKind) -> ProblemError:
-    limit = context.settings.queue_limit
-    detail = f"{limit} {kind.value} jobs are waiting, which is all the queue holds"
-    return bound_reached(context, ProblemType.QUEUE_FULL, detail, got=limit, allowed=limit)
+    alone = caller.owner == OPEN_OWNER
+    return Allowance(
+        queue=settings.queue_limit,
+        share=None if alone else settings.queue_share,
+        reserved=0 if alone else settings.queue_limit // RESERVED_PART,
+        file_bytes=settings.max_stored_bytes,
+        record_bytes=settings.max_record_bytes,
+    )
 
 
 def bound_reached(

@@ -7,12 +7,13 @@ from jobs.files.artifacts import ArtifactMissingError
 from jobs.files.keys import new_id
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile, JobSpec, JobStatus, input_files
+from jobs.store.creation import Terms
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller
 from service.context import Context
 from service.http.problems import ProblemError
-from service.intake.admission import UNCERTAIN, Terms, check_room, queue_job
+from service.intake.admission import UNCERTAIN, check_room, queue_job
 from service.intake.folders import create_folder, remove_folder
 
 AGAIN = tuple(status for status in JobStatus if status.finished and status is not JobStatus.EXPIRED)

@@ -16,14 +16,14 @@ from jobs.files.keys import ID, new_id
 from jobs.kinds import KINDS
 from jobs.problems import ProblemType
 from jobs.schemas import InputFile, JobKind, JobSpec
-from jobs.store.creation import KeyTakenError
+from jobs.store.creation import KeyTakenError, Terms
 from jobs.store.records import JobRecord
 from jobs.webhooks import Webhook
 from service.access.throttle import Caller, UnderwayError
 from service.context import Context
 from service.http.addresses import public_job
 from service.http.problems import ProblemError
-from service.intake.admission import UNCERTAIN, Terms, check_room, form_under_way, queue_job
+from service.intake.admission import UNCERTAIN, check_room, form_under_way, queue_job
 from service.intake.completion import complete
 from service.intake.fingerprint import fingerprint
 from service.intake.folders import create_folder, remove_folder

@@ -10,15 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from jobs.files.keys import ID, new_id
 from jobs.media_types import IMAGE_TYPES
 from jobs.problems import ProblemType
-from jobs.store.creation import OwnerBoundError
 from service.access.control import owned
 from service.access.throttle import Caller
 from service.context import Context, ContextDep, ReaderDep, WriterDep
 from service.http.addresses import page_links
 from service.http.examples import REQUESTS
 from service.http.openapi import CREATE_RESPONSES, Responses, access_responses
-from service.http.problems import ProblemError
-from service.intake.admission import bound_reached, check_kept, form_under_way, owner_bound_reached
+from service.intake.admission import allowance, bounded, form_under_way
 from service.intake.completion import complete
 from service.intake.folders import create_folder, remove_folder
 from service.intake.forms import PHOTO, Form, Shape
@@ -131,22 +129,18 @@ def delete_portrait(record: Annotated[PortraitRecord, Depends(writable_portrait)
 
 def _check_room(context: Context, caller: Caller) -> None:
     """Before the upload is read; keeping it asks again."""
-    if context.portraits.count(caller.owner) >= context.settings.max_portraits:
-        raise _too_many(context)
-    check_kept(context, context.store.kept(caller.owner))
-
-
-def _too_many(context: Context) -> ProblemError:
     most = context.settings.max_portraits
-    detail = f"{most} portraits are kept for this owner, which is all one owner may have; delete some"
-    return bound_reached(context, ProblemType.TOO_MANY_REQUESTS, detail, got=most, allowed=most)
+    with bounded(context):
+        if context.portraits.count(caller.owner) >= most:
+            raise TooManyPortraitsError(most)
+        allowance(context, caller).check_kept(context.store.kept(caller.owner))
 
 
 def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> PortraitRecord:
     file = form.files["portrait"]
     width, height = form.sizes["portrait"]
     settings = context.settings
-    try:
+    with bounded(context):
         return context.portraits.create(
             portrait_id,
             caller.owner,
@@ -157,7 +151,3 @@ def _keep(context: Context, caller: Caller, portrait_id: str, form: Form) -> Por
             most=settings.max_portraits,
             max_file_bytes=settings.max_stored_bytes,
         )
-    except TooManyPortraitsError as error:
-        raise _too_many(context) from error
-    except OwnerBoundError as error:
-        raise owner_bound_reached(context, error.what, error.kept) from error

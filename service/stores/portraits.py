@@ -6,9 +6,9 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from jobs.schemas import InputFile
-from jobs.store.creation import OwnerBoundError
+from jobs.store.creation import NoRoomError, OwnerBoundError
 from jobs.store.names import Key
-from jobs.store.scripts import Call, JobStoreError, Script, Scripts
+from jobs.store.scripts import Call, Script, Scripts
 
 
 class PortraitUrls(BaseModel):
@@ -96,8 +96,12 @@ keep('files', record.owner, -record.file.bytes)
 """)
 
 
-class TooManyPortraitsError(JobStoreError):
+class TooManyPortraitsError(NoRoomError):
     """As many portraits are kept for the owner as may be."""
+
+    def __init__(self, most: int) -> None:
+        text = f"{most} portraits are kept for this owner, which is all one owner may have; delete some"
+        super().__init__(text, got=most, allowed=most)
 
 
 class PortraitStore:
@@ -144,11 +148,11 @@ class PortraitStore:
         )
         match answer:
             case "many":
-                raise TooManyPortraitsError(f"{most} portraits are kept for this owner, which is all there may be")
+                raise TooManyPortraitsError(most)
             case [number]:
                 return record.model_copy(update={"number": number})
             case kept:
-                raise OwnerBoundError("files", int(kept))
+                raise OwnerBoundError("files", int(kept), max_file_bytes)
 
     def get(self, portrait_id: str) -> PortraitRecord | None:
         """The portrait, or None when there is no such portrait (any more)."""

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from jobs.problems import ProblemType
+from jobs.store.creation import Terms
 from jobs.webhooks import Webhook
 from tests.service.conftest import Server, Start, photo
 from tests.service.routes.test_create import YAW, refused
@@ -113,7 +114,8 @@ def test_a_host_that_hangs_holds_no_other_host_however_many_owners_name_it(
     assert spec_of is not None
     for number in range(120):
         job_id = f"{number:032x}"
-        server.context.store.create(job_id, spec_of, owner=f"owner{number % 40}", webhook=Webhook(url=hanging))
+        terms = Terms(webhook=Webhook(url=hanging))
+        server.context.store.create(job_id, spec_of, owner=f"owner{number % 40}", terms=terms)
         server.context.store.request_cancel(job_id)
     until(lambda: len(tarpit.held) > 4, "nothing is sent to it")
     last = canceled(server, url, BOB)
@@ -153,7 +155,7 @@ def test_whatever_goes_wrong_counts_as_an_attempt(start: Start, url: str) -> Non
     server = start(webhook_backoff="0.05")
     spec = server.spec(canceled(server, "https://example.invalid/", {}))
     assert spec is not None
-    server.context.store.create("0" * 32, spec, owner="everyone", webhook=Webhook(url=url))
+    server.context.store.create("0" * 32, spec, owner="everyone", terms=Terms(webhook=Webhook(url=url)))
     server.context.store.request_cancel("0" * 32)
 
     def given_up() -> bool:

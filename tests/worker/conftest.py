@@ -17,6 +17,7 @@ from jobs.files.keys import new_id
 from jobs.messages import job_message
 from jobs.motions import Keyframe, KeyframesMotion
 from jobs.schemas import InputFile, JobKind, JobSpec, JobStatus, VideoOptions, VideoSpec
+from jobs.store.creation import Terms
 from jobs.store.jobs import JobStore
 from jobs.store.records import JobRecord
 from tests.support.paths import ROOT
@@ -142,7 +143,7 @@ class Bench:
         job_id = new_id()
         self.artifacts.create_folder(job_id)
         spec = make_spec(job_id)
-        self.store.create(job_id, spec, owner=owner, request_id=request_id)
+        self.store.create(job_id, spec, owner=owner, terms=Terms(request_id=request_id))
         self.store.send(job_message(job_id, JobKind(spec.kind)))
         return job_id
 

@@ -11,12 +11,15 @@ from jobs.store.claims import JobCanceledError
 from jobs.store.counters import BUCKETS
 from jobs.store.creation import (
     RECORD_BYTES,
+    Allowance,
     KeyTakenError,
+    NoRoomError,
     OwnerBoundError,
     QueueFullError,
     Remembered,
     ReservedError,
     ShareUsedError,
+    Terms,
 )
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key
@@ -49,34 +52,52 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
 
 
 def test_a_full_queue_refuses(store: JobStore) -> None:
-    create(store, queue_limit=1)
+    create(store, allowance=Allowance(queue=1))
     refused = new_id()
     with pytest.raises(QueueFullError, match="1 image jobs are waiting"):
-        store.create(refused, SPEC, owner="me", queue_limit=1)
+        store.create(refused, SPEC, owner="me", allowance=Allowance(queue=1))
     assert store.get(refused) is None
 
 
 def test_an_owner_has_a_share_of_the_queue(store: JobStore) -> None:
-    first = create(store, share=2)
-    create(store, share=2)
+    first = create(store, allowance=Allowance(share=2))
+    create(store, allowance=Allowance(share=2))
     with pytest.raises(ShareUsedError, match="2 image jobs of this key's owner are waiting"):
-        create(store, share=2)
+        create(store, allowance=Allowance(share=2))
     assert own_waiting(store) == 2
-    create(store, owner="another", share=2)
+    create(store, owner="another", allowance=Allowance(share=2))
     taken = claim(store, first)
     assert own_waiting(store) == 1
     store.claims.give_back(taken)
     assert own_waiting(store) == 2
     store.request_cancel(first)
-    create(store, share=2)
+    create(store, allowance=Allowance(share=2))
 
 
 def test_the_last_places_are_for_owners_of_whom_none_waits(store: JobStore) -> None:
-    create(store, queue_limit=3, reserved=1)
-    create(store, queue_limit=3, reserved=1)
+    create(store, allowance=Allowance(queue=3, reserved=1))
+    create(store, allowance=Allowance(queue=3, reserved=1))
     with pytest.raises(ReservedError, match="last 1 places"):
-        create(store, queue_limit=3, reserved=1)
-    create(store, owner="another", queue_limit=3, reserved=1)
+        create(store, allowance=Allowance(queue=3, reserved=1))
+    create(store, owner="another", allowance=Allowance(queue=3, reserved=1))
+
+
+def test_who_asks_is_refused_in_the_words_of_who_makes_a_job(store: JobStore) -> None:
+    create(store)
+    kept = store.kept("me")
+    for allowance in (
+        Allowance(queue=1),
+        Allowance(share=1),
+        Allowance(queue=3, reserved=2),
+        Allowance(file_bytes=kept["files"]),
+        Allowance(record_bytes=kept["records"]),
+    ):
+        with pytest.raises(NoRoomError) as asked:
+            allowance.check(JobKind.IMAGE, store.do(store.creation.asking(JobKind.IMAGE, "me")))
+        with pytest.raises(NoRoomError) as made:
+            create(store, allowance=allowance)
+        assert (type(asked.value), str(asked.value)) == (type(made.value), str(made.value))
+        assert (asked.value.got, asked.value.allowed) == (made.value.got, made.value.allowed)
 
 
 def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
@@ -97,19 +118,17 @@ def test_what_is_kept_is_counted_until_it_goes(store: JobStore) -> None:
     create(store, owner="another")
     assert store.kept("another") == {"files": size, "records": record}
     assert store.kept_by_one() == store.kept("me")
-    with pytest.raises(OwnerBoundError) as refused:
-        create(store, max_file_bytes=3 * size + RESULT.bytes)
-    assert refused.value.what == "files"
-    with pytest.raises(OwnerBoundError) as refused:
-        create(store, max_record_bytes=4 * record - 1)
-    assert refused.value.what == "records"
-    create(store, max_file_bytes=4 * size + RESULT.bytes, max_record_bytes=4 * record)
+    with pytest.raises(OwnerBoundError, match=f"^{3 * size + RESULT.bytes} bytes of files are kept"):
+        create(store, allowance=Allowance(file_bytes=3 * size + RESULT.bytes))
+    with pytest.raises(OwnerBoundError, match=f"bytes of records are kept .* no more than {4 * record - 1} may be"):
+        create(store, allowance=Allowance(record_bytes=4 * record - 1))
+    create(store, allowance=Allowance(file_bytes=4 * size + RESULT.bytes, record_bytes=4 * record))
     store.delete(waiting)
     assert store.kept("me") == {"files": 3 * size + RESULT.bytes, "records": 3 * record}
 
 
 def test_the_problem_of_a_missed_deadline_lies_with_the_job_that_has_one(store: JobStore) -> None:
-    job_id, free = create(store, deadline_s=0.0), create(store)
+    job_id, free = create(store, terms=Terms(deadline_s=0.0)), create(store)
     assert [store._redis.hexists(Key.JOB + each, "late") for each in (job_id, free)] == [True, False]
     assert store.claims.claim(job_id, holder="host:1") is Refusal.FINISHED
     failed = read(store, job_id)
@@ -174,12 +193,12 @@ def test_a_job_is_not_made_where_its_key_went_to_another_request(store: JobStore
             client.set(remembered.key, held)
         if whose.startswith("another's"):
             with pytest.raises(KeyTakenError):
-                store.create(job_id, SPEC, owner="me", message=message, remembered=remembered)
+                store.create(job_id, SPEC, owner="me", message=message, terms=Terms(remembered=remembered))
             assert client.get(remembered.key) == held
             assert store.get(job_id) is None
             assert client.llen(message.queue) == 0
         else:
-            store.create(job_id, SPEC, owner="me", message=message, remembered=remembered)
+            store.create(job_id, SPEC, owner="me", message=message, terms=Terms(remembered=remembered))
             assert client.get(remembered.key) == remembered.text
             assert 0 < client.ttl(remembered.key) <= remembered.seconds
             assert client.llen(message.queue) == 1

@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.store import lookups
+from jobs.store.creation import Terms
 from jobs.store.jobs import JobStore
 from jobs.store.lookups import Filters
 from jobs.store.names import Key
@@ -21,7 +22,7 @@ def test_pages_are_newest_first_and_of_the_owner(store: JobStore) -> None:
 
 def test_a_page_looks_at_so_many_and_no_more(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "LOOKS", 4)
-    wanted = create(store, metadata={"order": "17"})
+    wanted = create(store, terms=Terms(metadata={"order": "17"}))
     for _ in range(9):
         create(store)
     filters = Filters(metadata={"order": "17"})
@@ -37,7 +38,7 @@ def test_a_page_looks_at_so_many_and_no_more(store: JobStore, monkeypatch: pytes
 def test_metadata_is_found_by_whole_pairs_alone(store: JobStore) -> None:
     values = ["", "a", 'a"', "a\\", 'a\\"', 'b": "a', '", "k": "a', "é", "\U0001f600", "%d.*", "a\n", "\0"]
     noted = [{"k": value, "other": "a"} for value in values] + [{"other": value} for value in values] + [{"kk": "a"}]
-    made = {create(store, metadata=metadata): metadata for metadata in noted}
+    made = {create(store, terms=Terms(metadata=metadata)): metadata for metadata in noted}
     for name in ("k", "other"):
         for value in values:
             found, _ = store.lookups.page("me", Filters(metadata={name: value}))

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -17,6 +16,7 @@ import jobs.store
 import service.stores
 from jobs.schemas import JobKind, Progress
 from jobs.store import names
+from jobs.store.creation import Retention, Terms
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key, segments_key
 from jobs.store.records import Found
@@ -98,7 +98,7 @@ def test_a_redis_that_forgets_scripts_all_the_time_runs_them_all_the_same(redis_
 
 
 def test_what_is_stored_has_the_digits_that_were_given(store: JobStore) -> None:
-    job = create(store, retention_s=86400.0, canceled_retention_s=600)
+    job = create(store, retention=Retention(86400.0, canceled_s=600))
     held = claim(store, job)
     store.claims.timing(held, "render", 0.3)
     store.workers.beat("host:1", {"started_at": 1701315123.123, "gpu_bytes": 2**40, "state": "ready"})
@@ -119,8 +119,8 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     ]
     known.remove("field")
     webhook = Webhook(url="https://example.org/", events=tuple(WebhookEvent))
-    more: dict[str, Any] = {"base_url": "https://a.example", "metadata": {"order": "17"}, "traceparent": "00-1-2-01"}
-    done = create(store, webhook=webhook, request_id="r", deadline_s=60.0, **more)
+    terms = Terms(webhook, 60.0, {"order": "17"}, base_url="https://a.example", request_id="r", traceparent="00-1-2-01")
+    done = create(store, terms=terms)
     held = claim(store, done)
     store.claims.progress(held, Progress(stage="render"))
     store.claims.timing(held, "render", 1)
@@ -129,10 +129,10 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     store.claims.succeed(held, RESULT, key="k")
     for message in (Message(done, "me", start=True), Message(done, "me")):
         store.webhooks.tried(message, ATTEMPT, url="https://example.org/")
-    late = create(store, deadline_s=0.0)
+    late = create(store, terms=Terms(deadline_s=0.0))
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
-    cut, joined = video(store, traceparent="00-1-2-01"), video(store)
+    cut, joined = video(store, terms=Terms(traceparent="00-1-2-01")), video(store)
     parts: set[str] = set()
     for each in (cut, joined):
         store.segments.planned(begun(store, each, 1, most_workers=2), frames=12, found=Found())

@@ -9,7 +9,7 @@ from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import upkeep
 from jobs.store.claims import ClaimLostError
-from jobs.store.creation import RECORD_BYTES
+from jobs.store.creation import RECORD_BYTES, Retention, Terms
 from jobs.store.jobs import JobStore
 from jobs.store.names import events_key
 from jobs.store.webhooks import Message
@@ -63,7 +63,7 @@ def test_a_long_queue_costs_upkeep_no_more_than_a_short_one(store: JobStore, mon
 
 
 def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
-    kept, due = create(store), create(store, retention_s=-1)
+    kept, due = create(store), create(store, retention=Retention(-1))
     for job in (kept, due):
         store.claims.succeed(claim(store, job), RESULT, key="k")
     time.sleep(1.1)  # Redis compares whole seconds
@@ -79,7 +79,7 @@ def test_expiry_leaves_a_tombstone(store: JobStore) -> None:
 
 
 def test_a_canceled_job_expires_soon_and_is_counted_no_more(store: JobStore) -> None:
-    canceled, failed = (create(store, canceled_retention_s=-1) for _ in range(2))
+    canceled, failed = (create(store, retention=Retention(canceled_s=-1)) for _ in range(2))
     store.request_cancel(canceled)
     store.claims.fail(claim(store, failed), Problem.of(ProblemType.NO_FACE, "no face"))
     kept = store.kept("me")
@@ -89,20 +89,22 @@ def test_a_canceled_job_expires_soon_and_is_counted_no_more(store: JobStore) -> 
 
 def test_a_canceled_job_stays_until_its_webhook_has_ended(store: JobStore) -> None:
     webhook = Webhook(url="https://example.org/")
-    told, untold = (create(store, canceled_retention_s=-1, webhook=webhook) for _ in range(2))
+    told, untold = (create(store, retention=Retention(canceled_s=-1), terms=Terms(webhook=webhook)) for _ in range(2))
     for job in (told, untold):
         store.request_cancel(job)
     store.webhooks.end(Message(told, "me"), "delivered")
     assert store.upkeep.expire_due() == [told]
     assert read(store, untold).status is JobStatus.CANCELED
-    late = create(store, retention_s=-1, canceled_retention_s=-1, webhook=webhook)
+    late = create(store, retention=Retention(-1, canceled_s=-1), terms=Terms(webhook=webhook))
     store.request_cancel(late)
     assert store.upkeep.expire_due() == [late]
 
 
 def test_of_an_owner_the_latest_tombstones_stay(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "MAX_TOMBSTONES", 2)
-    others, jobs = create(store, owner="another", retention_s=-1), [create(store, retention_s=-1) for _ in range(4)]
+    at_once = Retention(-1)
+    others = create(store, owner="another", retention=at_once)
+    jobs = [create(store, retention=at_once) for _ in range(4)]
     for job in (others, *jobs):
         store.request_cancel(job)
     assert set(store.upkeep.expire_due()) == {others, *jobs}
@@ -123,7 +125,7 @@ def test_a_deleted_job_is_unknown_everywhere(store: JobStore) -> None:
 
 def test_jobs_end_and_go_though_redis_is_full(store: JobStore) -> None:
     made, waiting, wanted, lost = (create(store) for _ in range(4))
-    due = create(store, retention_s=-1)
+    due = create(store, retention=Retention(-1))
     store.claims.succeed(claim(store, due), RESULT, key="k")
     claims = {job: claim(store, job, lease_s=30 if job == made else 0.05) for job in (made, wanted, lost)}
     time.sleep(1.1)
@@ -146,7 +148,7 @@ def test_jobs_end_and_go_though_redis_is_full(store: JobStore) -> None:
 
 def test_what_happened_is_not_kept_for_ever(store: JobStore) -> None:
     """Of a job that was long, Redis keeps no more than of others; of one that has expired next to nothing."""
-    job = create(store, retention_s=-1)
+    job = create(store, retention=Retention(-1))
     held = claim(store, job)
     for done in range(300):
         store.claims.progress(held, Progress(stage="render", done=done, total=300))

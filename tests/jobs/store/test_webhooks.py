@@ -8,7 +8,7 @@ import pytest
 from jobs.files.keys import new_id
 from jobs.schemas import JobStatus
 from jobs.store import webhooks
-from jobs.store.creation import WEBHOOK_BYTES
+from jobs.store.creation import WEBHOOK_BYTES, Retention, Terms
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key
 from jobs.store.webhooks import Message
@@ -34,7 +34,8 @@ def due(store: JobStore, lease_s: float = 30) -> list[Message]:
 
 
 def test_a_start_is_due_once_and_only_where_it_is_wanted(store: JobStore) -> None:
-    job, other = create(store, webhook=ALL), create(store, webhook=Webhook(url=f"{URL}job.started"))
+    job = create(store, terms=Terms(webhook=ALL))
+    other = create(store, terms=Terms(webhook=Webhook(url=f"{URL}job.started")))
     dead = claim(store, job)
     claim(store, other)
     assert due(store) == [Message(job, "me", start=True)]
@@ -45,7 +46,7 @@ def test_a_start_is_due_once_and_only_where_it_is_wanted(store: JobStore) -> Non
 
 
 def test_each_message_has_attempts_of_its_own(store: JobStore) -> None:
-    job = create(store, webhook=ALL)
+    job = create(store, terms=Terms(webhook=ALL))
     held = claim(store, job)
     (start,) = due(store)
     store.webhooks.tried(start, PENDING, url=URL)
@@ -62,7 +63,7 @@ def test_each_message_has_attempts_of_its_own(store: JobStore) -> None:
 
 def test_messages_of_the_version_before_go_on(store: JobStore) -> None:
     """It knew jobs by their ids alone, in the sorted set and in lists, and their ends alone."""
-    listed, tried = (create(store, webhook=Webhook(url=URL)) for _ in range(2))
+    listed, tried = (create(store, terms=Terms(webhook=Webhook(url=URL))) for _ in range(2))
     for job in (listed, tried):
         store.request_cancel(job)
     store._redis.zrem(Key.WEBHOOKS, listed)
@@ -79,7 +80,7 @@ def test_messages_of_the_version_before_go_on(store: JobStore) -> None:
 def test_of_attempts_the_latest_are_kept(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "JOB_ATTEMPTS", 3)
     monkeypatch.setattr(webhooks, "OWNER_ATTEMPTS", 4)
-    jobs = {owner: create(store, owner=owner, webhook=ALL) for owner in ("me", "another")}
+    jobs = {owner: create(store, owner=owner, terms=Terms(webhook=ALL)) for owner in ("me", "another")}
     for number in range(1, 7):
         numbered = PENDING.model_copy(update={"attempt": number})
         store.webhooks.tried(Message(jobs["me"], "me"), numbered, url=URL, after_s=60)
@@ -93,7 +94,7 @@ def test_of_attempts_the_latest_are_kept(store: JobStore, monkeypatch: pytest.Mo
 
 
 def test_attempts_are_kept_as_long_as_jobs(store: JobStore) -> None:
-    job = create(store, webhook=ALL, retention_s=-1)
+    job = create(store, terms=Terms(webhook=ALL), retention=Retention(-1))
     store.claims.succeed(claim(store, job), RESULT, key="k")
     for number, message in enumerate(due(store)):
         store.webhooks.tried(message, ATTEMPT.model_copy(update={"attempt": number}), url=URL)
@@ -108,7 +109,7 @@ def test_attempts_are_kept_as_long_as_jobs(store: JobStore) -> None:
 
 
 def test_a_job_stays_until_its_start_is_told_too(store: JobStore) -> None:
-    job = create(store, webhook=ALL, canceled_retention_s=-1)
+    job = create(store, terms=Terms(webhook=ALL), retention=Retention(canceled_s=-1))
     held = claim(store, job)
     store.claims.cancel(held)
     start, end = due(store)
@@ -121,7 +122,7 @@ def test_a_job_stays_until_its_start_is_told_too(store: JobStore) -> None:
 
 
 def test_of_a_deleted_job_no_message_is_left(store: JobStore) -> None:
-    job = create(store, webhook=ALL)
+    job = create(store, terms=Terms(webhook=ALL))
     held = claim(store, job)
     (start,) = due(store, lease_s=0)
     store.claims.succeed(held, RESULT, key="k")
@@ -134,7 +135,7 @@ def test_of_a_deleted_job_no_message_is_left(store: JobStore) -> None:
 def test_attempts_count_as_what_an_owner_keeps(store: JobStore) -> None:
     create(store)
     plain = store.kept("me")["records"]
-    job = create(store, webhook=ALL)
+    job = create(store, terms=Terms(webhook=ALL))
     assert store.kept("me")["records"] - 2 * plain == WEBHOOK_BYTES + len(ALL.model_dump_json())
     longest = PENDING.model_copy(update={"error": "x" * 100, "seconds": 12.345, "event": WebhookEvent.SUCCEEDED})
     for number in range(30):
@@ -143,7 +144,7 @@ def test_attempts_count_as_what_an_owner_keeps(store: JobStore) -> None:
 
 
 def test_a_message_is_noted_though_redis_is_full(store: JobStore) -> None:
-    job = create(store, webhook=ALL)
+    job = create(store, terms=Terms(webhook=ALL))
     claim(store, job)
     (start,) = due(store)
     store._redis.config_set("maxmemory", 1)
