@@ -115,16 +115,16 @@ local function count_all(rates, take)
 end
 """
 
-# rates (each with key, amount, seconds, cost), take -> as `count_all` says
+# rates (each with key, amount, seconds, cost) -> as `count_all` says
 # Even a full Redis counts, so that what makes room there can be asked for
-COUNT = Script(COUNTING + "insist() return count_all(a.rates, a.take)")
+COUNT = Script(COUNTING + "insist() return count_all(a.rates, true)")
 
 
-def counting(counts: Sequence[Count], *, take: bool = True) -> Call[list[Standing]]:
-    """Count all of it, or nothing; with `take` off, ask whether there is room. Raises TooManyError."""
+def counting(counts: Sequence[Count]) -> Call[list[Standing]]:
+    """Count all of it, or nothing. Raises TooManyError."""
     return Call(
         COUNT,
-        arguments={"rates": [each.argument for each in counts], "take": take},
+        arguments={"rates": [each.argument for each in counts]},
         read=lambda found: standings_of(counts, found),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 import redis
 
+from jobs.schemas import JobKind
 from jobs.store.jobs import JobStore
 from jobs.store.rates import Count, Rate, Standing, TooManyError, counting
 
@@ -34,49 +35,54 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         Rate.parse(text)
 
 
-def ask(store: JobStore, *counts: Count, take: bool = True) -> Sequence[Standing]:
-    return store.do(counting(counts, take=take))
+def take(store: JobStore, *counts: Count) -> Sequence[Standing]:
+    return store.do(counting(counts))
+
+
+def ask(store: JobStore, *counts: Count) -> Sequence[Standing]:
+    """As before an upload is read."""
+    return store.do(store.creation.asking(JobKind.IMAGE, "me", counts)).standings
 
 
 def use_up(store: JobStore, count: Count) -> None:
     for _ in range(count.rate.amount + 1):
-        ask(store, count)
+        take(store, count)
 
 
 def test_only_as_much_is_counted_as_there_may_be(store: JobStore) -> None:
     count = Count("requests", "me", Rate(3, 3600))
-    assert [ask(store, count)[0].left for _ in range(3)] == [2, 1, 0]
+    assert [take(store, count)[0].left for _ in range(3)] == [2, 1, 0]
     with pytest.raises(TooManyError) as caught:
-        ask(store, count)
+        take(store, count)
     assert caught.value.refused.left == 0
     assert 1 <= caught.value.refused.reset_s <= 2 * 3600
-    assert ask(store, Count("requests", "other", Rate(3, 3600)))[0].left == 2
-    assert ask(store, Count("jobs", "me", Rate(3, 3600)))[0].left == 2
+    assert take(store, Count("requests", "other", Rate(3, 3600)))[0].left == 2
+    assert take(store, Count("jobs", "me", Rate(3, 3600)))[0].left == 2
 
 
 def test_asking_counts_nothing(store: JobStore) -> None:
     count = Count("jobs", "me", Rate(2, 3600), cost=2)
-    assert ask(store, count, take=False)[0].left == 2
-    assert ask(store, count)[0].left == 0
+    assert ask(store, count)[0].left == 2
+    assert take(store, count)[0].left == 0
     with pytest.raises(TooManyError):
-        ask(store, count, take=False)
+        ask(store, count)
 
 
 def test_of_several_all_are_counted_or_none(store: JobStore) -> None:
     wide, narrow = Count("jobs", "wide", Rate(9, 3600)), Count("jobs", "narrow", Rate(1, 3600))
-    assert [each.left for each in ask(store, wide, narrow)] == [8, 0]
+    assert [each.left for each in take(store, wide, narrow)] == [8, 0]
     with pytest.raises(TooManyError) as caught:
-        ask(store, wide, narrow)
+        take(store, wide, narrow)
     assert caught.value.refused.count is narrow
     assert [each.left for each in caught.value.standings] == [8, 0]
 
 
 def test_more_than_there_may_ever_be_is_refused(store: JobStore) -> None:
     with pytest.raises(TooManyError):
-        ask(store, Count("jobs", "me", Rate(5, 60), cost=6))
-    assert ask(store, Count("jobs", "me", Rate(5, 60), cost=5))[0].left == 0
+        take(store, Count("jobs", "me", Rate(5, 60), cost=6))
+    assert take(store, Count("jobs", "me", Rate(5, 60), cost=5))[0].left == 0
     with pytest.raises(TooManyError):
-        ask(store, Count("jobs", "nobody", Rate(0, 60)))
+        take(store, Count("jobs", "nobody", Rate(0, 60)))
 
 
 def test_the_time_that_is_told_is_the_time_until_there_is_room(store: JobStore, redis_url: str) -> None:
@@ -85,7 +91,7 @@ def test_the_time_that_is_told_is_the_time_until_there_is_room(store: JobStore, 
         with pytest.raises(TooManyError) as caught:
             use_up(store, count)
         time.sleep(caught.value.refused.reset_s)
-        ask(store, count)
+        take(store, count)
     with redis.Redis.from_url(redis_url) as client:
         assert 0 < client.ttl("pirenderer:rate:requests:me") <= 4
 
@@ -97,7 +103,7 @@ def test_the_window_slides(store: JobStore, redis_url: str) -> None:
         window, into = divmod(client.time()[0], 1000)
         before = {"window": window - 1, "count": 50, "before": 7}
         client.hset("pirenderer:rate:requests:me", mapping=before)
-        left = ask(store, count, take=False)[0].left
+        left = ask(store, count)[0].left
         assert abs(left - (100 - 50 * (1000 - into) / 1000)) <= 1.1
         client.hset("pirenderer:rate:requests:me", mapping={"window": window - 2, "count": 50, "before": 50})
-        assert ask(store, count, take=False)[0].left == 100
+        assert ask(store, count)[0].left == 100
