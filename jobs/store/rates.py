@@ -49,6 +49,11 @@ class Count:
     cost: int = 1
 
     @property
+    def never_fits(self) -> bool:
+        """Whether it is more than the whole rate, so that it has no room however long one waits."""
+        return self.cost > self.rate.amount
+
+    @property
     def argument(self) -> dict[str, str | float]:
         """It as scripts take it."""
         key = f"{RATES}{self.what}:{self.whom}"

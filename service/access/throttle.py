@@ -64,7 +64,10 @@ class Caller:
 
 @contextmanager
 def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
-    """Take note of how a caller's counts stand, as the `with` block tells. Raises ProblemError (429)."""
+    """Take note of how a caller's counts stand, as the `with` block tells.
+
+    Raises ProblemError: 429, or 403 where it is more than there may ever be, so that waiting does not help.
+    """
 
     def note(standings: Sequence[Standing]) -> None:
         for each in sorted(standings, key=lambda standing: standing.left, reverse=True):
@@ -73,16 +76,25 @@ def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
     try:
         yield note
     except TooManyError as error:
-        refused, count = error.refused, error.refused.count
+        refused = next((each for each in error.standings if each.count.never_fits), error.refused)
         note([*error.standings, refused])
-        whose = "this key is allowed" if count.whom == caller.key_id else "all keys of this owner are allowed"
-        raise ProblemError(
-            ProblemType.TOO_MANY_REQUESTS,
-            f"{count.cost} more is too many: {whose} {count.rate} for {count.what}; ask again in {refused.reset_s} s",
-            got=count.cost,
-            allowed=f"{count.rate} for {count.what}",
-            headers={"Retry-After": str(refused.reset_s)},
-        ) from error
+        raise _refusal(refused, own=refused.count.whom == caller.key_id) from error
+
+
+def _refusal(refused: Standing, *, own: bool) -> ProblemError:
+    count = refused.count
+    allowed = f"{count.rate} for {count.what}"
+    whose = f"{'this key is' if own else 'all keys of this owner are'} allowed {allowed}"
+    if count.never_fits:
+        detail = f"{count.cost} at once is more than there may ever be: {whose}"
+        return ProblemError(ProblemType.FORBIDDEN, detail, got=count.cost, allowed=allowed)
+    return ProblemError(
+        ProblemType.TOO_MANY_REQUESTS,
+        f"{count.cost} more is too many: {whose}; ask again in {refused.reset_s} s",
+        got=count.cost,
+        allowed=allowed,
+        headers={"Retry-After": str(refused.reset_s)},
+    )
 
 
 class RateLimitFields:

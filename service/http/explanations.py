@@ -24,9 +24,11 @@ EXPLANATIONS = {
         "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Whoever runs the service makes keys.",
     ),
     "forbidden": Explanation(
-        "The key lacks the scope that this call needs. Where the service runs without keys: the request came under "
-        "a name, or from a page, that is not its own.",
-        "Use a key with the scope that `allowed` names. Without keys, ask under one of the names that `allowed` lists.",
+        "The key lacks the scope that this call needs, or the request makes more jobs at once than the key, or all "
+        "keys of its owner, may ever make in a time. Where the service runs without keys: the request came under a "
+        "name, or from a page, that is not its own.",
+        "Use a key with the scope that `allowed` names, or with a larger quota, or send fewer motions at once. Without "
+        "keys, ask under one of the names that `allowed` lists.",
     ),
     "not-found": Explanation(
         "There is nothing at this address that is yours: no such call, no job, portrait or segment with this id, or"

@@ -12,7 +12,7 @@ PROBLEM_TYPE = "application/problem+json"
 PROBLEM = {"content": {PROBLEM_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
 ACCESS = {
     401: "No valid API key",
-    403: "The key lacks a scope; without keys, a page of another origin",
+    403: "The key lacks a scope, or may never do as much at once; without keys, a page of another origin",
     422: "A value is not valid, or there is no such query parameter",
     429: "More than the key or its owner may do; Retry-After says when to ask again",
     503: "A part of the service is not available; Retry-After says when to ask again",

@@ -201,6 +201,33 @@ def test_every_answer_tells_how_the_key_stands(start: Start, portrait: bytes, ke
         assert "ratelimit" not in server.client.get(path).headers
 
 
+def test_what_can_never_fit_is_not_told_to_wait(
+    start: Start, portrait: bytes, key_file: KeyFile, tmp_path: Path
+) -> None:
+    server = start(quota="2/day")
+    key = key_file.make("team-a")[0]
+    none = key_file.make("team-b", quota="0/day")[0]
+
+    def pictures(number: int) -> httpx.Response:
+        motions = json.dumps([json.loads(YAW)] * number)
+        return server.client.post(
+            "/v1/images", files={"portrait": portrait}, data={"motions": motions}, headers=bearer(key)
+        )
+
+    for whose in ("this key is", "all keys of this owner are"):
+        answer = pictures(3)
+        problem = refused(answer, ProblemType.FORBIDDEN)
+        assert problem["detail"] == f"3 at once is more than there may ever be: {whose} allowed 2/day for jobs"
+        assert (problem["got"], problem["allowed"]) == (3, "2/day for jobs")
+        assert "retry-after" not in answer.headers
+        # the owner's bound counts, too, where the key's would have room later
+        limit(tmp_path / "data", "team-a", "--quota", "2/day")
+        key = key_file.make("team-a", quota="3/day")[0]
+    assert pictures(2).status_code == 202
+    assert pictures(2).headers["retry-after"]
+    refused(post(server, portrait, none), ProblemType.FORBIDDEN)
+
+
 def limit(folder: Path, *arguments: str) -> str:
     """Run `keys limit`; what it says."""
     result = runner.invoke(app, ["keys", "limit", *arguments, "--data-dir", str(folder)])

@@ -224,7 +224,7 @@ def test_each_of_several_motions_counts_against_the_quota(start: Start, portrait
         data = {"motions": json.dumps([{"controls": {}}] * count)}
         return server.client.post("/v1/images", files={"portrait": portrait}, data=data, headers=headers)
 
-    assert refused(batch(4), ProblemType.TOO_MANY_REQUESTS)["got"] == 4
+    assert refused(batch(4), ProblemType.FORBIDDEN)["got"] == 4
     assert batch(2).status_code == 202
     refused(batch(2), ProblemType.TOO_MANY_REQUESTS)
     assert batch(1).status_code == 202
