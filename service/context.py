@@ -14,10 +14,10 @@ from jobs.store.batches import BatchedScripts
 from jobs.store.events import JobEvents
 from jobs.store.jobs import JobStore
 from jobs.store.live_streams import LiveLine
-from jobs.store.rates import Count, counting
+from jobs.store.rates import Charge, charging
 from service.access.control import AccessControl, require
 from service.access.keys import KeyScope
-from service.access.throttle import Caller, Underway, counted
+from service.access.throttle import Caller, Underway, charged
 from service.catalogue import Catalogue
 from service.http.addresses import base_of
 from service.http.cursors import Cursors
@@ -63,11 +63,11 @@ class Context:
     probes: Underway  # test messages to webhooks
     speaker: Speaker
 
-    async def count(self, caller: Caller, counts: Sequence[Count]) -> None:
+    async def charge(self, caller: Caller, charges: Sequence[Charge]) -> None:
         """Count what a caller does. Raises ProblemError (429) when it is too much."""
-        if counts:
-            with counted(caller) as note:
-                standings = await self.scripts.do(counting(counts))
+        if charges:
+            with charged(caller) as note:
+                standings = await self.scripts.do(charging(charges))
                 note(standings)
 
     def base_url(self, request: HTTPConnection) -> str:
@@ -91,7 +91,7 @@ def calling(scope: KeyScope) -> Callable[[HTTPConnection, Context], Awaitable[Ca
         request.state.key_id = caller.key_id
         request.state.standings = caller.standings
         require(caller, scope)
-        await context.count(caller, caller.request_counts())
+        await context.charge(caller, caller.request_charges())
         return caller
 
     return get_caller

@@ -10,7 +10,7 @@ SEATS = 256  # more than there are processes, each with the one before it, which
 CELL_BYTES = 4
 
 
-class Count:
+class Tally:
     """How many of something there are: here, and in all processes."""
 
     def __init__(self, cells: memoryview, seat: int) -> None:
@@ -58,23 +58,23 @@ class Siblings:
         if seat is None:
             raise RuntimeError(f"a front-end has no more than {SEATS} processes")
         self.seat = seat  # a number that no other process has as long as this one lives
-        self._counts: list[Count] = []
+        self._tallies: list[Tally] = []
 
-    def count(self, what: str) -> Count:
+    def tally(self, what: str) -> Tally:
         """Count something."""
         size = SEATS * CELL_BYTES
         cells = bytearray(size) if self.folder is None else _mapped(self.folder / f"{what}.count", size)
-        count = Count(memoryview(cells).cast("I"), self.seat)
-        self._counts.append(count)
-        return count
+        tally = Tally(memoryview(cells).cast("I"), self.seat)
+        self._tallies.append(tally)
+        return tally
 
     def forget_dead(self) -> None:
         """Count no longer what processes had that have ended. To be called now and then."""
         others = [seat for seat in range(SEATS) if seat != self.seat] if self.folder else []
         for seat in others:
-            if any(count.of(seat) for count in self._counts) and self._lock(_first("seats") + seat):
-                for count in self._counts:
-                    count.forget(seat)
+            if any(tally.of(seat) for tally in self._tallies) and self._lock(_first("seats") + seat):
+                for tally in self._tallies:
+                    tally.forget(seat)
                 self._unlock(_first("seats") + seat)
 
     def take(self, what: str, most: int) -> int | None:

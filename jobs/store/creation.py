@@ -11,7 +11,7 @@ from typing import Any
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobSpec, input_files
 from jobs.store.lookups import READING, records_of
-from jobs.store.rates import COUNTING, Count, Standing, standings_of
+from jobs.store.rates import COUNTING, Charge, Standing, standings_of
 from jobs.store.records import JobRecord, Message
 from jobs.store.scripts import Call, JobStoreError, Script
 from jobs.webhooks import Webhook
@@ -135,7 +135,7 @@ class KeyTakenError(JobStoreError):
 
 @dataclass(frozen=True)
 class Room:
-    """How many jobs of a kind wait, how many of these are an owner's, what the owner keeps, how counts stand."""
+    """How many jobs of a kind wait, how many of these are an owner's, what the owner keeps, how its charges stand."""
 
     waiting: int
     own: int
@@ -154,7 +154,7 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Created:
-    """A new job, and how its counts stand."""
+    """A new job, and how its charges stand."""
 
     record: JobRecord
     standings: list[Standing]
@@ -232,15 +232,15 @@ class Creation:
     def __init__(self, live_s: int) -> None:
         self._live_s = live_s
 
-    def asking(self, kind: JobKind, owner: str, counts: Sequence[Count] = ()) -> Call[Room]:
+    def asking(self, kind: JobKind, owner: str, charges: Sequence[Charge] = ()) -> Call[Room]:
         """How much room there is for a job of an owner, without making one. Raises TooManyError."""
 
         def read(found: Any) -> Room:
             waiting, own, files, records, counted = found
-            standings = standings_of(counts, counted)
+            standings = standings_of(charges, counted)
             return Room(int(waiting), int(own), {"files": int(files), "records": int(records)}, standings)
 
-        return Call(ASK, read, arguments={"kind": kind, "owner": owner, "rates": [each.argument for each in counts]})
+        return Call(ASK, read, arguments={"kind": kind, "owner": owner, "rates": [each.argument for each in charges]})
 
     def creating(
         self,
@@ -251,12 +251,12 @@ class Creation:
         terms: Terms = Terms(),
         allowance: Allowance = Allowance(),
         retention: Retention = Retention(),
-        counts: Sequence[Count] = (),
+        charges: Sequence[Charge] = (),
         message: Message | None = None,
     ) -> Call[Created]:
         """Put a new job into its queue, at its owner's turn, and all that goes with it: count it, send its `message`.
 
-        Raises TooManyError when one of `counts` has no room for it, NoRoomError when it is more than the `allowance`,
+        Raises TooManyError when one of `charges` has no room for it, NoRoomError when it is more than the `allowance`,
         and KeyTakenError when the key of what is to be remembered is another's.
         """
         kind = JobKind(spec.kind)
@@ -279,7 +279,7 @@ class Creation:
                 raise KeyTakenError(f"the key of the request that was to make job {job_id} is another's by now")
             if (refusal := allowance.refusal(answer, kind)) is not None:
                 raise refusal
-            standings = standings_of(counts, answer[2])
+            standings = standings_of(charges, answer[2])
             return Created(records_of(answer[3])[0].model_copy(update={"spec": spec}), standings)
 
         return Call(
@@ -300,7 +300,7 @@ class Creation:
                 "max_file_bytes": allowance.file_bytes,
                 "max_record_bytes": allowance.record_bytes,
                 "fields": {name: value for name, value in fields.items() if value is not None},
-                "rates": [each.argument for each in counts],
+                "rates": [each.argument for each in charges],
                 "queue": message.queue if message else None,
                 "message": message.text if message else None,
                 "remembered": asdict(terms.remembered) if terms.remembered else None,

@@ -40,8 +40,8 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Count:
-    """Of what there may be so much: `what` by `whom`, of which `cost` more is asked for."""
+class Charge:
+    """What is asked for of what there may be so much: `cost` more of `what`, by `whom`."""
 
     what: str
     whom: str
@@ -62,18 +62,18 @@ class Count:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a count stands: so much is `left`, and in `reset_s` seconds there is more."""
+    """How it stands with a charge: so much is `left`, and in `reset_s` seconds there is more."""
 
-    count: Count
+    charge: Charge
     left: int
     reset_s: int
 
 
 class TooManyError(Exception):
-    """One of the counts has no room for its cost; `refused` says which, and when it has; `standings` those of all."""
+    """One of the charges has no room; `refused` says which, and when it has; `standings` those of all."""
 
     def __init__(self, refused: Standing, standings: list[Standing]) -> None:
-        super().__init__(f"{refused.count.cost} more is too many for {refused.count.what}")
+        super().__init__(f"{refused.charge.cost} more is too many for {refused.charge.what}")
         self.refused = refused
         self.standings = standings
 
@@ -122,24 +122,24 @@ end
 
 # rates (each with key, amount, seconds, cost) -> as `count_all` says
 # Even a full Redis counts, so that what makes room there can be asked for
-COUNT = Script(COUNTING + "insist() return count_all(a.rates, true)")
+CHARGE = Script(COUNTING + "insist() return count_all(a.rates, true)")
 
 
-def counting(counts: Sequence[Count]) -> Call[list[Standing]]:
+def charging(charges: Sequence[Charge]) -> Call[list[Standing]]:
     """Count all of it, or nothing. Raises TooManyError."""
     return Call(
-        COUNT,
-        arguments={"rates": [each.argument for each in counts]},
-        read=lambda found: standings_of(counts, found),
+        CHARGE,
+        arguments={"rates": [each.argument for each in charges]},
+        read=lambda found: standings_of(charges, found),
     )
 
 
-def standings_of(counts: Sequence[Count], found: Any) -> list[Standing]:
-    """How counts stand by what `count_all` returned. Raises TooManyError."""
+def standings_of(charges: Sequence[Charge], found: Any) -> list[Standing]:
+    """How it stands with charges by what `count_all` returned. Raises TooManyError."""
     refused, each = found
     standings = [
-        Standing(count, left=int(left), reset_s=max(1, math.ceil(float(reset_s))))
-        for count, (left, reset_s) in zip(counts, each, strict=True)
+        Standing(charge, left=int(left), reset_s=max(1, math.ceil(float(reset_s))))
+        for charge, (left, reset_s) in zip(charges, each, strict=True)
     ]
     if refused:
         raise TooManyError(standings[refused - 1], standings)

@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.problems import ProblemType
-from jobs.store.rates import Count, Rate, Standing, TooManyError
+from jobs.store.rates import Charge, Rate, Standing, TooManyError
 from service.access.keys import KeyScope
 from service.http.problems import ProblemError
 from service.siblings import Siblings
@@ -42,56 +42,56 @@ class Caller:
     jobs: tuple[Bound, ...] = ()
     standings: dict[str, Standing] = field(default_factory=dict, compare=False)
 
-    def request_counts(self) -> list[Count]:
-        """What a request of theirs counts as."""
-        return self._counts("requests", self.requests)
+    def request_charges(self) -> list[Charge]:
+        """What a request of theirs takes."""
+        return self._charges("requests", self.requests)
 
-    def job_counts(self, cost: int = 1) -> list[Count]:
-        """What so many jobs of theirs count as."""
-        return self._counts("jobs", self.jobs, cost)
+    def job_charges(self, cost: int = 1) -> list[Charge]:
+        """What so many jobs of theirs take."""
+        return self._charges("jobs", self.jobs, cost)
 
-    def webhook_test_counts(self) -> list[Count]:
-        """What a test of a webhook counts as."""
-        return self._counts("tests of webhooks", (Bound(TESTS),))
+    def webhook_test_charges(self) -> list[Charge]:
+        """What a test of a webhook takes."""
+        return self._charges("tests of webhooks", (Bound(TESTS),))
 
-    def _counts(self, what: str, bounds: tuple[Bound, ...], cost: int = 1) -> list[Count]:
+    def _charges(self, what: str, bounds: tuple[Bound, ...], cost: int = 1) -> list[Charge]:
         # a key may be called as an owner is
         return [
-            Count(what, f"owner:{self.owner}" if each.shared else self.key_id, Rate.parse(each.rate), cost)
+            Charge(what, f"owner:{self.owner}" if each.shared else self.key_id, Rate.parse(each.rate), cost)
             for each in bounds
         ]
 
 
 @contextmanager
-def counted(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
-    """Take note of how a caller's counts stand, as the `with` block tells.
+def charged(caller: Caller) -> Iterator[Callable[[Sequence[Standing]], None]]:
+    """Take note of how it stands with a caller's charges, as the `with` block tells.
 
     Raises ProblemError: 429, or 403 where it is more than there may ever be, so that waiting does not help.
     """
 
     def note(standings: Sequence[Standing]) -> None:
         for each in sorted(standings, key=lambda standing: standing.left, reverse=True):
-            caller.standings[each.count.what] = each  # of several the one of which least is left
+            caller.standings[each.charge.what] = each  # of several the one of which least is left
 
     try:
         yield note
     except TooManyError as error:
-        refused = next((each for each in error.standings if each.count.never_fits), error.refused)
+        refused = next((each for each in error.standings if each.charge.never_fits), error.refused)
         note([*error.standings, refused])
-        raise _refusal(refused, own=refused.count.whom == caller.key_id) from error
+        raise _refusal(refused, own=refused.charge.whom == caller.key_id) from error
 
 
 def _refusal(refused: Standing, *, own: bool) -> ProblemError:
-    count = refused.count
-    allowed = f"{count.rate} for {count.what}"
+    charge = refused.charge
+    allowed = f"{charge.rate} for {charge.what}"
     whose = f"{'this key is' if own else 'all keys of this owner are'} allowed {allowed}"
-    if count.never_fits:
-        detail = f"{count.cost} at once is more than there may ever be: {whose}"
-        return ProblemError(ProblemType.FORBIDDEN, detail, got=count.cost, allowed=allowed)
+    if charge.never_fits:
+        detail = f"{charge.cost} at once is more than there may ever be: {whose}"
+        return ProblemError(ProblemType.FORBIDDEN, detail, got=charge.cost, allowed=allowed)
     return ProblemError(
         ProblemType.TOO_MANY_REQUESTS,
-        f"{count.cost} more is too many: {whose}; ask again in {refused.reset_s} s",
-        got=count.cost,
+        f"{charge.cost} more is too many: {whose}; ask again in {refused.reset_s} s",
+        got=charge.cost,
         allowed=allowed,
         headers={"Retry-After": str(refused.reset_s)},
     )
@@ -115,7 +115,7 @@ class RateLimitFields:
             if message["type"] == "http.response.start" and standings:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Policy"] = ", ".join(
-                    f'"{what}";q={each.count.rate.amount};w={each.count.rate.seconds}'
+                    f'"{what}";q={each.charge.rate.amount};w={each.charge.rate.seconds}'
                     for what, each in standings.items()
                 )
                 headers["RateLimit"] = ", ".join(
@@ -142,26 +142,26 @@ class Underway:
     def __init__(self, what: str, siblings: Siblings, *, most: int, share: int) -> None:
         self._what = what
         self._siblings = siblings
-        self._count = siblings.count(what)
+        self._tally = siblings.tally(what)
         self._most = most
         self._share = share
 
     @property
     def here(self) -> int:
         """How much is under way in this process."""
-        return self._count.here
+        return self._tally.here
 
     @contextmanager
     def one(self, owner: str) -> Iterator[None]:
         """Count one more for as long as the `with` block runs. Raises UnderwayError."""
-        if self._count.total >= self._most:
+        if self._tally.total >= self._most:
             raise UnderwayError(self._most, own=False)
         with self._place(owner) if owner != OPEN_OWNER else nullcontext():
-            self._count.here += 1
+            self._tally.here += 1
             try:
                 yield
             finally:
-                self._count.here -= 1
+                self._tally.here -= 1
 
     @contextmanager
     def _place(self, owner: str) -> Iterator[None]:

@@ -25,7 +25,7 @@ from jobs.store.creation import (
     Terms,
 )
 from jobs.store.records import JobRecord
-from service.access.throttle import OPEN_OWNER, Caller, UnderwayError, counted
+from service.access.throttle import OPEN_OWNER, Caller, UnderwayError, charged
 from service.context import Context
 from service.http.middleware import current_request_id
 from service.http.problems import ProblemError
@@ -47,8 +47,8 @@ NO_ROOM: dict[type[NoRoomError], ProblemType] = {
 
 async def check_room(context: Context, caller: Caller, kind: JobKind) -> None:
     """Ask whether a job would be taken, before its upload is read; making it asks again. Raises ProblemError."""
-    with counted(caller) as note, bounded(context):
-        room = await context.scripts.do(context.store.creation.asking(kind, caller.owner, caller.job_counts()))
+    with charged(caller) as note, bounded(context):
+        room = await context.scripts.do(context.store.creation.asking(kind, caller.owner, caller.job_charges()))
         note(room.standings)
         allowance(context, caller).check(kind, room)
 
@@ -77,10 +77,10 @@ async def queue_job(context: Context, job_id: str, spec: JobSpec, caller: Caller
         terms=replace(terms, request_id=current_request_id(), traceparent=tracing.current_traceparent()),
         allowance=allowance(context, caller),
         retention=Retention(settings.retention_s, min(settings.canceled_retention_s, settings.retention_s)),
-        counts=caller.job_counts(1 if motions is None else motions),
+        charges=caller.job_charges(1 if motions is None else motions),
         message=job_message(job_id, JobKind(spec.kind)),
     )
-    with counted(caller) as note, bounded(context):
+    with charged(caller) as note, bounded(context):
         created = await context.scripts.do(call)
         note(created.standings)
     tracing.annotate({"pirenderer.job.id": job_id, "pirenderer.job.kind": spec.kind.value})

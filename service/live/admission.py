@@ -72,7 +72,7 @@ async def open_session(context: Context, caller: Caller, session_id: str, start:
                 allowed=error.most,
             ) from error
         raise await run_in_threadpool(no_worker, context, most) from error
-    await context.count(caller, caller.job_counts())
+    await context.charge(caller, caller.job_charges())
     await run_in_threadpool(context.store.send, live_message(session_id))
     tracing.annotate({"pirenderer.session.id": session_id})
     return Opened(portrait, most)

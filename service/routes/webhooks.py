@@ -84,7 +84,7 @@ async def send_test_webhook(request: Request, context: ContextDep, caller: Write
     webhook = parse_webhook(body, private=context.settings.webhook_private)
     try:
         with context.probes.one(caller.owner):
-            await context.count(caller, caller.webhook_test_counts())
+            await context.charge(caller, caller.webhook_test_charges())
             message_id = f"msg_test_{new_id()}"
             message = payload(TEST_EVENT, datetime.now(UTC), {"note": "A test: no job has started or ended."})
             answer = await context.sender.send(caller.owner, webhook.url, message_id, message)

@@ -16,7 +16,7 @@ from jobs.errors import UnusableError
 from jobs.problems import Problem, ProblemType
 from service.running.websockets import MAX_MESSAGE_BYTES, SILENT_S, BoundedWebSocket
 from service.settings import Settings
-from service.siblings import Count
+from service.siblings import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     settings: Settings
     most: int  # connections, of all processes of the front-end together
-    open: Count
+    open: Tally
     leaving: bool = False  # the server stops: each connection gets one more answer
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -186,7 +186,7 @@ def connection_bounds(settings: Settings) -> tuple[int, int]:
     return most, backlog
 
 
-def server_options(settings: Settings, connections: Count) -> dict[str, Any]:
+def server_options(settings: Settings, connections: Tally) -> dict[str, Any]:
     """What uvicorn is told. Connections are counted in `connections`."""
     most, backlog = connection_bounds(settings)
     return {

@@ -23,7 +23,7 @@ class FrontEnd(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: Settings, **options: Any) -> None:
         self._context: Context = app.state.context
-        self._connections = self._context.siblings.count("connections")
+        self._connections = self._context.siblings.tally("connections")
         super().__init__(uvicorn.Config(app, **{**server_options(settings, self._connections), **options}))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

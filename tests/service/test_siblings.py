@@ -1,4 +1,4 @@
-"""What several processes count together, each a process of its own here too."""
+"""What several processes tally together, each a process of its own here too."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from service.siblings import Siblings
 siblings = Siblings(Path(sys.argv[1]))
-count = siblings.count("forms")
+tally = siblings.tally("forms")
 for line in sys.stdin:
     print(eval(line), flush=True)
 """
@@ -66,24 +66,24 @@ def test_places_are_of_all_and_free_again_when_their_process_dies(other: Other, 
 
 def test_what_one_counts_all_see_until_it_dies(other: Other, tmp_path: Path) -> None:
     ours = Siblings(tmp_path)
-    count = ours.count("forms")
-    count.here += 2
-    assert other.says("setattr(count, 'here', 5) or count.total") == "7"
+    tally = ours.tally("forms")
+    tally.here += 2
+    assert other.says("setattr(tally, 'here', 5) or tally.total") == "7"
     ours.forget_dead()
-    assert (count.here, count.total) == (2, 7)  # it lives
+    assert (tally.here, tally.total) == (2, 7)  # it lives
     other.die()
     ours.forget_dead()
-    assert count.total == 2
+    assert tally.total == 2
     third = Other(tmp_path)
-    assert third.says("(siblings.seat, count.here)") == "(0, 0)"
+    assert third.says("(siblings.seat, tally.here)") == "(0, 0)"
     third.die()
 
 
 def test_a_single_process_needs_no_folder() -> None:
     alone = Siblings()
-    count = alone.count("forms")
-    count.here += 1
-    assert count.total == 1
+    tally = alone.tally("forms")
+    tally.here += 1
+    assert tally.total == 1
     assert [alone.take("forms a", 2) for _ in range(3)] == [0, 1, None]
     alone.leave("forms a", 0)
     assert alone.take("forms a", 2) == 0

@@ -8,7 +8,7 @@ import redis
 
 from jobs.schemas import JobKind
 from jobs.store.jobs import JobStore
-from jobs.store.rates import Count, Rate, Standing, TooManyError, counting
+from jobs.store.rates import Charge, Rate, Standing, TooManyError, charging
 
 
 @pytest.mark.parametrize(
@@ -35,75 +35,75 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         Rate.parse(text)
 
 
-def take(store: JobStore, *counts: Count) -> Sequence[Standing]:
-    return store.do(counting(counts))
+def take(store: JobStore, *charges: Charge) -> Sequence[Standing]:
+    return store.do(charging(charges))
 
 
-def ask(store: JobStore, *counts: Count) -> Sequence[Standing]:
+def ask(store: JobStore, *charges: Charge) -> Sequence[Standing]:
     """As before an upload is read."""
-    return store.do(store.creation.asking(JobKind.IMAGE, "me", counts)).standings
+    return store.do(store.creation.asking(JobKind.IMAGE, "me", charges)).standings
 
 
-def use_up(store: JobStore, count: Count) -> None:
-    for _ in range(count.rate.amount + 1):
-        take(store, count)
+def use_up(store: JobStore, charge: Charge) -> None:
+    for _ in range(charge.rate.amount + 1):
+        take(store, charge)
 
 
 def test_only_as_much_is_counted_as_there_may_be(store: JobStore) -> None:
-    count = Count("requests", "me", Rate(3, 3600))
-    assert [take(store, count)[0].left for _ in range(3)] == [2, 1, 0]
+    charge = Charge("requests", "me", Rate(3, 3600))
+    assert [take(store, charge)[0].left for _ in range(3)] == [2, 1, 0]
     with pytest.raises(TooManyError) as caught:
-        take(store, count)
+        take(store, charge)
     assert caught.value.refused.left == 0
     assert 1 <= caught.value.refused.reset_s <= 2 * 3600
-    assert take(store, Count("requests", "other", Rate(3, 3600)))[0].left == 2
-    assert take(store, Count("jobs", "me", Rate(3, 3600)))[0].left == 2
+    assert take(store, Charge("requests", "other", Rate(3, 3600)))[0].left == 2
+    assert take(store, Charge("jobs", "me", Rate(3, 3600)))[0].left == 2
 
 
 def test_asking_counts_nothing(store: JobStore) -> None:
-    count = Count("jobs", "me", Rate(2, 3600), cost=2)
-    assert ask(store, count)[0].left == 2
-    assert take(store, count)[0].left == 0
+    charge = Charge("jobs", "me", Rate(2, 3600), cost=2)
+    assert ask(store, charge)[0].left == 2
+    assert take(store, charge)[0].left == 0
     with pytest.raises(TooManyError):
-        ask(store, count)
+        ask(store, charge)
 
 
 def test_of_several_all_are_counted_or_none(store: JobStore) -> None:
-    wide, narrow = Count("jobs", "wide", Rate(9, 3600)), Count("jobs", "narrow", Rate(1, 3600))
+    wide, narrow = Charge("jobs", "wide", Rate(9, 3600)), Charge("jobs", "narrow", Rate(1, 3600))
     assert [each.left for each in take(store, wide, narrow)] == [8, 0]
     with pytest.raises(TooManyError) as caught:
         take(store, wide, narrow)
-    assert caught.value.refused.count is narrow
+    assert caught.value.refused.charge is narrow
     assert [each.left for each in caught.value.standings] == [8, 0]
 
 
 def test_more_than_there_may_ever_be_is_refused(store: JobStore) -> None:
     with pytest.raises(TooManyError):
-        take(store, Count("jobs", "me", Rate(5, 60), cost=6))
-    assert take(store, Count("jobs", "me", Rate(5, 60), cost=5))[0].left == 0
+        take(store, Charge("jobs", "me", Rate(5, 60), cost=6))
+    assert take(store, Charge("jobs", "me", Rate(5, 60), cost=5))[0].left == 0
     with pytest.raises(TooManyError):
-        take(store, Count("jobs", "nobody", Rate(0, 60)))
+        take(store, Charge("jobs", "nobody", Rate(0, 60)))
 
 
 def test_the_time_that_is_told_is_the_time_until_there_is_room(store: JobStore, redis_url: str) -> None:
-    count = Count("requests", "me", Rate(4, 2))
+    charge = Charge("requests", "me", Rate(4, 2))
     for _ in range(2):
         with pytest.raises(TooManyError) as caught:
-            use_up(store, count)
+            use_up(store, charge)
         time.sleep(caught.value.refused.reset_s)
-        take(store, count)
+        take(store, charge)
     with redis.Redis.from_url(redis_url) as client:
         assert 0 < client.ttl("pirenderer:rate:requests:me") <= 4
 
 
 def test_the_window_slides(store: JobStore, redis_url: str) -> None:
     """Of the window before as much counts as reaches into the last seconds."""
-    count = Count("requests", "me", Rate(100, 1000))
+    charge = Charge("requests", "me", Rate(100, 1000))
     with redis.Redis.from_url(redis_url) as client:
         window, into = divmod(client.time()[0], 1000)
         before = {"window": window - 1, "count": 50, "before": 7}
         client.hset("pirenderer:rate:requests:me", mapping=before)
-        left = ask(store, count)[0].left
+        left = ask(store, charge)[0].left
         assert abs(left - (100 - 50 * (1000 - into) / 1000)) <= 1.1
         client.hset("pirenderer:rate:requests:me", mapping={"window": window - 2, "count": 50, "before": 50})
-        assert ask(store, count)[0].left == 100
+        assert ask(store, charge)[0].left == 100
