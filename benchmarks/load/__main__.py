@@ -82,7 +82,7 @@ def main(
 def service(api_processes: int = 1) -> Iterator[tuple[str, WorkerSettings]]:
     """A service without workers, asked with a key that has a rate and a quota: where it is, and its workers' settings.
 
-    Bounds are counted as always, but none is reached.
+    Bounds are counted as always, but none is reached: one key's clients stand for those of many owners.
     """
     os.environ |= {
         "PIRENDERER_RATE": f"{UNBOUNDED}/minute",
@@ -90,6 +90,7 @@ def service(api_processes: int = 1) -> Iterator[tuple[str, WorkerSettings]]:
         "PIRENDERER_QUEUE_LIMIT": str(UNBOUNDED),
         "PIRENDERER_QUEUE_SHARE": str(UNBOUNDED),
         "PIRENDERER_FORM_SHARE": "200",  # as many as one front-end reads
+        "PIRENDERER_FOLLOW_SHARE": str(UNBOUNDED),
     }
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("wb") as log:
         folder = Path(name)
@@ -130,6 +131,7 @@ async def measure(report: dict[str, Any], url: str, settings: WorkerSettings, st
             "polled": clients.polled.summary(took),
             "events": {
                 "count": len(delays),
+                "failures": clients.unfollowed,
                 **{f"p{percent}_ms": round(1000 * quantile(delays, percent / 100), 1) for percent in (50, 99)},
             },
         }

@@ -21,6 +21,8 @@ Call = Callable[[], Awaitable[None]]
 # httpx looks through all connections of a client at each request: with hundreds in one, the client is what is timed.
 POOLS = 32
 
+REFUSED_S = 1.0  # after which a stream is asked for again; at once it would be a load of its own
+
 
 @dataclass
 class Answers:
@@ -62,6 +64,7 @@ class Clients:
         self.jobs: list[str] = []
         self.submitted = Answers()
         self.polled = Answers()
+        self.unfollowed = 0  # streams that were refused
 
     async def __aenter__(self) -> Self:
         answer = await self._pools[0].post("/v1/portraits", files={"portrait": self._portrait})
@@ -95,6 +98,10 @@ class Clients:
         for job in jobs:
             with contextlib.suppress(httpx.ReadError):
                 async with http.stream("GET", f"/v1/jobs/{job}/events") as response:
+                    if response.status_code != 200:
+                        self.unfollowed += 1
+                        await asyncio.sleep(REFUSED_S)
+                        continue
                     opened = time.time()
                     async for line in response.aiter_lines():
                         if line.startswith("id: "):

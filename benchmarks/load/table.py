@@ -49,7 +49,7 @@ def _front_end(report: dict[str, Any]) -> list[str]:
         f"workers work and {report['listeners']} streams of events are open:",
         table(head, (_row(name, row) for name, row in paced)),
         f"The {events['count']} events came {events['p50_ms']:g} ms after they were made (p99 {events['p99_ms']:g} "
-        f"ms). Of all answers {sum(row['failures'] for row in answers)} were failures.",
+        f"ms). Of all answers {sum(row['failures'] for row in (*answers, events))} were failures.",
         "### Many workers",
         f"Jobs of {report['job_seconds']:g} s each; efficiency is a job's own time over the time from one end of a "
         "job to the next.",
