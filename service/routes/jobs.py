@@ -10,7 +10,6 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticKnownError
-from starlette.concurrency import run_in_threadpool
 
 from jobs.files.keys import ID
 from jobs.formats import RESULT_TYPES
@@ -155,7 +154,7 @@ async def follow_job(
         return
     patience_s = 0.05 if record.status.finished else HEARTBEAT_S  # nothing more is to come of a finished job
     async for event in context.events.follow(record.id, after=after, heartbeat_s=patience_s):
-        if not await run_in_threadpool(_may_follow, request, context, record):
+        if not _may_follow(request, context, record):
             return
         if event is not None:
             yield _sent(event)
