@@ -107,15 +107,17 @@ return 'ok'
 """
 )
 
-# stage, seconds (a text)
-TIMING = Script(
+# timings: stage and seconds (a text) of each
+TIMINGS = Script(
     HELD
     + """
-local field = TIMING_PREFIX .. a.stage
-if redis.call('HEXISTS', job, field) == 0 then  -- a hash keeps no order, so the stages' is kept beside it
-  redis.call('HSET', job, 'stages', (get('stages') or '') .. a.stage .. '\\n')
+for _, each in ipairs(a.timings) do
+  local field = TIMING_PREFIX .. each.stage
+  if redis.call('HEXISTS', job, field) == 0 then  -- a hash keeps no order, so the stages' is kept beside it
+    redis.call('HSET', job, 'stages', (get('stages') or '') .. each.stage .. '\\n')
+  end
+  redis.call('HINCRBYFLOAT', job, field, each.seconds)
 end
-redis.call('HINCRBYFLOAT', job, field, a.seconds)
 return 'ok'
 """
 )
@@ -257,9 +259,10 @@ class Claims:
         else:
             self._renew(claim, rendered=progress.done)
 
-    def timing(self, claim: Claim, stage: str, seconds: float) -> None:
-        """Add `seconds` to the time spent in a stage. Raises ClaimLostError."""
-        self._held(TIMING, claim, stage=stage, seconds=repr(float(seconds)))
+    def timings(self, claim: Claim, seconds: Mapping[str, float]) -> None:
+        """Add to the seconds spent in each stage, in the order of the stages. Raises ClaimLostError."""
+        timings = [{"stage": stage, "seconds": repr(float(spent))} for stage, spent in seconds.items()]
+        self._held(TIMINGS, claim, timings=timings)
 
     def succeed(
         self,

@@ -26,8 +26,8 @@ and by functions of the scripts' prelude.
     started_at          CLAIM                                   when it was claimed first
     began:              CLAIM                                   number and time of its last attempt, if it is traced
     progress            RENEW, report_rendered, CLAIM, requeue  jobs.schemas.Progress of this attempt
-    stages              TIMING, CLAIM                           names of its stages in order, one a line
-    timing:STAGE        TIMING, CLAIM                           seconds spent in a stage of this attempt
+    stages              TIMINGS, CLAIM                          names of its stages in order, one a line
+    timing:STAGE        TIMINGS, CLAIM                          seconds spent in a stage of this attempt
     cancel              CANCEL                                  1 when it is to be canceled
     result, result_key  FINISH                                  jobs.schemas.Result, and the key of its file
     error               FINISH, CLAIM, ABANDON, late            jobs.problems.Problem

@@ -1,9 +1,11 @@
 """Who waits, and whose turn it is."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import cast
+
+from redis.client import Pipeline
 
 from jobs.schemas import JobKind
 from jobs.store.names import OPEN, TAKEN, Key
@@ -18,22 +20,23 @@ class Turns:
         self._redis = scripts.redis
         self._now = scripts.now
 
-    def candidates(self, kind: JobKind, token: str) -> Iterator[Turn]:
+    def candidates(self, kind: JobKind, token: str) -> list[Turn]:
         """The jobs a message calls for: what it was used for before, if it is sent again, then whose turn it is.
 
         A message says that some job of its kind waits, not which; `token` is its id. Claim the first that can be had.
         """
-        if before := self.turn_of_token(token):
-            yield before
-        yield from self.next(kind)
+        with self._redis.pipeline(transaction=False) as pipe:  # a question of its own would cost a worker as much
+            pipe.get(Key.TOKEN + token)
+            _ask_next(pipe, kind)
+            used, *found = pipe.execute()
+        before = _used_for(used)
+        return [*([before] if before else []), *_in_turn(found)]
 
     def next(self, kind: JobKind) -> list[Turn]:
         """Whose turn it is: jobs of a kind that have not begun, and videos that have and of which parts wait."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for key in (Key.QUEUE + kind, Key.GOING + kind):
-                pipe.zrange(key, 0, 99, withscores=True)
-            found = cast("list[list[tuple[str, float]]]", pipe.execute())
-        return [Turn(job_id) for job_id, _ in sorted(chain(*found), key=itemgetter(1))]
+            _ask_next(pipe, kind)
+            return _in_turn(pipe.execute())
 
     def going(self) -> list[Turn]:
         """The videos that have begun and of which parts wait, in turn."""
@@ -52,11 +55,7 @@ class Turns:
 
     def turn_of_token(self, token: str) -> Turn | None:
         """What the message with this id was used for."""
-        text = cast("str | None", self._redis.get(Key.TOKEN + token))
-        if text is None:
-            return None
-        job_id, _, part = text.partition("|")  # workers of the version before wrote the job alone
-        return Turn(job_id, part)
+        return _used_for(cast("str | None", self._redis.get(Key.TOKEN + token)))
 
     def queue_lengths(self) -> dict[JobKind, int]:
         """How many jobs of each kind wait."""
@@ -87,3 +86,19 @@ class Turns:
             if text := self._redis.hget(Key.JOB + job_id, "created_at"):
                 return float(cast(str, text))
         return None
+
+
+def _ask_next(pipe: Pipeline, kind: JobKind) -> None:
+    for key in (Key.QUEUE + kind, Key.GOING + kind):
+        pipe.zrange(key, 0, 99, withscores=True)
+
+
+def _in_turn(found: Sequence[list[tuple[str, float]]]) -> list[Turn]:
+    return [Turn(job_id) for job_id, _ in sorted(chain(*found), key=itemgetter(1))]
+
+
+def _used_for(text: str | None) -> Turn | None:
+    if text is None:
+        return None
+    job_id, _, part = text.partition("|")  # workers of the version before wrote the job alone
+    return Turn(job_id, part)

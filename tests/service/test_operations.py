@@ -46,7 +46,7 @@ def test_metrics_tell_of_jobs_queues_and_workers(server: Server, portrait: bytes
     store = server.context.store
     good, bad, _ = (create(server, portrait) for _ in range(3))
     claim = server.claim(good)
-    store.claims.timing(claim, "render", 0.3)
+    store.claims.timings(claim, {"render": 0.3})
     store.claims.give_back(claim)
     server.succeed(good)
     store.claims.fail(server.claim(bad), Problem.of(ProblemType.NO_FACE, "no face"))
@@ -80,7 +80,7 @@ def test_dashboard_and_alerts_ask_for_what_there_is(server: Server, portrait: by
     store = server.context.store
     job = create(server, portrait)
     claim = server.claim(job)
-    store.claims.timing(claim, "render", 0.3)
+    store.claims.timings(claim, {"render": 0.3})
     store.claims.fail(claim, Problem.of(ProblemType.NO_FACE, "no face"))
     server.succeed(create(server, portrait))
     store.webhooks.end(Message(job, "everyone"), "delivered")

@@ -231,8 +231,7 @@ class Runner:
         if outcome is Unfinished.LET_GO:
             self._insist(self._let_go, claim)
             return
-        for stage, seconds in stages.seconds.items():
-            self._insist(self._claims.timing, claim, stage, seconds)
+        self._insist(self._claims.timings, claim, stages.seconds)
         match outcome:
             case Problem():
                 self._insist(self._claims.fail, claim, outcome)

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from redis.connection import AbstractConnection
 
 from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
-from jobs.schemas import JobStatus, Progress
+from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import names
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
@@ -52,7 +54,7 @@ def test_a_holder_that_lost_its_lock_can_write_nothing(store: JobStore) -> None:
     writes: list[Callable[[], None]] = [
         lambda: store.claims.renew(dead),
         lambda: store.claims.progress(dead, Progress(stage="late")),
-        lambda: store.claims.timing(dead, "late", 1),
+        lambda: store.claims.timings(dead, {"late": 1}),
         lambda: store.claims.succeed(dead, RESULT, key="k"),
         lambda: store.claims.fail(dead, Problem.of(ProblemType.INTERNAL, "late")),
         lambda: store.claims.cancel(dead),
@@ -106,3 +108,29 @@ def test_what_a_later_version_asks_for_fails_at_once_and_clearly(store: JobStore
     assert "older" in record.error.detail
     assert store.claims.lock(job_id) is None
     assert claim(store, known).spec == SPEC
+
+
+def test_a_worker_asks_redis_once_for_each_step(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the answers, and with every short job anew."""
+    sent: list[str] = []
+    send = AbstractConnection.send_packed_command
+
+    def work(step: Callable[[str], None]) -> None:
+        job_id = create(store)
+        step("turn")
+        store.turns.candidates(JobKind.IMAGE, "m")
+        step("claim")
+        taken = claim(store, job_id)
+        step("timings")
+        store.claims.timings(taken, {"decode": 0.5, "render": 1.5, "encode": 0.25})
+        step("end")
+        store.claims.succeed(taken, RESULT, key="k")
+
+    def counted(connection: AbstractConnection, *given: Any, **keywords: Any) -> None:
+        sent.append("sent")
+        send(connection, *given, **keywords)
+
+    work(lambda _: None)  # Redis knows the scripts from then on
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    work(sent.append)
+    assert sent[1:] == ["turn", "sent", "claim", "sent", "timings", "sent", "end", "sent"]

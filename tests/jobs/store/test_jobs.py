@@ -35,10 +35,8 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     assert taken.spec == SPEC
     assert taken.attempt == 1
     store.claims.progress(taken, Progress(stage="render", done=1, total=2))
-    for stage in ("load", "decode", "crop"):
-        store.claims.timing(taken, stage, 1)
-    store.claims.timing(taken, "render", 0.25)
-    store.claims.timing(taken, "render", 0.5)
+    store.claims.timings(taken, {"load": 1, "decode": 1, "crop": 1, "render": 0.25})
+    store.claims.timings(taken, {"render": 0.5})
     running = read(store, job_id)
     assert (running.status, running.queue_position) == (JobStatus.RUNNING, None)
     assert running.progress == Progress(stage="render", done=1, total=2)
@@ -163,8 +161,7 @@ def test_cancel_of_a_running_job_reaches_its_holder(store: JobStore) -> None:
 def test_what_is_done_is_counted(store: JobStore) -> None:
     good, bad, gone = (create(store) for _ in range(3))
     taken = claim(store, good)
-    store.claims.timing(taken, "render", 0.3)
-    store.claims.timing(taken, "decode", 3000)
+    store.claims.timings(taken, {"render": 0.3, "decode": 3000})
     store.claims.succeed(taken, RESULT.model_copy(update={"images": 25}), key="k", made={"images": 25})
     store.claims.fail(claim(store, bad), Problem.of(ProblemType.NO_FACE, "no face"))
     store.request_cancel(gone)

@@ -100,7 +100,7 @@ def test_a_redis_that_forgets_scripts_all_the_time_runs_them_all_the_same(redis_
 def test_what_is_stored_has_the_digits_that_were_given(store: JobStore) -> None:
     job = create(store, retention=Retention(86400.0, canceled_s=600))
     held = claim(store, job)
-    store.claims.timing(held, "render", 0.3)
+    store.claims.timings(held, {"render": 0.3})
     store.workers.beat("host:1", {"started_at": 1701315123.123, "gpu_bytes": 2**40, "state": "ready"})
     fields = ["retention", "canceled_retention", "timing:render"]
     assert store._redis.hmget(Key.JOB + job, fields) == ["86400.0", "600", "0.3"]
@@ -123,7 +123,7 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     done = create(store, terms=terms)
     held = claim(store, done)
     store.claims.progress(held, Progress(stage="render"))
-    store.claims.timing(held, "render", 1)
+    store.claims.timings(held, {"render": 1})
     store.request_cancel(done)
     found = set(map(str, store._redis.hkeys(Key.JOB + done)))
     store.claims.succeed(held, RESULT, key="k")

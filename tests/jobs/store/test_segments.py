@@ -72,7 +72,7 @@ def test_a_video_from_its_plan_to_the_join(store: JobStore) -> None:
         store.claims.renew(plan)
     last = take(store, job_id, "host:2")
     assert last.segment == 1
-    store.claims.timing(last, "render", 0.5)
+    store.claims.timings(last, {"render": 0.5})
     assert done(store, last, frames=1) == 1
     assert read(store, job_id).status is JobStatus.RUNNING
     assert read(store, job_id).progress == Progress(stage="render", done=13, total=13)

@@ -60,8 +60,8 @@ def test_a_message_sent_again_calls_for_the_job_it_was_used_for(store: JobStore)
     first, second = create(store), create(store)
     taken = store.claims.claim(first, holder="host:1", token="m")
     assert isinstance(taken, Claim)
-    assert list(store.turns.candidates(JobKind.IMAGE, "m")) == [Turn(first, ""), Turn(second)]
-    assert list(store.turns.candidates(JobKind.IMAGE, "other")) == [Turn(second)]
+    assert store.turns.candidates(JobKind.IMAGE, "m") == [Turn(first, ""), Turn(second)]
+    assert store.turns.candidates(JobKind.IMAGE, "other") == [Turn(second)]
     assert store.turns.turn_of_token("other") is None
 
 
