@@ -90,6 +90,13 @@ class _Jobs(Collector):
             lost.add_metric([kind.value], total)
         yield lost
 
+        mixed = CounterMetricFamily(
+            "pirenderer_videos_mixed", "Videos with segments by several weights", labels=["outcome"]
+        )
+        for outcome, total in self._store.segments.mixed().items():
+            mixed.add_metric([outcome.value], total)
+        yield mixed
+
     def _redis(self) -> Iterator[Metric]:
         used, most = self._store.memory()
         yield GaugeMetricFamily("pirenderer_redis_used_bytes", "Memory that Redis takes", value=used)

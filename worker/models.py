@@ -15,7 +15,7 @@ from model.morphable.basis import MOTION_SPACE
 from model.morphable.controls import Controls
 from model.weights import RENDERER
 from model.weights.card import Control
-from model.weights.files import read_card
+from model.weights.files import digest_of_cards, read_card
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -53,6 +53,11 @@ class Models:
             directory=settings.weights_dir,
             cache_directory=_writable(settings.engine_cache_dir),
         )
+
+    @property
+    def digest(self) -> str:
+        """What tells these weights from others."""
+        return digest_of_cards(self._renderer, self._directory)
 
     @cached_property
     def motion_spaces(self) -> dict[str, MotionSpace[Control]]:

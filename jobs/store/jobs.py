@@ -48,7 +48,7 @@ class JobStore:
         self.lookups = Lookups(scripts, live_s)
         self.turns = Turns(scripts)
         self.claims = Claims(scripts)
-        self.segments = Segments(scripts)
+        self.segments = Segments(scripts, live_s)
         self.webhooks = Webhooks(scripts)
         self.upkeep = Upkeep(scripts)
         self.workers = Workers(scripts, live_s)

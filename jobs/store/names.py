@@ -39,6 +39,7 @@ and by functions of the scripts' prelude.
     plan                BEGIN, FINISH                           what its segments share: jobs.store.records.Shared
     found               PLANNED                                 what its plan found: jobs.store.records.Found
     most_workers        BEGIN                                   how many may work on it at once, if bounded
+    weights             BEGIN                                   by which it is planned, as its worker tells
     playable            BEGIN, DONE, FINISH                     how many segments are done, from the first on
     worked              rest                                    seconds that workers have spent on its parts
     webhook_status      NOTE                                    how telling of its end ended; not there before
@@ -53,11 +54,13 @@ its segments by their numbers, and at last "join". A hash of its segments has
     plan:N              OPEN_SEGMENT                            key of the file with the plan of segment N
     file:N              DONE, FINISH                            key of its fragment
     frames:N            DONE, FINISH                            how many frames that has
+    bytes:N             DONE                                    how many bytes
+    weights:N           DONE, BEGIN, join_if_done               by which it was made, as its worker tells
     at:N                RENEW, leave_part                       frames of it that are rendered so far
     began:PART          CLAIM                                   as began: of the job, of this part
     worked_since:PART   BEGIN, CLAIM, TAKE_UP, rest             since when its holder works on a part
-    deliveries:PART     delivered                               how often a part was claimed and not given back
-    rendered, bytes     DONE, FINISH                            frames and bytes of all fragments
+    deliveries:PART     delivered, BEGIN, join_if_done          how often a part was claimed and not given back
+    rendered, bytes     DONE, FINISH, BEGIN, join_if_done       frames and bytes of all fragments
 """
 
 from enum import StrEnum
@@ -103,6 +106,7 @@ class Key(StrEnum):
     KEPT = PREFIX + "kept:"  # WHAT: hash, the bytes that each owner keeps, of `files` and of `records`
     METRICS = PREFIX + "metrics"  # hash, see jobs/store/counters.py
     LOST = PREFIX + "lost"  # hash, how often a job or a part of one was lost with its worker, by kind
+    MIXED = PREFIX + "mixed"  # hash, how many videos had segments by several weights, by what became of these
     PACE = PREFIX + "pace"  # hash, seconds that jobs of each kind take of late
     WORKERS = PREFIX + "workers"  # sorted set by their last sign
     WORKER = PREFIX + "worker:"  # NAME: hash, what it said of itself
@@ -121,6 +125,13 @@ class Key(StrEnum):
     OWNER_PORTRAITS = PREFIX + "portraits:"  # OWNER: sorted set of theirs by number
 
 
+class Mixed(StrEnum):
+    """What becomes of a video's segments that are by several weights."""
+
+    AGAIN = "rendered-again"  # those that are by others than all workers have by now
+    LEFT = "left"  # workers live that have others: what is rendered again could be mixed again
+
+
 LUA = "".join(
     f"local {name} = '{value}'\n"
     for name, value in {
@@ -128,6 +139,7 @@ LUA = "".join(
         **{key.name: key.value for key in Key},
         **{"TIMING_PREFIX": TIMING_PREFIX, "SPEC": SPEC, "LOCK": LOCK, "EVENTS": EVENTS},
         **{"SEGMENTS": SEGMENTS, "OPEN": OPEN, "TAKEN": TAKEN, "JOIN": JOIN},
+        **{f"MIXED_{each.name}": each.value for each in Mixed},
         **{"STARTED": STARTED, "JOB_STARTED": WebhookEvent.STARTED.value},
     }.items()
 )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from jobs.documents import Document
 from jobs.problems import Problem
 from jobs.schemas import JOB_SPEC, Job, JobInput, JobKind, JobSpec, JobStatus, Progress, Result, Urls
-from jobs.store.names import JOIN, TIMING_PREFIX
+from jobs.store.names import JOIN, TIMING_PREFIX, Mixed
 from jobs.webhooks import WebhookState
 
 
@@ -234,6 +234,15 @@ class Fragment:
     bytes: int
     frames: int
     shared: Shared
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What follows from a part that ended: for how many `messages` are to be sent, and what becomes of segments by
+    several weights, if all is rendered and there are such."""
+
+    messages: int
+    mixed: Mixed | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,14 @@ def read_card(name: str, directory: Path | None = None) -> dict[str, Any]:
     return card
 
 
+def digest_of_cards(renderer: str, directory: Path | None = None) -> str:
+    """Of all cards in a folder, which hold checksums of their weights, and of which renderer there is taken."""
+    digest = hashlib.sha256(renderer.encode())
+    for path in sorted((directory or released_weights()).glob("*.json")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def load_weights(
     name: str, directory: Path | None = None, *, motion_space: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:

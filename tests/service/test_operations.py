@@ -62,6 +62,7 @@ def test_metrics_tell_of_jobs_queues_and_workers(server: Server, portrait: bytes
     assert sample(found, "pirenderer_made_total", what="images") == 1
     assert sample(found, "pirenderer_job_wait_seconds_count", kind="image") == 2
     assert sample(found, "pirenderer_job_run_seconds_count", kind="image") == 2
+    assert sample(found, "pirenderer_videos_mixed_total", outcome="rendered-again") == 0
     assert sample(found, "pirenderer_workers", state="ready") == 1
     assert sample(found, "pirenderer_workers", state="loading") == 1
     assert sample(found, "pirenderer_workers_wanted") == 1

@@ -8,6 +8,8 @@ import av
 import cv2
 import numpy as np
 
+from model.arrays import Pixels
+
 
 def seconds_of(stream: av.VideoStream | av.AudioStream) -> float:
     """How long a stream lasts."""
@@ -53,6 +55,12 @@ def film(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def pictures_of(path: Path) -> Pixels:
+    """All pictures of a film (T, H, W, 3)."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)])
 
 
 def add_cover(container: av.container.OutputContainer, cover: np.ndarray) -> None:

@@ -6,6 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobs.settings import read_settings
+from model.weights import RENDERER
+from model.weights.files import digest_of_cards, read_card, write_card
 from worker.models import Models
 from worker.settings import WorkerSettings
 
@@ -24,3 +26,17 @@ def test_engines_keep_what_they_compile_where_that_can_be_written(data_dir: str,
         (told,) = logs
         assert told["event"] == "what engines compile is not kept"
         assert told["folder"] == str(settings.engine_cache_dir)
+
+
+def test_the_digest_tells_weights_from_others(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "same").mkdir()
+    for name in (RENDERER, "skinning"):
+        for folder in ("old", "same"):
+            write_card(name, read_card(name), tmp_path / folder)
+    old = Models(directory=tmp_path / "old").digest
+    assert Models(directory=tmp_path / "same").digest == old
+    assert digest_of_cards("another", tmp_path / "old") != old
+    write_card("skinning", {**read_card("skinning"), "sha256": "0"}, tmp_path / "same")
+    assert Models(directory=tmp_path / "same").digest != old
+    assert Models(directory=tmp_path / "none").digest  # a worker without weights lives, and its jobs say so

@@ -209,12 +209,14 @@ def plan_video(
     motion: Motion | None = None,
     driving: Path | None = None,
     options: VideoOptions,
+    face: Extraction | None = None,
 ) -> Plan:
     """Begin to plan a portrait that is animated by a sequence, by speech or by the video `driving`.
 
     The sound of `audio`, or that of the driving video if it has any, goes with it. With both, the mouth is the
     speech's, and head, eyes and brows are the video's. A motion beside them is put on top where it is of controls or
-    keyframes; frames and coefficients, which are for speech alone, hold what else a video would.
+    keyframes; frames and coefficients, which are for speech alone, hold what else a video would. `face` is the
+    portrait's, where it is known.
 
     Raises ProblemError: for whatever of it the user can mend, as far as it is known before a driving video is read.
     """
@@ -225,7 +227,7 @@ def plan_video(
         check_reads(bench, "a driving video", bench.models.extractor.motion_space)
     if motion is not None:
         check_motion(motion, bench.models.motion_spaces, audio=audio, driving=driving)
-    subject = read_portrait(bench, portrait, options.face)
+    subject = read_portrait(bench, portrait, options.face, face=face)
     filmed = None if driving is None else DrivingVideo(bench, subject.face, driving, options)
     if speech is not None:
         drive = _by_speech(bench, subject.face, speech, filmed=filmed, motion=motion, options=options)

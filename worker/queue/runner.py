@@ -89,7 +89,7 @@ class Runner:
 
     def _facts(self) -> dict[str, str | float]:
         facts: dict[str, str | float] = {"batch_size": self._settings.batch_size}
-        facts["queues"] = ",".join(self._settings.queue_names)
+        facts |= {"queues": ",".join(self._settings.queue_names), "weights": self.models.digest}
         if self._credentials is not None:
             facts["certificate_end_timestamp_seconds"] = self._credentials.valid_until.timestamp()
         return facts

@@ -16,7 +16,7 @@ from jobs.messages import job_message
 from jobs.schemas import MOTION, JobKind, Result, VideoSpec
 from jobs.store.claims import ClaimLostError
 from jobs.store.jobs import JobStore
-from jobs.store.records import Claim, Found, Fragment, Shared
+from jobs.store.records import Claim, Followed, Found, Fragment, Shared
 from worker.make.faces import read_portrait
 from worker.make.plan import Head, Plan, Segment, Totals, plan_video
 from worker.make.render import join_video, render_segment
@@ -81,7 +81,10 @@ class Videos:
         return Planned(totals.frames, Found(clamped=totals.clamped, frames_without_face=totals.frames_without_face))
 
     def _begun(self, work: Work) -> Plan:
-        spec, inputs = work.spec, work.inputs
+        spec, inputs, face = work.spec, work.inputs, None
+        if work.claim.cut:  # it is planned again, for the face that all segments have
+            shared = self._insist(self._store.segments.shared, work.claim.job_id)
+            face = Head.load(work.fetch(shared.head)).face
         return plan_video(
             work.bench,
             inputs.path(spec.portrait),
@@ -89,6 +92,7 @@ class Videos:
             motion=inputs.document(MOTION, spec.motion_file) or spec.motion,
             driving=inputs.optional(spec.driving),
             options=spec.options,
+            face=face,
         )
 
     def segment(self, work: Work) -> Fragment:
@@ -112,13 +116,18 @@ class Videos:
     def done(self, claim: Claim, fragment: Fragment) -> None:
         """Tell the store of a fragment, and workers of what can be taken after it. Raises ClaimLostError."""
         with self._unless_lost(fragment.key):
-            waiting = self._insist(self._store.segments.done, claim, fragment)
-        self.tell(claim.job_id, waiting)
+            followed = self._insist(self._store.segments.done, claim, fragment)
+        self._follow(claim, followed)
 
     def planned(self, claim: Claim, planned: Planned) -> None:
         """Tell the store that a plan has ended, and workers of what can be taken after it. Raises ClaimLostError."""
         told = self._store.segments.planned
-        self.tell(claim.job_id, self._insist(told, claim, frames=planned.frames, found=planned.found))
+        self._follow(claim, self._insist(told, claim, frames=planned.frames, found=planned.found))
+
+    def _follow(self, claim: Claim, followed: Followed) -> None:
+        if followed.mixed is not None:
+            log.warning("segments of a video are by several weights", outcome=followed.mixed.value)
+        self.tell(claim.job_id, followed.messages)
 
     def join(self, work: Work) -> Stored:
         """Make one file of all fragments."""

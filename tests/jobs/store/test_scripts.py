@@ -132,6 +132,8 @@ def test_the_list_of_a_jobs_fields_is_whole(store: JobStore) -> None:
     late = create(store, terms=Terms(deadline_s=0.0))
     time.sleep(0.01)
     assert store.upkeep.fail_late() == [late]
+    store.workers.beat("planner:1", {"weights": "1"})
+    store.workers.beat("host:1", {"weights": "1"})
     cut, joined = video(store, terms=Terms(traceparent="00-1-2-01")), video(store)
     parts: set[str] = set()
     for each in (cut, joined):

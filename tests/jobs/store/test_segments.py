@@ -42,7 +42,7 @@ def begun(store: JobStore, job_id: str, segments: int, *, most_workers: int | No
 
 
 def done(store: JobStore, claim: Claim, frames: int = 12) -> int:
-    return store.segments.done(claim, Fragment(f"segment-{claim.part}.m4s", 10, frames, SHARED))
+    return store.segments.done(claim, Fragment(f"segment-{claim.part}.m4s", 10, frames, SHARED)).messages
 
 
 def next_job(store: JobStore) -> str | None:
@@ -67,7 +67,7 @@ def test_a_video_from_its_plan_to_the_join(store: JobStore) -> None:
     assert (stream.fps, stream.init, stream.complete) == (Fraction(25), "init.mp4", False)
     assert stream.segments == (StreamSegment(12, "segment-0.m4s"),)
     store.segments.open(plan, 1, "plan-1.npz")
-    assert store.segments.planned(plan, frames=13, found=Found(clamped=3)) == 0
+    assert store.segments.planned(plan, frames=13, found=Found(clamped=3)).messages == 0
     with pytest.raises(ClaimLostError):
         store.claims.renew(plan)
     last = take(store, job_id, "host:2")
@@ -254,7 +254,7 @@ def test_no_more_workers_than_are_set_work_on_one_video(store: JobStore) -> None
     own = take(store, job_id, "planner:1")
     assert next_job(store) is None
     assert done(store, own) == 0
-    assert store.segments.planned(plan, frames=50, found=Found()) == 1
+    assert store.segments.planned(plan, frames=50, found=Found()).messages == 1
     assert next_job(store) == job_id
     assert take(store, job_id, "host:2").segment == 2
     assert done(store, first) == 0
@@ -331,7 +331,7 @@ def test_what_was_made_is_told_though_redis_is_full(store: JobStore) -> None:
     store._redis.config_set("maxmemory", 1)
     try:
         assert done(store, segments[planned]) == 0
-        assert store.segments.planned(plans[planned], frames=12, found=Found()) == 1
+        assert store.segments.planned(plans[planned], frames=12, found=Found()).messages == 1
         store.claims.give_back(segments[back])
         assert store.claims.abandon(dead, lost)
         assert store.claims.claim(poison, holder="host:1") is Refusal.EXHAUSTED

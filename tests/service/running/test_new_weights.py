@@ -6,10 +6,13 @@ import threading
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from model.arrays import Pixels
 from service.settings import Settings
 from tests.service.running.test_serve import Serve, gone
+from tests.support.films import pictures_of
 from tests.support.processes import PORTRAIT, TURN, need_weights
 from tests.support.tiny_weights import write_tiny_weights
 
@@ -43,6 +46,13 @@ def made(http: httpx.Client, call: str = "images", motion: str = TURN) -> dict[s
     return dict(answer.json())
 
 
+def film(http: httpx.Client, serve: Serve, job_id: str, folder: Path) -> Pixels:
+    """What is seen in a video, once it is made."""
+    serve.wait_for(lambda: _ended(http, job_id), 120)
+    (path := folder / f"{job_id}.mp4").write_bytes(http.get(f"/v1/jobs/{job_id}/result").content)
+    return pictures_of(path)
+
+
 def test_weights_are_changed_under_load_and_no_job_is_lost(tmp_path: Path) -> None:
     need_weights()
     for seed, name in enumerate(("old", "new-one")):
@@ -62,11 +72,13 @@ def test_weights_are_changed_under_load_and_no_job_is_lost(tmp_path: Path) -> No
             image = made(http)["id"]
             assert http.get(f"/v1/jobs/{image}").json()["status"] == "succeeded"
             before, picture = digest(http), http.get(f"/v1/jobs/{image}/result").content
+            old = film(http, serve, made(http, "videos", LONG)["id"], tmp_path)
             data = {"motion": LONG, "options": PLAIN}
-            jobs.append(http.post("/v1/videos", files={"portrait": PORTRAIT.read_bytes()}, data=data).json()["id"])
+            video = http.post("/v1/videos", files={"portrait": PORTRAIT.read_bytes()}, data=data).json()["id"]
+            jobs.append(video)
             loading = threading.Thread(target=load)
             loading.start()
-            serve.wait_for(lambda: "segment rendered" in serve.text())
+            serve.wait_for(lambda: _rendered(http, video) > 0)
             before_renewal = [child for name, child in serve.children().items() if name != "redis"]
             use(link, tmp_path / "new-one")
             serve.process.send_signal(signal.SIGUSR2)
@@ -81,10 +93,19 @@ def test_weights_are_changed_under_load_and_no_job_is_lost(tmp_path: Path) -> No
             assert digest(http) != before
             again = made(http)["id"]
             assert http.get(f"/v1/jobs/{again}/result").content != picture
+            new = film(http, serve, made(http, "videos", LONG)["id"], tmp_path)
+            assert not np.array_equal(old, new)
+            shared = film(http, serve, video, tmp_path)
+            assert any(np.array_equal(shared, each) for each in (old, new))  # it is of one look
             print(f"{len(jobs)} jobs while weights were changed, 0 lost")  # noqa: T201
     finally:
         stop.set()
         serve.stop(signal.SIGTERM)
+
+
+def _rendered(http: httpx.Client, job_id: str) -> int:
+    """How many frames of a video are rendered."""
+    return int((http.get(f"/v1/jobs/{job_id}").json()["progress"] or {"done": 0})["done"])
 
 
 def _ended(http: httpx.Client, job_id: str) -> bool:
