@@ -3,17 +3,12 @@
 import hashlib
 import io
 import json
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from PIL import Image
 from pydantic import TypeAdapter
 
@@ -31,9 +26,8 @@ from jobs.schemas import (
     VideoSpec,
 )
 from jobs.store.records import JobRecord
-from tests.support.films import seconds_of
 from tests.support.processes import until
-from tests.worker.conftest import SAMPLES, Bench, WorkerProcess
+from tests.worker.conftest import SAMPLES, Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
@@ -113,132 +107,12 @@ def test_image_options(bench: Bench, portrait: Path) -> None:
     assert (image.format, image.size) == ("WEBP", (300, 300))
 
 
-def say(bench: Bench, portrait: Path, sound: bytes | Path, media_type: str = "audio/wav", **options: object) -> str:
-    """Queue a talking head whose longest side is 320 pixels."""
-    return bench.submit(
-        lambda job: VideoSpec(
-            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-            audio=bench.put(job, "audio", sound, media_type),
-            options=VideoOptions.model_validate({"seed": 1, "size": 320, **options}),
-        )
-    )
-
-
 def beginning(speech: Path, seconds: float, **form: str) -> bytes:
     """The first seconds of a sound, as a WAV or in another form."""
     samples, rate = soundfile.read(speech, frames=round(seconds * soundfile.info(speech).samplerate))
     sound = io.BytesIO()
     soundfile.write(sound, samples, rate, **({"format": "WAV"} | form))
     return sound.getvalue()
-
-
-@pytest.fixture(scope="module")
-def talking(bench: Bench, portrait: Path, speech: Path, worker_process: WorkerProcess, speech_weights: None) -> Path:
-    """The talking head made of the sample portrait and two seconds of the sample speech."""
-    job_id = say(bench, portrait, beginning(speech, 2))
-    record = bench.succeeded(job_id)
-    assert record.result is not None
-    assert (record.result.frames, record.result.fps, record.result.duration) == (50, 25.0, 2.0)
-    assert max(record.result.width or 0, record.result.height or 0) == 320
-    return bench.result(record)
-
-
-def test_talking_head_job(talking: Path) -> None:
-    assert talking.read_bytes().index(b"moov") < talking.read_bytes().index(b"mdat")
-    with av.open(str(talking)) as container:
-        video, audio = container.streams.video[0], container.streams.audio[0]
-        assert (video.codec_context.name, video.pix_fmt, audio.codec_context.name) == ("h264", "yuv420p", "aac")
-        assert seconds_of(video) == pytest.approx(2.0, abs=0.04)
-        assert seconds_of(audio) == pytest.approx(2.0, abs=0.04)
-        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
-    assert len(frames) == 50
-    assert max(np.abs(frame - frames[0]).max() for frame in frames) > 40  # the face moves
-
-
-def test_the_same_seed_gives_the_same_video_bit_for_bit(
-    bench: Bench, portrait: Path, speech: Path, talking: Path
-) -> None:
-    jobs = [say(bench, portrait, beginning(speech, 2), seed=seed) for seed in (1, 2)]
-    again, other = (bench.result(bench.finished(job)).read_bytes() for job in jobs)
-    assert again == talking.read_bytes()
-    assert other != again
-
-
-def test_the_sound_of_a_video_is_spoken(bench: Bench, portrait: Path, talking: Path) -> None:
-    record = bench.finished(say(bench, portrait, talking, "audio/mp4"))
-    assert record.result is not None, record.error
-    assert record.result.frames == 50
-    with av.open(str(bench.result(record))) as made, av.open(str(talking)) as source:
-        pictures = [next(container.decode(video=0)).to_ndarray(format="rgb24") for container in (made, source)]
-        assert made.streams.audio[0].rate == source.streams.audio[0].rate
-    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 2  # the same portrait, at its own motion
-
-
-def test_studio_sound_is_spoken(bench: Bench, portrait: Path, speech: Path) -> None:
-    samples, rate = soundfile.read(speech, frames=soundfile.info(speech).samplerate)
-    studio, sound = np.repeat(soxr.resample(samples, rate, 96_000)[:, None], 6, axis=1), io.BytesIO()
-    soundfile.write(sound, studio, 96_000, format="WAV", subtype="PCM_24")
-    record = bench.finished(say(bench, portrait, sound.getvalue()))
-    assert record.result is not None, record.error
-    assert (record.result.frames, record.result.duration) == (25, 1.0)
-
-
-def test_driving_video_and_its_motion(bench: Bench, portrait: Path, talking: Path) -> None:
-    extraction = bench.submit(lambda job: MotionSpec(source=bench.put(job, "source.mp4", talking, "video/mp4")))
-    followed = bench.submit(
-        lambda job: VideoSpec(
-            portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-            driving=bench.put(job, "driving.mp4", talking, "video/mp4"),
-            options=VideoOptions(paste_back=False),
-        )
-    )
-    record = bench.finished(extraction)
-    motion = TypeAdapter(Motion).validate_json(bench.result(record).read_text())
-    assert isinstance(motion, FramesMotion)
-    assert np.asarray(motion.frames).shape == (50, 70)
-    record = bench.succeeded(followed)
-    assert record.result is not None
-    assert (record.result.frames, record.result.width, record.result.height) == (50, 256, 256)
-    assert record.result.frames_without_face == 0
-    with av.open(str(bench.result(record))) as container:
-        assert len(container.streams.audio) == 1  # the driving video's sound came along
-
-
-def test_speech_over_a_driving_video(bench: Bench, portrait: Path, speech: Path, talking: Path) -> None:
-    record = bench.finished(
-        bench.submit(
-            lambda job: VideoSpec(
-                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-                audio=bench.put(job, "audio.wav", beginning(speech, 3), "audio/wav"),
-                driving=bench.put(job, "driving.mp4", talking, "video/mp4"),
-                options=VideoOptions(seed=1, paste_back=False),
-            )
-        )
-    )
-    assert record.status is JobStatus.SUCCEEDED, record.error
-    assert record.result is not None
-    assert (record.result.frames, record.result.duration) == (75, 3.0)  # the speech's, longer than the video
-    with av.open(str(bench.result(record))) as container:
-        assert len(container.streams.audio) == 1
-
-
-def test_a_motion_is_put_on_top_of_speech_wherever_it_lies(bench: Bench, portrait: Path, speech: Path) -> None:
-    smile = ControlsMotion(controls={"smile": 0.6})
-
-    def say_with(motion: Motion | None, text: bytes | None = None) -> str:
-        return bench.submit(
-            lambda job: VideoSpec(
-                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-                audio=bench.put(job, "audio.wav", beginning(speech, 0.5), "audio/wav"),
-                motion=motion,
-                motion_file=None if text is None else bench.put(job, "motion.json", text, "application/json"),
-                options=VideoOptions(seed=1, paste_back=False),
-            )
-        )
-
-    jobs = say_with(None), say_with(smile), say_with(None, smile.model_dump_json().encode())
-    plain, smiles, also = (bench.result(bench.finished(job)).read_bytes() for job in jobs)
-    assert smiles == also != plain
 
 
 def test_motions_lie_in_files(bench: Bench, portrait: Path) -> None:
@@ -319,46 +193,6 @@ def test_an_overlay_shows_what_was_read_in_a_photo(bench: Bench, portrait: Path,
     assert changed[:, : left - 4].mean() < 0.01  # but for the numbers below
 
 
-def test_an_overlay_of_a_video_has_its_frames_and_its_sound(
-    bench: Bench, portrait: Path, talking: Path, tmp_path: Path
-) -> None:
-    record = bench.finished(
-        bench.submit(
-            lambda job: MotionSpec(
-                source=bench.put(job, "source.mp4", talking, "video/mp4"), options=MotionOptions(overlay=True)
-            )
-        )
-    )
-    motion = unpacked(bench, record, "overlay.mp4", tmp_path)
-    assert isinstance(motion, FramesMotion)
-    assert motion.confidence is not None
-    assert len(motion.confidence) == len(motion.frames) == 50
-    assert record.result is not None
-    assert (record.result.frames, record.result.duration) == (50, 2.0)
-    assert b"trainedAlgorithmicMedia" in talking.read_bytes()
-    assert b"trainedAlgorithmicMedia" not in (tmp_path / "overlay.mp4").read_bytes()
-    with av.open(str(tmp_path / "overlay.mp4")) as drawn, av.open(str(talking)) as source:
-        video = drawn.streams.video[0]
-        assert (video.width, video.height) == (record.result.width, record.result.height)
-        assert (video.width, video.height) == (source.streams.video[0].width, source.streams.video[0].height)
-        assert seconds_of(drawn.streams.audio[0]) == pytest.approx(2, abs=0.05)
-        for before, after in zip(source.decode(video=0), drawn.decode(video=0), strict=True):
-            difference = np.abs(before.to_ndarray(format="rgb24").astype(int) - after.to_ndarray(format="rgb24"))
-            assert 0.02 < (difference.max(axis=2) > 40).mean() < 0.4
-    again = bench.finished(
-        bench.submit(
-            lambda job: VideoSpec(
-                portrait=bench.put(job, "portrait.jpg", portrait, "image/jpeg"),
-                motion=motion,
-                options=VideoOptions(paste_back=False),
-            )
-        )
-    )
-    assert again.status is JobStatus.SUCCEEDED, again.error
-    assert again.result is not None
-    assert again.result.frames == 50
-
-
 def test_driving_image(bench: Bench, portrait: Path) -> None:
     record = bench.finished(
         bench.submit(
@@ -399,125 +233,9 @@ def wav(samples: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def hour() -> bytes:
-    """An hour of silence but for its beginning; as FLAC it is small."""
-    samples, sound = np.zeros(3600 * 16_000, np.int16), io.BytesIO()
-    samples[:16_000] = 10_000 * NOISE
-    soundfile.write(sound, samples, 16_000, format="FLAC")
-    return sound.getvalue()
-
-
-def bomb() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-
-
 def still(job: str, bench: Bench, photo: Path | bytes, motion: Motion = TURN, **options: object) -> ImageSpec:
     portrait: InputFile = bench.put(job, "portrait.jpg", photo, "image/jpeg")
     return ImageSpec(portrait=portrait, motion=motion, options=ImageOptions.model_validate(options))
-
-
-def spoken(job: str, bench: Bench, photo: Path, sound: bytes) -> VideoSpec:
-    return VideoSpec(
-        portrait=bench.put(job, "portrait.jpg", photo, "image/jpeg"),
-        audio=bench.put(job, "audio.wav", sound, "audio/wav"),
-    )
-
-
-NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000)
-BAD_INPUTS: dict[str, tuple[Callable[[str, Bench, Path], ImageSpec | VideoSpec], ProblemType, str]] = {
-    "not an image": (
-        lambda j, b, p: still(j, b, b"hello, world"),
-        ProblemType.UNSUPPORTED_MEDIA,
-        "JPEG, PNG, WebP, HEIC or AVIF",
-    ),
-    "bomb": (
-        lambda j, b, p: still(j, b, bomb()),
-        ProblemType.TOO_MANY_PIXELS,
-        "1600000000 pixels; allowed are 50000000",
-    ),
-    "truncated": (lambda j, b, p: still(j, b, p.read_bytes()[:9000]), ProblemType.UNREADABLE_MEDIA, "truncated"),
-    "no face": (
-        lambda j, b, p: still(j, b, jpeg(np.full((300, 400, 3), 128, np.uint8))),
-        ProblemType.NO_FACE,
-        "400 x 300",
-    ),
-    "no such face": (lambda j, b, p: still(j, b, p, face=7), ProblemType.NO_SUCH_FACE, "face 7"),
-    "wrong space": (
-        lambda j, b, p: still(j, b, p, CoefficientsMotion(space="bfm-deep3d", coefficients=[0.0] * 73)),
-        ProblemType.WRONG_MOTION_SPACE,
-        "'bfm-deep3d'; the installed renderer speaks open478",
-    ),
-    "wrong length": (
-        lambda j, b, p: still(j, b, p, CoefficientsMotion(space="open478", coefficients=[0.0] * 69)),
-        ProblemType.INVALID_MOTION,
-        "69 numbers; space open478 has 70",
-    ),
-    "unknown control": (
-        lambda j, b, p: still(j, b, p, ControlsMotion(controls={"wings": 1})),
-        ProblemType.INVALID_MOTION,
-        "'wings'",
-    ),
-    "control out of range": (
-        lambda j, b, p: still(j, b, p, ControlsMotion(controls={"yaw": 400})),
-        ProblemType.INVALID_MOTION,
-        "400",
-    ),
-    "sequence for an image": (
-        lambda j, b, p: still(j, b, p, FramesMotion(space="open478", frames=[[0.0] * 70])),
-        ProblemType.INVALID_MOTION,
-        "needs a motion of controls or coefficients, got frames",
-    ),
-    "no samples": (lambda j, b, p: spoken(j, b, p, wav(np.zeros(0))), ProblemType.SILENT_AUDIO, "0 seconds of sound"),
-    "silence": (lambda j, b, p: spoken(j, b, p, wav(np.zeros(16_000))), ProblemType.SILENT_AUDIO, "silent"),
-    "NaN sound": (
-        lambda j, b, p: spoken(j, b, p, wav(np.where(np.arange(16_000) == 7, np.nan, NOISE))),
-        ProblemType.SILENT_AUDIO,
-        "1 samples that are no numbers",
-    ),
-    "one sample": (lambda j, b, p: spoken(j, b, p, wav(np.full(1, 0.5))), ProblemType.SILENT_AUDIO, "at least 0.1"),
-    "infinite sound": (
-        lambda j, b, p: spoken(j, b, p, wav(np.where(NOISE > 0.3, np.inf, NOISE))),
-        ProblemType.SILENT_AUDIO,
-        "samples that are no numbers (NaN or infinite)",
-    ),
-    "cut MP3": (
-        lambda j, b, p: spoken(j, b, p, beginning(SPEECH, 4, format="MP3")[:-9000]),
-        ProblemType.UNREADABLE_MEDIA,
-        "of the 4.0 seconds that its header says",
-    ),
-    "an hour": (
-        lambda j, b, p: spoken(j, b, p, hour()),
-        ProblemType.AUDIO_TOO_LONG,
-        "3600.0 seconds long; at most 300",
-    ),
-    "too long": (
-        lambda j, b, p: spoken(j, b, p, wav(np.tile(NOISE, 301))),
-        ProblemType.AUDIO_TOO_LONG,
-        "301.0 seconds long; at most 300",
-    ),
-    "not sound": (lambda j, b, p: spoken(j, b, p, b"la la la " * 99), ProblemType.UNSUPPORTED_MEDIA, "is not a sound"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_INPUTS)
-def test_bad_input_ends_the_job_with_its_problem(bench: Bench, portrait: Path, name: str) -> None:
-    make, problem, text = BAD_INPUTS[name]
-    record = bench.finished(bench.submit(lambda job: make(job, bench, portrait)))
-    assert record.status is JobStatus.FAILED
-    assert record.error is not None
-    assert (record.error.type, record.error.status) == (problem.uri, problem.status)
-    assert text in record.error.detail
-    assert record.deliveries == 1
-    assert not [file for file in bench.files(record.id) if "result" in file]
-
-
-def test_the_next_job_works(bench: Bench, portrait: Path) -> None:
-    bench.finished(bench.submit(lambda job: still(job, bench, b"broken")))
-    bench.succeeded(turn_head(bench, portrait))
 
 
 def test_a_fault_of_our_own_tells_nothing(bench: Bench, portrait: Path) -> None:
