@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from redis import RedisError
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress, Result
 from jobs.settings import LEASE_S
+from jobs.store.held import HELD, ClaimLostError, run_held
 from jobs.store.names import Key, lock_key
 from jobs.store.records import Claim, Fragment, Refusal, Waited, known_spec
 from jobs.store.scripts import Argument, JobStoreError, Script, Scripts
@@ -86,9 +87,6 @@ end
 return {'claimed', part, parted and 1 or 0, attempt, get('owner'), redis.call('GET', spec), get('request_id') or '',
         get('traceparent') or '', times}
 """)
-
-# What the holder of a lock does. Each takes `lock`, its value, and `part`, and answers 'lost' when it is another's.
-HELD = "if redis.call('GET', lock_of(a.part)) ~= a.lock or not live() then return 'lost' end\n"
 
 # lease_ms, progress (if any), rendered (frames of a segment, if it is one) -> 'ok' | 'canceled'
 RENEW = Script(
@@ -171,10 +169,6 @@ redis.call('HSET', job, 'error', a.problem)
 finish(FAILED)
 return 1
 """)
-
-
-class ClaimLostError(JobStoreError):
-    """The lock is another's or the job is gone: stop at once and write nothing more."""
 
 
 class JobCanceledError(JobStoreError):
@@ -345,11 +339,3 @@ def _waited(attempt: int, created_at: str, queued_at: str, claimed_at: str, befo
     number, _, began = (before or "").partition("|")
     lost_at = float(began) if began and int(number) < attempt else None  # else it was given back, which does not count
     return Waited(float(created_at), float(queued_at), float(claimed_at), lost_at)
-
-
-def run_held(run: Callable[..., Any], script: Script, claim: Claim, **arguments: Argument) -> Any:
-    """Run a script that begins with HELD. Raises ClaimLostError."""
-    answer = run(script, claim.job_id, holder=claim.holder, part=claim.part, lock=claim.lock, **arguments)
-    if answer == "lost":
-        raise ClaimLostError(f"job {claim.job_id} is no longer held by {claim.holder}")
-    return answer

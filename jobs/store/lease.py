@@ -6,7 +6,8 @@ from typing import Self
 
 from redis import RedisError
 
-from jobs.store.claims import ClaimLostError, Claims, JobCanceledError
+from jobs.store.claims import Claims, JobCanceledError
+from jobs.store.held import ClaimLostError
 from jobs.store.records import Claim
 
 HEARD_S = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import cast
 
-from jobs.store.claims import HELD, run_held
+from jobs.store.held import HELD, run_held
 from jobs.store.names import OPEN, Key, Mixed, segments_key
 from jobs.store.records import Claim, Followed, Found, Fragment, Shared, Stream, StreamSegment
 from jobs.store.scripts import Script, Scripts

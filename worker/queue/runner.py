@@ -22,7 +22,8 @@ from jobs.messages import TASK_SOFT_TIME_LIMIT_S
 from jobs.problems import Problem
 from jobs.schemas import JobKind, Progress, Result, VideoSpec, input_files
 from jobs.seeds import drawn_seed
-from jobs.store.claims import ClaimLostError, JobCanceledError
+from jobs.store.claims import JobCanceledError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
 from jobs.store.records import Claim, Fragment, Refusal, Turn

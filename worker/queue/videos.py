@@ -14,7 +14,7 @@ from redis import RedisError
 from jobs.files.artifacts import Artifact, ArtifactsAwayError, ArtifactStore, Draft
 from jobs.messages import job_message
 from jobs.schemas import MOTION, JobKind, Result, VideoSpec
-from jobs.store.claims import ClaimLostError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Followed, Found, Fragment, Shared
 from worker.make.faces import read_portrait

@@ -11,7 +11,7 @@ from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import names
-from jobs.store.claims import ClaimLostError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Refusal
 from tests.jobs.conftest import RESULT, SPEC, claim, create, read

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobStatus, Progress
-from jobs.store.claims import ClaimLostError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.names import Mixed
 from jobs.store.records import Claim, Followed, Found, Fragment, StreamSegment

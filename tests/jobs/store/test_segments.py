@@ -9,7 +9,8 @@ from redis import Redis
 from jobs.files.keys import new_id
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import InputFile, JobKind, JobStatus, Progress, Result, VideoSpec
-from jobs.store.claims import ClaimLostError, JobCanceledError
+from jobs.store.claims import JobCanceledError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.names import Key, events_key, lock_key, segments_key
 from jobs.store.records import Claim, Found, Fragment, Refusal, Shared, StreamSegment, Turn

@@ -8,8 +8,8 @@ from redis.exceptions import OutOfMemoryError
 from jobs.problems import Problem, ProblemType
 from jobs.schemas import JobKind, JobStatus, Progress
 from jobs.store import upkeep
-from jobs.store.claims import ClaimLostError
 from jobs.store.creation import RECORD_BYTES, Retention, Terms
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.names import events_key
 from jobs.store.webhooks import Message

@@ -17,7 +17,7 @@ from jobs.files.keys import new_id
 from jobs.messages import waiting_messages
 from jobs.motions import ControlsMotion
 from jobs.schemas import ImageSpec, InputFile, JobKind, VideoSpec
-from jobs.store.claims import ClaimLostError
+from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.records import Claim, Fragment, Shared, Turn
 from service.running.embedded import free_port
