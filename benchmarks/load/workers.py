@@ -23,11 +23,13 @@ from kombu.message import Message
 from benchmarks.load.waiting_videos import WaitingVideos
 from jobs.kinds import QUEUES
 from jobs.logs import configure_logging
+from jobs.machine import machine
 from jobs.messages import kind_of_task
 from jobs.schemas import JobKind
 from worker.make.output import Output
 from worker.queue.app import make_app
 from worker.queue.heartbeat import Heartbeat
+from worker.queue.holds import Holds
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.runner import Runner
 from worker.settings import WorkerSettings
@@ -56,17 +58,9 @@ class WaitingRunner(Runner):
 
     def __init__(self, settings: WorkerSettings, number: int, paces: Paces, told_to_stop: Callable[[], bool]) -> None:
         super().__init__(settings)
-        self._machine = f"{self._machine}-{number}"  # as on machines of their own: these share a process
-        self._holder = f"{self._machine}:1"
+        self._holder = f"{machine()}-{number}:1"  # as on machines of their own: these share a process
         self._job_s = paces.job_s
         self._told_to_stop = told_to_stop
-        self.heartbeat = Heartbeat(
-            self.store.workers,
-            self._holder,
-            facts={"batch_size": 1},
-            every_s=settings.live_s / 4,
-            beside=self._free_the_dead,
-        )
         self._makers = {JobKind.IMAGE: MAKERS[JobKind.IMAGE]._replace(make=self._make)}
         self._videos = WaitingVideos(
             self.store,
@@ -75,6 +69,16 @@ class WaitingRunner(Runner):
             most_workers=None,
             wait=self._wait,
             faster=paces.faster,
+        )
+        self._holds = Holds(
+            self.store, self._holder, lease_s=settings.lease_s, tell=self._videos.tell, exhausted=self._tidy
+        )
+        self.heartbeat = Heartbeat(
+            self.store.workers,
+            self._holder,
+            facts={"batch_size": 1},
+            every_s=settings.live_s / 4,
+            beside=self._holds.free_the_dead,
         )
 
     def _wait(self, seconds: float) -> None:

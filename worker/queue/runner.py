@@ -3,9 +3,7 @@
 import contextlib
 import os
 import secrets
-import threading
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,13 +24,14 @@ from jobs.store.claims import JobCanceledError
 from jobs.store.held import ClaimLostError
 from jobs.store.jobs import JobStore
 from jobs.store.lease import Lease
-from jobs.store.records import Claim, Fragment, Refusal, Turn
+from jobs.store.records import Claim, Fragment, Turn
 from worker.live.host import LiveHost
 from worker.models import Models
 from worker.problems import BROKEN_DEVICE_EXIT_CODE, is_expected, problem_of
 from worker.queue import spans
 from worker.queue.beside import Beside
 from worker.queue.heartbeat import Heartbeat
+from worker.queue.holds import Holds
 from worker.queue.makers import MAKERS, Inputs
 from worker.queue.outcomes import Planned, Stored, Unfinished
 from worker.queue.patience import Patience
@@ -60,8 +59,10 @@ class Runner:
         self._makers = MAKERS
         self._insist = Patience(settings.lease_s)
         self._videos = Videos(self.store, self._artifacts, self._insist, most_workers=settings.workers_per_job)
-        self._machine = machine()
-        self._holder = f"{self._machine}:{os.getpid()}"
+        self._holder = f"{machine()}:{os.getpid()}"
+        self._holds = Holds(
+            self.store, self._holder, lease_s=settings.lease_s, tell=self._videos.tell, exhausted=self._tidy
+        )
         self._live = LiveHost(
             self.store.live,
             self._artifacts,
@@ -73,19 +74,17 @@ class Runner:
             meanwhile=Beside(
                 self.store,
                 settings.kinds,
-                claim=lambda kind: self._first_of(self.store.turns.next(kind)),
+                claim=lambda kind: self._holds.first_of(self.store.turns.next(kind)),
                 work=self._run,
             ),
         )
-        self._mine: set[str] = set()  # locks of what is worked on: a plan may be set aside for something else
-        self._claiming = threading.Lock()
         self._began = 0.0
         self.heartbeat = Heartbeat(
             self.store.workers,
             self._holder,
             facts=self._facts(),
             every_s=settings.live_s / 4,
-            beside=self._free_the_dead,
+            beside=self._holds.free_the_dead,
         )
 
     def _facts(self) -> dict[str, str | float]:
@@ -98,7 +97,7 @@ class Runner:
     def run(self, kind: JobKind, token: str) -> None:
         """Work on the job of a kind whose turn it is, if one waits. `token` is the id of the message that says so."""
         self._began = time.monotonic()
-        claim = self._first_of(self.store.turns.candidates(kind, token), token)
+        claim = self._holds.first_of(self.store.turns.candidates(kind, token), token)
         if claim is None:
             log.info("nothing waits", kind=kind.value)
             return
@@ -118,7 +117,7 @@ class Runner:
             with aside, spans.traced(claim, stages), structlog.contextvars.bound_contextvars(**ids):
                 self._work(claim, stages)
         finally:
-            self._mine.discard(claim.lock)
+            self._holds.forget(claim)
 
     def _work(self, claim: Claim, stages: Stages) -> None:
         log.info("job begins", kind=claim.spec.kind.value, attempt=claim.attempt)
@@ -138,62 +137,6 @@ class Runner:
         except RedisError as error:
             log.error("Redis is away; when the lease has lapsed the job is queued again", error=str(error))  # noqa: TRY400
 
-    def _first_of(self, turns: Iterable[Turn], token: str = "") -> Claim | None:
-        for turn in turns:
-            claim = self._claim(turn, token)
-            if isinstance(claim, Claim):
-                return claim
-            log.info("stepped back", job_id=turn.job_id, reason=claim.value)
-        return None
-
-    def _claim(self, turn: Turn, token: str) -> Claim | Refusal:
-        """Claim a job or a part of it, also from a process of this machine that has died."""
-
-        def claim() -> Claim | Refusal:
-            with self._claiming:
-                found = self._claims.claim(
-                    turn.job_id, holder=self._holder, token=token, part=turn.part, lease_s=self._settings.lease_s
-                )
-                if isinstance(found, Claim):
-                    self._mine.add(found.lock)
-                return found
-
-        claimed = claim()
-        if claimed is Refusal.BUSY and self._free_if_dead(turn.job_id, turn.part or ""):
-            claimed = claim()
-        if claimed is Refusal.EXHAUSTED:
-            self._tidy(turn.job_id)
-        return claimed
-
-    def _free_if_dead(self, job_id: str, part: str) -> bool:
-        lock = self._claims.lock(job_id, part)
-        with self._claiming:
-            if lock is None or lock in self._mine:
-                return False
-        holder = lock.partition("|")[0]
-        if not self._is_dead(holder) or not self._claims.break_lock(job_id, lock, part=part):
-            return False
-        log.warning("its worker died, taking over", job_id=job_id, part=part or None, holder=holder)
-        return True
-
-    def _free_the_dead(self) -> None:
-        """Free what processes of this machine had that have died: nobody else sees it as soon. Nor do they count.
-
-        Parts of videos are there for whoever hears of it; other jobs are queued again by the front-end.
-        """
-        for name in self.store.workers.names():
-            if name != self._holder and self._is_dead(name):
-                self.store.workers.leave(name)
-        for turn in self.store.turns.taken():
-            if self._free_if_dead(turn.job_id, turn.part or "") and turn.part is not None:
-                self._videos.tell(turn.job_id)
-
-    def _is_dead(self, holder: str) -> bool:
-        """Whether a holder is known not to live. One of this process' own number, with a lock that is not of what this
-        works on, was an earlier one, or has given up."""
-        machine, _, pid = holder.rpartition(":")
-        return machine == self._machine and (holder == self._holder or not _process_exists(int(pid)))
-
     def _pause(self, plan: Claim) -> None:
         """Between steps of a plan: do what somebody waits for, which would else wait until the plan has ended.
 
@@ -202,7 +145,7 @@ class Runner:
         urgent = [kind for kind in self._settings.kinds if kind is not JobKind.VIDEO]
         with contextlib.suppress(RedisError):  # the plan outlasts a short absence
             for kind in urgent:
-                while self._may_set_aside() and (claim := self._first_of(self.store.turns.next(kind))):
+                while self._may_set_aside() and (claim := self._holds.first_of(self.store.turns.next(kind))):
                     self._run(claim, self._claims.set_aside(plan))
             if self._may_set_aside() and (claim := self._segment_nobody_takes(plan)):
                 self._run(claim, self._claims.set_aside(plan))
@@ -213,10 +156,10 @@ class Runner:
     def _segment_nobody_takes(self, plan: Claim) -> Claim | None:
         waiting = self.store.turns.parts_waiting()
         if waiting and waiting >= self.store.workers.count():
-            return self._first_of(self.store.turns.going())
+            return self._holds.first_of(self.store.turns.going())
         if self._settings.workers_per_job is not None and self.store.segments.waiting(plan.job_id):
             # others may not be let at it while this one plans
-            return self._first_of([Turn(plan.job_id)])
+            return self._holds.first_of([Turn(plan.job_id)])
         return None
 
     def _end(self, claim: Claim, stages: Stages) -> None:
@@ -342,13 +285,3 @@ class Runner:
             files = self.store.files(job_id)
             if files is not None:
                 self._artifacts.clear(job_id, files)
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
