@@ -48,7 +48,7 @@ def made(http: httpx.Client, call: str = "images", motion: str = TURN) -> dict[s
 
 def film(http: httpx.Client, serve: Serve, job_id: str, folder: Path) -> Pixels:
     """What is seen in a video, once it is made."""
-    serve.wait_for(lambda: _ended(http, job_id), 120)
+    serve.wait_for(lambda: _ended(http, job_id))
     (path := folder / f"{job_id}.mp4").write_bytes(http.get(f"/v1/jobs/{job_id}/result").content)
     return pictures_of(path)
 
