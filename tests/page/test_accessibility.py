@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, expect
 
 from jobs.problems import Problem, ProblemType
@@ -14,32 +13,21 @@ from tests.page.test_history import create, drawn, make_video
 from tests.page.test_stage import shows
 from tests.service.conftest import FIRST, Server, Start, photo
 from tests.service.routes.test_create import MP4
+from tests.support.axe import check
 from tests.support.live_lines import LiveLines
 from tests.support.page_jobs import choose_portrait, send_picture
 
 pytestmark = pytest.mark.slow
 
-RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # that is off otherwise
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 CALM = {"reduced_motion": "reduce"}  # so that nothing is judged while it fades
 
 
-def check(page: Page, where: str) -> None:
-    results = Axe().run(page, options=RULES)
-    assert results.violations_count == 0, f"{where}: {results.generate_report()}"
-
-
-@pytest.fixture(params=["light", "dark"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    """The colours that the reader likes."""
-    return str(request.param)
-
-
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
-def screen(request: pytest.FixtureRequest, scheme: str) -> dict[str, Any]:
+def screen(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the page is looked at on."""
-    return {**request.param, "color_scheme": scheme, **CALM}
+    return {**request.param, **CALM}
 
 
 def check_tabs(page: Page) -> None:
@@ -48,10 +36,10 @@ def check_tabs(page: Page) -> None:
         page.locator(f"#tab-{tab}").click()
         panel = page.locator(f"#panel-{tab}")
         panel.evaluate("panel => panel.querySelectorAll('details').forEach(more => more.open = true)")
-        check(page, tab)
+        check(page, tab, part="#panel")
         for way in ways:
             panel.locator(f"[name={tab}-way][value={way}]").check()
-            check(page, f"{tab} by {way}")
+            check(page, f"{tab} by {way}", part="#panel")
 
 
 def test_nothing_keeps_people_out(opened: Open, full_server: Server, screen: dict[str, Any], tmp_path: Path) -> None:
@@ -70,26 +58,26 @@ def test_nothing_keeps_people_out(opened: Open, full_server: Server, screen: dic
         check(page, "empty")
         page.locator("#portrait").set_input_files(FilePayload(name="dance.mp4", mimeType="", buffer=MP4))
         expect(page.get_by_text("dance.mp4 is a video")).to_be_visible()
-        check(page, "a wrong file")
+        check(page, "a wrong file", part="#stage")
         page.get_by_role("button", name="Try it with our portrait").click()
         shows(page, "portrait")
         check_tabs(page)
         page.locator("#tab-pose").click()
         page.locator("#photo-menu summary").click()
-        check(page, "the menu")
+        check(page, "the menu", part="#stage")
         page.locator("[data-preset=left]").click()
         shows(page, "live")
-        check(page, "live")
+        check(page, "live", part="#stage")
         see(done)
         expect(page.locator("#download")).to_be_visible()
         check(page, "a picture")
         see(spoken)
         shows(page, "video")
         expect(page.locator("#download")).to_be_visible()
-        check(page, "a video")
+        check(page, "a video", part="#stage")
         see(waiting)
         expect(page.locator("#cancel")).to_be_visible()
-        check(page, "a job that waits")
+        check(page, "a job that waits", part="#stage")
         see(failed)
         expect(page.locator("#notice")).to_contain_text("No face was found.")
         check(page, "a problem")
