@@ -16,6 +16,7 @@ from tests.service.conftest import Server, Start, control, photo, quiet, server,
 from tests.support.limits import SOUND_LIMITS
 from tests.support.page_jobs import Video
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE_S
 from tests.support.streams import stream
 from worker.media.audio import open_sound
 from worker.media.stream import join_fragments
@@ -24,7 +25,8 @@ __all__ = ["quiet", "server", "shared_server", "start", "weights_dir"]
 
 FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
-expect.set_options(timeout=60_000)  # a busy machine's
+PATIENCE_MS = 1000 * PATIENCE_S
+expect.set_options(timeout=PATIENCE_MS)
 
 Open = Callable[..., AbstractContextManager[Page]]
 
@@ -63,6 +65,7 @@ def opened(browser: Browser) -> Open:
     @contextmanager
     def open_page(url: str, *, but: str = "", script: str = "", **context: Any) -> Iterator[Page]:
         page = browser.new_page(**context)
+        page.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -109,7 +109,7 @@ def test_stages_are_said_once_and_frames_are_not(page: Page, server: Server, por
         claims.progress(claim, Progress(stage="render", done=done, total=178))
     claims.give_back(claim)
     server.succeed(job, photo(200, 100, "PNG"))
-    expect(page.locator("#status")).to_have_text("It is done.", timeout=30_000)
+    expect(page.locator("#status")).to_have_text("It is done.")
     said = page.evaluate("said")
     assert "Rendering" in said
     assert len(said) == len(set(said)) <= 8, said

@@ -1,5 +1,6 @@
 """Files that are chosen, dropped and pasted: the wrong ones are refused at once, the right ones find their place."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,39 +28,43 @@ def choose(page: Page, box: str, name: str, data: bytes) -> None:
     page.locator(f"#{box}").set_input_files(FilePayload(name=name, mimeType="", buffer=data))
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "words"),
-    [
-        ("drawing.svg", SVG, "drawing.svg is an image (SVG). Choose a photo: JPEG, PNG, WebP, HEIC, AVIF."),
-        ("letter.jpg", b"Dear Anna,\n", "letter.jpg is a text. Choose a photo: JPEG"),
-        ("moving.jpg", b"GIF89a" + bytes(80), "moving.jpg is an image (GIF). Choose a photo: JPEG"),
-        ("paper.pdf", b"%PDF-1.7\n\0", "paper.pdf is a file of the kind PDF. Choose a photo: JPEG"),
-        ("nothing.png", b"", "nothing.png is empty."),
-        ("speech.wav", WAV, "speech.wav is an audio file (WAV). Choose a photo: JPEG"),
-        ("dance.mp4", MP4, "dance.mp4 is a video (MP4). Choose a photo: JPEG"),
-        ("large.jpg", JPEG + bytes(40 << 20), "large.jpg has 40 MB. Up to 20 MB are allowed."),
-    ],
-)
-def test_a_file_that_is_no_photo_is_refused_in_words(page: Page, name: str, data: bytes, words: str) -> None:
-    choose(page, "portrait", name, data)
-    expect(page.locator(".chooser [role=alert]")).to_contain_text(words)
-    assert portrait(page) is None
+REFUSED = {
+    "drawing.svg": (SVG, "drawing.svg is an image (SVG). Choose a photo: JPEG, PNG, WebP, HEIC, AVIF."),
+    "letter.jpg": (b"Dear Anna,\n", "letter.jpg is a text. Choose a photo: JPEG"),
+    "moving.jpg": (b"GIF89a" + bytes(80), "moving.jpg is an image (GIF). Choose a photo: JPEG"),
+    "paper.pdf": (b"%PDF-1.7\n\0", "paper.pdf is a file of the kind PDF. Choose a photo: JPEG"),
+    "nothing.png": (b"", "nothing.png is empty."),
+    "speech.wav": (WAV, "speech.wav is an audio file (WAV). Choose a photo: JPEG"),
+    "dance.mp4": (MP4, "dance.mp4 is a video (MP4). Choose a photo: JPEG"),
+}
+
+
+def test_files_that_are_no_photos_are_refused_in_words(page: Page, tmp_path: Path) -> None:
+    def refused(words: str) -> None:
+        expect(page.locator(".chooser [role=alert]")).to_contain_text(words)
+        assert portrait(page) is None
+
+    for name, (data, words) in REFUSED.items():
+        choose(page, "portrait", name, data)
+        refused(words)
+    with (large := tmp_path / "large.jpg").open("wb") as file:
+        file.write(JPEG)
+        file.truncate(40 << 20)
+    page.locator("#portrait").set_input_files(large)
+    refused("large.jpg has 40 MB. Up to 20 MB are allowed.")
     choose(page, "portrait", "me.jpg", JPEG)
     expect(page.locator("#picture img")).to_be_visible()
     expect(page.locator("#notice")).to_be_empty()
 
 
-@pytest.mark.parametrize(
-    ("box", "name", "data", "words"),
-    [
-        ("audio", "me.png", PNG, "me.png is an image (PNG). Choose an audio file: WAV, FLAC"),
-        ("driving", "speech.wav", WAV, "speech.wav is an audio file (WAV). Choose a photo or a video: JPEG"),
-    ],
-)
-def test_other_boxes_say_what_they_want(page: Page, box: str, name: str, data: bytes, words: str) -> None:
-    page.locator({"audio": "#tab-speech", "driving": "#tab-follow"}[box]).click()
-    choose(page, box, name, data)
-    expect(page.get_by_text(words)).to_be_visible()
+def test_other_boxes_say_what_they_want(page: Page) -> None:
+    for tab, box, name, data, words in (
+        ("speech", "audio", "me.png", PNG, "me.png is an image (PNG). Choose an audio file: WAV, FLAC"),
+        ("follow", "driving", "speech.wav", WAV, "speech.wav is an audio file (WAV). Choose a photo or a video: JPEG"),
+    ):
+        page.locator(f"#tab-{tab}").click()
+        choose(page, box, name, data)
+        expect(page.get_by_text(words)).to_be_visible()
 
 
 def test_what_is_wrong_here_is_offered_where_it_is_right(page: Page) -> None:

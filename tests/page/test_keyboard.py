@@ -70,8 +70,8 @@ def test_the_tab_key_comes_to_everything_and_goes_on(opened: Open, full_server: 
     width, height = SCREENS[name]
     with opened(server.url, viewport={"width": width, "height": height}, reduced_motion="reduce") as page:
         LiveLines(page)
-        expect(page.locator("#history li")).to_have_count(1, timeout=30_000)
-        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+        expect(page.locator("#history li")).to_have_count(1)
+        expect(page.locator("[data-control]")).to_have_count(17)
         walk(page)
         page.get_by_role("button", name="Try it with our portrait").press("Enter")
         shows(page, "portrait")
@@ -93,7 +93,7 @@ def test_the_arrow_keys_turn_the_head(opened: Open, full_server: Server) -> None
         LiveLines(page)
         page.get_by_role("button", name="Try it with our portrait").press("Enter")
         shows(page, "portrait")
-        expect(page.locator("[data-control]")).to_have_count(17, timeout=30_000)
+        expect(page.locator("[data-control]")).to_have_count(17)
         page.keyboard.press("Shift+Tab")
         expect(page.locator("#frame")).to_be_focused()
         for key in ("ArrowRight", "ArrowRight", "ArrowUp", "+"):
