@@ -60,7 +60,7 @@ def start_front_end(service: Service, **settings: str) -> None:
 def browser(voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium, with a voice at its microphone and a person who comes nearer and goes before its camera."""
     astronaut = ROOT / "tests" / "samples" / "astronaut.jpg"
-    film = write_film(tmp_path_factory.mktemp("film") / "film.mjpeg", astronaut, seconds=5)
+    film = write_film(tmp_path_factory.mktemp("film") / "film.y4m", astronaut, seconds=5)
     played = [f"--use-file-for-fake-audio-capture={voice}", f"--use-file-for-fake-video-capture={film}"]
     with sync_playwright() as playwright:
         browser = launch(playwright.chromium, *played, *FAKE_DEVICES)
@@ -182,7 +182,7 @@ def at_rest(lines: Lines) -> bool:
 
 def sees(lines: Lines, surroundings: tuple[int, int, int]) -> bool:
     """Whether the camera shows this part of its film."""
-    return difference(lines.look(".self-view")[0, 0], np.array(surroundings, np.uint8)) < 20
+    return difference(lines.corner(".self-view"), np.array(surroundings, np.uint8)) < 20
 
 
 def test_it_follows_the_camera(begin: Begin) -> None:
