@@ -1,5 +1,8 @@
-"""The page and the real live service: a front-end, Redis and one worker, whose pictures mean nothing but change."""
+"""The page, and the example of docs/live.md for browsers, with the real service: a front-end, Redis and one worker,
+whose pictures mean nothing but change.
+"""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.page.conftest import FAKE_DEVICES, Open, launch
 from tests.page.test_signin import REFUSED, enter
 from tests.service.conftest import FIRST
+from tests.support.documents import example
 from tests.support.live_page import NEAR, NOBODY, Lines, difference, write_film
 from tests.support.paths import ROOT
 from tests.support.processes import PATIENCE_S, PORTRAIT, Service
@@ -23,6 +27,14 @@ DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 AWAY = "ERR_CONNECTION_REFUSED"  # what a browser complains of while there is no front-end
 SETTINGS = {"PIRENDERER_LIVE_WAIT_S": "120"}  # a busy machine loads models for long
+
+# What the example in the document takes as given
+GIVEN = """
+const file = await (await fetch("web/samples/portrait.jpg")).blob();
+const add = (tag, properties) => document.body.appendChild(Object.assign(document.createElement(tag), properties));
+const image = add("img", { id: "moved" });
+const slider = add("input", { id: "mover", type: "range", min: -45, max: 45, value: 0 });
+"""
 
 Begin = Callable[..., AbstractContextManager[Lines]]
 
@@ -293,3 +305,15 @@ def test_an_idle_session_ends_and_comes_back_with_the_next_movement(begin: Begin
         expect(page.locator("#notice")).to_be_empty()
         turn(lines)
         assert len(lines.of("start")) == 2
+
+
+def test_the_example_for_browsers_moves_a_portrait(opened: Open, service: Service) -> None:
+    shown = example("docs/live.md", "## In a browser", "A browser cannot send headers")
+    with opened(str(service.client.base_url)) as page:
+        page.evaluate(f"(async () => {{ {GIVEN} {shown} }})()")
+        image = page.locator("#moved")
+        expect(image).to_have_attribute("title", re.compile(r"picture \d+"))
+        expect(image).to_have_js_property("naturalWidth", 512)
+        before = image.get_attribute("title") or ""
+        page.locator("#mover").fill("15")
+        expect(image).not_to_have_attribute("title", before)

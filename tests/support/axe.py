@@ -1,5 +1,7 @@
 """What axe finds in a page, in both schemes of colours."""
 
+from collections.abc import Mapping
+
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page
 
@@ -21,6 +23,6 @@ def check(page: Page, where: str, *, part: str = "body") -> None:
         _find_nothing(page, part, {"runOnly": COLOURS}, f"{where}, {scheme}")
 
 
-def _find_nothing(page: Page, part: str, options: dict[str, object], where: str) -> None:
+def _find_nothing(page: Page, part: str, options: Mapping[str, object], where: str) -> None:
     results = AxeResults({"violations": page.evaluate(RUN, [part, options])})
     assert results.violations_count == 0, f"{where}: {results.generate_report()}"
