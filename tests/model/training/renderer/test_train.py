@@ -46,6 +46,12 @@ TINY = RendererConfig(
     guided=True,
     grid="aligned",
 )
+SHALLOW = TINY.model_copy(  # where it does not matter what is learned
+    update={
+        "warping": WarpingConfig(base_channels=4, max_channels=8, encoder_layers=2, decoder_layers=1),
+        "editing": EditingConfig(base_channels=4, max_channels=8, layers=1, residual_blocks=1),
+    }
+)
 
 
 def config(steps: int) -> RendererTrainingConfig:
@@ -58,10 +64,13 @@ def config(steps: int) -> RendererTrainingConfig:
     )
 
 
+STEPS = 30
+
+
 @pytest.fixture(scope="module")
 def run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(config(60), data=tiny_corpus, out=out)
+    train(config(STEPS), data=tiny_corpus, out=out)
     return out
 
 
@@ -69,14 +78,14 @@ def run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_beats_copying_on_held_out_people(run: Path) -> None:
     last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert last["psnr_image"] > last["psnr_copy"] + 0.5
-    assert (run / "sheets" / "held-out-0000060.png").is_file()
+    assert (run / "sheets" / f"held-out-{STEPS:07d}.png").is_file()
 
 
 @pytest.mark.slow
 def test_a_longer_run_goes_on_from_the_checkpoint(run: Path, tiny_corpus: Path) -> None:
-    train(config(64), data=tiny_corpus, out=run)
-    assert (run / "checkpoint-00000064.pt").is_file()
-    assert [path.name for path in run.glob("checkpoint-00000060.pt")]
+    train(config(STEPS + 2), data=tiny_corpus, out=run)
+    assert (run / f"checkpoint-{STEPS + 2:08d}.pt").is_file()
+    assert (run / f"checkpoint-{STEPS:08d}.pt").is_file()
 
 
 @pytest.mark.slow
@@ -124,16 +133,16 @@ def test_the_released_weights_animate(run: Path, morphable: MorphableModel) -> N
 @pytest.mark.slow
 def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(tiny_corpus: Path, tmp_path: Path) -> None:
     out, cache = tmp_path / "run", tmp_path / "cache"
-    train(config(4), data=tiny_corpus, out=out, cache=cache)
+    train(config(2), data=tiny_corpus, out=out, cache=cache)
     weights = (out / "renderer-guided-light.safetensors").read_bytes()
-    calm = config(12)
+    calm = config(6)
     wild = calm.phases[1].model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(TrainingDivergedError, match=r"last good checkpoint is checkpoint-00000004\.pt"):
+    with pytest.raises(TrainingDivergedError, match=r"last good checkpoint is checkpoint-00000002\.pt"):
         train(calm.model_copy(update={"phases": (calm.phases[0], wild)}), data=tiny_corpus, out=out, cache=cache)
-    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-00000004.pt"]
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-00000002.pt"]
     assert (out / "renderer-guided-light.safetensors").read_bytes() == weights
-    train(config(6), data=tiny_corpus, out=out, cache=cache)
-    assert (out / "checkpoint-00000006.pt").is_file()
+    train(config(3), data=tiny_corpus, out=out, cache=cache)
+    assert (out / "checkpoint-00000003.pt").is_file()
 
 
 @pytest.mark.slow
@@ -142,7 +151,7 @@ def test_a_run_writes_scalars_and_sheets_where_tensorboard_finds_them(run: Path)
     events.Reload()
     assert {"loss", "l1_image", "gradient_norm", "psnr_image", "psnr_prior_warp"} <= set(events.Tags()["scalars"])
     assert events.Tags()["images"] == ["held-out", "warp-back"]
-    sheet = cv2.imread(str(run / "sheets" / "held-out-0000060.png"))
+    sheet = cv2.imread(str(run / "sheets" / f"held-out-{STEPS:07d}.png"))
     assert sheet is not None
     assert sheet.shape == (2 * 64, 7 * 64, 3)  # source, warped, image, target, flow, colour and mask of two clips
 
@@ -160,12 +169,12 @@ def test_a_flow_has_a_colour_for_each_direction() -> None:
 
 @pytest.mark.slow
 def test_a_run_can_learn_one_clip_by_heart_and_be_measured_on_it(tiny_corpus: Path, tmp_path: Path) -> None:
-    values = {"steps": 30, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
-    config_ = RendererTrainingConfig.model_validate(config(30).model_dump() | values)
+    values = {"steps": 16, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
+    config_ = RendererTrainingConfig.model_validate(config(16).model_dump() | values)
     train(config_, data=tiny_corpus, out=tmp_path)
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert last["psnr_image"] > last["psnr_copy"] + 1
-    assert (tmp_path / "sheets" / "training-0000030.png").is_file()
+    assert (tmp_path / "sheets" / "training-0000016.png").is_file()
     with pytest.raises(DataError, match=r"no clips nobody in .* allowed are ids of its train split"):
         train(config_.model_copy(update={"clips": ("nobody",)}), data=tiny_corpus, out=tmp_path)
 
@@ -177,7 +186,7 @@ def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path
     steps = {}
     ways: dict[str, dict[str, Any]] = {"plain": {}, "compiled": {"compile": "aot_eager"}, "mixed": {"bfloat16": True}}
     for name, changes in ways.items():
-        trainer = RendererTrainer(config(1).model_copy(update=changes))
+        trainer = RendererTrainer(config(1).model_copy(update={"network": SHALLOW} | changes))
         trainer.phase = trainer.phase.model_copy(update={"edit": True})
         steps[name] = {term: value.item() for term, value in trainer.step([batch]).items()}
         assert set(trainer.network.state_dict()) == set(trainer.ema.module.state_dict())
@@ -191,23 +200,38 @@ def test_compiled_and_mixed_precision_steps_are_the_plain_ones(tiny_corpus: Path
 def adversarial_config(**changes: object) -> RendererTrainingConfig:
     loss = SMALL_LOSS.model_copy(update={"adversarial": 0.05})
     phase = PhaseConfig(until=1.0, size=64, pairs=2, learning_rate=2e-3, loss=loss)
-    values = {"network": TINY, "phases": (phase,), "steps": 6, "frames_per_clip": 10, "evaluation_clips": 2}
+    values = {"network": SHALLOW, "phases": (phase,), "steps": 4, "frames_per_clip": 10, "evaluation_clips": 2}
     return RendererTrainingConfig.model_validate(values | {"warp_back": 0.5} | changes)
 
 
-def interrupted_and_whole(
-    config_: RendererTrainingConfig, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, torch.Tensor]]:
-    """All tensors of the last checkpoints of a run, and of one that is stopped in its fourth step and taken up."""
-    whole, broken, cache = folder / "whole", folder / "broken", folder / "cache"
-    train(config_, data=data, out=whole, cache=cache)
+@pytest.fixture(scope="module")
+def whole_run(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run with a discriminator that nothing stopped; `cache` beside it."""
+    out = tmp_path_factory.mktemp("adversarial") / "whole"
+    train(adversarial_config(loader_workers=0), data=tiny_corpus, out=out, cache=out.parent / "cache")
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 1])
+def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
+    processes: int, whole_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its third step and taken up, whoever draws."""
+    resume = partial(
+        train,
+        adversarial_config(loader_workers=processes),
+        data=tiny_corpus,
+        out=tmp_path,
+        cache=whole_run.parent / "cache",
+    )
     step = RendererTrainer.step
     taken = 0
 
     def step_until_the_plug_is_pulled(self: RendererTrainer, batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         nonlocal taken
         taken += 1
-        if taken == 4:
+        if taken == 3:
             raise KeyboardInterrupt
         return step(self, batches)
 
@@ -215,21 +239,12 @@ def interrupted_and_whole(
         patch.setattr(training, "Run", partial(Run, save_every_minutes=0))
         patch.setattr(RendererTrainer, "step", step_until_the_plug_is_pulled)
         with pytest.raises(KeyboardInterrupt):
-            train(config_, data=data, out=broken, cache=cache)
+            resume()
     torch.manual_seed(99)  # what is not restored would show
-    train(config_, data=data, out=broken, cache=cache)
-    ends = [torch.load(out / "checkpoint-00000006.pt", weights_only=True) for out in (whole, broken)]
-    assert ends[0]["step"] == ends[1]["step"] == 6
-    return [dict(_tensors(end["state"])) for end in ends]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", [0, 2])
-def test_an_interrupted_run_ends_bit_for_bit_where_the_whole_one_does(
-    processes: int, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config_ = adversarial_config(loader_workers=processes)
-    whole, resumed = interrupted_and_whole(config_, tiny_corpus, tmp_path, monkeypatch)
+    resume()
+    ends = [torch.load(out / "checkpoint-00000004.pt", weights_only=True) for out in (whole_run, tmp_path)]
+    assert ends[0]["step"] == ends[1]["step"] == 4
+    whole, resumed = (dict(_tensors(end["state"])) for end in ends)
     assert len(whole) > 200
     assert any("discriminator_optimizer" in name for name in whole)
     for name, tensor in whole.items():
@@ -261,11 +276,10 @@ def test_accumulated_batches_are_one_large_batch(tiny_corpus: Path, tmp_path: Pa
 TORCHRUN = """
 import sys
 from pathlib import Path
-from typing import Any
-import torch
-torch.set_num_threads(1)
-from model.training.renderer.train import RendererTrainingConfig, train
 if __name__ == "__main__":  # drawing processes import this file
+    import torch
+    from model.training.renderer.train import RendererTrainingConfig, train
+    torch.set_num_threads(1)
     config = RendererTrainingConfig.model_validate_json(Path(sys.argv[1]).read_text())
     train(config, data=Path(sys.argv[2]), out=Path(sys.argv[3]))
 """
@@ -273,7 +287,7 @@ if __name__ == "__main__":  # drawing processes import this file
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(tiny_corpus: Path, tmp_path: Path) -> None:
-    config_ = adversarial_config(steps=3, warp_back=0.0)
+    config_ = adversarial_config(steps=2, warp_back=0.0)
     slow = config_.phases[0].model_copy(update={"learning_rate": 1e-5})  # Adam's first steps make much of rounding
     config_ = config_.model_copy(update={"phases": (slow,)})
     one, two = tmp_path / "run-1", tmp_path / "run-2"
