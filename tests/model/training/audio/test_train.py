@@ -17,8 +17,8 @@ TINY = AudioConfig(
         components=6, members=2, member_channels=12, member_blocks=2, condition_channels=8, condition_blocks=2,
         history_frames=3, history_channels=8, expression_steps=2, expression_hidden=12, pose_steps=2, pose_hidden=8,
     ),
-    regressor_total=144, regressor_frames=24, short_frames=20, flow_frames=24, flow_batch=6, regressor_steps=60,
-    flow_steps=150, evaluate_regressors_every=20, evaluate_every=50, made_speeches=0,
+    regressor_total=144, regressor_frames=24, short_frames=20, flow_frames=24, flow_batch=6, regressor_steps=40,
+    flow_steps=75, evaluate_regressors_every=20, evaluate_every=25, made_speeches=0,
 )  # fmt: skip
 
 
