@@ -74,6 +74,9 @@ def mirror_permutation(shape: Array) -> Array:
 def _matching(distance: Array) -> Array:
     """Pair points (or a point with itself) greedily by a symmetric (N, N) distance, nearest first."""
     count = len(distance)
+    nearest = distance.argmin(axis=1)
+    if np.array_equal(nearest[nearest], np.arange(count)):
+        return nearest  # each is the nearest of its own nearest: no order decides
     permutation = np.full(count, -1)
     left = count
     for flat in np.argsort(distance, axis=None, kind="stable"):
