@@ -238,9 +238,9 @@ def test_the_same_seed_gives_the_same_bytes(kind: str, speaker: SpeechToMotion) 
 
 
 @pytest.mark.slow
-def test_five_minutes_do_not_drift(said: Samples, speaker: SpeechToMotion, gradient: Floats) -> None:
-    opening = moved(speaker, np.tile(said, 75), gradient)
-    minutes = opening[:7_500].reshape(5, 1_500)
+def test_three_minutes_do_not_drift(said: Samples, speaker: SpeechToMotion, gradient: Floats) -> None:
+    opening = moved(speaker, np.tile(said, 45), gradient)
+    minutes = opening.reshape(3, 1_500)
     assert np.ptp(minutes.mean(axis=1)) < 0.01  # half of what a speaking mouth deviates
     spreads = minutes.std(axis=1)
     assert spreads.max() / spreads.min() < 1.25
