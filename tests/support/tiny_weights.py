@@ -43,6 +43,8 @@ def write_tiny_weights(folder: Path, *, seed: int = 0) -> Path:
         warping=WarpingConfig(base_channels=4, max_channels=8),
         editing=EditingConfig(base_channels=4, max_channels=8, layers=1, residual_blocks=1),
         guided=True,
+        doubt=True,
+        patch=2,
         grid="aligned",
     )
     for path in released_weights().glob("*.*"):

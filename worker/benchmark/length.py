@@ -56,6 +56,8 @@ def tiny_animator() -> Animator:
         warping=WarpingConfig(base_channels=2, max_channels=4),
         editing=EditingConfig(base_channels=2, max_channels=4, layers=1, residual_blocks=1),
         guided=True,
+        doubt=True,
+        patch=2,
         grid="aligned",
     )
     engine = build_engine(made(config), EngineSettings(device="cpu", precision="float32"))
