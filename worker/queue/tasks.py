@@ -28,7 +28,6 @@ from jobs.store.claims import MAX_DELIVERIES
 from jobs.store.jobs import JobStore
 from jobs.tracing import start_tracing, stop_tracing
 from model.errors import ModelError
-from worker.decoding.forkserver import start_forkserver
 from worker.queue.pool import end_soon
 from worker.settings import WorkerSettings
 
@@ -66,6 +65,8 @@ def host_session(_: Any, session_id: str) -> None:
 
 def load_models(**_: Any) -> None:
     """Load before the first job comes. Where weights are missing the worker runs, and its jobs say so."""
+    from worker.decoding import start_forkserver  # noqa: PLC0415 - nor does the parent need what decodes
+
     end_soon()
     start_forkserver()  # it loads beside the models
     start_tracing("pirenderer-worker")
