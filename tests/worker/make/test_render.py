@@ -3,15 +3,15 @@
 That the accelerator's memory runs out no test machine can be made to do.
 """
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,14 +26,15 @@ from jobs.motions import Keyframe, KeyframesMotion
 from jobs.problems import ProblemError, ProblemType
 from jobs.schemas import VideoOptions
 from model.engines import RenderedFrame, RenderedFrames
-from tests.support.paths import ROOT
 from tests.support.streams import stream
 from tests.worker.media.test_stream import moving
 from worker.benchmark.inputs import long_speech
 from worker.make.canvas import Canvas
+from worker.make.faces import read_portrait
 from worker.make.output import Output
-from worker.make.plan import Segment, Totals, plan_video
+from worker.make.plan import Head, Segment, Totals, plan_video
 from worker.make.render import join_video, make_video, render_segment
+from worker.make.sitter import Sitter
 from worker.media.stream import Fragments, StreamFormat, join_fragments, write_init
 from worker.models import Models
 from worker.settings import WorkerSettings
@@ -177,48 +178,45 @@ SWAY = KeyframesMotion(
     ]
 )
 
-ALONE = """
-import sys
-from pathlib import Path
-from jobs.schemas import VideoOptions
-from worker.make.faces import read_portrait
-from worker.make.plan import Head, Segment
-from worker.make.render import render_segment
-from worker.make.sitter import Sitter
-from worker.models import Models
-from worker.settings import WorkerSettings
-from worker.workbench import Workbench
 
-folder, portrait, *numbers = sys.argv[1:]
-settings, head = WorkerSettings(), Head.load(Path(folder) / "head")
-bench = Workbench(Models.of(settings), settings)
-options = VideoOptions.model_validate_json((Path(folder) / "options").read_text())
-sitter = Sitter(bench, read_portrait(bench, Path(portrait), None, face=head.face), options)
-for number in numbers:
-    segment = Segment.load(Path(folder) / f"{number}.segment")
-    render_segment(bench, sitter, segment, Path(folder) / f"{number}.m4s", form=head.form, report=lambda done: None)
-"""
+@cache
+def tiny_bench(weights: Path) -> Workbench:
+    settings = WorkerSettings(weights_dir=weights, engine="torch")
+    return Workbench(Models.of(settings), settings)
+
+
+def render_parts(folder: Path, weights: Path, portrait: Path, options: VideoOptions, numbers: list[int]) -> None:
+    """What a worker does that has not planned the video."""
+    bench, head = tiny_bench(weights), Head.load(folder / "head")
+    sitter = Sitter(bench, read_portrait(bench, portrait, None, face=head.face), options)
+    for number in numbers:
+        segment = Segment.load(folder / f"{number}.segment")
+        render_segment(bench, sitter, segment, folder / f"{number}.m4s", form=head.form, report=lambda done: None)
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[ProcessPoolExecutor]:
+    """A process beside this one."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("speech_weights")
 @pytest.mark.parametrize("options", [VideoOptions(seed=3), VideoOptions(paste_back=False, fps=30, label=True)])
 def test_a_video_is_the_same_whoever_renders_its_segments(
-    speech_weights: None, tiny: dict[str, str], portrait: Path, tmp_path: Path, options: VideoOptions
+    tiny: dict[str, str], portrait: Path, tmp_path: Path, options: VideoOptions, other: ProcessPoolExecutor
 ) -> None:
-    settings = WorkerSettings(weights_dir=Path(tiny["PIRENDERER_WEIGHTS_DIR"]), engine="torch")
-    bench = Workbench(Models.of(settings), settings)
+    weights = Path(tiny["PIRENDERER_WEIGHTS_DIR"])
+    bench = tiny_bench(weights)
     by: dict[str, Any] = {"motion": SWAY} if options.seed is None else {"audio": long_speech(tmp_path, 1.8)}
     plan = plan_video(bench, portrait, **by, options=options)
     plan.head.save(tmp_path / "head")
-    (tmp_path / "options").write_text(options.model_dump_json())
     segments = [segment for segment in plan if segment is not None]
     for segment in segments:
         segment.save(tmp_path / f"{segment.index}.segment")
-    for numbers in ("20", "1"):
-        environment = {**os.environ, **tiny, "PYTHONPATH": str(ROOT)}
-        subprocess.run(
-            [sys.executable, "-c", ALONE, str(tmp_path), str(portrait), *numbers], env=environment, check=True, cwd=ROOT
-        )
+    other.submit(render_parts, tmp_path, weights, portrait, options, [2, 0]).result()
+    render_parts(tmp_path, weights, portrait, options, [1])
     write_init(tmp_path / "init", plan.head.form)
     assert plan.totals is not None
     made = join_video(
