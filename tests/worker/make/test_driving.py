@@ -231,7 +231,7 @@ def mouth_gap(workbench: Workbench, motion: np.ndarray) -> np.ndarray:
 def test_scaling_and_cropping_the_driving_video_leaves_the_motion(
     workbench: Workbench, portrait: Path, astronaut: Path, tmp_path: Path
 ) -> None:
-    pictures = list(swaying(np.asarray(Image.open(astronaut)), 24, size=(420, 420), zoom=0.9))
+    pictures = list(swaying(np.asarray(Image.open(astronaut)), 14, size=(420, 420), zoom=0.9, period=14))
     expected = driven(workbench, portrait, film(tmp_path / "whole.mp4", pictures))
     assert np.ptp(np.degrees(expected[:, 66])) > 15
     for name, changed in {
