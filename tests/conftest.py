@@ -20,6 +20,8 @@ from tests.support.paths import ROOT
 # Read when torch is imported, here and in the processes that tests start: two lanes of one thread use two cores better
 # than one of two, above all for networks as small as those of tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Else each of the many processes that tests start would compile the whole service anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ROOT / ".pytest_cache" / "inductor"))
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
