@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import re
 import socket
@@ -195,10 +196,16 @@ async def _look_up(host: str, port: int) -> list[str]:
     return await found
 
 
+@functools.cache
+def trusted() -> ssl.SSLContext:
+    """Whose certificates we believe: those that the system does, which are read once."""
+    return ssl.create_default_context()
+
+
 def guarded_pool(*, private: bool) -> httpcore.AsyncConnectionPool:
     """Connections to public addresses, or to private ones too; how many there are at once is for others to bound."""
     return httpcore.AsyncConnectionPool(
-        ssl_context=ssl.create_default_context(),
+        ssl_context=trusted(),
         max_connections=None,
         keepalive_expiry=5,
         network_backend=GuardedNetwork(private=private),

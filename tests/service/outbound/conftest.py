@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,7 @@ def public_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ssl.SSLContext]:
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ssl.SSLContext]]:
     """Makes TLS of servers, with authorities that this process trusts unless told otherwise."""
 
     def make(name: str = HOST, *, days: int = 30, trusted: bool = True) -> ssl.SSLContext:
@@ -59,11 +59,13 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         authority = tmp_path / "authority.pem"
         authority.write_bytes((chain if trusted else make_chain()).authority)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        guard.trusted.cache_clear()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(settings["PIRENDERER_C2PA_CERTIFICATE"], settings["PIRENDERER_C2PA_KEY"])
         return context
 
-    return make
+    yield make
+    guard.trusted.cache_clear()
 
 
 Use = Callable[[AsyncIterator[bytes]], Awaitable[bytes]]
