@@ -28,7 +28,7 @@ from service.app import create_app
 from service.context import Context
 from service.running.server import FrontEnd
 from service.settings import Settings
-from tests.support.processes import PATIENCE_S
+from tests.support.processes import NO_TLS, PATIENCE_S
 
 DIMENSION = 6
 FIRST, SECOND = "first-" * 6, "second-" * 5  # API keys of two owners
@@ -128,7 +128,7 @@ def running(settings: Settings) -> Iterator[Server]:
         assert thread.is_alive(), "the server did not start"
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, verify=NO_TLS) as client:
             yield Server(client, app.state.context, server)
     finally:
         server.should_exit = True

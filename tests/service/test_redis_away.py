@@ -11,7 +11,7 @@ import pytest
 
 from jobs.store.names import MESSAGES, RATES
 from tests.service.conftest import Start, photo
-from tests.support.processes import TURN, until
+from tests.support.processes import NO_TLS, TURN, until
 from tests.support.redis_proxy import RedisProxy
 from tests.support.redis_servers import RedisServer, running
 
@@ -157,7 +157,7 @@ def test_connections_that_were_lost_while_nobody_asked_fail_no_request(
     server = start(redis_url=redis_server.url)
 
     def ask(_: int) -> set[int]:
-        with httpx.Client(base_url=server.url, timeout=BOUND_S) as client:
+        with httpx.Client(base_url=server.url, timeout=BOUND_S, verify=NO_TLS) as client:
             return {post(client).status_code, client.get("/v1/jobs").status_code, client.get("/readyz").status_code}
 
     with ThreadPoolExecutor(8) as askers:
@@ -202,7 +202,7 @@ def test_a_front_end_all_of_whose_threads_wait_for_redis_says_that_it_lives(
     client = start(redis_url=redis_server.url).client
     redis_server.hang()
     askers = [
-        threading.Thread(target=lambda: httpx.get(f"{client.base_url}/metrics", timeout=BOUND_S))
+        threading.Thread(target=lambda: httpx.get(f"{client.base_url}/metrics", timeout=BOUND_S, verify=NO_TLS))
         for _ in range(2 * 40)  # threads that answer calls
     ]
     try:
