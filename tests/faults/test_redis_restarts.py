@@ -39,7 +39,7 @@ class Stream:
 
     def _run(self) -> None:
         with httpx.Client(base_url=self._service.client.base_url, timeout=BOUND_S, trust_env=False) as client:
-            while not self._stop.wait(0.2):
+            while not self._stop.wait(0.5):
                 try:
                     files, data = {"portrait": PORTRAIT.read_bytes()}, {"motion": TURN, "options": PLAIN}
                     response = self._note(client.post("/v1/images", files=files, data=data))

@@ -64,26 +64,26 @@ def test_another_machine_goes_on_from_a_backup(service: Service, after: Service,
     secret = service.client.get("/v1/webhooks/secret").json()
     portrait = service.client.post("/v1/portraits", files={"portrait": PORTRAIT.read_bytes()}).json()
     start_worker(service, bucket)
-    ended = [service.create("images", f"ended-{number}", motion=TURN) for number in range(2)]
-    results = [job["result"] for job in service.finished(*ended)]
+    ended = service.create("images", "ended", motion=TURN)
+    (done,) = service.finished(ended)
     running = service.create("videos", "running", motion=SWAY)
-    waiting = [service.create("videos", f"waiting-{number}", motion=SWAY) for number in range(2)]
+    waiting = service.create("videos", "waiting", motion=SWAY)
     until(lambda: "running" in str(service.job(running)), lambda: service.log("worker"))
     back_up(service, after.folder)
-    assert {(service.job(each) or {})["status"] for each in waiting} == {"queued"}
+    assert (service.job(waiting) or {})["status"] == "queued"
     kill_everything(service)
 
     after.start("redis")
     after.start("api", environment=bucket.environment)
     start_worker(after, bucket)
-    jobs = after.finished(*ended, running, *waiting)
+    jobs = after.finished(ended, running, waiting)
     for job in jobs:
         check_done_once(after, bucket, job)
-    assert [job["result"] for job in jobs[:2]] == results
+    assert jobs[0]["result"] == done["result"]
     assert after.client.get("/v1/webhooks/secret").json() == secret
-    assert after.create("images", "ended-0", motion=TURN) == ended[0]  # an Idempotency-Key is still known
+    assert after.create("images", "ended", motion=TURN) == ended  # an Idempotency-Key is still known
     assert after.client.get(f"/v1/portraits/{portrait['id']}/file").status_code in (200, 307)
     listed = after.client.get("/v1/jobs").json()["jobs"]
-    assert {job["id"] for job in listed} == {*ended, running, *waiting}
+    assert {job["id"] for job in listed} == {ended, running, waiting}
     assert after.client.get("/v1/jobs", headers={"Authorization": "Bearer another"}).status_code == 401
     print(f"{len(jobs)} jobs acknowledged, a machine lost, 0 lost")  # noqa: T201

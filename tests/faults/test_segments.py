@@ -203,27 +203,6 @@ def test_a_video_is_ended_while_two_work_on_it(proxied: tuple[Service, RedisProx
     until(lambda: service.traces(job_id) == [] and service.files(job_id) == set(), lambda: str(service.traces(job_id)))
 
 
-def test_a_canceled_video_that_nobody_is_at_leaves_no_file(proxied: tuple[Service, RedisProxy]) -> None:
-    service, proxy = proxied
-    job_id = create(service, "canceled when all are dead")
-
-    def end(data: bytes) -> None:
-        for name in WORKERS:
-            service.kill_all(name)
-
-    fault = proxy.at(end, job_id.encode(), b'"found"')
-    until(lambda: fault.happened, "it is not planned")
-    assert len(service.files(job_id)) > SEGMENTS
-    service.client.post(f"/v1/jobs/{job_id}/cancel")
-    (job,) = service.finished(job_id)
-    assert job["status"] == "canceled"
-    until(lambda: service.files(job_id) == {"portrait.jpg"}, lambda: str(service.files(job_id)))
-    delete(service, job_id)
-    for name in WORKERS:
-        service.start(name)
-    service.wait_for_workers(2)
-
-
 def test_a_whole_worker_is_killed_and_redis_starts_anew(proxied: tuple[Service, RedisProxy], frames: list[str]) -> None:
     service, proxy = proxied
 
@@ -257,3 +236,22 @@ def test_messages_and_tokens_of_the_version_before(proxied: tuple[Service, Redis
     celery.close()
     (job,) = service.finished(job_id)
     check(service, job, frames)
+
+
+def test_a_canceled_video_that_nobody_is_at_leaves_no_file(proxied: tuple[Service, RedisProxy]) -> None:
+    """The last test, as it leaves none alive."""
+    service, proxy = proxied
+    job_id = create(service, "canceled when all are dead")
+
+    def end(data: bytes) -> None:
+        for name in WORKERS:
+            service.kill_all(name)
+
+    fault = proxy.at(end, job_id.encode(), b'"found"')
+    until(lambda: fault.happened, "it is not planned")
+    assert len(service.files(job_id)) > SEGMENTS
+    service.client.post(f"/v1/jobs/{job_id}/cancel")
+    (job,) = service.finished(job_id)
+    assert job["status"] == "canceled"
+    until(lambda: service.files(job_id) == {"portrait.jpg"}, lambda: str(service.files(job_id)))
+    delete(service, job_id)

@@ -36,10 +36,8 @@ SHORT = SWAY.replace('"t": 1', '"t": 0.4')  # of one segment, which is not cut i
 # call, what of the form, bytes that say that the stage has begun (JSON within JSON), whether Redis still gets them,
 # attempts needed
 STAGES = {
-    "prepare": ("images", {"motion": TURN}, rb"\"stage\":\"decode\"", False, 2),
     "find the face": ("images", {"motion": TURN}, rb"\"stage\":\"face\"", False, 2),
     "extract": ("motions", {}, rb"\"stage\":\"face\"", False, 2),
-    "motion": ("videos", {"motion": SWAY}, rb"\"stage\":\"motion\"", False, 2),
     "render and encode": ("videos", {"motion": SHORT}, rb"\"stage\":\"render\",\"done\":6", False, 2),
     "store": ("images", {"motion": TURN}, b"result_key", False, 2),
     "stored": ("images", {"motion": TURN}, b"result_key", True, 1),
