@@ -163,16 +163,17 @@ def _start_redis(supervisor: Supervisor, server: EmbeddedRedis) -> None:
 def _wait_until_ready(supervisor: Supervisor, url: str) -> None:
     deadline = time.monotonic() + READY_S
     answer = "nothing"
-    while not supervisor.stopping:
-        supervisor.check()
-        with contextlib.suppress(httpx.TransportError):
-            response = httpx.get(f"{url}/readyz", timeout=2, trust_env=False)
-            if response.status_code == httpx.codes.OK:
-                return
-            answer = response.text
-        if time.monotonic() > deadline:
-            raise CannotServeError(f"the API was not ready within {READY_S:g} s; {url}/readyz answered {answer}")
-        time.sleep(0.1)
+    with httpx.Client(timeout=2, trust_env=False) as client:
+        while not supervisor.stopping:
+            supervisor.check()
+            with contextlib.suppress(httpx.TransportError):
+                response = client.get(f"{url}/readyz")
+                if response.status_code == httpx.codes.OK:
+                    return
+                answer = response.text
+            if time.monotonic() > deadline:
+                raise CannotServeError(f"the API was not ready within {READY_S:g} s; {url}/readyz answered {answer}")
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from service.siblings import Siblings, is_held
 from tests.service.conftest import BOTH, FIRST, SECOND
 from tests.service.running.test_serve import SlowUpload, asking
 from tests.support.paths import ROOT
-from tests.support.processes import PATIENCE_S, until
+from tests.support.processes import NO_TLS, PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ class FrontEnd:
 
     def requests(self, route: str) -> float:
         """How many were answered, as /metrics says."""
-        text = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False, verify=NO_TLS).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
@@ -149,7 +149,7 @@ def test_all_take_connections_and_a_death_fails_no_request_to_others(begin: Begi
         ask_all(ours)
 
     def ask() -> None:  # over a connection of its own
-        httpx.get(f"{front_end.url}/healthz", timeout=30, trust_env=False).raise_for_status()
+        httpx.get(f"{front_end.url}/healthz", timeout=30, trust_env=False, verify=NO_TLS).raise_for_status()
 
     with asking(ask, failures) as times:
         until(lambda: len(front_end.processes()) == 2, front_end.text)
@@ -176,7 +176,9 @@ def test_bounds_are_of_all_together(begin: Begin, portrait: bytes) -> None:
     def refusal(key: str) -> str:
         files, data = {"portrait": portrait}, {"motion": "{}"}
         headers = {"X-API-Key": key, "Connection": "close"}
-        answer = httpx.post(f"{front_end.url}/v1/images", files=files, data=data, headers=headers, trust_env=False)
+        answer = httpx.post(
+            f"{front_end.url}/v1/images", files=files, data=data, headers=headers, trust_env=False, verify=NO_TLS
+        )
         return f"{answer.status_code} {answer.json()['detail']}"
 
     with contextlib.ExitStack() as stack:
@@ -205,25 +207,27 @@ def test_bounds_are_of_all_together(begin: Begin, portrait: bytes) -> None:
 
 
 def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: Begin, portrait: bytes) -> None:
-    front_end = begin()
+    front_end = begin(PIRENDERER_QUEUE_LIMIT="100000")  # nobody works on what is sent
     before = front_end.processes()
     failures: list[str] = []
-    with httpx.Client(base_url=front_end.url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=front_end.url, timeout=30, trust_env=False, verify=NO_TLS) as client:
 
         def poll() -> None:
             client.get("/v1/jobs").raise_for_status()
 
         def submit() -> None:
             files, data = {"portrait": portrait}, {"motion": json.dumps({"controls": {"yaw": 15}})}
-            answer = httpx.post(f"{front_end.url}/v1/images", files=files, data=data, timeout=30, trust_env=False)
-            assert answer.status_code in (202, 503), answer.text
+            answer = httpx.post(
+                f"{front_end.url}/v1/images", files=files, data=data, timeout=30, trust_env=False, verify=NO_TLS
+            )
+            assert answer.status_code == 202, answer.text
 
         with asking(poll, failures) as polls, asking(submit, failures) as submissions:
             slow = SlowUpload(front_end.url, portrait)
             slow.send_half()
             front_end.process.send_signal(signal.SIGUSR2)
             until(lambda: "Shutting down" in front_end.text(), front_end.text)
-            assert slow.answer().startswith((b"HTTP/1.1 202", b"HTTP/1.1 503"))
+            assert slow.answer().startswith(b"HTTP/1.1 202")
             until(lambda: not any(process.is_running() for process in before), front_end.text)
             until(lambda: len(front_end.processes()) == 2, front_end.text)
             asked = len(polls)
@@ -238,9 +242,7 @@ def test_renewal_fails_no_request_and_a_stop_finishes_what_is_under_way(begin: B
     until(lambda: sum(front_end.connections()) >= 6, front_end.text)
     front_end.process.terminate()
     until(lambda: front_end.text().count("Shutting down") == 4, front_end.text)
-    answers = [upload.answer() for upload in uploads]
-    assert [answer[:12] for answer in answers] == [answers[0][:12]] * 6
-    assert answers[0].startswith((b"HTTP/1.1 202", b"HTTP/1.1 503"))
+    assert [upload.answer()[:12] for upload in uploads] == [b"HTTP/1.1 202"] * 6
 
 
 def test_what_cannot_begin_ends_the_command_with_its_error(tmp_path: Path, redis_url: str, weights_dir: Path) -> None:

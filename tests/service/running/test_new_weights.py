@@ -18,7 +18,7 @@ from tests.support.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 
-LONG = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 6, "controls": {"yaw": 15}}]})
+LONG = json.dumps({"keyframes": [{"t": 0, "controls": {}}, {"t": 3, "controls": {"yaw": 15}}]})
 PLAIN = json.dumps({"paste_back": False, "size": 128})
 
 

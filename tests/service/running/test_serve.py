@@ -24,7 +24,7 @@ from service.commands.serve import serving
 from service.running.embedded import bundled_redis_server, find_redis_server, free_port, running_redis
 from service.settings import Settings
 from tests.support.paths import ROOT
-from tests.support.processes import PATIENCE_S, until
+from tests.support.processes import NO_TLS, PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -241,12 +241,18 @@ def test_renewing_every_process_fails_no_request(begin: Begin, portrait: bytes) 
             polling.get(urls["self"]).raise_for_status()
 
         def submit() -> None:  # over a connection of its own each time
-            answer = httpx.post(f"{url}/v1/images", files=files, data=data, timeout=30, trust_env=False)
+            answer = httpx.post(f"{url}/v1/images", files=files, data=data, timeout=30, trust_env=False, verify=NO_TLS)
             assert answer.status_code == 202
 
         def wait() -> None:
             answer = httpx.post(
-                f"{url}/v1/images", files=files, data=data, headers={"Prefer": "wait=20"}, timeout=60, trust_env=False
+                f"{url}/v1/images",
+                files=files,
+                data=data,
+                headers={"Prefer": "wait=20"},
+                timeout=60,
+                trust_env=False,
+                verify=NO_TLS,
             )
             assert answer.status_code in (200, 202)
 
