@@ -1,5 +1,6 @@
 """Hostile files and texts sent to the running front-end: each is answered 4xx or becomes a job, never 5xx."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +16,12 @@ pytestmark = pytest.mark.slow
 
 
 def cases(portrait: bytes) -> list[tuple[str, str, dict[str, bytes]]]:
-    """Name, call and form. Sound and video are only recognised here, so every fourth of them will do."""
-    found = [(name, "images", {"portrait": data, "motion": YAW.encode()}) for name, data in images()]
+    """Name, call and form. Sound and video are only recognised here, so every fourth of them will do.
+
+    Of pictures that are spoiled somewhere every second one is sent: workers' tests read all of them.
+    """
+    pictures = [(name, data) for name, data in images() if not re.search(r": (cut at|changed) \d*[13579]\b", name)]
+    found = [(name, "images", {"portrait": data, "motion": YAW.encode()}) for name, data in pictures]
     found += [(name, "videos", {"portrait": portrait, "audio": data}) for name, data in list(sounds())[::4]]
     found += [(name, "videos", {"portrait": portrait, "driving": data}) for name, data in list(videos())[::4]]
     texts = [(name, data) for name, data in motions() if not name.startswith("motion: ")]
@@ -43,7 +48,7 @@ def test_hostile_uploads_are_refused_or_queued(start: Start, portrait: bytes) ->
         assert (response.headers["content-type"] == "application/problem+json") is (response.status_code != 202)
         if response.status_code == 202:
             server.client.delete(response.json()["urls"]["self"])
-    assert answers.total() > 1000
+    assert answers.total() > 900
     assert 0 < answers[202] < answers.total()
     assert process.memory_info().rss - before < 300 << 20
     assert not list(server.artifacts.root.glob("??/*"))
