@@ -34,6 +34,8 @@ content_type_overrides:
 """
 GENERATE = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
 
+PROGRAMS = ("forms.ts", "json.ts")
+
 Module = Callable[[str], Any]
 
 
@@ -155,13 +157,14 @@ def test_it_waits_and_reads_lists_and_problems(module: Module, client: Any) -> N
 
 @pytest.fixture(scope="module")
 def types(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of TypeScript with what is generated, schema.d.ts, and what both programs need."""
+    """A folder of TypeScript with what is generated, schema.d.ts, and both programs, whose types fit."""
     folder: Path = tmp_path_factory.mktemp("typescript")
     (folder / "node_modules").symlink_to(node.packages())
     (folder / "openapi.json").write_bytes(service.client.get("/openapi.json").content)
-    for name in ("package.json", "tsconfig.json", "generate.ts", "service.ts"):
+    for name in ("package.json", "tsconfig.json", "generate.ts", "service.ts", *PROGRAMS):
         shutil.copy(node.FOLDER / name, folder)
     node.run(["generate.ts", "openapi.json", "schema.d.ts"], cwd=folder)
+    node.run([node.tool("tsc"), "--project", "."], cwd=folder)
     return folder
 
 
@@ -170,16 +173,13 @@ def test_types_of_bodies_are_plain(types: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("program", ["forms.ts", "json.ts"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_typescript_makes_an_image_and_a_talking_head(
     service: Service, types: Path, tmp_path: Path, program: str
 ) -> None:
-    shutil.copytree(types, tmp_path, symlinks=True, dirs_exist_ok=True)
-    shutil.copy(node.FOLDER / program, tmp_path)
-    node.run([node.tool("tsc"), "--project", "."], cwd=tmp_path)
-    (tmp_path / "speech.wav").write_bytes(one_second())
-    arguments = [str(service.client.base_url), str(PORTRAIT), "speech.wav", "image.webp", "video.mp4"]
-    said = node.run([program, *arguments], cwd=tmp_path)
+    files = [tmp_path / name for name in ("speech.wav", "image.webp", "video.mp4")]
+    files[0].write_bytes(one_second())
+    said = node.run([program, str(service.client.base_url), str(PORTRAIT), *map(str, files)], cwd=types)
     image, video = (json.loads(line)["result"] for line in said.splitlines())
     check_image((tmp_path / "image.webp").read_bytes(), image)
     check_talking_head((tmp_path / "video.mp4").read_bytes(), video)
