@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from model.cli import evaluate as commands
-from model.evaluation.extractor import finding, scenes, speed
+from model.evaluation.extractor import finding, reading, scenes, speed
 from model.evaluation.extractor.finding import Tally, finding_figures
 from model.evaluation.extractor.portraits import LabelledPortrait
 from model.evaluation.extractor.reading import Readings, auroc, confidence_figures, landmark_figures
@@ -77,7 +77,7 @@ def test_tallies_add_up():
 @pytest.mark.slow
 def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait, monkeypatch):
     monkeypatch.setattr(finding, "SCENES_PER_STILL", 5)  # of two people, so that each size comes with each tilt
-    monkeypatch.setattr(scenes, "LONGEST", 480)
+    monkeypatch.setattr(scenes, "LONGEST", 400)
     found = extractor.extract(portrait)
     people = [LabelledPortrait(found.image, found.landmarks)] * 2
     turned = [LabelledPortrait(found.image, found.landmarks, yaw) for yaw in (10.0, -50.0)]
@@ -108,6 +108,7 @@ def test_finding_is_judged_by_size_tilt_turn_and_condition(extractor, portrait, 
 def test_the_command_prints_every_subject(tiny_corpus, monkeypatch):
     monkeypatch.setattr(finding, "SCENES_PER_STILL", 2)
     monkeypatch.setattr(scenes, "LONGEST", 400)
+    monkeypatch.setattr(reading, "ELSEWHERE", 16)
     monkeypatch.setattr(speed, "REPEATS", 2)
     monkeypatch.setattr(speed, "VIDEO_FRAMES", 12)
     result = CliRunner().invoke(commands, ["extractor", "--data", str(tiny_corpus), "--json"])
