@@ -64,7 +64,7 @@ def config(steps: int) -> RendererTrainingConfig:
     )
 
 
-STEPS = 30
+STEPS = 16
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +169,12 @@ def test_a_flow_has_a_colour_for_each_direction() -> None:
 
 @pytest.mark.slow
 def test_a_run_can_learn_one_clip_by_heart_and_be_measured_on_it(tiny_corpus: Path, tmp_path: Path) -> None:
-    values = {"steps": 16, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
-    config_ = RendererTrainingConfig.model_validate(config(16).model_dump() | values)
+    values = {"steps": 8, "clips": ["0000000001"], "augment": False, "evaluate_on": "training"}
+    config_ = RendererTrainingConfig.model_validate(config(8).model_dump() | values)
     train(config_, data=tiny_corpus, out=tmp_path)
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert last["psnr_image"] > last["psnr_copy"] + 1
-    assert (tmp_path / "sheets" / "training-0000016.png").is_file()
+    assert (tmp_path / "sheets" / "training-0000008.png").is_file()
     with pytest.raises(DataError, match=r"no clips nobody in .* allowed are ids of its train split"):
         train(config_.model_copy(update={"clips": ("nobody",)}), data=tiny_corpus, out=tmp_path)
 
