@@ -1,5 +1,6 @@
 """Commands of the worker side: `worker`, and `render`, `extract` and `benchmark`, which need no server."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +57,20 @@ def worker(
     settings = read_settings(WorkerSettings)
     configure_logging(settings.log_level)
     check_tracing()
+    _check_libraries()
     make_artifacts(settings)  # the child that works makes its own; what is wrong is said here, once
     ContentCredentials.of(settings)
     check_semaphores()
     check_redis(settings.redis_url)
     keep_private(settings.data_dir, settings.artifacts_dir, settings.scratch_dir)
     raise typer.Exit(run_worker(settings))
+
+
+def _check_libraries() -> None:
+    """Raises ModuleNotFoundError: what the process that works needs, and this one does not load, is not installed."""
+    for name in ("numpy", "torch"):
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def render(

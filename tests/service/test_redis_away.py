@@ -129,7 +129,13 @@ def test_a_full_redis_lets_who_has_a_rate_make_room(redis_server: RedisServer, s
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it is asked", "before it has answered"])
 @pytest.mark.parametrize(
-    "call", [b'"take"', b'"seconds": 30', b'"rates": [{"key": "pirenderer:rate:jobs', b'"remembered"']
+    "call",
+    [
+        b'{"key": "pirenderer:rate:requests',
+        b'"seconds": 30',
+        b'"rates": [{"key": "pirenderer:rate:jobs',
+        b'"remembered"',
+    ],
 )
 def test_a_request_that_lost_redis_makes_one_job_when_it_is_sent_again(
     redis_server: RedisServer, start: Start, call: bytes, *, after: bool

@@ -104,6 +104,7 @@ class WorkerProcess:
             self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
+            pytest.fail(f"a worker that was told to stop does not end: {self.log.read_text(errors='replace')[-4000:]}")
 
     def kill(self) -> None:
         """As an operator's or the kernel's kill -9; the children follow by themselves."""

@@ -27,6 +27,7 @@ def limited_run(files: int, *arguments: str, **variables: str) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_too_few_for_one_connection_end_it_in_one_line(processes: str, tmp_path: Path, redis_url: str) -> None:
     options = ["--port", "0", "--processes", processes, "--data-dir", str(tmp_path), "--redis-url", redis_url]
