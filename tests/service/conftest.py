@@ -132,7 +132,7 @@ def running(settings: Settings) -> Iterator[Server]:
             yield Server(client, app.state.context, server)
     finally:
         server.should_exit = True
-        thread.join(PATIENCE_S)
+        thread.join(10)  # one that waits for a connection which a test left open ends with this process
 
 
 Start = Callable[..., Server]
