@@ -4,11 +4,13 @@ import os
 import socket
 import warnings
 
+import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from kombu import Queue
 from kombu.transport import redis, virtual
 from kombu.utils.scheduling import priority_cycle
+from redis import RedisError
 
 from jobs.kinds import KINDS, LIVE_QUEUE, PRIORITIES, QUEUES
 from jobs.messages import LIVE_TASK, TASK_SOFT_TIME_LIMIT_S, TASK_TIME_LIMIT_S, VISIBILITY_TIMEOUT_S, task_name
@@ -20,6 +22,8 @@ from jobs.store.names import MESSAGES
 from worker.queue.gpus import take_gpu
 from worker.queue.pool import Pool
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 class ByPriority(priority_cycle):  # type: ignore[misc] # kombu has no types
@@ -38,9 +42,12 @@ class Acknowledgements(redis.QoS):  # type: ignore[misc] # kombu has no types
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message. Raises redis.RedisError."""
+        """Acknowledge a message."""
         try:
             super().ack(delivery_tag)
+        except RedisError as error:
+            virtual.QoS.ack(self, delivery_tag)
+            log.warning("a message could not be acknowledged; it comes again", error=str(error))
         except BaseException:
             virtual.QoS.ack(self, delivery_tag)
             raise
