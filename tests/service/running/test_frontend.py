@@ -158,7 +158,7 @@ def test_all_take_connections_and_a_death_fails_no_request_to_others(begin: Begi
     assert failures == []
     # what the dead one counted counts on, and the new one counts where it did
     known = 40 * bursts + 40 + len(ours) + len(times)
-    assert front_end.requests("/healthz") == known
+    until(lambda: front_end.requests("/healthz") == known, lambda: f"{front_end.requests('/healthz')}, not {known}")
     bursts = until_both_take_some(front_end)
     assert front_end.requests("/healthz") == known + 40 * bursts
 
