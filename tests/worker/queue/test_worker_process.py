@@ -158,6 +158,15 @@ def test_motion_of_a_photo_drives_it_again(bench: Bench, portrait: Path) -> None
     assert difference.mean() < 6  # its own motion leaves a photo nearly as it was
 
 
+def read_with_overlay(bench: Bench, source: Path, name: str, media_type: str) -> JobRecord:
+    """The job, when it has ended, that reads the motion in a file and draws it over the file."""
+    return bench.finished(
+        bench.submit(
+            lambda job: MotionSpec(source=bench.put(job, name, source, media_type), options=MotionOptions(overlay=True))
+        )
+    )
+
+
 def unpacked(bench: Bench, record: JobRecord, overlay: str, folder: Path) -> Motion:
     """The motion in a ZIP; the overlay is unpacked to `folder`."""
     assert record.status is JobStatus.SUCCEEDED, record.error
@@ -171,13 +180,7 @@ def unpacked(bench: Bench, record: JobRecord, overlay: str, folder: Path) -> Mot
 
 
 def test_an_overlay_shows_what_was_read_in_a_photo(bench: Bench, portrait: Path, tmp_path: Path) -> None:
-    record = bench.finished(
-        bench.submit(
-            lambda job: MotionSpec(
-                source=bench.put(job, "source.jpg", portrait, "image/jpeg"), options=MotionOptions(overlay=True)
-            )
-        )
-    )
+    record = read_with_overlay(bench, portrait, "source.jpg", "image/jpeg")
     motion = unpacked(bench, record, "overlay.png", tmp_path)
     assert isinstance(motion, CoefficientsMotion)
     assert motion.confidence is not None

@@ -13,14 +13,13 @@ from pydantic import TypeAdapter
 from jobs.motions import ControlsMotion, FramesMotion, Motion
 from jobs.schemas import (
     JobStatus,
-    MotionOptions,
     MotionSpec,
     VideoOptions,
     VideoSpec,
 )
 from tests.support.films import seconds_of
 from tests.worker.conftest import Bench, WorkerProcess
-from tests.worker.queue.test_worker_process import beginning, unpacked
+from tests.worker.queue.test_worker_process import beginning, read_with_overlay, unpacked
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker_process")]
 
@@ -148,13 +147,7 @@ def test_a_motion_is_put_on_top_of_speech_wherever_it_lies(bench: Bench, portrai
 def test_an_overlay_of_a_video_has_its_frames_and_its_sound(
     bench: Bench, portrait: Path, talking: Path, tmp_path: Path
 ) -> None:
-    record = bench.finished(
-        bench.submit(
-            lambda job: MotionSpec(
-                source=bench.put(job, "source.mp4", talking, "video/mp4"), options=MotionOptions(overlay=True)
-            )
-        )
-    )
+    record = read_with_overlay(bench, talking, "source.mp4", "video/mp4")
     motion = unpacked(bench, record, "overlay.mp4", tmp_path)
     assert isinstance(motion, FramesMotion)
     assert motion.confidence is not None
